@@ -1,0 +1,44 @@
+"""fastbp: neural networks trained by backpropagation on the CPU, in compiled steps.
+
+Names load what they need when they are first used: `import fastbp` itself does no work.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Where each public name lives.
+_HOMES = {
+    "sequential": ["Sequential"],
+    "modelfile": ["load_model"],
+    "saving": ["ModelFileError"],
+    "diagnose": ["TrainingDiverged"],
+    "gradcheck": ["check_gradients"],
+    "threads": ["get_num_threads", "set_num_threads"],
+    "layers": ["Activation", "Dense", "Dropout", "PReLU"],
+    "regularizers": ["L1", "L1L2", "L2", "MaxNorm"],
+    "callbacks": [
+        "CSVLogger",
+        "Callback",
+        "EarlyStopping",
+        "History",
+        "LambdaCallback",
+        "ModelCheckpoint",
+        "ReduceLROnPlateau",
+    ],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+    value = getattr(import_module(f"fastbp.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME_OF])

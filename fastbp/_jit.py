@@ -1,0 +1,174 @@
+"""How kernels are compiled, cached, found by address and called: the only place with Numba options.
+
+A *kernel* is a plain function that compiles for one signature at a time, on first use, in its own
+module, and is called through its address (`call`).  So a network compiles the kernels it uses and
+no others, and the same machine code serves every caller, at any number of threads: the same bits.
+"""
+
+import hashlib
+import os
+import pickle
+import platform
+import sys
+import tempfile
+import threading
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, compiler
+from numba.core.caching import _Cache
+from numba.extending import intrinsic
+
+_PACKAGE = Path(__file__).parent
+
+
+def inline(function):
+    """Compile `function` into each kernel that calls it (no cache of its own)."""
+    return numba.njit(error_model="numpy", nogil=True)(function)
+
+
+def kernel(function):
+    """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
+
+    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.
+    """
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    dispatcher._cache = _KernelCache(function)
+    return dispatcher
+
+
+def address(dispatcher, *argument_types, returns=types.void):
+    """Compile `dispatcher` for the argument types (or find it compiled) and return its address."""
+    signature = returns(*argument_types)
+    result = dispatcher.get_compile_result(signature)
+    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+
+
+def cache_dir():
+    """The folder of compiled kernels: FASTBP_CACHE_DIR, or the platform's user cache folder."""
+    if folder := os.environ.get("FASTBP_CACHE_DIR"):
+        return Path(folder)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fastbp"
+
+
+@cache
+def source_digest():
+    """A digest of every source of the package: an edited callee anywhere makes a new cache.
+
+    (Numba's own cache looks at the caller's file only, numba#1833.)
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+@cache
+def _writable_folder():
+    """The cache folder of these sources, or None (after one warning) where nothing can be written."""
+    try:
+        folder = cache_dir() / source_digest()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError) as error:
+        warnings.warn(
+            f"fastbp cannot keep its compiled kernels ({error}); they are compiled anew in every "
+            "process. Set FASTBP_CACHE_DIR to a writable folder.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return folder
+
+
+class _KernelCache(_Cache):
+    """One file a compiled kernel, named by all that its machine code depends on.
+
+    No index file, so that two processes compiling at once cannot mix their entries up; files
+    appear by renaming, so that a reader sees a whole one or none.
+    """
+
+    def __init__(self, function):
+        self._function = function
+
+    @property
+    def cache_path(self):
+        return str(cache_dir())
+
+    def _path(self, signature, codegen):
+        folder = _writable_folder()
+        if folder is None:
+            return None
+        key = repr((self._function.__module__, self._function.__qualname__, signature, codegen.magic_tuple()))
+        name = f"{self._function.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"
+        return folder / name
+
+    def load_overload(self, sig, target_context):
+        target_context.refresh()
+        path = self._path(sig, target_context.codegen())
+        try:
+            payload = pickle.loads(path.read_bytes()) if path else None
+        except FileNotFoundError:
+            return None
+        return payload and compiler.CompileResult._rebuild(target_context, *payload)
+
+    def save_overload(self, sig, data):
+        path = self._path(sig, data.codegen)
+        if path is None:
+            return
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL))
+        os.replace(temporary, path)
+
+    def enable(self):
+        pass
+
+    def disable(self):
+        pass
+
+    def flush(self):
+        pass
+
+
+@intrinsic
+def call(typingctx, address, arguments):
+    """Call the kernel at `address` (int64) with a tuple of arguments; it returns nothing.
+
+    The types of the arguments are the caller's promise: the address must come from `address` for
+    exactly these types (records may differ in their field names, not in their size).
+    """
+    return types.void(address, arguments), _call_address(types.void)
+
+
+@intrinsic
+def call_float(typingctx, address, arguments):
+    """As `call`, for a kernel that returns a float64."""
+    return types.float64(address, arguments), _call_address(types.float64)
+
+
+def _call_address(returns):
+    def codegen(context, builder, signature, args):
+        where, packed = args
+        argument_types = signature.args[1].types
+        values = [builder.extract_value(packed, i) for i in range(len(argument_types))]
+        function_type = context.call_conv.get_function_type(returns, argument_types)
+        function = builder.inttoptr(where, function_type.as_pointer())
+        status, value = context.call_conv.call_function(builder, function, returns, argument_types, values)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return value if returns is not types.void else context.get_dummy_value()
+
+    return codegen

@@ -1,0 +1,1 @@
+"""The commands of ``fastbp``, one module each: HELP, add_arguments(parser), run(arguments)."""

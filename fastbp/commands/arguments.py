@@ -1,0 +1,44 @@
+"""Types of arguments, and checks of the files a command is going to write."""
+
+import argparse
+from pathlib import Path
+
+from fastbp.tabular.reading import TableError
+
+TABLE_HELP = "a CSV with a header (also .csv.gz, and Parquet where pyarrow is installed)"
+
+
+def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
+    """Return an argparse type: a number from `low` to `high`, without the ends that are open."""
+
+    def parse(text):
+        try:
+            value = convert(text)
+        except ValueError:
+            kind = "whole number" if convert is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {kind}") from None
+        inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+        if not inside:
+            top = "" if high == float("inf") else f" and {'below' if open_high else 'at most'} {high}"
+            raise argparse.ArgumentTypeError(f"{text} must be {'above' if open_low else 'at least'} {low}{top}")
+        return value
+
+    return parse
+
+
+def widths(text):
+    """Return the argparse value of --hidden: "128,64" is (128, 64)."""
+    size = number(int, 1, 65536)
+    return tuple(size(word) for word in text.split(","))
+
+
+def check_output(path, *inputs):
+    """Raise TableError where `path` cannot be written, or is one of the command's inputs."""
+    path = Path(path)
+    if path.is_dir():
+        raise TableError(f"--out {path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise TableError(f"--out {path}: there is no folder {str(path.parent)!r}.")
+    for source in map(Path, inputs):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise TableError(f"--out {path} would overwrite {source}, which this command reads.")

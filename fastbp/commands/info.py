@@ -1,0 +1,62 @@
+"""``fastbp info``: what a report of a problem should say."""
+
+import platform
+import sys
+from importlib import metadata
+
+HELP = "print versions, CPU, vector width, threads and the cache folder"
+
+PACKAGES = ("numba", "llvmlite", "numpy", "scipy", "scikit-learn", "pandas", "narwhals", "tqdm", "pyarrow")
+
+# A feature that LLVM reports, and the width of its vectors in bits; the first one found counts.
+VECTORS = (("avx512f", 512), ("avx2", 256), ("avx", 256), ("sve", 128), ("neon", 128), ("vsx", 128), ("sse2", 128))
+
+
+def add_arguments(parser):
+    """No arguments."""
+
+
+def run(arguments):
+    """Print one line a fact."""
+    facts = {"fastbp": _version("fastbp"), "Python": sys.version.split()[0], "system": platform.platform()}
+    facts |= {name: _version(name) for name in PACKAGES}
+    facts |= _machine()
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def _machine():
+    from llvmlite import binding
+
+    from fastbp._jit import cache_dir
+    from fastbp.threads import available_cores, get_num_threads
+
+    features = binding.get_host_cpu_features()
+    vector, bits = next((pair for pair in VECTORS if features.get(pair[0])), ("none", 0))
+    folder = cache_dir()
+    kernels = list(folder.glob("*/*.kernel")) if folder.is_dir() else []
+    size = sum(path.stat().st_size for path in kernels) / 1e6
+    return {
+        "CPU": f"{_cpu_name()} (LLVM: {binding.get_host_cpu_name()})",
+        "vector width": f"{bits} bits ({vector})",
+        "cores": available_cores(),
+        "threads": get_num_threads(),
+        "cache folder": folder,
+        "compiled kernels": f"{len(kernels)} ({size:.1f} MB)",
+    }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

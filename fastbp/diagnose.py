@@ -1,0 +1,69 @@
+"""What to say when training diverges: the epoch, the step, the layer that first went bad, and what to try."""
+
+import numpy as np
+
+from fastbp.plan import Purpose
+from fastbp.runner import Runner, Update
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss became NaN or infinite; the model has the weights of the last good epoch again.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where it happened, both counted from 1 (the step within the epoch).
+    layer : str or None
+        The layer whose output or gradient first went bad.
+    """
+
+    def __init__(self, message, epoch, step, layer):
+        super().__init__(message)
+        self.epoch, self.step, self.layer = epoch, step, layer
+
+
+def divergence_error(engine, before, data, steps, bad, update):
+    """Put the snapshot `before` the epoch back, and return the error that tells what went wrong.
+
+    Step `bad` had a loss that is not finite.  The epoch is replayed step by step up to where a parameter or
+    the loss goes bad (the same bits, so the same thing happens), and that step is looked at layer by layer.
+    """
+    epoch = engine.epoch + 1
+    engine.restore(before)
+    params, state, grads = engine.params.copy(), engine.state.copy(), np.zeros_like(engine.params)
+    rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
+    replay = Runner(engine.network, rows, engine.dtype, engine.training_purpose(), engine.loss, n_targets)
+    for step in range(bad + 1):
+        one, previous = slice(step, step + 1), params.copy()
+        coefficients = update.coefficients[one]
+        step_update = Update(update.optimizer, state, coefficients)
+        replay.run(params, grads, steps[one], data, backward=True, update=step_update)
+        if step == bad or not np.isfinite(params).all():
+            break
+    where, layer = _first_bad(engine, previous, data, steps[one])
+    message = (
+        f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {where} is not finite. Try a lower "
+        "learning rate, global_clipnorm=1.0 in the optimizer, or inputs and targets scaled to unit variance. "
+        "The weights of the last good epoch are kept."
+    )
+    return TrainingDiverged(message, epoch, step + 1, layer)
+
+
+def _first_bad(engine, params, data, step):
+    """Run one step on regions that hold the whole batch; return (what went bad first, its layer's name)."""
+    rows = int(step["rows"][0])
+    purpose = Purpose(training=True, fused_output=engine.fused_output, keep_batch=True)
+    runner = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, data.y.shape[1])
+    grads = np.zeros_like(params)
+    runner.run(params, grads, step, data, backward=True)
+    plan, work = runner.plan, runner.work
+    for name, row in zip(plan.names, plan.table, strict=True):
+        if not np.isfinite(plan.region(work, row["out"], row["n_out"])).all():
+            return f"the output of layer {name!r}", name
+    for name, row in zip(plan.names[::-1], plan.table[::-1], strict=True):
+        if not np.isfinite(plan.region(work, row["dout"], row["n_out"])).all():
+            return f"the gradient of the output of layer {name!r}", name
+    for placed in engine.network.params:
+        if not np.isfinite(grads[placed.start : placed.stop]).all():
+            return f"the gradient of {placed.name!r}", engine.network.layers[placed.layer].name
+    return "the loss", None

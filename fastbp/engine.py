@@ -1,0 +1,174 @@
+"""The engine of a model: parameters, optimizer state and counters, and what can be done with checked arrays.
+
+`Sequential` stands in front of it: it checks what users give and documents it.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.losses import VectorJacobian
+from fastbp.network import Network
+from fastbp.outputs import apply_activation
+from fastbp.plan import Purpose
+from fastbp.runner import Data, Runner, Update, make_steps
+
+# Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
+PREDICT_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ready for the kernels: x (n, d), targets (n, t), weight (n,) or None; and y as the user gave it."""
+
+    x: np.ndarray
+    targets: np.ndarray
+    weight: np.ndarray | None
+    y: np.ndarray
+
+
+class Engine:
+    """Parameters (P,) of a network, their gradient, the optimizer's state, and the counters."""
+
+    def __init__(self, layers, input_shape, seed, dtype):
+        self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
+        self.network = Network(layers, input_shape)
+        self.params = self.network.initial_params(seed, self.dtype)
+        self.grads = np.zeros_like(self.params)
+        self.views = self.network.views(self.params)
+        self.n_outputs = int(np.prod(self.network.output_shape))
+        self.step = self.epoch = 0
+        self.loss = self.optimizer = self.state = None
+        self.metrics = []
+        self.fused_output = False
+        self._free_runners = {}
+
+    def compile(self, optimizer, loss, metrics):
+        """Set what training minimises and how; check that the loss suits the last layer."""
+        loss.check_output(self._output_activation_name(), self.n_outputs)
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
+        from_logits = getattr(loss, "from_logits", False)
+        self.fused_output = loss.link is not None and not from_logits
+        self.state = optimizer.init_state(self.params.size, self.dtype)
+        self.step = 0
+        self._free_runners = {}
+
+    def _output_activation_name(self):
+        activation = self.layers[-1].output_activation
+        return "linear" if activation is None else activation.name
+
+    @contextmanager
+    def runner(self, rows, purpose, n_targets=0, loss=None):
+        """Lend a runner; two threads that ask at once get two, with buffers of their own."""
+        loss = loss or self.loss
+        key = (rows, purpose, n_targets, type(loss))
+        free = self._free_runners.setdefault(key, [])
+        try:
+            runner = free.pop()
+        except IndexError:
+            runner = Runner(self.network, rows, self.dtype, purpose, loss if n_targets else None, n_targets)
+        yield runner
+        free.append(runner)
+
+    def training_purpose(self):
+        """Return the purpose of a plan that trains."""
+        return Purpose(training=True, fused_output=self.fused_output)
+
+    def steps(self, n, training):
+        """Return the one step of a batch that is all of `n` rows."""
+        return make_steps(self.seed, self.step, [0], n, training)
+
+    def next_update(self, n_steps):
+        """Return the `Update` of the next `n_steps` steps."""
+        numbers = self.step + 1 + np.arange(n_steps)
+        rates = self.optimizer.learning_rates(numbers)
+        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
+
+    def predict(self, x):
+        """x (n, d) -> outputs (n, k)."""
+        outputs = np.empty((len(x), self.n_outputs), self.dtype)
+        if len(x):
+            with self.runner(PREDICT_ROWS, Purpose(training=False)) as runner:
+                runner.run(self.params, self.grads, self.steps(len(x), False), Data(x, outputs=outputs))
+        return outputs
+
+    def evaluate(self, rows):
+        """Return {"loss": mean loss with penalties, metric: ...}."""
+        outputs = self._outputs_for_metrics(len(rows.x))
+        purpose = Purpose(training=False, fused_output=self.fused_output)
+        with self.runner(PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
+            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
+            loss = runner.run(self.params, self.grads, self.steps(len(rows.x), False), data)[0]
+        return {"loss": float(loss + self.penalty())} | self.metric_values(rows.y, outputs)
+
+    def gradient(self, rows, training):
+        """Return the mean loss with penalties; its gradient goes to `grads`."""
+        self.grads[:] = 0
+        with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
+            data = Data(rows.x, rows.targets, rows.weight)
+            steps = self.steps(len(rows.x), training)
+            return float(runner.run(self.params, self.grads, steps, data, backward=True)[0])
+
+    def vjp(self, x, dout, training):
+        """x (n, d), dout (n, k) -> dx (n, d); the parameters' gradient goes to `grads`."""
+        self.grads[:] = 0
+        dx = np.empty_like(x)
+        purpose = Purpose(training=True, input_gradient=True)
+        with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
+            data, steps = Data(x, dout, dx=dx), self.steps(len(x), training)
+            runner.run(self.params, self.grads, steps, data, backward=True, mean=False)
+        return dx
+
+    def train_on(self, rows):
+        """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
+        outputs = self._outputs_for_metrics(len(rows.x))
+        with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
+            data, steps = Data(rows.x, rows.targets, rows.weight, outputs=outputs), self.steps(len(rows.x), True)
+            loss = runner.run(self.params, self.grads, steps, data, backward=True, update=self.next_update(1))[0]
+        if not np.isfinite(loss):
+            raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
+        self.step += 1
+        return {"loss": float(loss)} | self.metric_values(rows.y, outputs)
+
+    def apply_gradients(self):
+        """Make one update with what `grads` holds."""
+        with self.runner(1, self.training_purpose(), 1) as runner:
+            runner.run(self.params, self.grads, self.steps(1, True), None, update=self.next_update(1))
+        self.step += 1
+
+    def penalty(self):
+        """Return the sum of the penalties on the trainable parameters."""
+        total = 0.0
+        for placed in self.network.params:
+            l1, l2 = placed.param.l1, placed.param.l2
+            if (l1 or l2) and self.layers[placed.layer].trainable:
+                w = self.params[placed.start : placed.stop].astype(np.float64)
+                total += l1 * np.abs(w).sum() + l2 * (w * w).sum()
+        return total
+
+    def _outputs_for_metrics(self, n):
+        return np.empty((n, self.n_outputs), self.dtype) if self.metrics else None
+
+    def metric_values(self, y, outputs):
+        """Return {metric: value} of raw outputs (n, k); the loss's link, if fused, is applied to them first."""
+        if not self.metrics:
+            return {}
+        if self.fused_output:
+            outputs = apply_activation(self.layers[-1].output_activation, outputs)
+        return {name: float(function(y, outputs)) for name, function in self.metrics}
+
+    def snapshot(self):
+        """Return copies of all that training changes."""
+        return self.params.copy(), self.state.copy(), self.step, self.epoch
+
+    def restore(self, snapshot):
+        """Put a snapshot back, in place."""
+        self.params[:], self.state[:], self.step, self.epoch = snapshot
+
+    @property
+    def nbytes(self):
+        """Bytes of parameters, gradients, optimizer state and the workspaces made so far."""
+        runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
+        state = 0 if self.state is None else self.state.nbytes
+        return self.params.nbytes + self.grads.nbytes + state + runners

@@ -1,0 +1,115 @@
+"""What happens between compiled calls: epochs, shuffles, validation, callbacks, divergence, Ctrl-C."""
+
+import time
+
+import numpy as np
+
+from fastbp.callbacks import History, ProgressBar
+from fastbp.diagnose import divergence_error
+from fastbp.rng import shuffle
+from fastbp.runner import Data, Update, make_steps
+from fastbp.threads import InterruptGuard
+
+# Seconds of one compiled call: Ctrl-C, the progress bar and a time limit wait no longer than that.
+STRETCH_SECONDS = 0.2
+# The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
+FIRST_STRETCH_MULTIPLY_ADDS = 5e8
+
+
+def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbose):
+    """Train `model` on `train` (`Rows`) for `epochs` epochs; return the `History`."""
+    history = History()
+    callbacks = [*([ProgressBar()] if verbose else []), *callbacks, history]
+    batch_size = min(batch_size, len(train.x))
+    for callback in callbacks:
+        callback.model = model
+        callback.params = {"epochs": epochs, "steps": -(-len(train.x) // batch_size)}
+    model.stop_training = False
+    tell(callbacks, "on_train_begin", {})
+    try:
+        with InterruptGuard() as guard, Epochs(model.engine, train, batch_size, shuffled) as run:
+            for epoch in range(epochs):
+                tell(callbacks, "on_epoch_begin", epoch, {})
+                logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
+                if guard.requested:
+                    break
+                if validation is not None:
+                    logs |= {f"val_{name}": value for name, value in model.engine.evaluate(validation).items()}
+                tell(callbacks, "on_epoch_end", epoch, logs)
+                if model.stop_training:
+                    break
+    finally:
+        tell(callbacks, "on_train_end", {})
+    if guard.requested:
+        print("Interrupted: training stopped, the model is whole.")
+    return history
+
+
+class Epochs:
+    """Runs epochs on one set of rows; a context, because it borrows the engine's runner."""
+
+    def __init__(self, engine, train, batch_size, shuffled):
+        self.engine, self.train, self.batch_size, self.shuffled = engine, train, batch_size, shuffled
+        n = len(train.x)
+        self.order = np.empty(n, np.int64) if shuffled else None
+        self.outputs = np.empty((n, engine.n_outputs), engine.dtype) if engine.metrics else None
+        self.data = Data(train.x, train.targets, train.weight, self.order, self.outputs)
+        self.firsts = np.arange(0, n, batch_size)
+        self.rows = np.minimum(batch_size, n - self.firsts)
+
+    def __enter__(self):
+        self._lent = self.engine.runner(self.batch_size, self.engine.training_purpose(), self.train.targets.shape[1])
+        self.runner = self._lent.__enter__()
+        step_multiply_adds = self.batch_size * self.runner.plan.row_multiply_adds
+        self.stretch = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
+        return self
+
+    def __exit__(self, *exception):
+        return self._lent.__exit__(*exception)
+
+    def epoch(self, after_stretch):
+        """Run one epoch; return its mean loss and metrics.
+
+        `after_stretch(steps done)` is called after each compiled call; True ends the epoch.
+        """
+        engine = self.engine
+        if self.shuffled:
+            shuffle(self.order, engine.seed, engine.epoch)
+        steps = make_steps(engine.seed, engine.step, self.firsts, self.rows, training=True)
+        update = engine.next_update(len(steps))
+        before = engine.snapshot()
+        rate = float(update.coefficients[-1, 0])
+        losses = np.zeros(len(steps))
+        done, stopped = 0, False
+        while done < len(steps) and not stopped:
+            part = slice(done, done + self.stretch)
+            losses[part] = self._run_stretch(steps[part], update, part)
+            bad = np.flatnonzero(~np.isfinite(losses[part]))
+            if bad.size:
+                raise divergence_error(engine, before, self.data, steps, done + int(bad[0]), update)
+            count = len(steps[part])
+            done += count
+            engine.step += count
+            stopped = after_stretch(done)
+        logs = {"loss": float(np.average(losses[:done], weights=self.rows[:done]))}
+        if done == len(steps):
+            engine.epoch += 1
+            logs |= engine.metric_values(self.train.y, self.outputs)
+        return logs | {"learning_rate": rate}
+
+    def _run_stretch(self, steps, update, part):
+        """Run some steps in one compiled call; set the size of the next by its time."""
+        engine = self.engine
+        started = time.perf_counter()
+        part_update = Update(update.optimizer, update.state, update.coefficients[part])
+        losses = self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=part_update)
+        seconds = max(time.perf_counter() - started, 1e-6)
+        # At most tenfold, in case the call was too short to tell (or compiled something).
+        self.stretch = max(1, min(int(len(steps) * STRETCH_SECONDS / seconds), 10 * self.stretch))
+        return losses
+
+
+def tell(callbacks, hook, *arguments):
+    """Call one hook of every callback."""
+    for callback in callbacks:
+        getattr(callback, hook)(*arguments)

@@ -1,0 +1,104 @@
+"""check_gradients: the compiled gradient against finite differences."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The result of `check_gradients`.
+
+    Attributes
+    ----------
+    max_relative_error : float
+        The largest ``|grad - difference| / max(1, |grad|, |difference|)``.
+    worst : str
+        The entry it belongs to, such as ``"dense/kernel[3, 1]"``.
+    grad, difference : float
+        Its two values.
+    """
+
+    max_relative_error: float
+    worst: str
+    grad: float
+    difference: float
+
+    def __str__(self):
+        return (
+            f"worst entry {self.worst}: gradient {self.grad:.9g}, finite difference {self.difference:.9g}, "
+            f"relative error {self.max_relative_error:.2g}"
+        )
+
+
+def check_gradients(
+    model, x: ArrayLike, y: ArrayLike, *, epsilon: float = 1e-6, training: bool = False, tolerance: float = 1e-5
+) -> GradientCheck:
+    """Compare a compiled model's gradient with central differences, entry by entry.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled, ``dtype="float64"`` (float32 differences are too coarse to tell anything).
+    x : array-like (n, d)
+    y : array-like (n,) or (n, t)
+    epsilon : float, default 1e-6
+        Half the distance of the two points.
+    training : bool, default False
+        With dropout masks (the same ones at both points).
+    tolerance : float, default 1e-5
+        Largest relative error allowed.
+
+    Returns
+    -------
+    GradientCheck
+
+    Raises
+    ------
+    AssertionError
+        If an entry's error is above `tolerance`; the message names the worst.
+
+    Notes
+    -----
+    ``(loss(w + epsilon) - loss(w - epsilon)) / (2 * epsilon)``. An activation with a kink (relu) may fail by
+    chance where an input lies within epsilon of it.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(3, activation="tanh"), fastbp.Dense(1)], seed=0, dtype="float64")
+    >>> model.compile(loss="mean_squared_error")
+    >>> rng = np.random.default_rng(0)
+    >>> fastbp.check_gradients(model, rng.normal(size=(5, 2)), rng.normal(size=5)).max_relative_error < 1e-7
+    True
+    """
+    if model.dtype != np.float64:
+        raise ValueError('check_gradients needs a model with dtype="float64": float32 differences are too coarse.')
+    _, grad = model.value_and_grad(x, y, training=training)
+    worst = GradientCheck(0.0, "none", 0.0, 0.0)
+    for placed in model.engine.network.params:
+        if not model.layers[placed.layer].trainable:
+            continue
+        for i in range(placed.start, placed.stop):
+            difference = _central_difference(model, x, y, i, epsilon, training)
+            error = abs(grad[i] - difference) / max(1.0, abs(grad[i]), abs(difference))
+            if not error <= worst.max_relative_error:
+                entry = np.unravel_index(i - placed.start, placed.param.shape)
+                place = f"{placed.name}[{', '.join(str(int(j)) for j in entry)}]"
+                worst = GradientCheck(float(error), place, float(grad[i]), float(difference))
+    if not worst.max_relative_error <= tolerance:
+        raise AssertionError(f"the gradient is wrong: {worst} (tolerance {tolerance:g})")
+    return worst
+
+
+def _central_difference(model, x, y, i, epsilon, training):
+    params, kept = model.params, model.params[i]
+    try:
+        params[i] = kept + epsilon
+        above, _ = model.value_and_grad(x, y, training=training)
+        params[i] = kept - epsilon
+        below, _ = model.value_and_grad(x, y, training=training)
+    finally:
+        params[i] = kept
+    return (above - below) / (2 * epsilon)

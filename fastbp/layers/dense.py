@@ -1,0 +1,181 @@
+"""Dense: out (n, k) = activation(x (n, d) @ kernel (d, k) + bias (k,))."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp._jit import call, kernel
+from fastbp.activations import ACTIVATIONS
+from fastbp.initializers import INITIALIZERS
+from fastbp.layers.activation import ACTIVATION_FIELDS, fill_activation
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.tile import at, null, product_address
+
+DENSE = layer_dtype(
+    ("bias", "i8"),  # offset in params; -1: none
+    ("product", "i8"),  # address
+    *ACTIVATION_FIELDS,
+)
+
+
+@kernel
+def dense_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, d), kernel (d, k), bias (k,) -> out (n, k); z (n, k) is kept where the derivative needs it."""
+    d, k = layer.n_in, layer.n_out
+    # Where nobody needs z later, it stands in dout, which is free until the backward pass.
+    z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
+    # z = x @ kernel + bias
+    bias = at(params, layer.bias) if layer.bias >= 0 else null(params)
+    x, weight = at(work, layer.x + start * d), at(params, layer.params)
+    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, k, stop - start, k, d))
+    # out = activation(z)
+    if layer.activate:
+        out = work[layer.out + start * k : layer.out + stop * k]
+        call(layer.activate, (out, work[z + start * k : z + stop * k], k, layer.alpha))
+
+
+@kernel
+def dense_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k)."""
+    d, k = layer.n_in, layer.n_out
+    # dz = dout * activation'(z)
+    if layer.differentiate:
+        dz = work[layer.dout + start * k : layer.dout + stop * k]
+        out = work[layer.out + start * k : layer.out + stop * k]
+        z = work[layer.extra + start * k : layer.extra + stop * k] if layer.needs_input else out
+        call(layer.differentiate, (dz, z, out, k, layer.alpha))
+    # dx = dz @ kernel^T
+    if layer.dx >= 0:
+        dx, dz_ = at(work, layer.dx + start * d), at(work, layer.dout + start * k)
+        transposed = at(shared, layer.shared)
+        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, d, stop - start, d, k))
+
+
+@kernel
+def dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
+    """x (n, d), dz (n, k) -> rows first to last of dkernel (d, k), or dbias (k,)."""
+    d, k = layer.n_in, layer.n_out
+    if block == 0:
+        # dkernel = x^T @ dz
+        dkernel = at(grads, layer.params + first * k)
+        init = dkernel if accumulate else null(grads)
+        x, dz = at(work, layer.x + start * d + first), at(work, layer.dout + start * k)
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, k, last - first, k, stop - start))
+        return
+    # dbias = the sum of dz over its rows
+    dbias = grads[layer.bias : layer.bias + k]
+    if not accumulate:
+        dbias[:] = 0
+    for i in range(layer.dout + start * k, layer.dout + stop * k, k):
+        for j in range(k):
+            dbias[j] += work[i + j]
+
+
+@kernel
+def dense_prepare(layer, params, shared, first, last):
+    """Write rows first to last of kernel (d, k) into columns of its transpose (k, d), which backward reads."""
+    d, k = layer.n_in, layer.n_out
+    # In squares of 16 x 16, so that whole cache lines of both sides are used while they are in L1.
+    for i0 in range(first, last, 16):
+        for j0 in range(0, k, 16):
+            for j in range(j0, min(j0 + 16, k)):
+                for i in range(i0, min(i0 + 16, last)):
+                    shared[layer.shared + j * d + i] = params[layer.params + i * k + j]
+
+
+@LAYERS.register("Dense")
+@dataclass
+class Dense(Layer):
+    """Fully connected layer: ``out = activation(x @ kernel + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, ``k``.
+    activation : str or activation object, optional
+        Applied to every output; None is linear.
+    use_bias : bool, default True
+    kernel_initializer, bias_initializer : str or initializer object
+        Defaults ``"glorot_uniform"`` and ``"zeros"``.
+    kernel_regularizer, bias_regularizer : str or regularizer object, optional
+        `L1`, `L2` or `L1L2`.
+    kernel_constraint : MaxNorm, optional
+        Bounds the norm of each output's incoming weights.
+    trainable : bool, default True
+        False keeps the weights as they are.
+    name : str, optional
+        Default ``"dense"``, ``"dense_1"`` and so on.
+
+    Notes
+    -----
+    Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(3, activation="tanh")], input_shape=(2,))
+    >>> model.views["dense/kernel"].shape
+    (2, 3)
+    """
+
+    units: int
+    activation: Any = None
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    trainable: bool = True
+    name: str | None = None
+
+    dtype = DENSE
+    forward, backward, gradient, prepare = dense_forward, dense_backward, dense_gradient, dense_prepare
+
+    def __post_init__(self):
+        if not isinstance(self.units, int | np.integer) or isinstance(self.units, bool) or self.units < 1:
+            raise ValueError(f"Dense(units={self.units!r}): units is a whole number of at least 1.")
+        self.units = int(self.units)
+        self.activation = ACTIVATIONS.resolve("linear" if self.activation is None else self.activation)
+        self.kernel_initializer = INITIALIZERS.resolve(self.kernel_initializer)
+        self.bias_initializer = INITIALIZERS.resolve(self.bias_initializer)
+        for setting, registry in _OPTIONAL_SETTINGS.items():
+            if getattr(self, setting) is not None:
+                setattr(self, setting, registry.resolve(getattr(self, setting)))
+
+    def build(self, input_shape):
+        if len(input_shape) != 1:
+            raise ValueError(f"Dense takes rows of numbers, shape (d,); it got inputs of shape {input_shape}.")
+        d, k = input_shape[0], self.units
+        max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
+        kernel_param = Param("kernel", (d, k), self.kernel_initializer, *_factors(self.kernel_regularizer), max_norm)
+        bias_param = Param("bias", (k,), self.bias_initializer, *_factors(self.bias_regularizer))
+        return Build(
+            output_shape=(k,),
+            params=[kernel_param, bias_param] if self.use_bias else [kernel_param],
+            extra=k if self.activation.needs_input else 0,
+            shared=d * k,
+            multiply_adds=d * k,
+        )
+
+    def fill(self, row, float_type):
+        row["bias"] = row["params"] + row["n_in"] * row["n_out"] if self.use_bias else -1
+        row["product"] = product_address(float_type)
+        fill_activation(row, self.activation, float_type)
+
+    @property
+    def output_activation(self):
+        return self.activation
+
+
+_OPTIONAL_SETTINGS = {
+    "kernel_regularizer": REGULARIZERS,
+    "bias_regularizer": REGULARIZERS,
+    "kernel_constraint": CONSTRAINTS,
+}
+
+
+def _factors(regularizer):
+    return regularizer.factors if regularizer else (0.0, 0.0)

@@ -1,0 +1,86 @@
+"""Dropout: out (n, k) = x (n, k) * mask / (1 - rate) in training, x at prediction."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp._jit import inline, kernel
+from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.rng import random_bits, stream_key
+
+DROPOUT = layer_dtype(("rate", "f8"))
+
+
+@inline
+def masked_copy(layer, step, work, to, source, start, stop, row0):
+    """Write work[source] * mask / (1 - rate) to work[to], rows start to stop.
+
+    The mask is drawn from the counter, never stored: forward and backward draw the same one.
+    """
+    k = layer.n_out
+    rate = layer.rate * step.dropout if step.training else 0.0
+    target = work[to + start * k : to + stop * k]
+    values = work[source + start * k : source + stop * k]
+    low, high = stream_key(step.seed, step.counter, layer.index)
+    threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
+    scale = work.dtype.type(1.0 / (1.0 - rate))
+    zero = work.dtype.type(0)
+    first = np.uint32((row0 + start) * k)
+    for i in range(target.size):
+        # An entry is dropped where its 32 random bits fall below rate * 2**32.
+        bits = random_bits(low, high, np.uint32(first + np.uint32(i)))
+        target[i] = values[i] * scale if bits >= threshold else zero
+
+
+@kernel
+def dropout_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, k) -> out (n, k)."""
+    masked_copy(layer, step, work, layer.out, layer.x, start, stop, row0)
+
+
+@kernel
+def dropout_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k) -> dx (n, k), with the mask of the forward pass."""
+    if layer.dx >= 0:
+        masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
+
+
+@LAYERS.register("Dropout")
+@dataclass
+class Dropout(Layer):
+    """Inverted dropout (Srivastava et al., 2014): in training, ``out = x * mask / (1 - rate)``.
+
+    At prediction it does nothing. The masks depend on the model's seed, the step, the layer and the
+    entry only: they are the same at any number of threads and after a resumed training.
+
+    Parameters
+    ----------
+    rate : float
+        Share of entries set to zero, ``0 <= rate < 1``.
+    name : str, optional
+        Default ``"dropout"``, ``"dropout_1"`` and so on.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Dropout(0.2).rate
+    0.2
+    """
+
+    rate: float
+    name: str | None = None
+
+    dtype = DROPOUT
+    forward, backward = dropout_forward, dropout_backward
+    training_only = True
+
+    def __post_init__(self):
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"Dropout(rate={self.rate!r}): the rate is a share of at least 0 and below 1.")
+        self.rate = float(self.rate)
+
+    def build(self, input_shape):
+        return Build(output_shape=input_shape)
+
+    def fill(self, row, float_type):
+        row["rate"] = self.rate

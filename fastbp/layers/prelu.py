@@ -1,0 +1,98 @@
+"""PReLU: out (n, k) = max(x, 0) + alpha (k,) * min(x, 0), alpha trained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+from fastbp._jit import kernel
+from fastbp.initializers import INITIALIZERS
+from fastbp.layers.base import LAYERS, Build, Layer, Param
+from fastbp.regularizers import REGULARIZERS
+
+
+@kernel
+def prelu_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, k), alpha (k,) -> out (n, k)."""
+    k = layer.n_out
+    alpha = params[layer.params : layer.params + k]
+    for row in range(start, stop):
+        x = work[layer.x + row * k : layer.x + (row + 1) * k]
+        out = work[layer.out + row * k : layer.out + (row + 1) * k]
+        # out = x where x > 0, else alpha * x (the comparison sends NaN to the product, where it survives)
+        for j in range(k):
+            out[j] = x[j] if x[j] > 0 else alpha[j] * x[j]
+
+
+@kernel
+def prelu_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k), x (n, k), alpha (k,) -> dx (n, k)."""
+    if layer.dx < 0:
+        return
+    k = layer.n_out
+    alpha = params[layer.params : layer.params + k]
+    for row in range(start, stop):
+        x = work[layer.x + row * k : layer.x + (row + 1) * k]
+        dout = work[layer.dout + row * k : layer.dout + (row + 1) * k]
+        dx = work[layer.dx + row * k : layer.dx + (row + 1) * k]
+        # dx = dout where x > 0, else alpha * dout
+        for j in range(k):
+            dx[j] = dout[j] if x[j] > 0 else alpha[j] * dout[j]
+
+
+@kernel
+def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
+    """x (n, k), dout (n, k) -> entries first to last of dalpha (k,)."""
+    k = layer.n_out
+    dalpha = grads[layer.params + first : layer.params + last]
+    if not accumulate:
+        dalpha[:] = 0
+    zero = work.dtype.type(0)
+    for row in range(start, stop):
+        x = work[layer.x + row * k + first : layer.x + row * k + last]
+        dout = work[layer.dout + row * k + first : layer.dout + row * k + last]
+        # dalpha = the sum over rows of dout * min(x, 0)
+        for j in range(dalpha.size):
+            dalpha[j] += zero if x[j] > 0 else dout[j] * x[j]
+
+
+@LAYERS.register("PReLU")
+@dataclass
+class PReLU(Layer):
+    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope an input.
+
+    Parameters
+    ----------
+    alpha_initializer : str or initializer object, default "zeros"
+    alpha_regularizer : str or regularizer object, optional
+    trainable : bool, default True
+    name : str, optional
+        Default ``"prelu"``, ``"prelu_1"`` and so on.
+
+    Notes
+    -----
+    Inputs and outputs ``(n, k)``, alpha ``(k,)``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(3), fastbp.PReLU()], input_shape=(2,))
+    >>> model.views["prelu/alpha"].shape
+    (3,)
+    """
+
+    alpha_initializer: Any = "zeros"
+    alpha_regularizer: Any = None
+    trainable: bool = True
+    name: str | None = None
+
+    forward, backward, gradient = prelu_forward, prelu_backward, prelu_gradient
+
+    def __post_init__(self):
+        self.alpha_initializer = INITIALIZERS.resolve(self.alpha_initializer)
+        if self.alpha_regularizer is not None:
+            self.alpha_regularizer = REGULARIZERS.resolve(self.alpha_regularizer)
+
+    def build(self, input_shape):
+        factors = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)
+        params = [Param("alpha", input_shape, self.alpha_initializer, *factors)]
+        return Build(output_shape=input_shape, params=params)

@@ -1,0 +1,122 @@
+"""A `Sequential` as tensors and a description, and back, with the same bits."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from fastbp._registry import describe, rebuild
+from fastbp.saving import ModelFileError, load_tensors
+
+
+def load_model(path: str | Path, custom_objects: dict | None = None):
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : str or path
+        Written by ``save`` of a model.
+    custom_objects : dict, optional
+        Losses and metrics of one's own by name: files hold no code.
+
+    Returns
+    -------
+    Sequential or TabularModel
+        What was saved. Its predictions and its continued training have the bits of the saved one's.
+
+    Raises
+    ------
+    FileNotFoundError
+    ModelFileError
+        If the file is truncated, foreign, or of a newer version.
+
+    Examples
+    --------
+    >>> import fastbp, tempfile, pathlib
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "m.fastbp")
+    ...     model.save(path)
+    ...     again = fastbp.load_model(path)
+    >>> bool((again.params == model.params).all())
+    True
+    """
+    tensors, description = load_tensors(path)
+    kind = description.get("kind")
+    try:
+        if kind == "sequential":
+            from fastbp.sequential import Sequential
+
+            return Sequential.from_state(tensors, description, custom_objects)
+        if kind == "tabular":
+            from fastbp.tabular.model import TabularModel
+
+            return TabularModel.from_state(tensors, description)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} does not describe a whole model: {error}") from error
+    raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")
+
+
+def state_of(model):
+    """Return the tensors and the description of a `Sequential`."""
+    engine = model.engine
+    tensors = dict(engine.views)
+    description = {
+        "kind": "sequential",
+        "layers": [describe(layer) for layer in model.layers],
+        "input_shape": list(engine.network.input_shape),
+        "dtype": engine.dtype.name,
+        "seed": engine.seed,
+        "step": engine.step,
+        "epoch": engine.epoch,
+    }
+    if engine.loss is not None:
+        tensors["optimizer/state"] = engine.state
+        description["optimizer"] = describe(engine.optimizer)
+        description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
+        description["metrics"] = [name for name, _ in engine.metrics]
+    return tensors, description
+
+
+def model_from(cls, tensors, description, custom_objects):
+    """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
+    layers = [rebuild(layer) for layer in description["layers"]]
+    shape = tuple(description["input_shape"])
+    model = cls(layers, input_shape=shape, seed=description["seed"], dtype=description["dtype"])
+    views = model.views
+    if missing := [name for name in views if name not in tensors]:
+        raise ValueError(f"the tensor {missing[0]!r} is missing.")
+    model.set_weights([tensors[name] for name in views])
+    engine = model.engine
+    if "optimizer" in description and (compiled := _compiled(description, custom_objects)) is not None:
+        model.compile(**compiled)
+        _copy("optimizer/state", tensors, engine.state)
+    engine.step, engine.epoch = int(description["step"]), int(description["epoch"])
+    return model
+
+
+def _compiled(description, custom_objects):
+    """Return the arguments of `compile`, or None (with a warning) where an object of one's own is missing."""
+    loss = description["loss"]
+    loss = custom_objects.get(loss) if isinstance(loss, str) else rebuild(loss)
+    metrics = [custom_objects.get(name, name) for name in description["metrics"]]
+    from fastbp.metrics import METRICS
+
+    unknown = [metric for metric in metrics if isinstance(metric, str) and metric not in METRICS]
+    if loss is None or unknown:
+        name = unknown[0] if unknown else description["loss"]
+        warnings.warn(
+            f"the model was trained with {name!r}, which a file cannot hold: it predicts, and to train it give "
+            f"load_model(path, custom_objects={{{name!r}: ...}}).",
+            stacklevel=4,
+        )
+        return None
+    return {"optimizer": rebuild(description["optimizer"]), "loss": loss, "metrics": metrics}
+
+
+def _copy(name, tensors, target):
+    """Copy a tensor into an array of the model, checking its shape."""
+    if name not in tensors or tensors[name].shape != target.shape:
+        found = tensors[name].shape if name in tensors else "nothing"
+        raise ValueError(f"the tensor {name!r} should have shape {target.shape}; the file has {found}.")
+    np.copyto(target, tensors[name])

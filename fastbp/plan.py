@@ -1,0 +1,221 @@
+"""The plan of a run: layer table, items, and every offset of the workspace, for one network and batch size.
+
+All splits are made here, from the sizes alone and never from the number of threads: that is why
+results have the same bits at any number of threads.
+
+A batch is cut into *slices* of rows, a slice into *chunks*.  Two schemes, by what is larger:
+
+- `sliced` (small networks, tall batches): a thread takes a slice through forward, loss, backward and
+  gradient, chunk by chunk, with a workspace of one chunk that stays in its cache; each slice's gradient
+  has its own place in `partials`, and phase 2 adds them in order.
+- otherwise (wide networks): the workspace holds the whole batch, a slice is one chunk, and phase 2
+  computes each parameter block's gradient over all rows just before it updates the block.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp._rows import row_dtype
+from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, float_type_of, kernel_address
+
+LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
+
+# A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
+ITEM = row_dtype(
+    128,
+    [
+        ("layer", "i8"),
+        ("block", "i8"),
+        ("first", "i8"),
+        ("last", "i8"),
+        ("start", "i8"),
+        ("stop", "i8"),
+        ("columns", "i8"),
+        ("learning_rate", "f8"),  # factors
+        ("decay", "f8"),
+        ("l1", "f8"),
+        ("l2", "f8"),
+        ("max_norm", "f8"),
+    ],
+)
+
+# Offsets in a workspace of what is not a layer's, and the sizes of slices.
+LAYOUT = row_dtype(
+    128,
+    [
+        ("x", "i8"),
+        ("n_in", "i8"),
+        ("y", "i8"),
+        ("n_targets", "i8"),
+        ("weight", "i8"),
+        ("out", "i8"),
+        ("dout", "i8"),
+        ("n_out", "i8"),
+        ("dx", "i8"),
+        ("sliced", "i8"),
+        ("slice_rows", "i8"),
+        ("chunk_rows", "i8"),
+    ],
+)
+
+# Offsets are multiples of 16 entries: a cache line of float32.
+ALIGNMENT = 16
+# A chunk's activations and gradients should stay in a core's second-level cache.
+CHUNK_BYTES = 256 * 1024
+# Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
+SLICE_MULTIPLY_ADDS = 200_000
+MAX_SLICES = 16
+# Partial gradients up to this size are cheaper than reading the batch's activations again.
+PARTIAL_BYTES = 512 * 1024
+# Above this workspace, slices are used whatever the network, so that memory stays bounded.
+WORKSPACE_BYTES = 256 * 1024 * 1024
+# An item of phase 2: large enough to hide its overhead, small enough to balance threads (about 20 us).
+ITEM_MULTIPLY_ADDS = 1_000_000
+# Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
+THREAD_MULTIPLY_ADDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a plan is for."""
+
+    training: bool  # keep what the backward pass needs
+    fused_output: bool = False  # the loss applies the last activation
+    input_gradient: bool = False  # compute dx of the first layer
+    keep_batch: bool = False  # keep the whole batch's regions, to look at them afterwards
+
+
+class Plan:
+    """Layer table, items and layout for one network, batch size, dtype and purpose.
+
+    Parameters
+    ----------
+    network : Network
+    rows : int
+        Largest batch.
+    n_targets : int
+        Entries of a row of targets.
+    dtype : numpy dtype
+    purpose : Purpose
+    """
+
+    def __init__(self, network, rows, n_targets, dtype, purpose):
+        self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
+        placed = [p for p in network.layers if purpose.training or not p.spec.training_only]
+        self.names = [p.name for p in placed]
+        passes = 3 if purpose.training else 1
+        self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed)
+        row_entries = sum(2 * _size(p.output_shape) + p.build.extra for p in placed) + _size(network.input_shape)
+        self._choose_slices(network.n_params, row_entries)
+        self.region_rows = self.chunk_rows if self.sliced else rows
+        self._place_regions(network, placed, n_targets)
+        self.items = self._make_items(network, placed) if purpose.training else np.zeros(0, ITEM)
+
+    def _choose_slices(self, n_params, row_entries):
+        size = self.dtype.itemsize
+        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
+        slice_rows = round_up(-(-self.rows // slices), 32)
+        cached_rows = max(CHUNK_BYTES // (size * row_entries) // 32 * 32, 32)
+        slices = -(-self.rows // slice_rows)
+        tall = self.rows * row_entries * size > WORKSPACE_BYTES
+        small = n_params * slices * size <= PARTIAL_BYTES
+        self.sliced = (not self.purpose.training or tall or small) and not self.purpose.keep_batch
+        self.chunk_rows = min(cached_rows, slice_rows)
+        # Without gradients to add up, or with the batch's activations kept, a slice is one chunk.
+        self.slice_rows = slice_rows if self.sliced and self.purpose.training else self.chunk_rows
+        self.n_slices = self.slices(self.rows)
+
+    def region(self, work, offset, row_entries):
+        """Return a region of the first workspace as an array (region_rows, row_entries)."""
+        return work[0, offset : offset + row_entries * self.region_rows].reshape(self.region_rows, row_entries)
+
+    def slices(self, rows):
+        """Return the number of slices of a batch of `rows` rows."""
+        return -(-rows // self.slice_rows)
+
+    def threads_pay(self, rows):
+        """Is there work for a second thread in a batch of `rows` rows?"""
+        return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def _place_regions(self, network, placed, n_targets):
+        """Give every layer its offsets; fill the table and the layout."""
+        self.work_size = self.shared_size = 0
+        purpose, n_in, n_out = self.purpose, _size(network.input_shape), _size(network.output_shape)
+        wants_dx = _wants_dx(placed, purpose)
+        x, dx = self._region(n_in), self._region(n_in) if purpose.input_gradient else -1
+        layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets}
+        self.table = np.zeros(len(placed), LAYER_ROW)
+        float_type = float_type_of(self.dtype)
+        for i, layer in enumerate(placed):
+            out, dout = self._region(_size(layer.output_shape)), self._region(_size(layer.output_shape))
+            spec = layer.spec
+            row = self.table[i : i + 1].view(spec.dtype)
+            kinds = ("forward", "backward", "gradient", "prepare") if purpose.training else ("forward",)
+            for kind in kinds:
+                row[kind] = kernel_address(type(spec), kind, float_type)
+            row["index"] = network.layers.index(layer)
+            row["n_in"], row["n_out"] = _size(layer.input_shape), _size(layer.output_shape)
+            row["x"], row["out"], row["dx"], row["dout"] = x, out, dx if wants_dx[i] else -1, dout
+            row["extra"], row["params"] = self._region(layer.build.extra), layer.offset
+            spec.fill(row, float_type)
+            if wants_dx[i]:
+                row["shared"] = self.shared_size
+                row["prepare_rows"] = layer.build.params[0].shape[0] if layer.build.params else 0
+                self.shared_size += layer.build.shared
+            else:
+                row["prepare"] = 0
+            if purpose.fused_output and layer is placed[-1] and spec.output_activation is not None:
+                row["activate"] = row["differentiate"] = 0
+            x, dx = out, dout
+        layout |= {"out": x, "dout": dx, "y": self._region(n_targets), "weight": self._region(1)}
+        layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
+        self.layout = np.zeros(1, LAYOUT)
+        for name, value in layout.items():
+            self.layout[name] = value
+
+    def _region(self, row_entries):
+        offset = self.work_size
+        self.work_size += round_up(row_entries * self.region_rows, ALIGNMENT)
+        return offset
+
+    def _make_items(self, network, placed):
+        """Cut the trainable parameters into items; the largest come first, for balance."""
+        items = []
+        for p in network.params:
+            layer = network.layers[p.layer]
+            if not layer.spec.trainable:
+                continue
+            rows, columns = p.param.shape[0], _size(p.param.shape[1:])
+            item_rows = max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows), 8), 8)
+            if p.param.max_norm:
+                item_rows = rows  # the norms of columns need whole columns
+            for first in range(0, rows, item_rows):
+                item = np.zeros((), ITEM)
+                last = min(first + item_rows, rows)
+                item["layer"], item["block"] = placed.index(layer), p.block
+                item["first"], item["last"], item["columns"] = first, last, columns
+                item["start"], item["stop"] = p.start + first * columns, p.start + last * columns
+                item["learning_rate"], item["decay"] = p.param.learning_rate_factor, p.param.decay_factor
+                item["l1"], item["l2"], item["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm
+                items.append(item)
+        items = np.array(items, ITEM)
+        return items[np.argsort(items["start"] - items["stop"], kind="stable")]
+
+
+def round_up(value, multiple):
+    """Return the least multiple of `multiple` that is at least `value`."""
+    return -(-value // multiple) * multiple
+
+
+def _size(shape):
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _wants_dx(placed, purpose):
+    """For each layer: does anything before it need the gradient with respect to its input?"""
+    wanted, answers = purpose.input_gradient, []
+    for layer in placed:
+        answers.append(wanted and purpose.training)
+        wanted = wanted or (layer.spec.trainable and layer.n_params > 0)
+    return answers

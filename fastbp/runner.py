@@ -1,0 +1,182 @@
+"""A runner: one plan with its buffers, and the call of the compiled driver."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numba import types
+
+from fastbp._jit import address
+from fastbp._rows import record_type, row_dtype
+from fastbp.layers.base import STEP, float_type_of
+from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
+from fastbp.optimizers import OPT_HEADER, OPT_ROW_SIZE
+from fastbp.plan import Plan
+from fastbp.threads import SYNC_SIZE, get_num_threads, run_together
+from fastbp.training import JOB, run_steps
+
+LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
+OPT_ROW = row_dtype(OPT_ROW_SIZE, OPT_HEADER)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The arrays of a run, C-contiguous and in the model's dtype (`order`: int64).
+
+    x (n, d), y (n, t), weight (n,), order (at least the rows the steps name,), and, overwritten,
+    outputs (n, k) and dx (n, d).
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    order: np.ndarray | None = None
+    outputs: np.ndarray | None = None
+    dx: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What the update of a run needs: optimizer settings, its state (overwritten), coefficients (steps, C)."""
+
+    optimizer: object
+    state: np.ndarray
+    coefficients: np.ndarray
+
+
+def make_steps(seed, counter, firsts, rows, training):
+    """Return the STEP rows of consecutive steps: batch starts and sizes, counted from `counter`."""
+    steps = np.zeros(len(firsts), STEP)
+    steps["seed"], steps["training"] = seed, training
+    steps["counter"] = counter + np.arange(len(firsts))
+    steps["first"], steps["rows"] = firsts, rows
+    steps["dropout"] = steps["decay"] = 1.0
+    return steps
+
+
+class Runner:
+    """Runs steps of one plan.
+
+    Parameters
+    ----------
+    network : Network
+    rows : int
+        Largest batch.
+    dtype : numpy dtype
+    purpose : Purpose
+    loss : loss object, optional
+        None where no loss is wanted.
+    n_targets : int
+        Entries of a row of targets.
+    """
+
+    def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0):
+        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose)
+        self.loss_row = np.zeros(1, LOSS_ROW)
+        if loss is not None:
+            self.loss_row = _loss_row(loss, int(plan.layout["n_out"][0]), n_targets, plan.dtype)
+        self.shared = np.zeros(plan.shared_size, plan.dtype)
+        self.work = np.empty((1, plan.work_size), plan.dtype)
+        self.partials = None
+        if purpose.training and plan.sliced and plan.n_slices > 1:
+            self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
+        self.sums = np.zeros((0, 3))
+
+    def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
+        """Run `steps`; return the loss of each.
+
+        A loss that is not finite ends the run before its step's update; the losses after it are zero.
+
+        Parameters
+        ----------
+        params, grads : (P,) arrays
+            `grads` is overwritten if `backward`, `params` if there is an `update`.
+        steps : array of STEP rows
+        data : Data
+        backward : bool
+            Compute gradients.
+        mean : bool
+            Divide each loss and gradient by the rows of its batch.
+        update : Update, optional
+            Also let the optimizer update the parameters.
+
+        Returns
+        -------
+        losses : (steps,) float64
+        """
+        plan = self.plan
+        job = self._job(data, backward, mean, update)
+        optimizer_row, state, coefficients = _optimizer_arguments(update, plan.dtype)
+        partials = grads.reshape(1, -1) if self.partials is None else self.partials
+        wanted = get_num_threads() if plan.threads_pay(int(steps["rows"].max(initial=0))) else 1
+        self._fit_buffers(steps, wanted)
+        sync = np.zeros(SYNC_SIZE, np.int64)
+        losses = np.zeros(len(steps))
+
+        def work(thread, n_threads):
+            run_steps(
+                job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
+                params, grads, state, self.shared, self.work, partials, self.sums, losses, sync, thread, n_threads,
+            )  # fmt: skip
+
+        run_together(work, wanted)
+        return losses
+
+    def _job(self, data, backward, mean, update):
+        job = np.zeros(1, JOB)
+        for name in ("x", "y", "weight", "order", "outputs", "dx"):
+            array = getattr(data, name)
+            job[name] = 0 if array is None else array.ctypes.data
+        job["backward"], job["mean"], job["prepare"] = backward, mean, backward
+        if update is not None:
+            optimizer = update.optimizer
+            job["update"], job["coefficients"] = True, update.coefficients.shape[1]
+            job["has_max_norm"] = (self.plan.items["max_norm"] > 0).any()
+            job["weight_decay"] = optimizer.weight_decay or 0.0
+            job["clipvalue"] = optimizer.clipvalue or 0.0
+            job["global_clipnorm"] = optimizer.global_clipnorm or 0.0
+        return job
+
+    def _fit_buffers(self, steps, threads):
+        """Make room for the workspaces of all threads and the sums of all pieces."""
+        plan = self.plan
+        if plan.sliced and len(self.work) < threads:
+            self.work = np.empty((threads, plan.work_size), plan.dtype)
+        pieces = max(plan.slices(int(steps["rows"].max(initial=1))), len(plan.items))
+        if len(self.sums) < pieces:
+            self.sums = np.zeros((pieces, 3))
+
+    @property
+    def nbytes(self):
+        """Bytes of the buffers, with the workspaces of as many threads as have run."""
+        partials = 0 if self.partials is None else self.partials.nbytes
+        return self.work.nbytes + self.shared.nbytes + partials
+
+
+def _loss_row(loss, n_out, n_targets, dtype):
+    float_type = float_type_of(dtype)
+    return loss.row(n_out, n_targets, _loss_address(type(loss), float_type), float_type).view(LOSS_ROW)
+
+
+@cache
+def _loss_address(loss_class, float_type):
+    array = types.Array(float_type, 1, "C")
+    arguments = (record_type(loss_class.dtype), array, array, array, array, types.float64)
+    return address(loss_class.kernel, *arguments, returns=types.float64)
+
+
+@cache
+def _optimizer_address(optimizer_class, float_type):
+    array, coefficients = types.Array(float_type, 1, "C"), types.Array(types.float64, 1, "C")
+    row = record_type(optimizer_class.dtype)
+    arguments = (row, coefficients, types.float64, array, array, array, types.int64, types.int64)
+    return address(optimizer_class.kernel, *arguments)
+
+
+def _optimizer_arguments(update, dtype):
+    """Return the optimizer's row, state and flat coefficients for `run_steps`; empty ones without update."""
+    if update is None:
+        return np.zeros(1, OPT_ROW), np.zeros(0, dtype), np.zeros(0)
+    kernel_address = _optimizer_address(type(update.optimizer), float_type_of(dtype))
+    row = update.optimizer.row(kernel_address).view(OPT_ROW)
+    return row, update.state, np.ascontiguousarray(update.coefficients).ravel()

@@ -1,0 +1,450 @@
+"""Sequential: a stack of layers with Keras's way of compiling, fitting, evaluating and predicting."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp import modelfile, saving
+from fastbp.data import as_float_rows, as_table, check_rows, check_same_length, row_weights, split_validation
+from fastbp.engine import Engine, Rows
+from fastbp.fit import fit
+from fastbp.layers import LAYERS
+from fastbp.losses import LOSSES
+from fastbp.metrics import resolve as resolve_metric
+from fastbp.optimizers import OPTIMIZERS
+from fastbp.summary import summary_text
+
+
+class Sequential:
+    """A stack of layers, trained by backpropagation.
+
+    Parameters
+    ----------
+    layers : list of layers
+        `Dense`, `Dropout`, `Activation`, `PReLU`.
+    input_shape : tuple of int, optional
+        ``(d,)``: build at once. Otherwise the first `fit` (or `build`) tells.
+    seed : int, optional
+        Of the initial parameters, the shuffles and the dropout masks: the same seed gives the same bits, at
+        any number of threads. None draws one.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    params : array (P,)
+        All parameters, one flat vector, writable.
+    grads : array (P,)
+        The last gradient, in the same layout.
+    views : dict of arrays
+        ``views["dense/kernel"]``: a parameter in its shape, a view into `params`.
+    step, epoch : int
+        Updates and epochs so far.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> model = fastbp.Sequential([fastbp.Dense(16, activation="tanh"), fastbp.Dense(1)], seed=0)
+    >>> model.compile(optimizer=fastbp.Adam(0.02), loss="mean_squared_error")
+    >>> history = model.fit(x, x[:, 0] ** 2, epochs=100, batch_size=16, verbose=0)
+    >>> history.history["loss"][-1] < 0.01
+    True
+    """
+
+    def __init__(
+        self,
+        layers: list,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+    ):
+        self.layers = [LAYERS.resolve(layer) for layer in layers]
+        if not self.layers:
+            raise ValueError("Sequential needs at least one layer.")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ValueError(f'dtype={dtype!r}: it is "float32" or "float64".')
+        self.dtype = np.dtype(dtype)
+        self.seed = _checked_seed(seed)
+        self.stop_training = False
+        self.engine = self._compiled = None
+        if input_shape is not None:
+            self.build(input_shape)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Fix the shapes and draw the initial parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            ``(d,)``, the columns of `x`.
+        """
+        if not isinstance(input_shape, tuple) or not all(isinstance(d, int | np.integer) and d > 0 for d in input_shape):
+            raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
+        engine = Engine(self.layers, input_shape, self.seed, self.dtype)
+        if self._compiled is not None:
+            engine.compile(*self._compiled)
+        self.engine = engine
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: list | None = None) -> None:
+        """Choose what training minimises, how, and what it reports.
+
+        Parameters
+        ----------
+        optimizer : str or optimizer object, default "rmsprop"
+        loss : str or loss object
+        metrics : list of str or functions, optional
+            Names (``"accuracy"``, ``"mean_absolute_error"``, ...) or functions of ``(y_true, y_pred)``.
+
+        Raises
+        ------
+        ValueError
+            For unknown names, and for a loss that does not suit the last layer.
+
+        Notes
+        -----
+        Compiling anew forgets the optimizer's state, not the parameters.
+        """
+        if loss is None:
+            raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
+        loss = LOSSES.resolve(loss)
+        compiled = OPTIMIZERS.resolve(optimizer), loss, [resolve_metric(metric, loss) for metric in metrics or []]
+        if self.engine is not None:
+            self.engine.compile(*compiled)
+        self._compiled = compiled
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_split: float = 0.0,
+        validation_data: tuple | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: dict | None = None,
+        shuffle: bool = True,
+        callbacks: list | None = None,
+        verbose: int = 1,
+    ):
+        """Train for a number of epochs, from where the last `fit` stopped.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+            C-contiguous rows in the model's dtype are read in place, memory maps too; anything else is
+            converted once.
+        y : array-like (n,) or (n, t)
+        epochs : int, default 1
+        batch_size : int, default 32
+            The last batch of an epoch may be shorter.
+        validation_split : float, default 0
+            Share of the rows, the last ones before shuffling, kept for validation.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+        sample_weight : array-like (n,), optional
+            Each row's factor on its loss; the loss is divided by the number of rows, as in Keras.
+        class_weight : dict {class: weight}, optional
+        shuffle : bool, default True
+            Draw a new order of the rows for every epoch.
+        callbacks : list of Callback, optional
+        verbose : int, default 1
+            1 shows a progress bar, 0 nothing.
+
+        Returns
+        -------
+        History
+            ``history.history["loss"]`` and so on, one value an epoch.
+
+        Raises
+        ------
+        ValueError
+            For data that does not fit the model, before anything is changed.
+        TrainingDiverged
+            If the loss becomes NaN or infinite; the weights of the last good epoch are kept.
+
+        Notes
+        -----
+        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
+        """
+        self._check_compiled("fit")
+        _check_count(epochs=epochs, batch_size=batch_size)
+        if validation_data is not None and validation_split:
+            raise ValueError("give validation_data or validation_split, not both.")
+        x, y = as_table(x), as_table(y)
+        check_same_length(len(x), y=y, sample_weight=sample_weight)
+        if validation_split:
+            (x, y, sample_weight), validation_data = split_validation(validation_split, x, y, sample_weight)
+        train = self._rows(x, y, sample_weight, class_weight)
+        validation = None if validation_data is None else self._rows(*validation_data, name="validation x")
+        return fit(self, train, validation, epochs, batch_size, shuffle, callbacks or [], verbose)
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        verbose: int = 0,
+        return_dict: bool = False,
+    ):
+        """Return the mean loss (penalties included) and the metrics on `x` and `y`.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+        y : array-like (n,) or (n, t)
+        sample_weight : array-like (n,), optional
+        verbose : int, default 0
+            1 prints the figures.
+        return_dict : bool, default False
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss alone without metrics, else ``[loss, *metrics]``; a dict if asked for.
+        """
+        self._check_compiled("evaluate")
+        rows = self._rows(x, y, sample_weight)
+        figures = self.engine.evaluate(rows)
+        if verbose:
+            print(" - ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
+        if return_dict:
+            return figures
+        return _loss_or_list(figures)
+
+    def predict(self, x: ArrayLike) -> np.ndarray:
+        """Return the outputs for `x`.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+
+        Returns
+        -------
+        array (n, k), in the model's dtype
+            Probabilities after a softmax or sigmoid.
+        """
+        engine = self._built("predict")
+        return engine.predict(as_float_rows(x, self.dtype, columns=engine.network.input_shape[0]))
+
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None):
+        """Make one update on one batch.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+        y : array-like (n,) or (n, t)
+        sample_weight : array-like (n,), optional
+
+        Returns
+        -------
+        float or list of float
+            The loss before the update, or ``[loss, *metrics]``.
+        """
+        self._check_compiled("train_on_batch")
+        rows = self._rows(x, y, sample_weight)
+        return _loss_or_list(self.engine.train_on(rows))
+
+    def value_and_grad(
+        self, x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, training: bool = False
+    ) -> tuple[float, np.ndarray]:
+        """Return the mean loss with penalties, and its gradient.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+        y : array-like (n,) or (n, t)
+        sample_weight : array-like (n,), optional
+        training : bool, default False
+            True draws the dropout masks of the next step.
+
+        Returns
+        -------
+        loss : float
+        grad : array (P,)
+            A new array in the layout of `params`; zero for layers that are not trainable. It is also in `grads`.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0, dtype="float64")
+        >>> model.compile(loss="mean_squared_error")
+        >>> loss, grad = model.value_and_grad(np.eye(2), np.zeros(2))
+        >>> grad.shape == model.params.shape
+        True
+        """
+        self._check_compiled("value_and_grad")
+        rows = self._rows(x, y, sample_weight)
+        return self.engine.gradient(rows, training), self.grads.copy()
+
+    def vjp(self, x: ArrayLike, dout: ArrayLike, *, training: bool = False) -> np.ndarray:
+        """Return dx, the gradient of ``sum(model(x) * dout)``; that of the parameters goes to `grads`.
+
+        Parameters
+        ----------
+        x : array-like (n, d)
+        dout : array-like (n, k)
+            Gradient of some scalar with respect to the model's outputs.
+        training : bool, default False
+            True draws the dropout masks of the next step.
+
+        Returns
+        -------
+        dx : array (n, d)
+        """
+        engine = self._built("vjp")
+        x = as_float_rows(x, self.dtype, columns=engine.network.input_shape[0])
+        check_rows(x)
+        dout = as_float_rows(dout, self.dtype, "dout", engine.n_outputs)
+        check_same_length(len(x), dout=dout)
+        return engine.vjp(x, dout, training)
+
+    def apply_gradients(self, grad: ArrayLike | None = None) -> None:
+        """Make one optimizer step with `grad`, or with `grads`.
+
+        Parameters
+        ----------
+        grad : array-like (P,), optional
+            In the layout of `params`. Clipping, weight decay and constraints apply; penalties are expected
+            to be in `grad` already (`value_and_grad` adds them).
+        """
+        self._check_compiled("apply_gradients")
+        engine = self._built("apply_gradients")
+        if grad is not None:
+            grad = np.asarray(grad, self.dtype)
+            if grad.shape != self.params.shape:
+                raise ValueError(f"grad has shape {grad.shape}; the parameters have {self.params.shape}.")
+            self.grads[:] = grad
+        engine.apply_gradients()
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the parameters in Keras's order and shapes: each layer's kernel, then its bias."""
+        return [view.copy() for view in self.views.values()]
+
+    def set_weights(self, weights: list) -> None:
+        """Overwrite the parameters.
+
+        Parameters
+        ----------
+        weights : list of arrays
+            As `get_weights` returns them.
+        """
+        views = self.views
+        if len(weights) != len(views):
+            raise ValueError(f"set_weights takes {len(views)} arrays ({', '.join(views)}), not {len(weights)}.")
+        arrays = [np.asarray(weight, self.dtype) for weight in weights]
+        for (name, view), array in zip(views.items(), arrays, strict=True):
+            if array.shape != view.shape:
+                raise ValueError(f"the weight for {name!r} has shape {array.shape}; it must have {view.shape}.")
+        for view, array in zip(views.values(), arrays, strict=True):
+            view[...] = array
+
+    def count_params(self) -> int:
+        """Return the number of parameters."""
+        return self.params.size
+
+    def summary(self) -> None:
+        """Print the layers with their output shapes, parameters and multiply-adds a row, and the memory."""
+        print(summary_text(self._built("summary")))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.
+
+        Parameters
+        ----------
+        path : str or path
+            The file appears whole or not at all.
+        """
+        saving.save_tensors(path, *self.get_state())
+
+    def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
+        """Return what a file needs: tensors by name, and a JSON-ready description."""
+        self._built("save")
+        return modelfile.state_of(self)
+
+    @classmethod
+    def from_state(
+        cls, tensors: dict[str, np.ndarray], description: dict, custom_objects: dict | None = None
+    ) -> "Sequential":
+        """Return the model of which `get_state` returned these."""
+        return modelfile.model_from(cls, tensors, description, custom_objects or {})
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters, one flat vector (P,), writable in place."""
+        return self._built("params").params
+
+    @property
+    def grads(self) -> np.ndarray:
+        """The last gradient (P,), in the layout of `params`."""
+        return self._built("grads").grads
+
+    @property
+    def views(self) -> dict[str, np.ndarray]:
+        """The parameters by name, in their shapes: views into `params`."""
+        return self._built("views").views
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one row of outputs."""
+        return self._built("output_shape").network.output_shape
+
+    @property
+    def step(self) -> int:
+        """Number of updates so far."""
+        return self._built("step").step
+
+    @property
+    def optimizer(self):
+        """The optimizer object of `compile`."""
+        self._check_compiled("optimizer")
+        return self._compiled[0]
+
+    @property
+    def loss(self):
+        """The loss object of `compile`."""
+        self._check_compiled("loss")
+        return self._compiled[1]
+
+    def _built(self, what):
+        if self.engine is None:
+            raise ValueError(f"{what} needs a model with known shapes: give input_shape=(d,), or call fit or build first.")
+        return self.engine
+
+    def _check_compiled(self, what):
+        if self._compiled is None:
+            raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.")
+
+    def _rows(self, x, y, sample_weight=None, class_weight=None, name="x"):
+        """Check the user's arrays and convert them; build the model if it is not."""
+        x = as_float_rows(as_table(x), self.dtype, name, self.engine and self.engine.network.input_shape[0])
+        check_rows(x, name)
+        y = as_table(y)
+        check_same_length(len(x), y=y)
+        if self.engine is None:
+            self.build(x.shape[1:])
+        weight = row_weights(sample_weight, class_weight, y, len(x), self.dtype)
+        return Rows(x, self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype), weight, y)
+
+
+def _loss_or_list(figures):
+    """Return the loss alone, or the list of loss and metrics, as Keras does."""
+    values = list(figures.values())
+    return values if len(values) > 1 else values[0]
+
+
+def _checked_seed(seed):
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed={seed!r}: a seed is a whole number from 0 to 2**63 - 1, or None.")
+    return int(seed)
+
+
+def _check_count(**counts):
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name}={value!r}: it is a whole number of at least 1.")

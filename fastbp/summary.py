@@ -1,0 +1,35 @@
+"""The text of `Sequential.summary()`."""
+
+from fastbp.network import Network
+
+
+def summary_text(engine) -> str:
+    """Return a table of the layers, then the totals of parameters, arithmetic and memory."""
+    rows = [("layer", "kind", "output shape", "params", "multiply-adds a row")]
+    for layer in engine.network.layers:
+        shape = "(n, " + ", ".join(str(size) for size in layer.output_shape) + ")"
+        kind = type(layer.spec).__name__
+        rows.append((layer.name, kind, shape, f"{layer.n_params:,}", f"{layer.build.multiply_adds:,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    trainable = _trainable_params(engine.network)
+    frozen = engine.network.n_params - trainable
+    lines.append("-" * len(lines[0]))
+    lines.append(f"inputs (n, {', '.join(map(str, engine.network.input_shape))}), {engine.dtype.name}")
+    lines.append(f"params {engine.network.n_params:,}: {trainable:,} trainable, {frozen:,} not")
+    lines.append(f"memory {_bytes(engine.nbytes)}: params, gradient, optimizer state and the workspaces made so far")
+    return "\n".join(lines)
+
+
+def _trainable_params(network: Network) -> int:
+    return sum(layer.n_params for layer in network.layers if layer.spec.trainable)
+
+
+def _bytes(count):
+    """Return a number of bytes in the largest fitting unit."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,304 @@
+"""The command line on the data sets that scikit-learn bundles, and one line for each mistake."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fastbp.cli import main
+from fastbp.commands import demo
+from fastbp.commands.report import format_table
+from fastbp.tabular.model import TabularModel
+from fastbp.tabular.reading import read_table
+from fastbp.tabular.trainer import split_rows
+
+FEW = ["--epochs", "15", "--hidden", "16"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with wine.csv and diabetes.csv and a model trained on each."""
+    path = tmp_path_factory.mktemp("cli")
+    for name in ("wine", "diabetes"):
+        demo.write_dataset(name, path / f"{name}.csv")
+        target = demo.TARGETS[name][0]
+        out = str(path / f"{name}.fastbp")
+        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, *FEW]) == 0
+    return path
+
+
+@pytest.fixture
+def fails(capsys):
+    """Return a function that checks that a command fails with one line on stderr, and returns the line."""
+
+    def run(*words):
+        assert main([str(word) for word in words]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("fastbp"), lines
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Return a function that writes a frame, or text, as a CSV and returns its path."""
+
+    def write(content, name="table.csv"):
+        path = tmp_path / name
+        if isinstance(content, pd.DataFrame):
+            content.to_csv(path, index=False)
+        else:
+            path.write_text(content)
+        return path
+
+    return write
+
+
+def value_of(output, name):
+    """Return the numbers of a line "name  0.1  0.2" of a report."""
+    line = re.search(rf"^{re.escape(name)} +(.*)$", output, re.MULTILINE)
+    return [float(word) for word in line.group(1).split()]
+
+
+def test_training_learns_and_reports(folder, tmp_path, capsys):
+    out = tmp_path / "w.fastbp"
+    assert main(["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(out), "--hidden", "32,16"]) == 0
+    output = capsys.readouterr().out
+    assert value_of(output, "accuracy")[1] > 0.9 and value_of(output, "rows") == [142, 36]
+    assert "classification of 'cultivar', 3 classes (the target is text)" in output and out.exists()
+
+
+@pytest.mark.parametrize("name", ["wine", "diabetes"])
+def test_evaluate_and_predict_repeat_what_training_measured(folder, tmp_path, capsys, name):
+    target, data, model = demo.TARGETS[name][0], folder / f"{name}.csv", tmp_path / "m.fastbp"
+    assert main(["train", str(data), "--target", target, "--out", str(model), *FEW]) == 0
+    trained = capsys.readouterr().out
+
+    frame = read_table(data)
+    classes = pd.factorize(frame[target], sort=True)[0] if name == "wine" else None
+    valid = frame[split_rows(classes, len(frame), 0.2, seed=0)]
+    valid.to_csv(tmp_path / "valid.csv", index=False)
+    assert main(["evaluate", str(model), str(tmp_path / "valid.csv")]) == 0
+    evaluated = capsys.readouterr().out
+    for score in ("accuracy", "log loss", "ROC AUC") if name == "wine" else ("RMSE", "MAE", "R2"):
+        assert value_of(evaluated, score) == value_of(trained, score)[1:]
+
+    assert main(["predict", str(model), str(tmp_path / "valid.csv"), "--out", str(tmp_path / "p.csv")]) == 0
+    predicted = pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy()
+    if name == "wine":
+        accuracy = (predicted == valid[target].to_numpy()).mean()
+        assert round(accuracy, 4) == value_of(trained, "accuracy")[1]
+    else:
+        error = np.abs(predicted - valid[target].to_numpy()).mean()
+        assert error == pytest.approx(value_of(trained, "MAE")[1], rel=1e-5)
+        np.testing.assert_allclose(predicted, TabularModel.load(model).predict(valid), rtol=1e-8)
+
+
+def test_same_seed_same_file(folder, tmp_path):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        words = ["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(tmp_path / name), *FEW]
+        assert main([*words, "--seed", seed, "--dropout", "0.1", "--threads", "1" if name == "b" else "2"]) == 0
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b and a != c
+
+
+def test_predict_writes_to_standard_output(folder, capsys):
+    assert main(["predict", f"{folder}/wine.fastbp", f"{folder}/wine.csv", "--proba"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "prediction,proba_class_0,proba_class_1,proba_class_2" and len(lines) == 179
+    assert sum(map(float, lines[1].split(",")[1:])) == pytest.approx(1)
+
+
+def test_evaluate_shows_a_confusion_matrix_with_names(folder, capsys):
+    assert main(["evaluate", f"{folder}/wine.fastbp", f"{folder}/wine.csv"]) == 0
+    output = capsys.readouterr().out
+    matrix = [value_of(output[output.index("confusion matrix") :], f"class_{i}") for i in range(3)]
+    assert np.sum(matrix) == 178 and np.trace(matrix) / 178 == pytest.approx(value_of(output, "accuracy")[0], abs=1e-4)
+    precision, _, _, rows = value_of(output, "class_1")
+    assert rows == 71 and precision == pytest.approx(matrix[1][1] / np.sum(matrix, axis=0)[1], abs=1e-4)
+
+
+def test_evaluate_rows_of_one_class(folder, csv, capsys):
+    frame = read_table(folder / "wine.csv")
+    assert main(["evaluate", f"{folder}/wine.fastbp", str(csv(frame[frame["cultivar"] == "class_1"]))]) == 0
+    assert re.search(r"ROC AUC +n/a", capsys.readouterr().out)
+
+
+def test_many_classes_get_a_list_of_confusions(csv, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 40, 400)
+    data = csv(pd.DataFrame({"x": label + rng.normal(size=400), "label": [f"c{i}" for i in label]}))
+    assert main(["train", str(data), "--target", "label", "--out", str(tmp_path / "m"), *FEW]) == 0
+    assert main(["evaluate", str(tmp_path / "m"), str(data)]) == 0
+    assert "most frequent confusions (40 classes" in capsys.readouterr().out
+
+
+def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    n = 300
+    frame = pd.DataFrame(
+        {
+            "size": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+            "age": rng.integers(20, 60, n),
+            "pet": rng.choice(["cat", "dog", "None"], n),
+            "code": rng.choice(["1", "2", "x"], n),
+            "id": [f"row {i}" for i in range(n)],
+        }
+    )
+    frame["happy"] = np.where(frame["pet"] == "dog", "yes", "no")
+    frame.loc[:4, "happy"] = None
+    model = tmp_path / "m.fastbp"
+    assert main(["train", str(csv(frame)), "--target", "happy", "--out", str(model), *FEW]) == 0
+    output = capsys.readouterr().out
+    assert "5 rows have no value in 'happy'" in output and "'id' is left out" in output
+    assert value_of(output, "accuracy")[1] > 0.9
+
+    new = frame[["age", "pet", "size", "code"]].iloc[:4].copy()  # another order, no target, no id
+    new["pet"] = ["cow", "dog", None, "None"]
+    new["age"] = [None, 30, 40, 50]
+    new["code"] = ["1", "2", "1", "2"]  # looks like numbers now
+    assert main(["predict", str(model), str(csv(new))]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 5 and captured.out.splitlines()[2] == "yes"
+    assert len(captured.err.splitlines()) == 3 and "'cow'" in captured.err and "median" in captured.err
+    assert main(["evaluate", str(model), str(csv(frame))]) == 0
+
+
+def test_demo_prints_the_commands_it_runs(tmp_path, capsys):
+    assert main(["demo", "wine", "--dir", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    commands = [line[len("$ fastbp ") :].split() for line in output.splitlines() if line.startswith("$ fastbp ")]
+    assert [words[0] for words in commands] == ["train", "evaluate", "predict"]
+    assert value_of(output, "accuracy")[1] > 0.9
+    model, predictions = (tmp_path / "wine.fastbp"), (tmp_path / "wine_predictions.csv")
+    before = model.read_bytes(), predictions.read_bytes()
+    for words in commands:
+        assert main(words) == 0
+    assert before == (model.read_bytes(), predictions.read_bytes())
+
+
+def test_demo_leaves_a_users_file_alone(tmp_path, fails):
+    (tmp_path / "wine.csv").write_text("mine")
+    assert "exists and is another file" in fails("demo", "wine", "--dir", tmp_path)
+    assert (tmp_path / "wine.csv").read_text() == "mine"
+
+
+def test_info_and_warmup(capsys):
+    assert main(["info"]) == 0
+    output = capsys.readouterr().out
+    for fact in ("fastbp", "numba", "CPU", "vector width", "threads", "cache folder"):
+        assert re.search(rf"^{fact} ", output, re.MULTILINE)
+    assert main(["warmup"]) == 0
+    assert "compiled in" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = """import sys, fastbp.cli
+fastbp.cli.main(["--help"])
+heavy = {"numpy", "numba", "pandas", "sklearn", "narwhals", "tqdm"} & set(sys.modules)
+assert not heavy, heavy"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required"),
+        (["trian"], "invalid choice"),
+        (["train", "x.csv"], "--target"),
+        (["train", "x.csv", "--target", "y", "--hidden", "8,,8"], "not a whole number"),
+        (["train", "x.csv", "--target", "y", "--hidden", "0"], "at least 1"),
+        (["train", "x.csv", "--target", "y", "--valid", "0.9"], "at most 0.5"),
+        (["train", "x.csv", "--target", "y", "--dropout", "1"], "below 1"),
+        (["train", "x.csv", "--target", "y", "--lr", "0"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--lr", "nan"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--epochs", "many"], "'many' is not a whole number"),
+        (["train", "no_such_file.csv", "--target", "y"], "there is no file"),
+        (["train", "no_such_file.csv", "--target", "y", "--out", "no_such_folder/m"], "no folder 'no_such_folder'"),
+        (["predict", "no_such_model", "x.csv"], "does not exist"),
+        (["demo", "titanic"], "invalid choice"),
+        (["demo", "--dir", "no_such_folder"], "no such folder"),
+    ],
+)
+def test_wrong_words(fails, words, message):
+    assert message in fails(*words)
+
+
+ROWS = "".join(f"{i},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+BAD_TABLES = {
+    "wrong target": (f"x,z,Y\n{ROWS}", "Did you mean 'Y'?"),
+    "empty": ("", "is empty"),
+    "header only": ("x,z,y\n", "no rows"),
+    "constant target": ("x,y\n" + "".join(f"{i},1\n" for i in range(20)), "one value only"),
+    "empty target": ("x,y\n" + "".join(f"{i},\n" for i in range(20)), "'y' is empty"),
+    "only the target": ("y\n" + "a\nb\n" * 10, "no column beside"),
+    "too few rows": ("x,y\n1,a\n2,b\n3,a\n", "too few rows: 3"),
+    "too many classes": ("x,y\n" + "".join(f"{i % 7},name {i}\n" for i in range(20)), "too many to be classes"),
+    "nothing to learn from": ("x,y\n" + "7,a\n7,b\n" * 10, "no column is left"),
+    "infinite value": ("x,y\n" + "1,a\n2,b\n" * 10 + "inf,a\n", "infinite"),
+    "infinite target": ("x,y\n" + "".join(f"{i},{i}.5\n" for i in range(20)) + "1,inf\n", "infinite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_tables_that_cannot_be_learnt(csv, fails, tmp_path, case):
+    text, message = BAD_TABLES[case]
+    assert message in fails("train", csv(text), "--target", "y", "--out", tmp_path / "m", "--seed", 1)
+    assert not (tmp_path / "m").exists()
+
+
+def test_text_target_forced_to_regression(csv, fails, tmp_path):
+    line = fails("train", csv(f"x,z,y\n{ROWS}"), "--target", "y", "--task", "regression", "--out", tmp_path / "m")
+    assert "regression needs numbers" in line
+
+
+def test_diverging_training(csv, fails, tmp_path):
+    table = csv("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(100)))
+    assert "diverged" in fails("train", table, "--target", "y", "--lr", "1e30", "--out", tmp_path / "m")
+
+
+def test_output_over_an_input(folder, csv, fails):
+    table = csv("x,y\n1,2\n")
+    assert "would overwrite" in fails("train", table, "--target", "y", "--out", table)
+    model = folder / "wine.fastbp"
+    assert "would overwrite" in fails("predict", model, folder / "wine.csv", "--out", model)
+    assert "is a folder" in fails("predict", model, folder / "wine.csv", "--out", folder)
+
+
+def test_wrong_model_files(folder, csv, fails):
+    data = folder / "wine.csv"
+    assert "Did you mean 'wine.fastbp'?" in fails("predict", folder / "vine.fastbp", data)
+    fails("predict", data, data)
+    whole = (folder / "wine.fastbp").read_bytes()
+    truncated = folder / "truncated.fastbp"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    fails("evaluate", truncated, data)
+    assert "is a folder" in fails("predict", folder, data)
+
+
+def test_a_model_without_a_table(tmp_path, csv, fails):
+    import fastbp
+
+    fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0).save(tmp_path / "plain.fastbp")
+    line = fails("predict", tmp_path / "plain.fastbp", csv("a,b\n1,2\n"))
+    assert "without its table's encoding" in line
+
+
+def test_tables_that_do_not_fit_the_model(folder, csv, fails):
+    model, frame = folder / "wine.fastbp", read_table(folder / "wine.csv")
+    renamed = csv(frame.rename(columns={"alcohol": "Alcohol"}), "renamed.csv")
+    assert "'alcohol' is missing. Did you mean 'Alcohol'?" in fails("predict", model, renamed)
+    words = csv(frame.astype({"hue": object}).assign(hue="green"), "words.csv")
+    assert "'hue' held numbers in training and holds 'green'" in fails("predict", model, words)
+    assert "no column 'cultivar'" in fails("evaluate", model, csv(frame.drop(columns="cultivar"), "no target.csv"))
+    assert "which training did not see" in fails("evaluate", model, csv(frame.assign(cultivar="class_9"), "new.csv"))
+    assert "no probabilities" in fails("predict", folder / "diabetes.fastbp", folder / "diabetes.csv", "--proba")
+
+
+def test_table_of_text():
+    assert format_table([["a", "b"], ["long", "1"]]).splitlines() == ["a     b", "long  1"]
