@@ -134,7 +134,7 @@ class Engine:
     def apply_gradients(self):
         """Make one update with what `grads` holds."""
         with self.runner(1, self.training_purpose(), 1) as runner:
-            runner.run(self.params, self.grads, self.steps(1, True), None, update=self.next_update(1))
+            runner.run(self.params, self.grads, self.steps(1, True), Data(), update=self.next_update(1))
         self.step += 1
 
     def penalty(self):

@@ -17,28 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp._rows import row_dtype
+from fastbp.blocks import ITEM
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, float_type_of, kernel_address
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
-
-# A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
-ITEM = row_dtype(
-    128,
-    [
-        ("layer", "i8"),
-        ("block", "i8"),
-        ("first", "i8"),
-        ("last", "i8"),
-        ("start", "i8"),
-        ("stop", "i8"),
-        ("columns", "i8"),
-        ("learning_rate", "f8"),  # factors
-        ("decay", "f8"),
-        ("l1", "f8"),
-        ("l2", "f8"),
-        ("max_norm", "f8"),
-    ],
-)
 
 # Offsets in a workspace of what is not a layer's, and the sizes of slices.
 LAYOUT = row_dtype(

@@ -8,6 +8,7 @@ from numba import types
 
 from fastbp._jit import address
 from fastbp._rows import record_type, row_dtype
+from fastbp.blocks import block_address
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
 from fastbp.optimizers import OPT_HEADER, OPT_ROW_SIZE
@@ -27,7 +28,7 @@ class Data:
     outputs (n, k) and dx (n, d).
     """
 
-    x: np.ndarray
+    x: np.ndarray | None = None
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
     order: np.ndarray | None = None
@@ -123,18 +124,29 @@ class Runner:
         return losses
 
     def _job(self, data, backward, mean, update):
+        """Return the JOB row: addresses of the arrays, how far to go, and the helpers that this run needs."""
         job = np.zeros(1, JOB)
         for name in ("x", "y", "weight", "order", "outputs", "dx"):
             array = getattr(data, name)
             job[name] = 0 if array is None else array.ctypes.data
         job["backward"], job["mean"], job["prepare"] = backward, mean, backward
+        items = self.plan.items
+        needed = {"gather": data.x is not None, "scatter": data.outputs is not None or data.dx is not None}
+        if backward:
+            needed["add_partials"] = self.partials is not None
+            needed["add_penalty"] = (items["l1"] > 0).any() or (items["l2"] > 0).any()
         if update is not None:
-            optimizer = update.optimizer
+            settings = update.optimizer
             job["update"], job["coefficients"] = True, update.coefficients.shape[1]
-            job["has_max_norm"] = (self.plan.items["max_norm"] > 0).any()
-            job["weight_decay"] = optimizer.weight_decay or 0.0
-            job["clipvalue"] = optimizer.clipvalue or 0.0
-            job["global_clipnorm"] = optimizer.global_clipnorm or 0.0
+            for name in ("weight_decay", "clipvalue", "global_clipnorm"):
+                job[name] = getattr(settings, name) or 0.0
+            needed["limit_norms"] = (items["max_norm"] > 0).any()
+            needed["clip_values"] = settings.clipvalue
+            needed["sum_squares"] = settings.global_clipnorm
+            needed["scale_entries"] = settings.global_clipnorm or settings.weight_decay
+        for name, wanted in needed.items():
+            if wanted:
+                job[name] = block_address(name, float_type_of(self.plan.dtype))
         return job
 
     def _fit_buffers(self, steps, threads):

@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import address, kernel
+from fastbp.pointers import shift
 
 I64 = ir.IntType(64)
 
@@ -83,38 +84,6 @@ def product_address(float_type):
     """Return the address of `product` for a Numba float type."""
     pointer, size = types.CPointer(float_type), types.int64
     return address(product, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size)
-
-
-@intrinsic
-def at(typingctx, array, index):
-    """Return a pointer to entry `index` of a 1-D contiguous array."""
-
-    def codegen(context, builder, signature, args):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        return builder.gep(data, [args[1]])
-
-    return types.CPointer(array.dtype)(array, types.int64), codegen
-
-
-@intrinsic
-def null(typingctx, array):
-    """Return a null pointer to the array's type."""
-
-    def codegen(context, builder, signature, args):
-        return context.get_constant_null(signature.return_type)
-
-    return types.CPointer(array.dtype)(array), codegen
-
-
-@intrinsic
-def shift(typingctx, pointer, count):
-    """Return `pointer` moved by `count` entries; a null pointer stays null."""
-
-    def codegen(context, builder, signature, args):
-        is_null = builder.icmp_unsigned("==", args[0], ir.Constant(args[0].type, None))
-        return builder.select(is_null, args[0], builder.gep(args[0], [args[1]]))
-
-    return pointer(pointer, types.int64), codegen
 
 
 @intrinsic

@@ -10,7 +10,6 @@ import pytest
 
 from fastbp.cli import main
 from fastbp.commands import demo
-from fastbp.commands.report import format_table
 from fastbp.tabular.model import TabularModel
 from fastbp.tabular.reading import read_table
 from fastbp.tabular.trainer import split_rows
@@ -298,7 +297,3 @@ def test_tables_that_do_not_fit_the_model(folder, csv, fails):
     assert "no column 'cultivar'" in fails("evaluate", model, csv(frame.drop(columns="cultivar"), "no target.csv"))
     assert "which training did not see" in fails("evaluate", model, csv(frame.assign(cultivar="class_9"), "new.csv"))
     assert "no probabilities" in fails("predict", folder / "diabetes.fastbp", folder / "diabetes.csv", "--proba")
-
-
-def test_table_of_text():
-    assert format_table([["a", "b"], ["long", "1"]]).splitlines() == ["a     b", "long  1"]

@@ -1,10 +1,11 @@
-"""From a table to a model in Python: the rule for the task, the split, the batch size."""
+"""From a table to a model in Python: the rule for the task, the split, the batch size, tables of text."""
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 import pytest
 
+from fastbp.commands.report import format_table
 from fastbp.tabular.task import detect_task, split_target
 from fastbp.tabular.trainer import Settings, default_batch_size, split_rows, train_table
 
@@ -57,3 +58,7 @@ def test_training_from_python_on_numbers_as_classes():
 
 def test_batch_size_rule():
     assert [default_batch_size(n) for n in (10, 6_400, 12_800, 25_600, 10**7)] == [32, 64, 128, 256, 256]
+
+
+def test_table_of_text():
+    assert format_table([["a", "b"], ["long", "1"]]).splitlines() == ["a     b", "long  1"]

@@ -10,8 +10,9 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.pointers import at, null
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
-from fastbp.tile import at, null, product_address
+from fastbp.tile import product_address
 
 DENSE = layer_dtype(
     ("bias", "i8"),  # offset in params; -1: none

@@ -19,16 +19,19 @@ class NumberColumns:
 
     @classmethod
     def fit(cls, names, columns):
+        """Learn from float64 arrays (n,) with NaN where a value is missing."""
         rows = [_statistics(column) for column in columns]
         missing = [bool(np.isnan(column).any()) for column in columns]
         return cls(names, np.array(rows, np.float64).reshape(-1, 3).T.copy(), missing)
 
     @property
     def width(self):
+        """The number of columns of the matrix."""
         return len(self.names) + sum(self.missing)
 
     @property
     def feature_names_out(self):
+        """The names of the columns of the matrix."""
         return self.names + [f"{n} (missing)" for n, m in zip(self.names, self.missing, strict=True) if m]
 
     def transform(self, out, frame, notices):
@@ -59,10 +62,12 @@ class TextColumn:
 
     @property
     def width(self):
+        """The number of columns of the matrix."""
         return len(self.categories) + self.other + self.missing
 
     @property
     def feature_names_out(self):
+        """The names of the columns of the matrix."""
         names = [f"{self.name}={category}" for category in self.categories]
         return names + [f"{self.name} (other)"] * self.other + [f"{self.name} (missing)"] * self.missing
 

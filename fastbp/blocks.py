@@ -1,0 +1,140 @@
+"""What the driver may do to rows and parameter blocks beside layers, loss and update.
+
+Each is a kernel of its own that the job names by its address only if the run needs it, so that nobody
+waits for penalties or clipping to compile who does not use them.
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import types
+
+from fastbp._jit import address, kernel
+from fastbp._rows import record_type, row_dtype
+from fastbp.pointers import at, copy_entries, int64_at, pointer_like, shift
+
+# A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
+ITEM = row_dtype(
+    128,
+    [
+        ("layer", "i8"),
+        ("block", "i8"),
+        ("first", "i8"),
+        ("last", "i8"),
+        ("start", "i8"),
+        ("stop", "i8"),
+        ("columns", "i8"),
+        ("learning_rate", "f8"),  # factors
+        ("decay", "f8"),
+        ("l1", "f8"),
+        ("l2", "f8"),
+        ("max_norm", "f8"),
+    ],
+)
+
+
+@kernel
+def gather(work, offset, source, order, first, n, width):
+    """work[offset:] = rows order[first : first + n] of source (., width); order 0: rows first to first + n."""
+    rows = pointer_like(source, work)
+    if order == 0:
+        copy_entries(at(work, offset), shift(rows, first * width), n * width)
+        return
+    for i in range(n):
+        row = int64_at(order, first + i)
+        copy_entries(at(work, offset + i * width), shift(rows, row * width), width)
+
+
+@kernel
+def scatter(work, offset, target, order, first, n, width):
+    """Rows order[first : first + n] of target (., width) = work[offset:]; order 0: rows first to first + n."""
+    rows = pointer_like(target, work)
+    if order == 0:
+        copy_entries(shift(rows, first * width), at(work, offset), n * width)
+        return
+    for i in range(n):
+        row = int64_at(order, first + i)
+        copy_entries(shift(rows, row * width), at(work, offset + i * width), width)
+
+
+@kernel
+def add_partials(partials, grads, n_slices, start, stop):
+    """grads[start:stop] = the sum over slices, in their order, of partials (slices, P)."""
+    for i in range(np.uint64(start), np.uint64(stop)):
+        grads[i] = partials[0, i]
+    for s in range(1, n_slices):
+        for i in range(np.uint64(start), np.uint64(stop)):
+            grads[i] += partials[s, i]
+
+
+@kernel
+def add_penalty(item, params, grads):
+    """grads += l1 * sign(w) + 2 * l2 * w; return l1 * sum |w| + l2 * sum w**2."""
+    l1, l2 = params.dtype.type(item.l1), params.dtype.type(2 * item.l2)
+    absolute = squares = 0.0
+    for i in range(np.uint64(item.start), np.uint64(item.stop)):
+        w = params[i]
+        grads[i] += l1 * np.sign(w) + l2 * w
+        absolute += abs(np.float64(w))
+        squares += np.float64(w) * np.float64(w)
+    return item.l1 * absolute + item.l2 * squares
+
+
+@kernel
+def clip_values(grads, limit, start, stop):
+    """Limit grads[start:stop] to +-limit."""
+    high = grads.dtype.type(limit)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        # Both comparisons are false for NaN, which survives.
+        g = high if grads[i] > high else grads[i]
+        grads[i] = -high if g < -high else g
+
+
+@kernel
+def sum_squares(grads, start, stop):
+    """Return the sum of squares of grads[start:stop]."""
+    total = 0.0
+    for i in range(np.uint64(start), np.uint64(stop)):
+        total += np.float64(grads[i]) * np.float64(grads[i])
+    return total
+
+
+@kernel
+def scale_entries(values, factor, start, stop):
+    """values[start:stop] *= factor."""
+    by = values.dtype.type(factor)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        values[i] *= by
+
+
+@kernel
+def limit_norms(item, params):
+    """Scale each column of the item (a whole parameter) to a Euclidean norm of max_norm at most."""
+    k = item.columns
+    for j in range(item.start, item.start + k):
+        squares = 0.0
+        for i in range(j, item.stop, k):
+            squares += np.float64(params[i]) * np.float64(params[i])
+        if squares > item.max_norm * item.max_norm:
+            factor = params.dtype.type(item.max_norm / np.sqrt(squares))
+            for i in range(j, item.stop, k):
+                params[i] *= factor
+
+
+@cache
+def block_address(name, float_type):
+    """Return the address of one of these kernels for a Numba float type."""
+    array, matrix = types.Array(float_type, 1, "C"), types.Array(float_type, 2, "C")
+    size, number, item = types.int64, types.float64, record_type(ITEM)
+    kernels = {
+        "gather": (gather, (array, size, size, size, size, size, size), types.void),
+        "scatter": (scatter, (array, size, size, size, size, size, size), types.void),
+        "add_partials": (add_partials, (matrix, array, size, size, size), types.void),
+        "add_penalty": (add_penalty, (item, array, array), number),
+        "clip_values": (clip_values, (array, number, size, size), types.void),
+        "sum_squares": (sum_squares, (array, size, size), number),
+        "scale_entries": (scale_entries, (array, number, size, size), types.void),
+        "limit_norms": (limit_norms, (item, array), types.void),
+    }
+    function, arguments, returns = kernels[name]
+    return address(function, *arguments, returns=returns)

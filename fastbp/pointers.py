@@ -1,0 +1,72 @@
+"""Typed pointers inside kernels: into arrays, and from the addresses that Python hands over."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+@intrinsic
+def at(typingctx, array, index):
+    """Return a pointer to entry `index` of a 1-D contiguous array."""
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@intrinsic
+def null(typingctx, array):
+    """Return a null pointer to the type that the array holds."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant_null(signature.return_type)
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def shift(typingctx, pointer, count):
+    """Return `pointer` moved by `count` entries; a null pointer stays null."""
+
+    def codegen(context, builder, signature, args):
+        is_null = builder.icmp_unsigned("==", args[0], ir.Constant(args[0].type, None))
+        return builder.select(is_null, args[0], builder.gep(args[0], [args[1]]))
+
+    return pointer(pointer, types.int64), codegen
+
+
+@intrinsic
+def pointer_like(typingctx, address, like):
+    """Return the address (int64) as a pointer to entries of the type that the array `like` holds."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), codegen
+
+
+@intrinsic
+def int64_at(typingctx, address, index):
+    """Read int64 number `index` behind the address (int64)."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(pointer, [args[1]]))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def copy_entries(typingctx, target, source, count):
+    """Copy `count` entries from pointer `source` to pointer `target`."""
+
+    def codegen(context, builder, signature, args):
+        to, from_, number = args
+        size = context.get_abi_sizeof(to.type.pointee)
+        cgutils.raw_memcpy(builder, to, from_, number, size)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.int64), codegen
