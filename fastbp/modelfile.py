@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fastbp._registry import describe, rebuild
+from fastbp.metrics import METRIC_NAMES
 from fastbp.saving import ModelFileError, load_tensors
 
 
@@ -100,9 +101,7 @@ def _compiled(description, custom_objects):
     loss = description["loss"]
     loss = custom_objects.get(loss) if isinstance(loss, str) else rebuild(loss)
     metrics = [custom_objects.get(name, name) for name in description["metrics"]]
-    from fastbp.metrics import METRICS
-
-    unknown = [metric for metric in metrics if isinstance(metric, str) and metric not in METRICS]
+    unknown = [metric for metric in metrics if isinstance(metric, str) and metric not in METRIC_NAMES]
     if loss is None or unknown:
         name = unknown[0] if unknown else description["loss"]
         warnings.warn(

@@ -221,7 +221,7 @@ class Adagrad(Optimizer):
 
 @kernel
 def rmsprop_update(row, c, factor, params, grads, state, start, stop):
-    """Slots: mean square v, the mean a if centered, momentum m if not 0.  0.35 ns, with both 0.44.
+    """Slots: mean square v, the mean a if centered, momentum m if not 0.  0.35 ns, with both 0.5.
 
     LLVM makes a loop of each of the four variants (guarded by `test_float32_loops_are_packed`).
     """
@@ -252,7 +252,7 @@ class RMSprop(Optimizer):
     """Steps relative to the recent size of the gradient (Hinton, 2012).
 
     ``v = rho * v + (1 - rho) * g * g; p -= lr * g / sqrt(v + epsilon)``.  Centered: the mean gradient's
-    square is subtracted from v (at 0 at least: Keras gives NaN where rounding makes it negative).  With
+    square is subtracted from v (not below 0: Keras gives NaN where rounding brings it there).  With
     momentum: ``m = momentum * m + step; p -= m``.
 
     Parameters
@@ -289,7 +289,7 @@ class RMSprop(Optimizer):
 
 @kernel
 def adam_update(row, c, factor, params, grads, state, start, stop):
-    """Slots: mean m, mean square v, with amsgrad its maximum.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.57."""
+    """Slots: mean m, mean square v, with amsgrad its maximum.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.5."""
     real = params.dtype.type
     alpha, epsilon, amsgrad = real(c[0] * factor * c[1]), real(row.epsilon), row.amsgrad != 0
     keep_1, keep_2 = real(1.0 - row.beta_1), real(1.0 - row.beta_2)
@@ -302,7 +302,7 @@ def adam_update(row, c, factor, params, grads, state, start, stop):
         state[i] = m
         state[second + i] = v
         if amsgrad:
-            # Not `v if v > largest else largest`: LLVM makes masked stores of that, at 1.9 times the time.
+            # Not `v if v > largest else largest`: LLVM makes masked stores of that, at 1.3 to 1.9 times the time.
             v = np.maximum(v, state[second + second + i])
             state[second + second + i] = v
         params[i] -= m * alpha / (np.sqrt(v) + epsilon)

@@ -214,9 +214,9 @@ class CosineDecayRestarts:
             restarts = np.floor(periods)
             return restarts, periods - restarts
         restarts = np.floor(np.log1p(periods * (self.t_mul - 1.0)) / math.log(self.t_mul))
-        # The logarithm may fall on the wrong side of a restart (t_mul=3, the fifth one).
-        restarts += periods >= self._start(restarts + 1)
-        restarts -= periods < self._start(restarts)
+        # The logarithm may be just below a restart (t_mul=3, the fifth), `_start` just above it (t_mul=1.3, the
+        # second); whole steps are never as near to one without being it.
+        restarts += periods >= self._start(restarts + 1) * (1.0 - 1e-12)
         return restarts, (periods - self._start(restarts)) / self.t_mul**restarts
 
     def _start(self, restarts):

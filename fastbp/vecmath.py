@@ -60,6 +60,16 @@ def _polynomial(single, double):
 
 
 @intrinsic
+def like(typingctx, x, value):
+    """Return the number `value` in the type of x: a literal alone is float64, and widens what it meets."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[1], signature.args[1], signature.args[0])
+
+    return x(x, value), codegen
+
+
+@intrinsic
 def fma(typingctx, a, b, c):
     """Return a * b + c rounded once (types equal)."""
     return a(a, a, a), lambda context, builder, signature, args: builder.fma(*args)
@@ -141,18 +151,25 @@ _LN2_LOW = _constant(1.4286068203094173e-06, 1.9082149292705877e-10)
 
 # (exp(r) - 1 - r) / r^2, |r| <= log(2) / 2
 _exp_tail = _polynomial(
-    (0.5000000046383445, 0.16666666818361978, 0.04166635418180658,
-     0.00833327273547187, 0.0013941067326077073, 0.0001991434964950195),
+    (0.5000000046383445, 0.16666666818361978, 0.04166635418180658, 0.00833327273547187, 0.0013941067326077073,
+     0.0001991434964950195),
     (0.5000000000000006, 0.16666666666666688, 0.04166666666657343, 0.008333333333313212, 0.0013888888932507139,
      0.00019841269905729311, 2.4801504244752996e-05, 2.755722573198913e-06, 2.7626419505081693e-07,
      2.511513154679234e-08),
 )  # fmt: skip
 
-# (log((1 + s) / (1 - s)) - 2 s) / s^3 of s^2, |s| <= sqrt 2 - 1) / (sqrt 2 + 1)
+# (log((1 + s) / (1 - s)) - 2 s) / s^3 of s^2, |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
 _log_tail = _polynomial(
     (0.6666677692710533, 0.3997745627210194, 0.2987435800991203),
     (0.6666666666666735, 0.39999999999409674, 0.2857142874375205, 0.22222198410982402, 0.18183573787394525,
      0.1531378438155357, 0.1479883625587473),
+)  # fmt: skip
+
+# The same, |s| <= 1/3
+_near_log_tail = _polynomial(
+    (0.6666667559946129, 0.3999887936936475, 0.2861684861653598, 0.21427979371556352, 0.24299934313841445),
+    (0.6666666666666631, 0.4000000000015612, 0.28571428547979927, 0.22222223962611878, 0.18181744155112367,
+     0.153865554038064, 0.1330102837896661, 0.12105685529902913, 0.08341721740893507, 0.17015794010145727),
 )  # fmt: skip
 
 # erf(x) / x - 1 of x^2, |x| <= 1
@@ -160,7 +177,7 @@ _erf_tail = _polynomial(
     (0.12837916591465431, -0.37612627140440547, 0.11283600211815889, -0.026854445581508075,
      0.005189536461939261, -0.0008020845698406905, 7.889119157487838e-05),
     (0.12837916709551256, -0.3761263890318355, 0.11283791670945253, -0.02686617064327622, 0.005223977607423468,
-     -0.0008548325989696758, 0.00012055295320494294, -1.4924744665335489e-05, 1.6447517677871873e-06,
+     -0.0008548325989696758, 0.00012055295320494294, -1.4924744663335489e-05, 1.6447517677871873e-06,
      -1.6209175911748696e-07, 1.3722976265924504e-08, -7.801188874097751e-10),
 )  # fmt: skip
 
@@ -276,26 +293,42 @@ _TANH_END = _constant(10.0, 20.0)
 
 
 @inline
+def _quotient(a, b, lost):
+    # a / (b + lost), with lost far below b, and one step of refinement for both roundings
+    over = _ONE(a) / b
+    q = a * over
+    rest = fma(-q, lost, fma(-q, b, a))
+    return fma(rest, over, q)
+
+
+@inline
 def tanh(x):
     """Return the hyperbolic tangent of x."""
     # tanh |x| = t / (t + 2), t = exp(2 |x|) - 1
     a = abs(x)
     a = select(a > _TANH_END(x), _TANH_END(x), a)
     t = expm1(a + a)
-    return copysign(t / (t + _TWO(x)), x)
+    b = t + _TWO(x)
+    return copysign(_quotient(t, b, t - (b - _TWO(x))), x)
 
 
 @inline
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
     z = exp(-abs(x))
-    return select(x < _ZERO(x), z, _ONE(x)) / (_ONE(x) + z)
+    b = _ONE(x) + z
+    return _quotient(select(x < _ZERO(x), z, _ONE(x)), b, z - (b - _ONE(x)))
 
 
 @inline
 def softplus(x):
     """Return log(1 + exp(x))."""
-    return select(x < _ZERO(x), _ZERO(x), x) + log1p(exp(-abs(x)))
+    # max(x, 0) + log(1 + z), by the formula of _log_sum without taking z apart: 0 <= z <= 1
+    z = exp(-abs(x))
+    s = z / (_TWO(x) + z)
+    h = _HALF(x) * z * z
+    y = z - (h - s * fma(s * s, _near_log_tail(s * s), h))
+    return select(x < _ZERO(x), _ZERO(x), x) + y
 
 
 @inline

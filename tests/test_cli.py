@@ -67,8 +67,10 @@ def test_training_learns_and_reports(folder, tmp_path, capsys):
     out = tmp_path / "w.fastbp"
     assert main(["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(out), "--hidden", "32,16"]) == 0
     output = capsys.readouterr().out
-    assert value_of(output, "accuracy")[1] > 0.9 and value_of(output, "rows") == [142, 36]
-    assert "classification of 'cultivar', 3 classes (the target is text)" in output and out.exists()
+    assert value_of(output, "accuracy")[1] > 0.9
+    assert value_of(output, "rows") == [142, 36]
+    assert "classification of 'cultivar', 3 classes (the target is text)" in output
+    assert out.exists()
 
 
 @pytest.mark.parametrize("name", ["wine", "diabetes"])
@@ -102,14 +104,16 @@ def test_same_seed_same_file(folder, tmp_path):
         words = ["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(tmp_path / name), *FEW]
         assert main([*words, "--seed", seed, "--dropout", "0.1", "--threads", "1" if name == "b" else "2"]) == 0
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
-    assert a == b and a != c
+    assert a == b
+    assert a != c
 
 
 def test_predict_writes_to_standard_output(folder, capsys):
     assert main(["predict", f"{folder}/wine.fastbp", f"{folder}/wine.csv", "--proba"]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[0] == "prediction,proba_class_0,proba_class_1,proba_class_2" and len(lines) == 179
+    assert lines[0] == "prediction,proba_class_0,proba_class_1,proba_class_2"
+    assert len(lines) == 179
     assert sum(map(float, lines[1].split(",")[1:])) == pytest.approx(1)
 
 
@@ -117,9 +121,11 @@ def test_evaluate_shows_a_confusion_matrix_with_names(folder, capsys):
     assert main(["evaluate", f"{folder}/wine.fastbp", f"{folder}/wine.csv"]) == 0
     output = capsys.readouterr().out
     matrix = [value_of(output[output.index("confusion matrix") :], f"class_{i}") for i in range(3)]
-    assert np.sum(matrix) == 178 and np.trace(matrix) / 178 == pytest.approx(value_of(output, "accuracy")[0], abs=1e-4)
+    assert np.sum(matrix) == 178
+    assert np.trace(matrix) / 178 == pytest.approx(value_of(output, "accuracy")[0], abs=1e-4)
     precision, _, _, rows = value_of(output, "class_1")
-    assert rows == 71 and precision == pytest.approx(matrix[1][1] / np.sum(matrix, axis=0)[1], abs=1e-4)
+    assert rows == 71
+    assert precision == pytest.approx(matrix[1][1] / np.sum(matrix, axis=0)[1], abs=1e-4)
 
 
 def test_evaluate_rows_of_one_class(folder, csv, capsys):
@@ -154,7 +160,8 @@ def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsy
     model = tmp_path / "m.fastbp"
     assert main(["train", str(csv(frame)), "--target", "happy", "--out", str(model), *FEW]) == 0
     output = capsys.readouterr().out
-    assert "5 rows have no value in 'happy'" in output and "'id' is left out" in output
+    assert "5 rows have no value in 'happy'" in output
+    assert "'id' is left out" in output
     assert value_of(output, "accuracy")[1] > 0.9
 
     new = frame[["age", "pet", "size", "code"]].iloc[:4].copy()  # another order, no target, no id
@@ -163,8 +170,11 @@ def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsy
     new["code"] = ["1", "2", "1", "2"]  # looks like numbers now
     assert main(["predict", str(model), str(csv(new))]) == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 5 and captured.out.splitlines()[2] == "yes"
-    assert len(captured.err.splitlines()) == 3 and "'cow'" in captured.err and "median" in captured.err
+    assert len(captured.out.splitlines()) == 5
+    assert captured.out.splitlines()[2] == "yes"
+    assert len(captured.err.splitlines()) == 3
+    assert "'cow'" in captured.err
+    assert "median" in captured.err
     assert main(["evaluate", str(model), str(csv(frame))]) == 0
 
 

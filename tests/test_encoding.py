@@ -26,7 +26,8 @@ def column(encoder, matrix, name):
 def test_numbers_are_standardised():
     x = np.arange(10.0) * 3 + 7
     encoder, matrix = encode({"x": x})
-    assert matrix.dtype == np.float32 and encoder.feature_names_out == ["x"]
+    assert matrix.dtype == np.float32
+    assert encoder.feature_names_out == ["x"]
     np.testing.assert_allclose(matrix[:, 0], (x - x.mean()) / x.std(), rtol=1e-6)
 
 
@@ -61,12 +62,16 @@ def test_many_categories_are_folded():
     words = [f"w{i:03}" for i in range(100)]
     texts = words + words[20:] * 2  # w000 to w019 are rare
     encoder, matrix = encode({"w": texts})
-    assert len(encoder.feature_names_out) == MOST_CATEGORIES + 1 and encoder.feature_names_out[-1] == "w (other)"
+    assert len(encoder.feature_names_out) == MOST_CATEGORIES + 1
+    assert encoder.feature_names_out[-1] == "w (other)"
     assert "100 categories" in encoder.notices[0]
-    assert matrix[0, -1] == 1 and matrix[99, -1] == 1  # ties go by name: w020 to w083 are kept
+    assert matrix[0, -1] == 1
+    assert matrix[99, -1] == 1
     assert matrix[20, encoder.feature_names_out.index("w=w020")] == 1
     unseen = encoder.transform(pd.DataFrame({"w": ["new"]}), notices := [])
-    assert unseen[0, -1] == 1 and unseen.sum() == 1 and notices == []
+    assert unseen[0, -1] == 1
+    assert unseen.sum() == 1
+    assert notices == []
 
 
 def test_unseen_categories_and_unexpected_missing_values_are_told():
@@ -76,7 +81,8 @@ def test_unseen_categories_and_unexpected_missing_values_are_told():
     np.testing.assert_array_equal(matrix[:, 1:], [[0, 0], [0, 0], [0, 1]])
     assert matrix[0, 0] == matrix[1, 0]
     assert len(notices) == 3
-    assert any("'cow'" in line for line in notices) and any("median 2" in line for line in notices)
+    assert any("'cow'" in line for line in notices)
+    assert any("median 2" in line for line in notices)
 
 
 def test_what_is_left_out():
@@ -93,7 +99,8 @@ def test_what_is_left_out():
     assert encoder.columns == ["x"]
     reasons = {line.split("'")[1]: line for line in encoder.notices}
     assert "different in each row" in reasons["name"]
-    assert "one value only" in reasons["same"] and "one value only" in reasons["same text"]
+    assert "one value only" in reasons["same"]
+    assert "one value only" in reasons["same text"]
     assert "empty" in reasons["empty"]
 
 
@@ -151,7 +158,8 @@ def test_two_columns_of_one_name():
 
 def test_huge_and_tiny_numbers():
     _, matrix = encode({"huge": [-1.7e308, 1.7e308, 0.0], "tiny": [0.0, 5e-324, 0.0], "odd": [1e-300, 2e-300, 1.0]})
-    assert np.isfinite(matrix).all() and np.abs(matrix).max() <= CLIP
+    assert np.isfinite(matrix).all()
+    assert np.abs(matrix).max() <= CLIP
     np.testing.assert_allclose(matrix[:, 0], [-(1.5**0.5), 1.5**0.5, 0.0], rtol=1e-6)
 
 
@@ -197,8 +205,10 @@ def test_any_frame(frame, random):
     except TableError as error:
         assert "no column is left" in str(error)
         return
-    assert matrix.shape == (len(frame), len(encoder.feature_names_out)) and matrix.dtype == np.float32
-    assert np.isfinite(matrix).all() and np.abs(matrix).max(initial=0) <= CLIP
+    assert matrix.shape == (len(frame), len(encoder.feature_names_out))
+    assert matrix.dtype == np.float32
+    assert np.isfinite(matrix).all()
+    assert np.abs(matrix).max(initial=0) <= CLIP
     assert len(encoder.columns) + len([n for n in encoder.notices if "left out" in n]) == len(frame.columns)
 
     tensors, description = encoder.get_state()

@@ -28,7 +28,8 @@ def is_text(column):
 
 def test_empty_field_is_missing_and_words_are_categories(write):
     frame = read_table(write("a,b\n1,None\n,NA\n3,\n4,x\n"))
-    assert np.isnan(frame["a"][1]) and frame["a"].tolist()[2:] == [3.0, 4.0]
+    assert np.isnan(frame["a"][1])
+    assert frame["a"].tolist()[2:] == [3.0, 4.0]
     assert frame["b"].isna().tolist() == [False, False, True, False]
     assert frame["b"].tolist()[:2] == ["None", "NA"]
 
@@ -50,24 +51,28 @@ def test_any_other_word_makes_a_column_text(write):
 
 def test_booleans_with_missing_fields_stay_booleans(write):
     column = read_table(write("a,b\nTrue,1\n,2\nFalse,3\n"))["a"]
-    assert pd.api.types.is_bool_dtype(column) and column.isna().tolist() == [False, True, False]
+    assert pd.api.types.is_bool_dtype(column)
+    assert column.isna().tolist() == [False, True, False]
 
 
 def test_named_columns_are_read_as_text(write):
     frame = read_table(write("zip,n\n007,1\n,2\n12,3\n"), text=["zip", "not there"])
-    assert frame["zip"].tolist()[::2] == ["007", "12"] and frame["zip"].isna()[1]
+    assert frame["zip"].tolist()[::2] == ["007", "12"]
+    assert frame["zip"].isna()[1]
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_delimiters(write, delimiter):
     frame = read_table(write(f"a{delimiter}b\n1{delimiter}x\n2{delimiter}y\n"))
-    assert frame.columns.tolist() == ["a", "b"] and frame["b"].tolist() == ["x", "y"]
+    assert frame.columns.tolist() == ["a", "b"]
+    assert frame["b"].tolist() == ["x", "y"]
 
 
 @pytest.mark.parametrize("text", ["\ufeffa,b\n1,2\n", "\n\na,b\r\n1,2\r\n", "a,b\r1,2\r", 'a,b\n"1","2"'])
 def test_line_ends_quotes_and_byte_order_mark(write, text):
     frame = read_table(write(text))
-    assert frame.columns.tolist() == ["a", "b"] and frame.to_numpy().tolist() == [[1, 2]]
+    assert frame.columns.tolist() == ["a", "b"]
+    assert frame.to_numpy().tolist() == [[1, 2]]
 
 
 def test_gzip_is_told_by_its_content(write):
@@ -82,7 +87,9 @@ def test_parquet(tmp_path):
     frame = pd.DataFrame({"a": [1.0, None], "b": ["NA", None], "c": [True, False]})
     frame.to_parquet(path)
     read = read_table(path)
-    assert read["b"].tolist()[0] == "NA" and read["b"].isna()[1] and np.isnan(read["a"][1])
+    assert read["b"].tolist()[0] == "NA"
+    assert read["b"].isna()[1]
+    assert np.isnan(read["a"][1])
     frame.iloc[:0].to_parquet(path)
     with pytest.raises(TableError, match="no rows"):
         read_table(path)

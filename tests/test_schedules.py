@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import optax
@@ -174,15 +175,23 @@ def test_one_cycle_stays_at_its_end():
     assert np.isfinite(OneCycle(1.0, 1)(np.arange(3))).all()
 
 
-@pytest.mark.parametrize("t_mul", [1.0, 2.0, 3.0, 5.0])
-def test_restarts_are_at_their_steps(t_mul):
-    # A logarithm alone misses some: log(243) / log(3) is below 5.
-    schedule = CosineDecayRestarts(1.0, 10, t_mul=t_mul, m_mul=0.5)
-    start = 0
+@pytest.mark.parametrize("t_mul", ["1", "1.1", "1.3", "1.5", "1.7", "2", "3", "5", "7"])
+@pytest.mark.parametrize("first", [10, 100, 10**6])
+def test_restarts_are_at_their_steps(t_mul, first):
+    # Restarts in exact arithmetic.  A logarithm alone misses some: log(243) / log(3) is below 5.
+    schedule = CosineDecayRestarts(1.0, first, t_mul=float(t_mul), m_mul=0.5)
+    start, length = Fraction(0), Fraction(first)
     for restart in range(9):
-        np.testing.assert_allclose(schedule(start), 0.5**restart, rtol=1e-9)
-        assert schedule(start + 10 * t_mul**restart - 1) < 0.5**restart * 0.1
-        start += int(10 * t_mul**restart)
+        if start.denominator == 1:
+            np.testing.assert_allclose(schedule(int(start)), 0.5**restart, rtol=1e-9)
+            if restart:  # the step before still belongs to the decay before
+                assert schedule(int(start) - 1) < 0.5 ** (restart - 1) * 0.1
+        start, length = start + length, length * Fraction(t_mul)
+
+
+def test_a_boundary_still_has_the_value_before_it():
+    schedule = PiecewiseConstantDecay([3, 10], [1.0, 0.5, 0.1])
+    assert schedule(np.array([3, 4, 10, 11])).tolist() == [1.0, 0.5, 0.5, 0.1]
 
 
 @pytest.mark.parametrize("schedule", EVERY, ids=str)

@@ -34,14 +34,17 @@ def test_rule_for_the_task(values, task):
 def test_rows_without_target_are_dropped():
     frame = pd.DataFrame({"x": [1, 2, 3], "y": ["a", None, "b"]})
     features, target, dropped = split_target(frame, "y")
-    assert features["x"].to_list() == [1, 3] and target.to_list() == ["a", "b"] and dropped == 1
+    assert features["x"].to_list() == [1, 3]
+    assert target.to_list() == ["a", "b"]
+    assert dropped == 1
 
 
 def test_split_gives_each_class_its_share():
     codes = np.repeat([0, 1, 2, 3], [50, 30, 19, 1])
     chosen = split_rows(codes, 100, 0.2, seed=5)
     counts = np.bincount(codes[chosen], minlength=4)
-    assert counts[3] == 0 and np.all(np.abs(counts[:3] - [10, 6, 3.8]) <= 1)
+    assert counts[3] == 0
+    assert np.all(np.abs(counts[:3] - [10, 6, 3.8]) <= 1)
     assert not np.array_equal(chosen, split_rows(codes, 100, 0.2, seed=6))
     assert split_rows(None, 101, 0.25, seed=0).sum() == 25
 
@@ -52,7 +55,8 @@ def test_training_from_python_on_numbers_as_classes():
     frame = pd.DataFrame({"x": x, "y": np.where(x > 0, 7, -7)})
     training = train_table(frame, "y", Settings(epochs=30, hidden=(8,)), verbose=0)
     predicted = training.model.predict(frame)
-    assert predicted.dtype == np.int64 and (predicted == frame["y"]).mean() > 0.95
+    assert predicted.dtype == np.int64
+    assert (predicted == frame["y"]).mean() > 0.95
     np.testing.assert_allclose(training.model.predict_proba(frame).sum(axis=1), 1, rtol=1e-6)
 
 

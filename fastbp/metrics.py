@@ -1,0 +1,167 @@
+"""Metrics: functions of (y_true, y_pred), by Keras's names.
+
+The cheap ones are a line of NumPy; the others ask scikit-learn, which is imported when one is used.
+`y_true` is as the user gave it, `y_pred` (n, k) are the model's outputs.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbp._registry import nearest
+
+
+def _columns(y_true, y_pred):
+    """Return both as (n, k)."""
+    y_pred = np.asarray(y_pred, np.float64)
+    return np.asarray(y_true, np.float64).reshape(y_pred.shape), y_pred
+
+
+def _class_numbers(y_true, y_pred):
+    """Return the true classes (n,), from class numbers or one-hot rows."""
+    y_true = np.asarray(y_true)
+    if y_true.ndim == 2 and y_true.shape[1] == y_pred.shape[1] > 1:
+        return y_true.argmax(1)
+    return y_true.reshape(len(y_pred))
+
+
+def sparse_categorical_accuracy(y_true, y_pred) -> float:
+    """Share of rows whose largest output is that of the true class (class numbers or one-hot rows)."""
+    return float(np.mean(y_pred.argmax(1) == _class_numbers(y_true, y_pred)))
+
+
+def binary_accuracy(y_true, y_pred) -> float:
+    """Share of entries on the right side of 0.5."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred > 0.5) == (y_true > 0.5)))
+
+
+def sign_accuracy(y_true, y_pred) -> float:
+    """Share of entries with the right sign: of raw outputs, for a hinge loss or logits of two classes."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred > 0) == (y_true > 0)))
+
+
+def mean_squared_error(y_true, y_pred) -> float:
+    """Mean of ``(y_pred - y_true)**2``."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred - y_true) ** 2))
+
+
+def root_mean_squared_error(y_true, y_pred) -> float:
+    """Square root of the mean squared error."""
+    return float(np.sqrt(mean_squared_error(y_true, y_pred)))
+
+
+def mean_absolute_error(y_true, y_pred) -> float:
+    """Mean of ``|y_pred - y_true|``."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean(np.abs(y_pred - y_true)))
+
+
+def r2_score(y_true, y_pred) -> float:
+    """Coefficient of determination (scikit-learn's)."""
+    from sklearn.metrics import r2_score as score
+
+    return float(score(*_columns(y_true, y_pred)))
+
+
+def auc(y_true, y_pred) -> float:
+    """Area under the ROC curve (scikit-learn's; one against the rest for more than two classes)."""
+    from sklearn.metrics import roc_auc_score
+
+    if y_pred.shape[1] == 1:
+        return float(roc_auc_score(np.asarray(y_true).reshape(-1), y_pred[:, 0]))
+    labels = _class_numbers(y_true, y_pred)
+    if y_pred.shape[1] == 2:
+        return float(roc_auc_score(labels, y_pred[:, 1]))
+    return float(roc_auc_score(labels, y_pred, multi_class="ovr", labels=range(y_pred.shape[1])))
+
+
+def _by_label(score, y_true, y_pred):
+    """Return a scikit-learn score of predicted labels: of class 1, or the mean over more than two classes."""
+    if y_pred.shape[1] == 1:
+        return float(score(np.asarray(y_true).reshape(-1) > 0.5, y_pred[:, 0] > 0.5, zero_division=0))
+    average = "binary" if y_pred.shape[1] == 2 else "macro"
+    return float(score(_class_numbers(y_true, y_pred), y_pred.argmax(1), average=average, zero_division=0))
+
+
+def precision(y_true, y_pred) -> float:
+    """Precision (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+    from sklearn.metrics import precision_score
+
+    return _by_label(precision_score, y_true, y_pred)
+
+
+def recall(y_true, y_pred) -> float:
+    """Recall (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+    from sklearn.metrics import recall_score
+
+    return _by_label(recall_score, y_true, y_pred)
+
+
+def f1_score(y_true, y_pred) -> float:
+    """F1 (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+    from sklearn.metrics import f1_score as score
+
+    return _by_label(score, y_true, y_pred)
+
+
+def log_loss(y_true, y_pred) -> float:
+    """Mean negative log probability of the true class (scikit-learn's)."""
+    from sklearn.metrics import log_loss as score
+
+    if y_pred.shape[1] == 1:
+        return float(score(np.asarray(y_true).reshape(-1), y_pred[:, 0].astype(np.float64), labels=[0, 1]))
+    return float(score(_class_numbers(y_true, y_pred), y_pred.astype(np.float64), labels=range(y_pred.shape[1])))
+
+
+METRICS = {
+    function.__name__: function
+    for function in (
+        sparse_categorical_accuracy,
+        binary_accuracy,
+        sign_accuracy,
+        mean_squared_error,
+        root_mean_squared_error,
+        mean_absolute_error,
+        r2_score,
+        auc,
+        precision,
+        recall,
+        f1_score,
+        log_loss,
+    )
+}
+METRIC_NAMES = ["accuracy", *METRICS]
+
+
+def _accuracy_for(loss):
+    """Return the accuracy that goes with a loss and its kind of outputs."""
+    if loss.name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        return sparse_categorical_accuracy
+    if loss.name == "hinge" or getattr(loss, "from_logits", False):
+        return sign_accuracy
+    return binary_accuracy
+
+
+def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
+    """Return a metric's name and function.
+
+    Parameters
+    ----------
+    metric : str or callable
+        ``"accuracy"`` (the one that goes with the loss), a name of `METRICS`, or a function of
+        ``(y_true, y_pred)``.
+    loss : loss object
+    """
+    if metric == "accuracy":
+        return "accuracy", _accuracy_for(loss)
+    if isinstance(metric, str):
+        if metric not in METRICS:
+            known = ", ".join(METRIC_NAMES)
+            raise ValueError(f"unknown metric {metric!r}.{nearest(metric, METRIC_NAMES)} Known: {known}.")
+        return metric, METRICS[metric]
+    if not callable(metric):
+        raise TypeError(f"a metric is a name or a function of (y_true, y_pred), not {metric!r}.")
+    return getattr(metric, "__name__", type(metric).__name__), metric
