@@ -1,32 +1,64 @@
-"""Activations: each is one settings class with its kernel pair, registered by name.
+"""Activations: each is one settings class that holds its pair of formulas, registered by name.
 
-A kernel works on flat arrays of m entries, m a multiple of `width`, the entries of a row (only
-softmax looks at rows).  `alpha` is the activation's one setting, 0.0 where it has none.
+The formulas are for one entry; `forward` and `backward` make kernels of them, over flat arrays of m
+entries.  `alpha` is the activation's one setting, 0.0 where it has none; `width`, which divides m, is
+the number of entries in a row (only softmax looks at rows).
 
     forward(out, x, width, alpha)          out is overwritten
     backward(d, x, out, width, alpha)      d holds dout and is overwritten with dx
 
-`x` and `out` never overlap.  `backward` reads `x` only where `needs_input` is true; elsewhere the
-derivative comes from `out`, and the caller may give `out` for both.  Selects keep NaN: the side that
-a NaN takes (comparisons with it are false) is the one that passes it on.
+`x` and `out` never overlap.  `backward` reads `x` only where `needs_input` is true: elsewhere the
+derivative comes from `out`, and the caller may give `out` for both.  A comparison with NaN is false, so
+each select keeps on its false side the value that passes NaN on.
 """
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from fastbp import vecmath
-from fastbp._jit import kernel
+from fastbp._intrinsics import like, select
+from fastbp._jit import inline, kernel
 from fastbp._registry import Registry
+from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
 ACTIVATIONS = Registry("activation")
 
-SELU_SCALE = 1.0507009873554805
-SELU_ALPHA = 1.6732632423543772
+
+def _named(function, formula):
+    # The cache and Numba tell kernels apart by these names.
+    function.__name__, function.__qualname__ = formula.__name__, formula.__qualname__
+    return kernel(function)
+
+
+def forward(formula):
+    """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
+    entry = inline(formula)
+
+    def loop(out, x, width, alpha):
+        setting = out.dtype.type(alpha)
+        for i in range(out.size):
+            out[i] = entry(x[i], setting)
+
+    return staticmethod(_named(loop, formula))
+
+
+def backward(formula):
+    """Make the backward kernel d[i] = formula(d[i], x[i], out[i], alpha) of a formula.
+
+    A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
+    took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
+    """
+    entry = inline(formula)
+
+    def loop(d, x, out, width, alpha):
+        setting = d.dtype.type(alpha)
+        for i in range(d.size):
+            d[i] = entry(d[i], x[i], out[i], setting)
+
+    return staticmethod(_named(loop, formula))
 
 
 class Activation:
-    """What every activation has; the defaults are those of the identity.
+    """What every activation has; the defaults are those of linear.
 
     Attributes
     ----------
@@ -36,76 +68,57 @@ class Activation:
         Whether `backward` reads `x`.
     alpha : float
         The setting given to both kernels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relu = ACTIVATIONS.resolve("relu")
+    >>> x = np.array([-1.0, 2.0], dtype="float32")
+    >>> out, d = np.empty_like(x), np.ones_like(x)
+    >>> relu.forward(out, x, 1, relu.alpha)
+    >>> relu.backward(d, x, out, 1, relu.alpha)
+    >>> out, d
+    (array([0., 2.], dtype=float32), array([0., 1.], dtype=float32))
     """
 
     forward = None
     backward = None
-    needs_input = False
-    alpha = 0.0
+    needs_input: bool = False
+    alpha: float = 0.0
 
 
 @ACTIVATIONS.register("linear")
 @dataclass(frozen=True)
 class Linear(Activation):
-    """out = x: the engine skips it."""
-
-
-@kernel
-def sigmoid_forward(out, x, width, alpha):
-    for i in range(out.size):
-        out[i] = vecmath.sigmoid(x[i])
-
-
-@kernel
-def sigmoid_backward(d, x, out, width, alpha):
-    one = d.dtype.type(1)
-    for i in range(d.size):
-        d[i] *= out[i] * (one - out[i])
+    """out = x; there is nothing to compute, so the engine skips it."""
 
 
 @ACTIVATIONS.register("sigmoid")
 @dataclass(frozen=True)
 class Sigmoid(Activation):
-    """out = 1 / (1 + exp(-x))."""
+    """out = 1 / (1 + exp(-x)); dx = dout * out * (1 - out)."""
 
-    forward = staticmethod(sigmoid_forward)
-    backward = staticmethod(sigmoid_backward)
+    @forward
+    def forward(x, alpha):
+        return sigmoid(x)
 
-
-@kernel
-def tanh_forward(out, x, width, alpha):
-    for i in range(out.size):
-        out[i] = vecmath.tanh(x[i])
-
-
-@kernel
-def tanh_backward(d, x, out, width, alpha):
-    one = d.dtype.type(1)
-    for i in range(d.size):
-        d[i] *= (one - out[i]) * (one + out[i])
+    @backward
+    def backward(d, x, out, alpha):
+        return d * (out * (like(out, 1) - out))
 
 
 @ACTIVATIONS.register("tanh")
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """out = tanh(x)."""
+    """out = tanh(x); dx = dout * (1 - out^2)."""
 
-    forward = staticmethod(tanh_forward)
-    backward = staticmethod(tanh_backward)
+    @forward
+    def forward(x, alpha):
+        return tanh(x)
 
-
-@kernel
-def relu_forward(out, x, width, alpha):
-    zero = out.dtype.type(0)
-    for i in range(out.size):
-        out[i] = zero if x[i] < zero else x[i]
-
-
-@kernel
-def relu_backward(d, x, out, width, alpha):
-    zero = d.dtype.type(0)
-    for i in range(d.size):
-        d[i] = zero if out[i] <= zero else d[i]
+    @backward
+    def backward(d, x, out, alpha):
+        return d * ((like(out, 1) - out) * (like(out, 1) + out))
 
 
 @ACTIVATIONS.register("relu")
@@ -113,24 +126,13 @@ def relu_backward(d, x, out, width, alpha):
 class ReLU(Activation):
     """out = max(x, 0), with the derivative 0 at 0."""
 
-    forward = staticmethod(relu_forward)
-    backward = staticmethod(relu_backward)
+    @forward
+    def forward(x, alpha):
+        return select(x < 0, like(x, 0), x)
 
-
-@kernel
-def leaky_relu_forward(out, x, width, alpha):
-    zero, slope = out.dtype.type(0), out.dtype.type(alpha)
-    for i in range(out.size):
-        scaled = slope * x[i]
-        out[i] = x[i] if x[i] > zero else scaled
-
-
-@kernel
-def leaky_relu_backward(d, x, out, width, alpha):
-    zero, slope = d.dtype.type(0), d.dtype.type(alpha)
-    for i in range(d.size):
-        scaled = slope * d[i]
-        d[i] = d[i] if out[i] > zero else scaled
+    @backward
+    def backward(d, x, out, alpha):
+        return d * select(out <= 0, like(d, 0), like(d, 1))
 
 
 @ACTIVATIONS.register("leaky_relu")
@@ -150,8 +152,6 @@ class LeakyReLU(Activation):
     """
 
     negative_slope: float = 0.2
-    forward = staticmethod(leaky_relu_forward)
-    backward = staticmethod(leaky_relu_backward)
 
     def __post_init__(self) -> None:
         _check_setting("leaky_relu", "negative_slope", self.negative_slope)
@@ -160,21 +160,13 @@ class LeakyReLU(Activation):
     def alpha(self) -> float:
         return float(self.negative_slope)
 
+    @forward
+    def forward(x, alpha):
+        return select(x > 0, x, alpha * x)
 
-@kernel
-def elu_forward(out, x, width, alpha):
-    zero, scale = out.dtype.type(0), out.dtype.type(alpha)
-    for i in range(out.size):
-        below = scale * vecmath.expm1(x[i])
-        out[i] = x[i] if x[i] > zero else below
-
-
-@kernel
-def elu_backward(d, x, out, width, alpha):
-    zero, scale = d.dtype.type(0), d.dtype.type(alpha)
-    for i in range(d.size):
-        below = d[i] * (out[i] + scale)
-        d[i] = d[i] if out[i] > zero else below
+    @backward
+    def backward(d, x, out, alpha):
+        return d * select(out > 0, like(d, 1), alpha)
 
 
 @ACTIVATIONS.register("elu")
@@ -194,27 +186,21 @@ class ELU(Activation):
     """
 
     alpha: float = 1.0
-    forward = staticmethod(elu_forward)
-    backward = staticmethod(elu_backward)
 
     def __post_init__(self) -> None:
         _check_setting("elu", "alpha", self.alpha)
 
+    @forward
+    def forward(x, alpha):
+        return select(x > 0, x, alpha * expm1(x))
 
-@kernel
-def selu_forward(out, x, width, alpha):
-    zero, scale, limit = out.dtype.type(0), out.dtype.type(SELU_SCALE), out.dtype.type(SELU_SCALE * SELU_ALPHA)
-    for i in range(out.size):
-        above, below = scale * x[i], limit * vecmath.expm1(x[i])
-        out[i] = above if x[i] > zero else below
+    @backward
+    def backward(d, x, out, alpha):
+        return d * select(out > 0, like(d, 1), out + alpha)
 
 
-@kernel
-def selu_backward(d, x, out, width, alpha):
-    zero, scale, limit = d.dtype.type(0), d.dtype.type(SELU_SCALE), d.dtype.type(SELU_SCALE * SELU_ALPHA)
-    for i in range(d.size):
-        above, below = d[i] * scale, d[i] * (out[i] + limit)
-        d[i] = above if out[i] > zero else below
+_SELU_SCALE = 1.0507009873554805
+_SELU_LIMIT = 1.0507009873554805 * 1.6732632423543772
 
 
 @ACTIVATIONS.register("selu")
@@ -222,25 +208,17 @@ def selu_backward(d, x, out, width, alpha):
 class SELU(Activation):
     """out = 1.0507 x where x > 0, else 1.0507 * 1.6733 (exp(x) - 1) (Klambauer et al. 2017)."""
 
-    forward = staticmethod(selu_forward)
-    backward = staticmethod(selu_backward)
+    @forward
+    def forward(x, alpha):
+        return select(x > 0, like(x, _SELU_SCALE) * x, like(x, _SELU_LIMIT) * expm1(x))
+
+    @backward
+    def backward(d, x, out, alpha):
+        return d * select(out > 0, like(out, _SELU_SCALE), out + like(out, _SELU_LIMIT))
 
 
-@kernel
-def gelu_forward(out, x, width, alpha):
-    half, one, root = out.dtype.type(0.5), out.dtype.type(1), out.dtype.type(np.sqrt(0.5))
-    for i in range(out.size):
-        out[i] = half * x[i] * (one + vecmath.erf(root * x[i]))
-
-
-@kernel
-def gelu_backward(d, x, out, width, alpha):
-    half, one, root = d.dtype.type(0.5), d.dtype.type(1), d.dtype.type(np.sqrt(0.5))
-    height = d.dtype.type(1 / np.sqrt(2 * np.pi))
-    for i in range(d.size):
-        # d gelu = cdf(x) + x pdf(x) of the standard normal distribution
-        cdf = half * (one + vecmath.erf(root * x[i]))
-        d[i] *= cdf + x[i] * height * vecmath.exp(-half * x[i] * x[i])
+_ROOT_HALF = math.sqrt(0.5)
+_NORMAL_HEIGHT = 1 / math.sqrt(2 * math.pi)
 
 
 @ACTIVATIONS.register("gelu")
@@ -249,28 +227,20 @@ class GELU(Activation):
     """out = x * (1 + erf(x / sqrt 2)) / 2: the exact form (Hendrycks and Gimpel 2016)."""
 
     needs_input = True
-    forward = staticmethod(gelu_forward)
-    backward = staticmethod(gelu_backward)
+
+    @forward
+    def forward(x, alpha):
+        return x * like(x, 0.5) * (like(x, 1) + erf(x * like(x, _ROOT_HALF)))
+
+    @backward
+    def backward(d, x, out, alpha):
+        # cdf + x pdf, of the normal distribution
+        half = like(x, 0.5)
+        cdf = half + half * erf(x * like(x, _ROOT_HALF))
+        return d * (cdf + x * (like(x, _NORMAL_HEIGHT) * exp(-half * x * x)))
 
 
-@kernel
-def gelu_tanh_forward(out, x, width, alpha):
-    # (1 + tanh u) / 2 = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-    one, root, cubic = out.dtype.type(1), out.dtype.type(2 * np.sqrt(2 / np.pi)), out.dtype.type(0.044715)
-    for i in range(out.size):
-        out[i] = x[i] * vecmath.sigmoid(root * x[i] * (one + cubic * x[i] * x[i]))
-
-
-@kernel
-def gelu_tanh_backward(d, x, out, width, alpha):
-    one, root, cubic = d.dtype.type(1), d.dtype.type(2 * np.sqrt(2 / np.pi)), d.dtype.type(0.044715)
-    three_cubic = d.dtype.type(3 * 0.044715)
-    for i in range(d.size):
-        square = x[i] * x[i]
-        gate = vecmath.sigmoid(root * x[i] * (one + cubic * square))
-        # gate' = gate (1 - gate) root (1 + 3 * 0.044715 x^2), and gate decides first: no inf * 0
-        slope = (x[i] * gate) * (one - gate) * root
-        d[i] *= gate + (slope + slope * three_cubic * square)
+_TWICE_ROOT = 2 * math.sqrt(2 / math.pi)
 
 
 @ACTIVATIONS.register("gelu_tanh")
@@ -279,22 +249,21 @@ class GELUTanh(Activation):
     """out = x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2: Keras's `gelu(approximate=True)`."""
 
     needs_input = True
-    forward = staticmethod(gelu_tanh_forward)
-    backward = staticmethod(gelu_tanh_backward)
 
+    @forward
+    def forward(x, alpha):
+        # (1 + tanh u) / 2 = sigmoid(2 u)
+        cubic = like(x, 0.044715) * x * x
+        return x * sigmoid(like(x, _TWICE_ROOT) * (x + x * cubic))
 
-@kernel
-def silu_forward(out, x, width, alpha):
-    for i in range(out.size):
-        out[i] = x[i] * vecmath.sigmoid(x[i])
-
-
-@kernel
-def silu_backward(d, x, out, width, alpha):
-    one = d.dtype.type(1)
-    for i in range(d.size):
-        gate = vecmath.sigmoid(x[i])
-        d[i] *= gate * (one + x[i] * (one - gate))
+    @backward
+    def backward(d, x, out, alpha):
+        cubic = like(x, 0.044715) * x * x
+        gate = sigmoid(like(x, _TWICE_ROOT) * (x + x * cubic))
+        steep = gate * (like(x, 1) - gate)
+        # A closed gate makes steep 0, which a cubic that overflowed would make NaN.
+        slope = x * like(x, _TWICE_ROOT) * (like(x, 1) + like(x, 3) * cubic)
+        return d * (gate + select(steep == 0, steep, steep * slope))
 
 
 @ACTIVATIONS.register("silu")
@@ -303,35 +272,25 @@ class SiLU(Activation):
     """out = x * sigmoid(x), also called swish."""
 
     needs_input = True
-    forward = staticmethod(silu_forward)
-    backward = staticmethod(silu_backward)
+
+    @forward
+    def forward(x, alpha):
+        return x * sigmoid(x)
+
+    @backward
+    def backward(d, x, out, alpha):
+        gate = sigmoid(x)
+        return d * (gate * (like(x, 1) + x * (like(x, 1) - gate)))
 
 
-@kernel
-def mish_forward(out, x, width, alpha):
-    one, two = out.dtype.type(1), out.dtype.type(2)
-    for i in range(out.size):
-        # tanh(log(1 + e^x)) = n / (n + 2), n = e^x (e^x + 2); for x > 0 both times e^-2x: no overflow
-        z = vecmath.exp(-abs(x[i]))
-        above, below = one + two * z, z * (z + two)
-        n = above if x[i] > 0 else below
-        rest = two * z * z if x[i] > 0 else two
-        out[i] = x[i] * (n / (n + rest))
-
-
-@kernel
-def mish_backward(d, x, out, width, alpha):
-    one, two = d.dtype.type(1), d.dtype.type(2)
-    for i in range(d.size):
-        # d mish = t + x (1 - t^2) sigmoid(x), t = n / (n + rest) as in the forward pass
-        z = vecmath.exp(-abs(x[i]))
-        above, below = one + two * z, z * (z + two)
-        n = above if x[i] > 0 else below
-        rest = two * z * z if x[i] > 0 else two
-        over = one / (n + rest)
-        t = n * over
-        gate = (one if x[i] > 0 else z) / (one + z)
-        d[i] *= t + x[i] * (rest * over * (one + t)) * gate
+@inline
+def _mish_parts(x):
+    # tanh(log(1 + e^x)) = n / (n + rest), n = e^x (e^x + 2), rest = 2; for x > 0 both times e^-2x,
+    # so that nothing overflows
+    z = exp(-abs(x))
+    two = like(x, 2)
+    n = select(x > 0, like(x, 1) + two * z, z * (z + two))
+    return z, n, select(x > 0, two * z * z, two)
 
 
 @ACTIVATIONS.register("mish")
@@ -340,70 +299,63 @@ class Mish(Activation):
     """out = x * tanh(softplus(x)) (Misra 2019)."""
 
     needs_input = True
-    forward = staticmethod(mish_forward)
-    backward = staticmethod(mish_backward)
 
+    @forward
+    def forward(x, alpha):
+        _, n, rest = _mish_parts(x)
+        return x * (n / (n + rest))
 
-@kernel
-def softplus_forward(out, x, width, alpha):
-    for i in range(out.size):
-        out[i] = vecmath.softplus(x[i])
-
-
-@kernel
-def softplus_backward(d, x, out, width, alpha):
-    for i in range(d.size):
-        # sigmoid(x) = 1 - exp(-out)
-        d[i] *= -vecmath.expm1(-out[i])
+    @backward
+    def backward(d, x, out, alpha):
+        # t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x))
+        z, n, rest = _mish_parts(x)
+        one = like(x, 1)
+        t = n / (n + rest)
+        gate = select(x > 0, one, z) / (one + z)
+        return d * (t + x * gate * (rest / (n + rest) * (one + t)))
 
 
 @ACTIVATIONS.register("softplus")
 @dataclass(frozen=True)
 class Softplus(Activation):
-    """out = log(1 + exp(x))."""
+    """out = log(1 + exp(x)); dx = dout * (1 - exp(-out))."""
 
-    forward = staticmethod(softplus_forward)
-    backward = staticmethod(softplus_backward)
+    @forward
+    def forward(x, alpha):
+        return softplus(x)
 
-
-@kernel
-def hard_sigmoid_forward(out, x, width, alpha):
-    zero, three, six = out.dtype.type(0), out.dtype.type(3), out.dtype.type(6)
-    for i in range(out.size):
-        shifted = x[i] + three
-        above = zero if shifted < zero else shifted
-        out[i] = (six if above > six else above) / six
-
-
-@kernel
-def hard_sigmoid_backward(d, x, out, width, alpha):
-    zero, one, six = d.dtype.type(0), d.dtype.type(1), d.dtype.type(6)
-    for i in range(d.size):
-        flat = (out[i] <= zero) | (out[i] >= one)
-        d[i] = zero if flat else d[i] / six
+    @backward
+    def backward(d, x, out, alpha):
+        return -d * expm1(-out)
 
 
 @ACTIVATIONS.register("hard_sigmoid")
 @dataclass(frozen=True)
 class HardSigmoid(Activation):
-    """out = min(max(x + 3, 0), 6) / 6."""
+    """out = min(max(x + 3, 0), 6) / 6; the derivative is 0 at both corners."""
 
-    forward = staticmethod(hard_sigmoid_forward)
-    backward = staticmethod(hard_sigmoid_backward)
+    @forward
+    def forward(x, alpha):
+        above = select(x < -3, like(x, 0), x + like(x, 3))
+        return select(x > 3, like(x, 6), above) / like(x, 6)
+
+    @backward
+    def backward(d, x, out, alpha):
+        flat = (out <= 0) | (out >= 1)
+        return d * select(flat, like(d, 0), like(d, 1 / 6))
 
 
 @kernel
 def softmax_forward(out, x, width, alpha):
-    # Three passes over the rows, so that the middle one, all the exponentials, is one vector loop
-    # whatever the width.
+    # All exponentials are one loop over the rows: vector code at any width.
     for start in range(0, out.size, width):
         top = x[start]
         for i in range(start + 1, start + width):
-            top = x[i] if x[i] > top else top
+            top = select(x[i] > top, x[i], top)
         for i in range(start, start + width):
             out[i] = x[i] - top
     for i in range(out.size):
-        out[i] = vecmath.exp(out[i])
+        out[i] = exp(out[i])
     for start in range(0, out.size, width):
         total = out.dtype.type(0)
         for i in range(start, start + width):
@@ -414,8 +366,8 @@ def softmax_forward(out, x, width, alpha):
 
 @kernel
 def softmax_backward(d, x, out, width, alpha):
+    # dx = out * (dout - sum(dout * out))
     for start in range(0, d.size, width):
-        # dx = out * (dout - sum(dout * out))
         total = d.dtype.type(0)
         for i in range(start, start + width):
             total += d[i] * out[i]
@@ -426,12 +378,12 @@ def softmax_backward(d, x, out, width, alpha):
 @ACTIVATIONS.register("softmax")
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """out = exp(x) / sum(exp(x)) over each row."""
+    """out = exp(x) / sum(exp(x)) over each row, after taking the row's largest x from all."""
 
     forward = staticmethod(softmax_forward)
     backward = staticmethod(softmax_backward)
 
 
-def _check_setting(name, setting, value):
-    if not 0 <= value < np.inf:
-        raise ValueError(f"{name}: {setting} must be a finite number >= 0, not {value!r}")
+def _check_setting(name: str, setting: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: {setting} must be a finite number, at least 0, not {value!r}.")

@@ -52,8 +52,8 @@ MAX_SLICES = 16
 PARTIAL_BYTES = 512 * 1024
 # Above this workspace, slices are used whatever the network, so that memory stays bounded.
 WORKSPACE_BYTES = 256 * 1024 * 1024
-# An item of phase 2: large enough to hide its overhead, small enough to balance threads (about 20 us).
-ITEM_MULTIPLY_ADDS = 1_000_000
+# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
+ITEM_MULTIPLY_ADDS = 4_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
 THREAD_MULTIPLY_ADDS = 1_000_000
 
@@ -98,14 +98,17 @@ class Plan:
         size = self.dtype.itemsize
         slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
         slice_rows = round_up(-(-self.rows // slices), 32)
-        cached_rows = max(CHUNK_BYTES // (size * row_entries) // 32 * 32, 32)
-        slices = -(-self.rows // slice_rows)
         tall = self.rows * row_entries * size > WORKSPACE_BYTES
-        small = n_params * slices * size <= PARTIAL_BYTES
+        small = n_params * -(-self.rows // slice_rows) * size <= PARTIAL_BYTES
         self.sliced = (not self.purpose.training or tall or small) and not self.purpose.keep_batch
-        self.chunk_rows = min(cached_rows, slice_rows)
-        # Without gradients to add up, or with the batch's activations kept, a slice is one chunk.
-        self.slice_rows = slice_rows if self.sliced and self.purpose.training else self.chunk_rows
+        if self.sliced:
+            cached_rows = max(CHUNK_BYTES // (size * row_entries) // 32 * 32, 32)
+            self.chunk_rows = min(cached_rows, slice_rows)
+            # Without gradients to add up, a slice is one chunk.
+            self.slice_rows = slice_rows if self.purpose.training else self.chunk_rows
+        else:
+            # A wide layer's weights are read once a slice: 64 rows for each reading, if that leaves two slices.
+            self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
         self.n_slices = self.slices(self.rows)
 
     def region(self, work, offset, row_entries):

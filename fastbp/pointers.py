@@ -28,6 +28,17 @@ def null(typingctx, array):
 
 
 @intrinsic
+def one(typingctx, array):
+    """Return a pointer to a 1 of the type that the array holds."""
+
+    def codegen(context, builder, signature, args):
+        value = context.get_constant(signature.args[0].dtype, 1)
+        return cgutils.global_constant(builder, "fastbp_one", value)
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
 def shift(typingctx, pointer, count):
     """Return `pointer` moved by `count` entries; a null pointer stays null."""
 

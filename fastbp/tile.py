@@ -8,6 +8,7 @@ of the inner index, whatever the tile: splitting rows or columns differently nev
 """
 
 from functools import cache
+from itertools import product as pairs_of
 
 from llvmlite import ir
 from numba import types
@@ -21,18 +22,26 @@ I64 = ir.IntType(64)
 
 # Inner indices a packed panel of b holds: 256 x 24 float32 is 24 KiB, within L1.
 DEPTH = 256
+# Heights of tiles of each width.
+HEIGHTS = 3
 
 
 class Shape:
-    """Lanes of a vector, and rows and vectors of a tile, for the compiler's CPU and one float type."""
+    """Lanes of a vector, and heights of tiles by their width, for the compiler's CPU and one float type.
+
+    Accumulators, one row of b and one broadcast must fit the registers (16 with AVX2, 32 with AVX-512 and
+    NEON), and there must be 8 accumulators or more, where the width allows, to hide the latency of an addition.
+    Few heights, because each is a function to compile (20 ms): rows that the tallest leaves go to the others.
+    """
 
     def __init__(self, context, dtype):
         features = context.codegen().magic_tuple()[2].split(",")
         self.fma = "+fma" in features or "+neon" in features
-        self.bits = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
-        self.lanes = self.bits // dtype.bitwidth
-        # Accumulators + one row of b + one broadcast fit the 32 (AVX-512, NEON) or 16 registers.
-        self.rows, self.vectors = (8, 2) if self.bits == 512 else (4, 3)
+        bits = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
+        self.lanes = bits // dtype.bitwidth
+        # Heights of tiles of 1, 2 ... vectors.
+        self.heights = ((12, 4, 1), (8, 4, 1)) if bits == 512 else ((8, 4, 1), (4, 2, 1), (4, 2, 1))
+        self.vectors = len(self.heights)
         self.columns = self.lanes * self.vectors
 
 
@@ -44,11 +53,11 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     (`init_stride` 0 repeats one row: a bias), `a` has any strides (so x^T @ dout is the same kernel).
     A null `init` is zero; `init` may be `out`.
     """
-    rows, columns = tile_rows(out), tile_columns(out)
+    columns = tile_columns(out)
     panel = stack_panel(out)
-    # A panel of b is read once for each row tile: with strides of whole pages it falls out of L1 each
-    # time, so copy it first where at least 8 row tiles use the copy.
-    pack = m >= 8 * rows and b_stride > columns
+    # The rows of a panel of b that is read in place lie b_stride apart, with large strides all in a few sets of
+    # L1, and fall out of it between two row tiles.  A copy costs as much as one and a half row tiles.
+    pack = m >= 16 and min(k, DEPTH) * b_stride > 4096
     first = 0
     while True:
         depth = min(DEPTH, k - first)
@@ -58,21 +67,27 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
             if pack and width == columns:
                 copy_panel(panel, b_panel, b_stride, depth)
                 b_panel, b_panel_stride = panel, columns
-            for i in range(0, m, rows):
-                run_tile(
-                    min(rows, m - i),
-                    width,
-                    shift(out, i * out_stride + j),
-                    out_stride,
-                    shift(init, i * init_stride + j),
-                    init_stride,
-                    shift(a, i * a_row + first * a_col),
-                    a_row,
-                    a_col,
-                    b_panel,
-                    b_panel_stride,
-                    depth,
-                )
+            i = 0
+            for kind in range(HEIGHTS):
+                height = tile_height(out, width, kind)
+                tiles = (m - i) // height
+                if tiles > 0:
+                    run_tiles(
+                        tiles,
+                        kind,
+                        width,
+                        shift(out, i * out_stride + j),
+                        out_stride,
+                        shift(init, i * init_stride + j),
+                        init_stride,
+                        shift(a, i * a_row + first * a_col),
+                        a_row,
+                        a_col,
+                        b_panel,
+                        b_panel_stride,
+                        depth,
+                    )
+                i += tiles * height
         first += depth
         if first >= k:
             break
@@ -99,19 +114,33 @@ def stack_panel(typingctx, pointer):
     return pointer(pointer), codegen
 
 
-def _shape_constant(attribute):
-    @intrinsic
-    def constant(typingctx, pointer):
-        def codegen(context, builder, signature, args):
-            return ir.Constant(I64, getattr(Shape(context, signature.args[0].dtype), attribute))
+@intrinsic
+def tile_columns(typingctx, pointer):
+    """Return the columns of the widest tile."""
 
-        return types.int64(pointer), codegen
+    def codegen(context, builder, signature, args):
+        return ir.Constant(I64, Shape(context, signature.args[0].dtype).columns)
 
-    return constant
+    return types.int64(pointer), codegen
 
 
-tile_rows = _shape_constant("rows")
-tile_columns = _shape_constant("columns")
+@intrinsic
+def tile_height(typingctx, pointer, width, kind):
+    """Return the height number `kind` (0: the tallest) of tiles that are `width` columns wide."""
+
+    def codegen(context, builder, signature, args):
+        shape = Shape(context, signature.args[0].dtype)
+        sizes = [height for heights in shape.heights for height in heights]
+        table = cgutils.global_constant(builder, "tile_heights", ir.Constant.literal_array([ir.Constant(I64, h) for h in sizes]))
+        index = builder.add(builder.mul(_vectors_before_last(builder, shape, args[1]), ir.Constant(I64, HEIGHTS)), args[2])
+        return builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+
+    return types.int64(pointer, types.int64, types.int64), codegen
+
+
+def _vectors_before_last(builder, shape, width):
+    """The number of vectors that `width` columns (1 or more) fill before their last one."""
+    return builder.udiv(builder.sub(width, ir.Constant(I64, 1)), ir.Constant(I64, shape.lanes))
 
 
 @intrinsic
@@ -135,27 +164,27 @@ def copy_panel(typingctx, panel, source, source_stride, depth):
 
 
 @intrinsic
-def run_tile(typingctx, rows, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth):
-    """Run the tile of `rows` rows and `width` columns; the other arguments are those of `product`."""
+def run_tiles(typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth):
+    """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`."""
 
     def codegen(context, builder, signature, args):
-        rows_, width_, *rest = args
-        shape = Shape(context, signature.args[2].dtype)
-        table = _tile_table(builder.module, shape, args[2].type)
+        tiles_, kind_, width_, *rest = args
+        shape = Shape(context, signature.args[3].dtype)
+        table = _tile_table(builder.module, shape, args[3].type)
         lanes = ir.Constant(I64, shape.lanes)
-        vectors = builder.udiv(builder.add(width_, ir.Constant(I64, shape.lanes - 1)), lanes)
-        # The functions stand by rows, then by kind: full tile, then 1, 2 ... vectors, the last one masked.
-        full = builder.icmp_signed("==", width_, ir.Constant(I64, shape.columns))
-        kind = builder.select(full, ir.Constant(I64, 0), vectors)
-        index = builder.mul(builder.sub(rows_, ir.Constant(I64, 1)), ir.Constant(I64, shape.vectors + 1))
-        function = builder.load(builder.gep(table, [ir.Constant(I64, 0), builder.add(index, kind)]))
-        edge = builder.sub(width_, builder.mul(builder.sub(vectors, ir.Constant(I64, 1)), lanes))
-        builder.call(function, [*rest, edge])
+        before = _vectors_before_last(builder, shape, width_)
+        edge = builder.sub(width_, builder.mul(before, lanes))
+        masked = builder.zext(builder.icmp_signed("<", edge, lanes), I64)
+        # The functions stand by vectors, then height, then whether the last vector is masked.
+        index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), kind_)
+        index = builder.add(builder.mul(index, ir.Constant(I64, 2)), masked)
+        function = builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+        builder.call(function, [tiles_, *rest, edge])
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    signature = types.void(size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size)
-    return signature, codegen
+    arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size)
+    return types.void(*arguments), codegen
 
 
 def _tile_table(module, shape, pointer):
@@ -163,15 +192,17 @@ def _tile_table(module, shape, pointer):
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    arguments = [pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64]
+    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
-    for rows in range(1, shape.rows + 1):
-        for vectors, masked in [(shape.vectors, False), *((v, True) for v in range(1, shape.vectors + 1))]:
+    for vectors, heights in enumerate(shape.heights, start=1):
+        for rows, masked in pairs_of(heights, (False, True)):
             function = ir.Function(module, function_type, f"{name}_{rows}x{vectors}{'m' if masked else ''}")
             function.linkage = "internal"
             function.attributes.add("noinline")
-            _emit_tile(function, shape, rows, vectors, masked)
+            # No unrolling: it doubles the time to compile and brings nothing.
+            function.attributes.add("optsize")
+            _emit_tiles(function, shape, rows, vectors, masked)
             functions.append(function)
     table = ir.GlobalVariable(module, ir.ArrayType(function_type.as_pointer(), len(functions)), name)
     table.linkage = "internal"
@@ -180,12 +211,11 @@ def _tile_table(module, shape, pointer):
     return table
 
 
-def _emit_tile(function, shape, rows, vectors, masked):
-    """Emit one tile: load or zero the accumulators, add a's column times b's row `depth` times, store."""
-    out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, edge = function.args
+def _emit_tiles(function, shape, rows, vectors, masked):
+    """Emit a function that runs `tiles` tiles of this size below each other."""
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    element = out.type.pointee
-    vector = ir.VectorType(element, shape.lanes)
+    vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = _edge_mask(builder, edge, shape.lanes) if masked else None
     places = [(r, v) for r in range(rows) for v in range(vectors)]
     sums = {place: builder.alloca(vector) for place in places}
@@ -194,32 +224,38 @@ def _emit_tile(function, shape, rows, vectors, masked):
         offset = builder.add(builder.mul(stride, ir.Constant(I64, r)), ir.Constant(I64, v * shape.lanes))
         return builder.gep(base, [offset])
 
+    def below(base, stride, tile):
+        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.Constant(I64, rows))])
+
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
-    is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
-    with builder.if_else(is_null) as (zero, load):
-        with zero:
-            for place in places:
-                builder.store(ir.Constant(vector, None), sums[place])
-        with load:
-            for r, v in places:
-                builder.store(_load(builder, entry(init, init_stride, r, v), vector, mask_of(v)), sums[r, v])
-    with cgutils.for_range(builder, depth) as loop:
-        b_row = builder.gep(b, [builder.mul(loop.index, b_stride)])
-        b_vectors = [
-            _load(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
-            for v in range(vectors)
-        ]
-        a_column = builder.gep(a, [builder.mul(loop.index, a_col)])
-        for r in range(rows):
-            scalar = builder.load(builder.gep(a_column, [builder.mul(a_row, ir.Constant(I64, r))]))
-            spread = _splat(builder, scalar, shape.lanes)
-            for v in range(vectors):
-                total = _multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
-                builder.store(total, sums[r, v])
-    for r, v in places:
-        _store(builder, builder.load(sums[r, v]), entry(out, out_stride, r, v), mask_of(v))
+    with cgutils.for_range(builder, tiles) as loop:
+        out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
+        is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
+        with builder.if_else(is_null) as (zero, load):
+            with zero:
+                for place in places:
+                    builder.store(ir.Constant(vector, None), sums[place])
+            with load:
+                init_tile = below(init, init_stride, loop.index)
+                for r, v in places:
+                    builder.store(_load(builder, entry(init_tile, init_stride, r, v), vector, mask_of(v)), sums[r, v])
+        with cgutils.for_range(builder, depth) as inner:
+            b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
+            b_vectors = [
+                _load(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
+                for v in range(vectors)
+            ]
+            a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
+            for r in range(rows):
+                scalar = builder.load(builder.gep(a_column, [builder.mul(a_row, ir.Constant(I64, r))]))
+                spread = _splat(builder, scalar, shape.lanes)
+                for v in range(vectors):
+                    total = _multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
+                    builder.store(total, sums[r, v])
+        for r, v in places:
+            _store(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
     builder.ret_void()
 
 

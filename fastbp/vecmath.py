@@ -17,140 +17,18 @@ Coefficients are minimax fits (Remez exchange in 60 digits) of the functions nam
 
 import math
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
+from fastbp._intrinsics import COUNT, ROUND, constant, copysign, exponent, fma, fraction, polynomial, power, select
 from fastbp._jit import inline
 
-# Mantissa bits and exponent bias of each type.
-_FORMAT = {32: (23, 127), 64: (52, 1023)}
-
-
-def _constant(single, double=None):
-    """Return an intrinsic f(x): the float32 or float64 constant, by the type of x."""
-    by_type = {types.float32: single, types.float64: single if double is None else double}
-
-    @intrinsic
-    def constant(typingctx, x):
-        def codegen(context, builder, signature, args):
-            return context.get_constant(signature.return_type, by_type[signature.return_type])
-
-        return x(x), codegen
-
-    return constant
-
-
-def _polynomial(single, double):
-    """Return an intrinsic p(x) = c[0] + c[1] x + c[2] x^2 ..., by fused multiply-adds (Horner)."""
-    by_type = {types.float32: single, types.float64: double}
-
-    @intrinsic
-    def polynomial(typingctx, x):
-        def codegen(context, builder, signature, args):
-            kind = signature.return_type
-            *rest, value = [context.get_constant(kind, c) for c in by_type[kind]]
-            for coefficient in reversed(rest):
-                value = builder.fma(value, args[0], coefficient)
-            return value
-
-        return x(x), codegen
-
-    return polynomial
-
-
-@intrinsic
-def like(typingctx, x, value):
-    """Return the number `value` in the type of x: a literal alone is float64, and widens what it meets."""
-
-    def codegen(context, builder, signature, args):
-        return context.cast(builder, args[1], signature.args[1], signature.args[0])
-
-    return x(x, value), codegen
-
-
-@intrinsic
-def fma(typingctx, a, b, c):
-    """Return a * b + c rounded once (types equal)."""
-    return a(a, a, a), lambda context, builder, signature, args: builder.fma(*args)
-
-
-@intrinsic
-def select(typingctx, condition, a, b):
-    """Return a where the condition holds, else b: no branch, so both are computed."""
-    return a(condition, a, a), lambda context, builder, signature, args: builder.select(*args)
-
-
-@intrinsic
-def copysign(typingctx, a, b):
-    """Return |a| with the sign of b."""
-
-    def codegen(context, builder, signature, args):
-        kind = args[0].type
-        function = builder.module.declare_intrinsic("llvm.copysign", [kind], ir.FunctionType(kind, [kind, kind]))
-        return builder.call(function, args)
-
-    return a(a, a), codegen
-
-
-def _on_bits(change):
-    """Return an intrinsic f(x): `change(builder, bits, mantissa, bias)` of x's bits, read as a float again."""
-
-    @intrinsic
-    def on_bits(typingctx, x):
-        def codegen(context, builder, signature, args):
-            size = signature.return_type.bitwidth
-            bits = builder.bitcast(args[0], ir.IntType(size))
-            return builder.bitcast(change(builder, bits, *_FORMAT[size]), args[0].type)
-
-        return x(x), codegen
-
-    return on_bits
-
-
-def _power_bits(builder, bits, mantissa, bias):
-    kind = bits.type
-    return builder.add(builder.shl(bits, kind(mantissa)), kind(bias << mantissa))
-
-
-def _from_root_half(builder, bits, mantissa, bias):
-    # Bits above those of sqrt(1/2): the exponent then steps at sqrt(1/2) * 2^k, not at 2^k.
-    return builder.sub(bits, bits.type(_root_half(mantissa)))
-
-
-def _root_half(mantissa):
-    return {23: 0x3F3504F3, 52: 0x3FE6A09E667F3BCD}[mantissa]
-
-
-def _exponent_bits(builder, bits, mantissa, bias):
-    kind = bits.type
-    above = builder.add(_from_root_half(builder, bits, mantissa, bias), kind(bias << mantissa))
-    return builder.or_(builder.lshr(above, kind(mantissa)), kind((bias + mantissa) << mantissa))
-
-
-def _fraction_bits(builder, bits, mantissa, bias):
-    kind = bits.type
-    below = builder.and_(_from_root_half(builder, bits, mantissa, bias), kind((1 << mantissa) - 1))
-    return builder.add(below, kind(_root_half(mantissa)))
-
-
-# Of k + ROUND, k a whole number: 2^k.  Of a positive normal x = 2^k f, sqrt(1/2) <= f < sqrt 2:
-# k + COUNT, and f.  (AVX2 converts no int64 to float64 and back; adding a large float does.)
-_power = _on_bits(_power_bits)
-_exponent = _on_bits(_exponent_bits)
-_fraction = _on_bits(_fraction_bits)
-_ROUND = _constant(1.5 * 2.0**23, 1.5 * 2.0**52)
-_COUNT = _constant(2.0**23 + 127, 2.0**52 + 1023)
-
-_ZERO, _HALF, _ONE, _TWO = _constant(0.0), _constant(0.5), _constant(1.0), _constant(2.0)
-_INF, _NAN = _constant(math.inf), _constant(math.nan)
-_LOG2E = _constant(1 / math.log(2))
+_ZERO, _HALF, _ONE, _TWO = constant(0.0), constant(0.5), constant(1.0), constant(2.0)
+_INF, _NAN = constant(math.inf), constant(math.nan)
+_LOG2E = constant(1 / math.log(2))
 # log 2 in two parts; k times the first is exact.
-_LN2_HIGH = _constant(0.693145751953125, 0.6931471803691238)
-_LN2_LOW = _constant(1.4286068203094173e-06, 1.9082149292705877e-10)
+_LN2_HIGH = constant(0.693145751953125, 0.6931471803691238)
+_LN2_LOW = constant(1.4286068203094173e-06, 1.9082149292705877e-10)
 
 # (exp(r) - 1 - r) / r^2, |r| <= log(2) / 2
-_exp_tail = _polynomial(
+_exp_tail = polynomial(
     (0.5000000046383445, 0.16666666818361978, 0.04166635418180658, 0.00833327273547187, 0.0013941067326077073,
      0.0001991434964950195),
     (0.5000000000000006, 0.16666666666666688, 0.04166666666657343, 0.008333333333313212, 0.0013888888932507139,
@@ -159,21 +37,21 @@ _exp_tail = _polynomial(
 )  # fmt: skip
 
 # (log((1 + s) / (1 - s)) - 2 s) / s^3 of s^2, |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
-_log_tail = _polynomial(
+_log_tail = polynomial(
     (0.6666677692710533, 0.3997745627210194, 0.2987435800991203),
     (0.6666666666666735, 0.39999999999409674, 0.2857142874375205, 0.22222198410982402, 0.18183573787394525,
      0.1531378438155357, 0.1479883625587473),
 )  # fmt: skip
 
 # The same, |s| <= 1/3
-_near_log_tail = _polynomial(
+_near_log_tail = polynomial(
     (0.6666667559946129, 0.3999887936936475, 0.2861684861653598, 0.21427979371556352, 0.24299934313841445),
     (0.6666666666666631, 0.4000000000015612, 0.28571428547979927, 0.22222223962611878, 0.18181744155112367,
      0.153865554038064, 0.1330102837896661, 0.12105685529902913, 0.08341721740893507, 0.17015794010145727),
 )  # fmt: skip
 
 # erf(x) / x - 1 of x^2, |x| <= 1
-_erf_tail = _polynomial(
+_erf_tail = polynomial(
     (0.12837916591465431, -0.37612627140440547, 0.11283600211815889, -0.026854445581508075,
      0.005189536461939261, -0.0008020845698406905, 7.889119157487838e-05),
     (0.12837916709551256, -0.3761263890318355, 0.11283791670945253, -0.02686617064327622, 0.005223977607423468,
@@ -182,7 +60,7 @@ _erf_tail = _polynomial(
 )  # fmt: skip
 
 # log(1 - erf(x)), 1 <= x <= 4 (float32) or 6 (float64), where erf is 1 to the last bit
-_erfc_log = _polynomial(
+_erfc_log = polynomial(
     (-0.00034158526986598583, -1.1270889373363198, -0.6381452530405437, -0.10310638861154567,
      0.021837887869251834, -0.0029476138598638784, 0.00018637459746534456),
     (-5.028494796871257e-07, -1.128374089449796, -0.6366436283373796, -0.10270343846523501,
@@ -191,14 +69,14 @@ _erfc_log = _polynomial(
      2.1355690629296197e-06, -3.7328138136715437e-07, 4.641978798434014e-08, -3.933954602925314e-09,
      2.044779700157097e-10, -4.928118478758299e-12),
 )  # fmt: skip
-_ERF_END = _constant(4.0, 6.0)
+_ERF_END = constant(4.0, 6.0)
 
 
 @inline
 def _reduce(x):
     # x = k log 2 + r, |r| <= log(2) / 2; returns k + ROUND, k, r
-    shifted = fma(x, _LOG2E(x), _ROUND(x))
-    k = shifted - _ROUND(x)
+    shifted = fma(x, _LOG2E(x), ROUND(x))
+    k = shifted - ROUND(x)
     high = fma(-k, _LN2_HIGH(x), x)
     r = fma(-k, _LN2_LOW(x), high)
     return shifted, k, r
@@ -210,7 +88,7 @@ def _exp_fraction(r):
     return _ONE(r) + fma(r * r, _exp_tail(r), r)
 
 
-_EXP_LOW, _EXP_HIGH = _constant(-104.0, -746.0), _constant(89.0, 710.0)
+_EXP_LOW, _EXP_HIGH = constant(-104.0, -746.0), constant(89.0, 710.0)
 
 
 @inline
@@ -220,12 +98,12 @@ def exp(x):
     inside = select(inside > _EXP_HIGH(x), _EXP_HIGH(x), inside)
     _, k, r = _reduce(inside)
     # 2^k in two factors: k may be one too many for one, and a subnormal result is rounded once, here.
-    shifted = fma(k, _HALF(x), _ROUND(x))
-    rest = k - (shifted - _ROUND(x))
-    return _exp_fraction(r) * _power(shifted) * _power(rest + _ROUND(x))
+    shifted = fma(k, _HALF(x), ROUND(x))
+    rest = k - (shifted - ROUND(x))
+    return _exp_fraction(r) * power(shifted) * power(rest + ROUND(x))
 
 
-_EXPM1_LOW, _TINY = _constant(-18.0, -40.0), _constant(2.0**-26, 2.0**-55)
+_EXPM1_LOW, _TINY = constant(-18.0, -40.0), constant(2.0**-26, 2.0**-55)
 
 
 @inline
@@ -236,13 +114,13 @@ def expm1(x):
     _, k, r = _reduce(inside)
     # 2 (2^(k-1) p + 2^(k-1) - 1/2): 2^k itself may overflow
     p = fma(r * r, _exp_tail(r), r)
-    scale = _power((k - _ONE(x)) + _ROUND(x))
+    scale = power((k - _ONE(x)) + ROUND(x))
     y = _TWO(x) * fma(p, scale, scale - _HALF(x))
     return select(abs(x) < _TINY(x), x, y)
 
 
-_MIN_NORMAL, _RAISE = _constant(2.0**-126, 2.0**-1022), _constant(2.0**24, 2.0**54)
-_RAISED = _constant(24.0, 54.0)
+_MIN_NORMAL, _RAISE = constant(2.0**-126, 2.0**-1022), constant(2.0**24, 2.0**54)
+_RAISED = constant(24.0, 54.0)
 
 
 @inline
@@ -260,9 +138,9 @@ def _log_sum(k, f, low):
 def log(x):
     """Return the natural logarithm of x: -inf of 0, NaN below."""
     raised = select(x < _MIN_NORMAL(x), x * _RAISE(x), x)
-    k = _exponent(raised) - _COUNT(x)
+    k = exponent(raised) - COUNT(x)
     k = select(x < _MIN_NORMAL(x), k - _RAISED(x), k)
-    y = _log_sum(k, _fraction(raised) - _ONE(x), _ZERO(x))
+    y = _log_sum(k, fraction(raised) - _ONE(x), _ZERO(x))
     return _log_ends(x, y)
 
 
@@ -282,14 +160,14 @@ def log1p(x):
     # The rounding error of u, exactly (Knuth's two-sum); log(1 + x) = log(u) + error / u
     back = u - one
     error = (one - (u - back)) + (x - back)
-    k = _exponent(u) - _COUNT(x)
-    f = _fraction(u) - one
+    k = exponent(u) - COUNT(x)
+    f = fraction(u) - one
     near = k == _ZERO(x)
     y = _log_sum(k, select(near, x, f), select(near, _ZERO(x), error / u))
     return select(x == _ZERO(x), x, _log_ends(u, y))
 
 
-_TANH_END = _constant(10.0, 20.0)
+_TANH_END = constant(10.0, 20.0)
 
 
 @inline
@@ -338,5 +216,5 @@ def erf(x):
     a = select(a > _ERF_END(x), _ERF_END(x), a)
     near = fma(a, _erf_tail(a * a), a)
     shifted, _, r = _reduce(_erfc_log(a))
-    far = _ONE(x) - _exp_fraction(r) * _power(shifted)
+    far = _ONE(x) - _exp_fraction(r) * power(shifted)
     return copysign(select(a < _ONE(x), near, far), x)

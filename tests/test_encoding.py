@@ -202,8 +202,8 @@ def test_any_frame(frame, random):
     encoder = TableEncoder()
     try:
         matrix = encoder.fit_transform(frame)
-    except TableError as error:
-        assert "no column is left" in str(error)
+    except TableError:
+        assert not encoder.columns  # nothing but empty, constant and all-different columns
         return
     assert matrix.shape == (len(frame), len(encoder.feature_names_out))
     assert matrix.dtype == np.float32

@@ -26,8 +26,14 @@ def as_frame(frame):
 def take_column(frame, name):
     """Return the column `name` of a narwhals frame; a wrong name is an error that says the nearest."""
     if name not in frame.columns:
-        raise TableError(f"there is no column {name!r}.{nearest(name, frame.columns)}")
+        raise TableError(f"there is no column {name!r}.{nearest_name(name, frame.columns)}")
     return frame[name]
+
+
+def nearest_name(name, names):
+    """Return " Did you mean 'x'?" for the closest of `names`, or an empty string."""
+    same = [other for other in names if other.strip().lower() == name.strip().lower()]
+    return nearest(name, names) if not same else f" Did you mean {same[0]!r}?"
 
 
 def column_kind(column):

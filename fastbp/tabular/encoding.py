@@ -19,9 +19,8 @@ from collections import Counter
 
 import numpy as np
 
-from fastbp._registry import nearest
 from fastbp.tabular.coders import NumberColumns, TextColumn, finite
-from fastbp.tabular.columns import as_frame, column_kind, to_numbers, to_texts
+from fastbp.tabular.columns import as_frame, column_kind, nearest_name, to_numbers, to_texts
 from fastbp.tabular.reading import TableError
 
 MOST_CATEGORIES = 64
@@ -181,4 +180,4 @@ def _check_names(names, wanted):
     if absent:
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         free = [name for name in names if name not in wanted]
-        raise TableError(f"column {absent[0]!r} is missing{more}.{nearest(absent[0], free)}")
+        raise TableError(f"column {absent[0]!r} is missing{more}.{nearest_name(absent[0], free)}")

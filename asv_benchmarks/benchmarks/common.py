@@ -1,0 +1,59 @@
+"""Networks and data that the benchmarks share.  Data is generated from a seed; nothing is downloaded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import fastbp
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network, its batch size and the rows it trains on.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Inputs, hidden layers, outputs.
+    batch : int
+    rows : int
+    activation : str
+    """
+
+    sizes: tuple[int, ...]
+    batch: int
+    rows: int = 10_000
+    activation: str = "relu"
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return -(-self.rows // self.batch)
+
+    def data(self, dtype="float32"):
+        """Return x (rows, d) and y: numbers (rows,) for one output, else class numbers made by a fixed network."""
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(self.rows, self.sizes[0])).astype(dtype)
+        scores = np.tanh(x @ rng.normal(size=(self.sizes[0], self.sizes[-1])).astype(dtype))
+        return x, scores[:, 0] if self.sizes[-1] == 1 else scores.argmax(1)
+
+    def model(self, dtype="float32"):
+        """Return the compiled model: Adam, crossentropy of classes or squared error."""
+        hidden = [fastbp.Dense(units, activation=self.activation) for units in self.sizes[1:-1]]
+        regression = self.sizes[-1] == 1
+        last = fastbp.Dense(self.sizes[-1], activation=None if regression else "softmax")
+        model = fastbp.Sequential([*hidden, last], input_shape=self.sizes[:1], seed=0, dtype=dtype)
+        loss = "mean_squared_error" if regression else "sparse_categorical_crossentropy"
+        model.compile(optimizer=fastbp.Adam(1e-3), loss=loss)
+        return model
+
+
+WORKLOADS = {
+    "W1 10-32-1, batch 32": Workload((10, 32, 1), 32),
+    "W2 30-64-64-3, batch 64": Workload((30, 64, 64, 3), 64),
+    "W3 54-256-256-7, batch 256": Workload((54, 256, 256, 7), 256),
+    "W4 784-128-10, batch 128": Workload((784, 128, 10), 128),
+    "W5 784-512-512-10, batch 128": Workload((784, 512, 512, 10), 128),
+    "W6 4-32-16-4 tanh, full batch": Workload((4, 32, 16, 4), 10_000, activation="tanh"),
+    "W7 8-256-256-256-1, batch 256": Workload((8, 256, 256, 256, 1), 256),
+}

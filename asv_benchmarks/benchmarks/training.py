@@ -1,0 +1,97 @@
+"""Training and prediction through the public API, warm."""
+
+import numpy as np
+
+import fastbp
+
+from .common import WORKLOADS
+
+
+class Epoch:
+    """One epoch of `fit`, shuffled; the loss after ten epochs is tracked beside it, so that faster cannot mean less."""
+
+    params = (list(WORKLOADS), [1, 2])
+    param_names = ("network", "threads")
+    timeout = 300
+
+    def setup(self, network, threads):
+        fastbp.set_num_threads(threads)
+        self.workload = WORKLOADS[network]
+        self.x, self.y = self.workload.data()
+        self.model = self.workload.model()
+        self._fit(1)
+
+    def teardown(self, network, threads):
+        fastbp.set_num_threads(None)
+
+    def _fit(self, epochs):
+        return self.model.fit(self.x, self.y, epochs=epochs, batch_size=self.workload.batch, verbose=0)
+
+    def time_epoch(self, network, threads):
+        self._fit(1)
+
+    def track_loss_after_ten_epochs(self, network, threads):
+        model = self.workload.model()
+        history = model.fit(self.x, self.y, epochs=10, batch_size=self.workload.batch, verbose=0)
+        return history.history["loss"][-1]
+
+
+class Predict:
+    """`predict` of one row and of 10,000 rows."""
+
+    params = (["W2 30-64-64-3, batch 64", "W5 784-512-512-10, batch 128"], [1, 10_000])
+    param_names = ("network", "rows")
+
+    def setup(self, network, rows):
+        workload = WORKLOADS[network]
+        self.model = workload.model()
+        self.x = np.random.default_rng(1).normal(size=(rows, workload.sizes[0])).astype(np.float32)
+        self.model.predict(self.x)
+
+    def time_predict(self, network, rows):
+        self.model.predict(self.x)
+
+
+class Digits:
+    """A whole fit on scikit-learn's digits: its time, and its test accuracy beside it."""
+
+    timeout = 300
+
+    def setup(self):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        x, y = load_digits(return_X_y=True)
+        self.data = train_test_split((x / 16).astype(np.float32), y, test_size=0.25, random_state=0)
+        self._fit()
+
+    def _fit(self):
+        x, _, y, _ = self.data
+        layers = [fastbp.Dense(128, activation="relu"), fastbp.Dropout(0.2), fastbp.Dense(10, activation="softmax")]
+        model = fastbp.Sequential(layers, seed=0)
+        model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(x, y, epochs=20, batch_size=32, verbose=0)
+        return model
+
+    def time_fit(self):
+        self._fit()
+
+    def track_test_accuracy(self):
+        _, x, _, y = self.data
+        return self._fit().evaluate(x, y)[1]
+
+
+class Memory:
+    """Peak memory of a fit on 1,000,000 x 28 float32 rows (112 MB of data)."""
+
+    timeout = 300
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        self.x = rng.standard_normal((1_000_000, 28), dtype=np.float32)
+        self.y = (self.x[:, 0] > 0).astype(np.float32)
+
+    def peakmem_fit(self):
+        model = fastbp.Sequential([fastbp.Dense(64, activation="relu"), fastbp.Dense(1, activation="sigmoid")], seed=0)
+        model.compile(fastbp.Adam(1e-3), "binary_crossentropy")
+        model.fit(self.x, self.y, epochs=1, batch_size=1024, verbose=0)
