@@ -12,10 +12,13 @@ from fastbp.losses import VectorJacobian
 from fastbp.network import Network
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
-from fastbp.runner import Data, Runner, Update, make_steps
+from fastbp.runner import Data, Runner, Update, one_step
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
+# Kinds of runners kept for the next call.
+MOST_RUNNERS = 8
+PREDICTION = Purpose(training=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ class Engine:
         """Lend a runner; two threads that ask at once get two, with buffers of their own."""
         loss = loss or self.loss
         key = (rows, purpose, n_targets, type(loss))
-        free = self._free_runners.setdefault(key, [])
+        free = self._free_runners.get(key)
+        if free is None:
+            # A model that meets batches of ever new sizes must not collect workspaces for all of them.
+            for old in list(self._free_runners)[: -MOST_RUNNERS + 1]:
+                self._free_runners.pop(old, None)
+            free = self._free_runners[key] = []
         try:
             runner = free.pop()
         except IndexError:
@@ -77,7 +85,7 @@ class Engine:
 
     def steps(self, n, training):
         """Return the one step of a batch that is all of `n` rows."""
-        return make_steps(self.seed, self.step, [0], n, training)
+        return one_step(self.seed, self.step, n, training)
 
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
@@ -89,7 +97,7 @@ class Engine:
         """x (n, d) -> outputs (n, k)."""
         outputs = np.empty((len(x), self.n_outputs), self.dtype)
         if len(x):
-            with self.runner(PREDICT_ROWS, Purpose(training=False)) as runner:
+            with self.runner(PREDICT_ROWS, PREDICTION) as runner:
                 runner.run(self.params, self.grads, self.steps(len(x), False), Data(x, outputs=outputs))
         return outputs
 

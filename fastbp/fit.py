@@ -91,7 +91,7 @@ class Epochs:
             done += count
             engine.step += count
             stopped = after_stretch(done)
-        logs = {"loss": float(np.average(losses[:done], weights=self.rows[:done]))}
+        logs = {"loss": float((losses * self.rows)[:done].sum() / self.rows[:done].sum())}
         if done == len(steps):
             engine.epoch += 1
             logs |= engine.metric_values(self.train.y, self.outputs)

@@ -12,7 +12,7 @@ A batch is cut into *slices* of rows, a slice into *chunks*.  Two schemes, by wh
   computes each parameter block's gradient over all rows just before it updates the block.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,7 @@ ITEM_MULTIPLY_ADDS = 4_000_000
 THREAD_MULTIPLY_ADDS = 1_000_000
 
 
-@dataclass(frozen=True)
-class Purpose:
+class Purpose(NamedTuple):
     """What a plan is for."""
 
     training: bool  # keep what the backward pass needs

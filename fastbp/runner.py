@@ -1,7 +1,7 @@
 """A runner: one plan with its buffers, and the call of the compiled driver."""
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
@@ -14,14 +14,13 @@ from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
 from fastbp.optimizers import OPT_HEADER, OPT_ROW_SIZE
 from fastbp.plan import Plan
 from fastbp.threads import SYNC_SIZE, get_num_threads, run_together
-from fastbp.training import JOB, run_steps
+from fastbp.training import ARRAYS, JOB, run_steps
 
 LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
 OPT_ROW = row_dtype(OPT_ROW_SIZE, OPT_HEADER)
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """The arrays of a run, C-contiguous and in the model's dtype (`order`: int64).
 
     x (n, d), y (n, t), weight (n,), order (at least the rows the steps name,), and, overwritten,
@@ -36,13 +35,26 @@ class Data:
     dx: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(NamedTuple):
     """What the update of a run needs: optimizer settings, its state (overwritten), coefficients (steps, C)."""
 
     optimizer: object
     state: np.ndarray
     coefficients: np.ndarray
+
+    @property
+    def settings(self):
+        """What the driver must know: coefficients a step, weight decay, limits of value and norm (0: none)."""
+        optimizer = self.optimizer
+        limits = (optimizer.weight_decay, optimizer.clipvalue, optimizer.global_clipnorm)
+        return (self.coefficients.shape[1], *(limit or 0.0 for limit in limits))
+
+
+def one_step(seed, counter, rows, training):
+    """Return the STEP row of a step whose batch is the first `rows` rows."""
+    steps = np.empty(1, STEP)
+    steps[0] = (seed, counter, training, 0, rows, 1.0, 1.0)
+    return steps
 
 
 def make_steps(seed, counter, firsts, rows, training):
@@ -82,6 +94,7 @@ class Runner:
         if purpose.training and plan.sliced and plan.n_slices > 1:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
         self.sums = np.zeros((0, 3))
+        self.job = self._demands = self._addresses = None
 
     def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
         """Run `steps`; return the loss of each.
@@ -106,55 +119,64 @@ class Runner:
         losses : (steps,) float64
         """
         plan = self.plan
-        job = self._job(data, backward, mean, update)
+        rows = int(steps["rows"].max()) if len(steps) > 1 else int(steps["rows"][0])
+        self._set_job(data, backward, mean, update)
         optimizer_row, state, coefficients = _optimizer_arguments(update, plan.dtype)
         partials = grads.reshape(1, -1) if self.partials is None else self.partials
-        wanted = get_num_threads() if plan.threads_pay(int(steps["rows"].max(initial=0))) else 1
-        self._fit_buffers(steps, wanted)
+        wanted = get_num_threads() if plan.threads_pay(rows) else 1
+        self._fit_buffers(rows, wanted)
         sync = np.zeros(SYNC_SIZE, np.int64)
         losses = np.zeros(len(steps))
 
         def work(thread, n_threads):
             run_steps(
-                job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
+                self.job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
                 params, grads, state, self.shared, self.work, partials, self.sums, losses, sync, thread, n_threads,
             )  # fmt: skip
 
         run_together(work, wanted)
         return losses
 
-    def _job(self, data, backward, mean, update):
-        """Return the JOB row: addresses of the arrays, how far to go, and the helpers that this run needs."""
-        job = np.zeros(1, JOB)
-        for name in ("x", "y", "weight", "order", "outputs", "dx"):
-            array = getattr(data, name)
-            job[name] = 0 if array is None else array.ctypes.data
-        job["backward"], job["mean"], job["prepare"] = backward, mean, backward
+    def _set_job(self, data, backward, mean, update):
+        """Write the JOB row: how far to go and the helpers needed, if they are not as they were; the addresses."""
+        has_outputs = data.outputs is not None or data.dx is not None
+        settings = update and update.settings
+        demands = (data.x is not None, has_outputs, backward, mean, settings)
+        if demands != self._demands:
+            self.job, self._demands = self._new_job(*demands), demands
+            self._addresses = self.job.view(np.int64)[: len(ARRAYS)]
+        self._addresses[:] = [
+            0 if array is None else array.__array_interface__["data"][0]
+            for array in data
+        ]
+
+    def _new_job(self, has_rows, has_outputs, backward, mean, settings):
         items = self.plan.items
-        needed = {"gather": data.x is not None, "scatter": data.outputs is not None or data.dx is not None}
+        job = np.zeros(1, JOB)
+        job["backward"], job["mean"], job["prepare"] = backward, mean, backward
+        needed = {"gather": has_rows, "scatter": has_outputs}
         if backward:
             needed["add_partials"] = self.partials is not None
             needed["add_penalty"] = (items["l1"] > 0).any() or (items["l2"] > 0).any()
-        if update is not None:
-            settings = update.optimizer
-            job["update"], job["coefficients"] = True, update.coefficients.shape[1]
-            for name in ("weight_decay", "clipvalue", "global_clipnorm"):
-                job[name] = getattr(settings, name) or 0.0
+        if settings is not None:
+            n_coefficients, weight_decay, clipvalue, global_clipnorm = settings
+            job["update"], job["coefficients"] = True, n_coefficients
+            job["weight_decay"], job["clipvalue"], job["global_clipnorm"] = settings[1:]
             needed["limit_norms"] = (items["max_norm"] > 0).any()
-            needed["clip_values"] = settings.clipvalue
-            needed["sum_squares"] = settings.global_clipnorm
-            needed["scale_entries"] = settings.global_clipnorm or settings.weight_decay
+            needed["clip_values"] = clipvalue
+            needed["sum_squares"] = global_clipnorm
+            needed["scale_entries"] = global_clipnorm or weight_decay
         for name, wanted in needed.items():
             if wanted:
                 job[name] = block_address(name, float_type_of(self.plan.dtype))
         return job
 
-    def _fit_buffers(self, steps, threads):
+    def _fit_buffers(self, rows, threads):
         """Make room for the workspaces of all threads and the sums of all pieces."""
         plan = self.plan
         if plan.sliced and len(self.work) < threads:
             self.work = np.empty((threads, plan.work_size), plan.dtype)
-        pieces = max(plan.slices(int(steps["rows"].max(initial=1))), len(plan.items))
+        pieces = max(plan.slices(rows), len(plan.items))
         if len(self.sums) < pieces:
             self.sums = np.zeros((pieces, 3))
 
@@ -185,10 +207,14 @@ def _optimizer_address(optimizer_class, float_type):
     return address(optimizer_class.kernel, *arguments)
 
 
+_NO_OPTIMIZER, _NO_COEFFICIENTS = np.zeros(1, OPT_ROW), np.zeros(0)
+_NO_STATE = {np.dtype(name): np.zeros(0, name) for name in ("float32", "float64")}
+
+
 def _optimizer_arguments(update, dtype):
     """Return the optimizer's row, state and flat coefficients for `run_steps`; empty ones without update."""
     if update is None:
-        return np.zeros(1, OPT_ROW), np.zeros(0, dtype), np.zeros(0)
+        return _NO_OPTIMIZER, _NO_STATE[dtype], _NO_COEFFICIENTS
     kernel_address = _optimizer_address(type(update.optimizer), float_type_of(dtype))
     row = update.optimizer.row(kernel_address).view(OPT_ROW)
     return row, update.state, np.ascontiguousarray(update.coefficients).ravel()

@@ -164,7 +164,7 @@ def run_together(function, wanted):
     """
     global _busy
     with _lock:
-        n_threads = max(1, min(wanted, available_cores() - _busy))
+        n_threads = 1 if wanted == 1 else max(1, min(wanted, available_cores() - _busy))
         _busy += n_threads
     try:
         if n_threads == 1:

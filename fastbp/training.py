@@ -16,15 +16,19 @@ from fastbp._jit import call, call_float, inline, kernel
 from fastbp._rows import row_dtype
 from fastbp.threads import barrier, next_ticket
 
+# Addresses of arrays, in the model's dtype but for `order`; 0: none.
+ARRAYS = [
+    ("x", "i8"),
+    ("y", "i8"),  # without it there is no loss
+    ("weight", "i8"),  # without it every row weighs 1
+    ("order", "i8"),  # int64 row numbers; without it rows come in order
+    ("outputs", "i8"),  # raw outputs are written here, each to its row
+    ("dx", "i8"),  # so is the gradient with respect to x
+]
 JOB = row_dtype(
     256,
     [
-        ("x", "i8"),  # addresses of rows of numbers in the model's dtype; 0: none
-        ("y", "i8"),  # without it there is no loss
-        ("weight", "i8"),  # without it every row weighs 1
-        ("order", "i8"),  # of int64 row numbers; without it rows come in order
-        ("outputs", "i8"),  # raw outputs are written here, each to its row
-        ("dx", "i8"),  # so is the gradient with respect to x
+        *ARRAYS,
         ("backward", "i8"),  # how far a step goes
         ("update", "i8"),
         ("mean", "i8"),  # divide the loss by the rows of the batch

@@ -61,7 +61,7 @@ def test_training_from_python_on_numbers_as_classes():
 
 
 def test_batch_size_rule():
-    assert [default_batch_size(n) for n in (10, 6_400, 12_800, 25_600, 10**7)] == [32, 64, 128, 256, 256]
+    assert [default_batch_size(n) for n in (10, 3_199, 3_200, 6_400, 25_600, 10**7)] == [16, 16, 32, 64, 256, 256]
 
 
 def test_table_of_text():

@@ -21,12 +21,16 @@ def add_arguments(parser):
         "are classes; other numbers are a quantity",
     )
     parser.add_argument("--hidden", type=widths, default=(128, 64), metavar="N,N", help="hidden units (128,64)")
-    parser.add_argument("--epochs", type=number(int, 1), default=100, metavar="N", help="at most (100)")
+    parser.add_argument("--epochs", type=number(int, 1), default=200, metavar="N", help="at most (200)")
     parser.add_argument(
-        "--batch-size", type=number(int, 1), metavar="N", help="default: about rows / 100, a power of two, 32 to 256"
+        "--batch-size", type=number(int, 1), metavar="N", help="default: about rows / 100, a power of two, 16 to 256"
     )
     parser.add_argument(
-        "--lr", type=number(float, 0, open_low=True), default=1e-3, metavar="X", help="learning rate of Adam (0.001)"
+        "--lr",
+        type=number(float, 0, open_low=True),
+        default=2e-3,
+        metavar="X",
+        help="learning rate of Adam at the start (0.002)",
     )
     parser.add_argument(
         "--dropout", type=number(float, 0, 1, open_high=True), default=0.0, metavar="P", help="after hidden layers (0)"

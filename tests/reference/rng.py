@@ -1,0 +1,59 @@
+"""The counter-based generator in plain Python integers and NumPy, and the dropout masks it gives."""
+
+import numpy as np
+
+MASK32, MASK64 = 2**32 - 1, 2**64 - 1
+
+
+def mix64(z):
+    """Return one SplitMix64 output."""
+    z = (z + 0x9E3779B97F4A7C15) & MASK64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK64
+    return z ^ (z >> 31)
+
+
+def stream_key(seed, step, stream):
+    """Return the two 32-bit halves of a stream's key."""
+    key = mix64(mix64(mix64(seed) ^ step) ^ (stream & MASK64))
+    return key & MASK32, key >> 32
+
+
+def mix32(x):
+    """Return lowbias32 of an array of 32-bit integers, held in uint64."""
+    x = ((x ^ (x >> np.uint64(16))) * np.uint64(0x21F0AAAD)) & np.uint64(MASK32)
+    x = ((x ^ (x >> np.uint64(15))) * np.uint64(0x735A2D97)) & np.uint64(MASK32)
+    return x ^ (x >> np.uint64(15))
+
+
+def random_bits(key, elements):
+    """Return 32 random bits (in uint64) for each of `elements`."""
+    low, high = (np.uint64(half) for half in key)
+    elements = np.asarray(elements).astype(np.uint64)
+    return mix32(mix32((elements + low) & np.uint64(MASK32)) ^ high)
+
+
+def shuffled(n, seed, epoch):
+    """Return the permutation of 0 .. n-1 that belongs to (seed, epoch)."""
+    order = np.arange(n)
+    bits = random_bits(stream_key(seed, epoch, -1), order)
+    for i in range(n):
+        j = (int(bits[i]) * (i + 1)) >> 32
+        order[i] = order[j]
+        order[j] = i
+    return order
+
+
+def dropout_mask(seed, step, layer, shape, rate):
+    """Return the factors (n, k) of inverted dropout: 0 or 1 / (1 - rate)."""
+    bits = random_bits(stream_key(seed, step, layer), np.arange(shape[0] * shape[1])).reshape(shape)
+    return np.where(bits >= int(rate * 2**32), 1 / (1 - rate), 0.0)
+
+
+def dropout_masks(model, n, step):
+    """Return {layer's index: mask} of a step of a model, for a batch of `n` rows."""
+    return {
+        index: dropout_mask(model.seed, step, index, (n, placed.output_shape[0]), placed.spec.rate)
+        for index, placed in enumerate(model.engine.network.layers)
+        if placed.spec.registered[1] == "Dropout"
+    }

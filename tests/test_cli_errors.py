@@ -1,0 +1,156 @@
+"""The command line: one line on stderr and exit code 2 for each mistake."""
+
+import pandas as pd
+import pytest
+
+from fastbp.cli import main
+from fastbp.commands import demo
+from fastbp.tabular.reading import read_table
+
+FEW = ["--epochs", "5", "--hidden", "8"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with wine.csv and diabetes.csv and a model trained on each."""
+    path = tmp_path_factory.mktemp("cli")
+    for name in ("wine", "diabetes"):
+        demo.write_dataset(name, path / f"{name}.csv")
+        target = demo.TARGETS[name][0]
+        out = str(path / f"{name}.fastbp")
+        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, *FEW]) == 0
+    return path
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Return a function that writes a frame, or text, as a CSV and returns its path."""
+
+    def write(content, name="table.csv"):
+        path = tmp_path / name
+        if isinstance(content, pd.DataFrame):
+            content.to_csv(path, index=False)
+        else:
+            path.write_text(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fails(capsys):
+    """Return a function that checks that a command fails with one line on stderr, and returns the line."""
+
+    def run(*words):
+        assert main([str(word) for word in words]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("fastbp")
+        return lines[0]
+
+    return run
+
+
+def test_demo_leaves_a_users_file_alone(tmp_path, fails):
+    (tmp_path / "wine.csv").write_text("mine")
+    assert "exists and is another file" in fails("demo", "wine", "--dir", tmp_path)
+    assert (tmp_path / "wine.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required"),
+        (["trian"], "invalid choice"),
+        (["train", "x.csv"], "--target"),
+        (["train", "x.csv", "--target", "y", "--hidden", "8,,8"], "not a whole number"),
+        (["train", "x.csv", "--target", "y", "--hidden", "0"], "at least 1"),
+        (["train", "x.csv", "--target", "y", "--valid", "0.9"], "at most 0.5"),
+        (["train", "x.csv", "--target", "y", "--dropout", "1"], "below 1"),
+        (["train", "x.csv", "--target", "y", "--lr", "0"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--lr", "nan"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--epochs", "many"], "'many' is not a whole number"),
+        (["train", "no_such_file.csv", "--target", "y"], "there is no file"),
+        (["train", "no_such_file.csv", "--target", "y", "--out", "no_such_folder/m"], "no folder 'no_such_folder'"),
+        (["predict", "no_such_model", "x.csv"], "does not exist"),
+        (["demo", "titanic"], "invalid choice"),
+        (["demo", "--dir", "no_such_folder"], "no such folder"),
+    ],
+)
+def test_wrong_words(fails, words, message):
+    assert message in fails(*words)
+
+
+ROWS = "".join(f"{i},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+BAD_TABLES = {
+    "wrong target": (f"x,z,Y\n{ROWS}", "Did you mean 'Y'?"),
+    "empty": ("", "is empty"),
+    "header only": ("x,z,y\n", "no rows"),
+    "constant target": ("x,y\n" + "".join(f"{i},1\n" for i in range(20)), "one value only"),
+    "empty target": ("x,y\n" + "".join(f"{i},\n" for i in range(20)), "'y' is empty"),
+    "only the target": ("y\n" + "a\nb\n" * 10, "no column beside"),
+    "too few rows": ("x,y\n1,a\n2,b\n3,a\n", "too few rows: 3"),
+    "too many classes": ("x,y\n" + "".join(f"{i % 7},name {i}\n" for i in range(20)), "too many to be classes"),
+    "nothing to learn from": ("x,y\n" + "7,a\n7,b\n" * 10, "no column is left"),
+    "infinite value": ("x,y\n" + "1,a\n2,b\n" * 10 + "inf,a\n", "infinite"),
+    "infinite target": ("x,y\n" + "".join(f"{i},{i}.5\n" for i in range(20)) + "1,inf\n", "infinite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_tables_that_cannot_be_learnt(csv, fails, tmp_path, case):
+    text, message = BAD_TABLES[case]
+    assert message in fails("train", csv(text), "--target", "y", "--out", tmp_path / "m", "--seed", 1)
+    assert not (tmp_path / "m").exists()
+
+
+def test_text_target_forced_to_regression(csv, fails, tmp_path):
+    line = fails("train", csv(f"x,z,y\n{ROWS}"), "--target", "y", "--task", "regression", "--out", tmp_path / "m")
+    assert "regression needs numbers" in line
+
+
+def test_diverging_training(csv, capsys, tmp_path):
+    table = csv("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(100)))
+    assert main(["train", str(table), "--target", "y", "--lr", "1e30", "--out", str(tmp_path / "m")]) == 2
+    errors = capsys.readouterr().err  # the progress bar, then one line
+    assert "diverged" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert not (tmp_path / "m").exists()
+
+
+def test_output_over_an_input(folder, csv, fails):
+    table = csv("x,y\n1,2\n")
+    assert "would overwrite" in fails("train", table, "--target", "y", "--out", table)
+    model = folder / "wine.fastbp"
+    assert "would overwrite" in fails("predict", model, folder / "wine.csv", "--out", model)
+    assert "is a folder" in fails("predict", model, folder / "wine.csv", "--out", folder)
+
+
+def test_wrong_model_files(folder, csv, fails):
+    data = folder / "wine.csv"
+    assert "Did you mean 'wine.fastbp'?" in fails("predict", folder / "vine.fastbp", data)
+    fails("predict", data, data)
+    whole = (folder / "wine.fastbp").read_bytes()
+    truncated = folder / "truncated.fastbp"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    fails("evaluate", truncated, data)
+    assert "is a folder" in fails("predict", folder, data)
+
+
+def test_a_model_without_a_table(tmp_path, csv, fails):
+    import fastbp
+
+    fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0).save(tmp_path / "plain.fastbp")
+    line = fails("predict", tmp_path / "plain.fastbp", csv("a,b\n1,2\n"))
+    assert "without its table's encoding" in line
+
+
+def test_tables_that_do_not_fit_the_model(folder, csv, fails):
+    model, frame = folder / "wine.fastbp", read_table(folder / "wine.csv")
+    renamed = csv(frame.rename(columns={"alcohol": "Alcohol"}), "renamed.csv")
+    assert "'alcohol' is missing. Did you mean 'Alcohol'?" in fails("predict", model, renamed)
+    words = csv(frame.astype({"hue": object}).assign(hue="green"), "words.csv")
+    assert "'hue' held numbers in training and holds 'green'" in fails("predict", model, words)
+    assert "no column 'cultivar'" in fails("evaluate", model, csv(frame.drop(columns="cultivar"), "no target.csv"))
+    assert "which training did not see" in fails("evaluate", model, csv(frame.assign(cultivar="class_9"), "new.csv"))
+    assert "no probabilities" in fails("predict", folder / "diabetes.fastbp", folder / "diabetes.csv", "--proba")
