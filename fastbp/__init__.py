@@ -30,7 +30,20 @@ _HOMES = {
     "optimizers": ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Nadam", "RMSprop"],
     "schedules": ["CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "OneCycle", "PiecewiseConstantDecay"],
     "activations": ["ELU", "LeakyReLU"],
-    "initializers": ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "Zeros"],
+    "initializers": [
+        "Constant",
+        "GlorotNormal",
+        "GlorotUniform",
+        "HeNormal",
+        "HeUniform",
+        "LecunNormal",
+        "LecunUniform",
+        "Ones",
+        "Orthogonal",
+        "RandomNormal",
+        "RandomUniform",
+        "Zeros",
+    ],
     "regularizers": ["L1", "L1L2", "L2", "MaxNorm"],
     "callbacks": [
         "CSVLogger",
@@ -44,7 +57,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name):

@@ -8,17 +8,14 @@ no others, and the same machine code serves every caller, at any number of threa
 import hashlib
 import os
 import pickle
-import platform
 import sys
 import tempfile
-import threading
 import warnings
 from functools import cache
 from pathlib import Path
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils, compiler
 from numba.core.caching import _Cache

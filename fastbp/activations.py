@@ -12,6 +12,8 @@ derivative comes from `out`, and the caller may give `out` for both.  A comparis
 each select keeps on its false side the value that passes NaN on.
 """
 
+# The decorators make formulas of methods without self.
+
 import math
 from dataclasses import dataclass
 

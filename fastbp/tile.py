@@ -131,8 +131,10 @@ def tile_height(typingctx, pointer, width, kind):
     def codegen(context, builder, signature, args):
         shape = Shape(context, signature.args[0].dtype)
         sizes = [height for heights in shape.heights for height in heights]
-        table = cgutils.global_constant(builder, "tile_heights", ir.Constant.literal_array([ir.Constant(I64, h) for h in sizes]))
-        index = builder.add(builder.mul(_vectors_before_last(builder, shape, args[1]), ir.Constant(I64, HEIGHTS)), args[2])
+        values = ir.Constant.literal_array([ir.Constant(I64, height) for height in sizes])
+        table = cgutils.global_constant(builder, "tile_heights", values)
+        before = _vectors_before_last(builder, shape, args[1])
+        index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), args[2])
         return builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
 
     return types.int64(pointer, types.int64, types.int64), codegen

@@ -151,10 +151,10 @@ def test_description_goes_through_json(activation):
 @pytest.mark.parametrize(("name", "setting"), [("leaky_relu", "negative_slope"), ("elu", "alpha")])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_bad_settings(name, setting, value):
-    with pytest.raises(ValueError, match=f"{name}: {setting} must be .* not {value}"):
+    with pytest.raises(ValueError, match=rf"{name}: {setting} must be .* not {value}"):
         ACTIVATIONS[name](**{setting: value})
 
 
 def test_unknown_name_suggests_a_known_one():
-    with pytest.raises(ValueError, match="unknown activation 'geluu'. Did you mean 'gelu'"):
+    with pytest.raises(ValueError, match=r"unknown activation 'geluu'\. Did you mean 'gelu'\?"):
         ACTIVATIONS.resolve("geluu")

@@ -99,5 +99,3 @@ class Activation(Layer):
     @property
     def output_activation(self):
         return self.activation
-
-

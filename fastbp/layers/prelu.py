@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-
 from fastbp._jit import kernel
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Param
