@@ -25,8 +25,12 @@ _PACKAGE = Path(__file__).parent
 
 
 def inline(function):
-    """Compile `function` into each kernel that calls it (no cache of its own)."""
-    return numba.njit(error_model="numpy", nogil=True)(function)
+    """Compile `function` into each kernel that calls it (no cache of its own).
+
+    Forced: LLVM leaves a large formula as a call, and then the loop around it stays scalar (the derivative of
+    gelu in float64 took 28.6 ns an entry, inlined 7.3).
+    """
+    return numba.njit(error_model="numpy", nogil=True, forceinline=True)(function)
 
 
 def kernel(function):

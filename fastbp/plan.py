@@ -127,7 +127,9 @@ class Plan:
         self.work_size = self.shared_size = 0
         purpose, n_in, n_out = self.purpose, _size(network.input_shape), _size(network.output_shape)
         wants_dx = _wants_dx(placed, purpose)
-        x, dx = self._region(n_in), self._region(n_in) if purpose.input_gradient else -1
+        x = self._region(n_in)
+        # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
+        dx = self._region(n_in) if purpose.input_gradient or not placed else -1
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets}
         self.table = np.zeros(len(placed), LAYER_ROW)
         float_type = float_type_of(self.dtype)

@@ -13,8 +13,8 @@ from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
 from fastbp.optimizers import OPT_HEADER, OPT_ROW_SIZE
 from fastbp.plan import Plan
-from fastbp.threads import SYNC_SIZE, get_num_threads, run_together
-from fastbp.training import ARRAYS, JOB, run_steps
+from fastbp.threads import get_num_threads, new_counters, run_together
+from fastbp.training import ARRAYS, JOB, STEP_PHASES, run_steps
 
 LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
 OPT_ROW = row_dtype(OPT_ROW_SIZE, OPT_HEADER)
@@ -93,7 +93,6 @@ class Runner:
         self.partials = None
         if purpose.training and plan.sliced and plan.n_slices > 1:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
-        self.sums = np.zeros((0, 3))
         self.job = self._demands = self._addresses = None
 
     def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
@@ -110,7 +109,7 @@ class Runner:
         backward : bool
             Compute gradients.
         mean : bool
-            Divide each loss and gradient by the rows of its batch.
+            Divide each loss and gradient by the rows of its batch, and add the penalties.
         update : Update, optional
             Also let the optimizer update the parameters.
 
@@ -124,18 +123,20 @@ class Runner:
         optimizer_row, state, coefficients = _optimizer_arguments(update, plan.dtype)
         partials = grads.reshape(1, -1) if self.partials is None else self.partials
         wanted = get_num_threads() if plan.threads_pay(rows) else 1
-        self._fit_buffers(rows, wanted)
-        sync = np.zeros(SYNC_SIZE, np.int64)
-        losses = np.zeros(len(steps))
+        if plan.sliced and len(self.work) < wanted:
+            self.work = np.empty((wanted, plan.work_size), plan.dtype)
+        sums = np.zeros((len(steps), self._set_columns(rows)))
+        counters = new_counters(1 + STEP_PHASES * len(steps) if wanted > 1 else 0)
 
         def work(thread, n_threads):
             run_steps(
                 self.job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
-                params, grads, state, self.shared, self.work, partials, self.sums, losses, sync, thread, n_threads,
+                params, grads, state, self.shared, self.work, partials, sums, counters, thread, n_threads,
             )  # fmt: skip
 
         run_together(work, wanted)
-        return losses
+        squares = int(self.job["squares"][0])
+        return (sums[:, :squares] if squares else sums).sum(axis=1)
 
     def _set_job(self, data, backward, mean, update):
         """Write the JOB row: how far to go and the helpers needed, if they are not as they were; the addresses."""
@@ -157,7 +158,7 @@ class Runner:
         needed = {"gather": has_rows, "scatter": has_outputs}
         if backward:
             needed["add_partials"] = self.partials is not None
-            needed["add_penalty"] = (items["l1"] > 0).any() or (items["l2"] > 0).any()
+            needed["add_penalty"] = mean and ((items["l1"] > 0).any() or (items["l2"] > 0).any())
         if settings is not None:
             n_coefficients, weight_decay, clipvalue, global_clipnorm = settings
             job["update"], job["coefficients"] = True, n_coefficients
@@ -171,14 +172,14 @@ class Runner:
                 job[name] = block_address(name, float_type_of(self.plan.dtype))
         return job
 
-    def _fit_buffers(self, rows, threads):
-        """Make room for the workspaces of all threads and the sums of all pieces."""
-        plan = self.plan
-        if plan.sliced and len(self.work) < threads:
-            self.work = np.empty((threads, plan.work_size), plan.dtype)
-        pieces = max(plan.slices(rows), len(plan.items))
-        if len(self.sums) < pieces:
-            self.sums = np.zeros((pieces, 3))
+    def _set_columns(self, rows):
+        """Tell the job where the columns of `sums` begin that it needs; return how many there are."""
+        columns = self.plan.slices(rows)
+        for column, helper in (("penalties", "add_penalty"), ("squares", "sum_squares")):
+            if self.job[helper][0]:
+                self.job[column] = columns
+                columns += len(self.plan.items)
+        return columns
 
     @property
     def nbytes(self):

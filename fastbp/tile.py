@@ -252,16 +252,16 @@ def _emit_tiles(function, shape, rows, vectors, masked):
             a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
             for r in range(rows):
                 scalar = builder.load(builder.gep(a_column, [builder.mul(a_row, ir.Constant(I64, r))]))
-                spread = _splat(builder, scalar, shape.lanes)
+                spread = splat(builder, scalar, shape.lanes)
                 for v in range(vectors):
-                    total = _multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
+                    total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
         for r, v in places:
             _store(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
     builder.ret_void()
 
 
-def _multiply_add(builder, shape, x, y, z):
+def multiply_add(builder, shape, x, y, z):
     """x * y + z, fused where the CPU can (elsewhere llvm.fma would call libm for each lane)."""
     if not shape.fma:
         return builder.fadd(builder.fmul(x, y), z)
@@ -300,7 +300,7 @@ def _suffix(vector):
     return f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
 
 
-def _splat(builder, scalar, lanes):
+def splat(builder, scalar, lanes):
     """Repeat a scalar in every lane."""
     vector = ir.VectorType(scalar.type, lanes)
     single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
@@ -311,4 +311,4 @@ def _splat(builder, scalar, lanes):
 def _edge_mask(builder, edge, lanes):
     """The mask of the first `edge` lanes."""
     numbers = ir.Constant(ir.VectorType(I64, lanes), [ir.Constant(I64, i) for i in range(lanes)])
-    return builder.icmp_signed("<", numbers, _splat(builder, edge, lanes))
+    return builder.icmp_signed("<", numbers, splat(builder, edge, lanes))

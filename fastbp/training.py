@@ -14,7 +14,7 @@ import numpy as np
 
 from fastbp._jit import call, call_float, inline, kernel
 from fastbp._rows import row_dtype
-from fastbp.threads import barrier, next_ticket
+from fastbp.threads import finish, take, wait
 
 # Addresses of arrays, in the model's dtype but for `order`; 0: none.
 ARRAYS = [
@@ -45,66 +45,70 @@ JOB = row_dtype(
         ("sum_squares", "i8"),
         ("scale_entries", "i8"),
         ("limit_norms", "i8"),
+        ("penalties", "i8"),  # first columns of `sums`, after the slices' losses
+        ("squares", "i8"),
     ],
 )
 
-# Columns of `sums`: loss of a slice, then penalty and squared gradient of an item.
-LOSS, PENALTY, SQUARES = 0, 1, 2
+# Phases of a step at most, for the counters of threads.py.
+STEP_PHASES = 4
 
 
 @kernel
 def run_steps(
-    jobs, layouts, table, items, losses_, optimizers, steps, coefficients,
-    params, grads, state, shared, work, partials, sums, losses, sync, thread, n_threads,
+    jobs, layouts, table, items, losses, optimizers, steps, coefficients,
+    params, grads, state, shared, work, partials, sums, counters, thread, n_threads,
 ):  # fmt: skip
-    """Run the steps of `steps` as one of `n_threads` threads; losses (steps,) is overwritten.
+    """Run the steps of `steps` as one of `n_threads` threads.
 
-    params, grads (P,), state (S * P,), shared, work (threads or 1, size), partials (slices, P),
-    sums (pieces, 3) float64, sync (SYNC_SIZE,) int64, zero at the start.  A step whose loss is not finite
-    ends the run before its update; the losses after it keep what they held.
+    params, grads (P,), state (S * P,), shared, work (threads or 1, size), partials (slices, P), counters
+    (2 * phases,) int64 zeros.  sums (steps, columns) float64 is written: each slice's loss, then each item's
+    penalty and squared gradient where the job has columns for them.  A step whose loss is not finite ends the run
+    before its update.
     """
-    job, layout, loss, optimizer = jobs[0], layouts[0], losses_[0], optimizers[0]
+    job, layout, loss, optimizer = jobs[0], layouts[0], losses[0], optimizers[0]
     mine = work[thread if layout.sliced else 0]
-    ticket = 0
+    phase = 0
     if job.prepare:
-        for i in range(thread, table.size, n_threads):
-            if table[i].prepare:
-                call(table[i].prepare, (table[i], params, shared, 0, table[i].prepare_rows))
-        barrier(sync, n_threads)
+        taken = 0
+        while True:
+            piece = take(counters, phase, taken, n_threads)
+            if piece >= table.size:
+                break
+            taken += 1
+            if table[piece].prepare:
+                call(table[piece].prepare, (table[piece], params, shared, 0, table[piece].prepare_rows))
+            finish(counters, phase, n_threads)
+        wait(counters, phase, table.size, n_threads)
+        phase += 1
     for s in range(steps.size):
         step = steps[s]
-        total = 0.0
         if job.x:
             n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
+            taken = 0
             while True:
-                piece = next_ticket(sync, ticket)
+                piece = take(counters, phase, taken, n_threads)
                 if piece >= n_slices:
                     break
-                run_slice(piece, job, layout, table, items, loss, step, params, shared, mine, partials, sums)
-            ticket += n_slices + n_threads
-            barrier(sync, n_threads)
+                taken += 1
+                value = run_slice(piece, job, layout, table, items, loss, step, params, shared, mine, partials)
+                sums[s, piece] = value
+                finish(counters, phase, n_threads)
+            wait(counters, phase, n_slices, n_threads)
+            phase += 1
             for i in range(n_slices):
-                total += sums[i, LOSS]
-            if job.mean:
-                total /= step.rows
-            if not np.isfinite(total):
-                losses[s] = total
-                return
+                if not np.isfinite(sums[s, i]):
+                    return
         if job.backward or job.update:
-            ticket = run_items(
-                ticket, job, layout, table, items, optimizer, step, coefficients[s * job.coefficients :],
-                params, grads, state, shared, mine, partials, sums, sync, n_threads,
+            phase = run_items(
+                phase, job, layout, table, items, optimizer, step, coefficients[s * job.coefficients :],
+                params, grads, state, shared, mine, partials, sums[s], counters, n_threads,
             )  # fmt: skip
-            for i in range(items.size):
-                total += sums[i, PENALTY]
-        losses[s] = total
-        # Nobody may overwrite the sums before all have read them.
-        barrier(sync, n_threads)
 
 
 @inline
-def run_slice(piece, job, layout, table, items, loss, step, params, shared, work, partials, sums):
-    """Phase 1: take one slice of the batch, chunk by chunk, as far as the job goes."""
+def run_slice(piece, job, layout, table, items, loss, step, params, shared, work, partials):
+    """Phase 1: take one slice of the batch, chunk by chunk, as far as the job goes; return its summed loss."""
     first = piece * layout.slice_rows
     last = min(first + layout.slice_rows, step.rows)
     value = 0.0
@@ -132,7 +136,8 @@ def run_slice(piece, job, layout, table, items, loss, step, params, shared, work
             if layout.sliced:
                 for i in range(items.size):
                     layer_gradient(items[i], table, params, partials[piece], work, start, stop, chunk > first)
-    sums[piece, LOSS] = value
+    # The loss of a mean: what the step adds up.
+    return value / step.rows if job.mean else value
 
 
 @inline
@@ -154,48 +159,58 @@ def chunk_loss(job, layout, loss, step, row, start, stop, work):
 
 @inline
 def run_items(
-    ticket, job, layout, table, items, optimizer, step, coefficients,
-    params, grads, state, shared, work, partials, sums, sync, n_threads,
+    phase, job, layout, table, items, optimizer, step, coefficients,
+    params, grads, state, shared, work, partials, sums, counters, n_threads,
 ):  # fmt: skip
-    """Phase 2, and the phases that clipping and max-norm add; return the next phase's first ticket."""
+    """Phase 2, and the phases that clipping and max-norm add; return the number of the next phase."""
+    taken = 0
     while True:
-        piece = next_ticket(sync, ticket)
+        piece = take(counters, phase, taken, n_threads)
         if piece >= items.size:
             break
+        taken += 1
         item = items[piece]
-        sums[piece, PENALTY] = 0.0
         if job.backward:
-            sums[piece, PENALTY] = item_gradient(item, job, layout, table, step, params, grads, work, partials)
-        if job.sum_squares:
-            sums[piece, SQUARES] = call_float(job.sum_squares, (grads, item.start, item.stop))
+            penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
+            if job.penalties:
+                sums[job.penalties + piece] = penalty
+        if job.squares:
+            sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
         elif job.update:
             update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
-    ticket += items.size + n_threads
-    barrier(sync, n_threads)
-    if job.sum_squares:
+        finish(counters, phase, n_threads)
+    wait(counters, phase, items.size, n_threads)
+    phase += 1
+    if job.squares:
         squares = 0.0
         for i in range(items.size):
-            squares += sums[i, SQUARES]
+            squares += sums[job.squares + i]
         # As Keras: scale so that the norm is at most the limit.  A NaN norm makes every gradient NaN.
         scale = 1.0 if squares <= job.global_clipnorm**2 else job.global_clipnorm / np.sqrt(squares)
+        taken = 0
         while True:
-            piece = next_ticket(sync, ticket)
+            piece = take(counters, phase, taken, n_threads)
             if piece >= items.size:
                 break
+            taken += 1
             update_item(items[piece], scale, job, table, optimizer, step, coefficients, params, grads, state, shared)
-        ticket += items.size + n_threads
-        barrier(sync, n_threads)
+            finish(counters, phase, n_threads)
+        wait(counters, phase, items.size, n_threads)
+        phase += 1
     if job.limit_norms:
+        taken = 0
         while True:
-            piece = next_ticket(sync, ticket)
+            piece = take(counters, phase, taken, n_threads)
             if piece >= items.size:
                 break
+            taken += 1
             if items[piece].max_norm > 0:
                 call(job.limit_norms, (items[piece], params))
                 prepare_item(items[piece], table, params, shared)
-        ticket += items.size + n_threads
-        barrier(sync, n_threads)
-    return ticket
+            finish(counters, phase, n_threads)
+        wait(counters, phase, items.size, n_threads)
+        phase += 1
+    return phase
 
 
 @inline
@@ -206,7 +221,7 @@ def item_gradient(item, job, layout, table, step, params, grads, work, partials)
     elif job.add_partials:
         n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
         call(job.add_partials, (partials, grads, n_slices, item.start, item.stop))
-    if item.l1 > 0 or item.l2 > 0:
+    if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
         return call_float(job.add_penalty, (item, params, grads))
     return 0.0
 

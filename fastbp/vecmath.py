@@ -6,11 +6,22 @@ vectorises, and a value has the same bits in a vector lane, in the scalar rest o
 CPU.  They take one float32 or float64 inside compiled code and answer in the same type, over the whole
 range: subnormals, infinities (the limits, or NaN outside the domain), signed zeros, NaN stays NaN.
 
-Largest errors found, in units in the last place of the correctly rounded value, and nanoseconds an
-entry in a long loop on one AVX2 core of 2.45 GHz, against NumPy's or libm's (tests/test_vecmath.py
-holds 2 ulp in float32 and 4 in float64):
+Largest errors found, in units in the last place of the correctly rounded value (float32: every number
+from 2^-3 to 2^5 in size; float64: 5 million, erf 14,000), and nanoseconds an entry in a loop over 4096, on one AVX2
+core at 2.45 GHz, with the same loop over libm in brackets.  tests/test_vecmath.py holds 2 and 4 ulp.
 
-@@TABLE@@
+    =========  ===========  ===============  ===========  ===============
+    function   float32 ulp  ns (libm)        float64 ulp  ns (libm)
+    =========  ===========  ===============  ===========  ===============
+    exp        0.99         0.62 (2.7)       1.01         1.5 (5.0)
+    expm1      1.44         0.59 (10.3)      2.01         1.5 (9.4)
+    log        0.84         0.78 (3.2)       0.82         1.8 (4.5)
+    log1p      0.84         0.93 (8.5)       0.79         2.3 (7.5)
+    tanh       1.64         1.06 (15.0)      1.93         2.6 (14.8)
+    sigmoid    1.48         0.98 (3.3)       1.44         2.5 (5.2)
+    erf        1.18         1.05 (12.7)      1.01         4.2 (13.3)
+    softplus   1.97         1.32 (13.4)      1.88         3.5 (13.0)
+    =========  ===========  ===============  ===========  ===============
 
 Coefficients are minimax fits (Remez exchange in 60 digits) of the functions named beside them.
 """

@@ -184,7 +184,7 @@ def test_info_and_warmup(capsys):
     for fact in ("fastbp", "numba", "CPU", "vector width", "threads", "cache folder"):
         assert re.search(rf"^{fact} ", output, re.MULTILINE)
     assert main(["warmup"]) == 0
-    assert "compiled in" in capsys.readouterr().out
+    assert "ready after" in capsys.readouterr().out
 
 
 def test_help_imports_nothing_heavy():

@@ -30,6 +30,12 @@ class Workload:
         """Steps of one epoch."""
         return -(-self.rows // self.batch)
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of training on one row: forward, weights' gradient, and inputs' but for the first layer."""
+        products = [a * b for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True)]
+        return 3 * sum(products) - products[0]
+
     def data(self, dtype="float32"):
         """Return x (rows, d) and y: numbers (rows,) for one output, else class numbers made by a fixed network."""
         rng = np.random.default_rng(0)

@@ -17,17 +17,18 @@ def run(arguments):
     for task in ("classification", "regression"):
         for dropout in (0.0, 0.1):
             print(f"{task}{', with dropout' if dropout else ''} ...", flush=True)
-            _train_small(task, dropout)
-    print(f"compiled in {time.perf_counter() - start:.1f} s into {cache_dir()}")
+            for n_columns in (8, 128):  # with few columns gradients are added up over slices of rows
+                _train_small(task, dropout, n_columns)
+    print(f"ready after {time.perf_counter() - start:.1f} s, in {cache_dir()}")
 
 
-def _train_small(task, dropout, n_rows=600, width=64):
+def _train_small(task, dropout, n_columns, n_rows=600):
     import numpy as np
     import pandas as pd
 
     from fastbp.tabular.trainer import Settings, train_table
 
-    x = np.random.default_rng(0).normal(size=(n_rows, width))
+    x = np.random.default_rng(0).normal(size=(n_rows, n_columns))
     frame = pd.DataFrame(x).rename(columns=str)
     frame["target"] = np.sign(x[:, 0]).astype(int) if task == "classification" else x[:, 0]
     # Batches of 256 rows have enough work for several threads, whose code is compiled too.

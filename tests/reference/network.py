@@ -4,81 +4,20 @@ Layers are fastbp's specs, read for their settings only. `weights` is a list wit
 layer; gradients come in the same form. `masks` is {layer's index: factors (n, k)} for dropout.
 """
 
-import math
-
 import numpy as np
 
+from reference.activations import BACKWARD, FORWARD
 from reference.optimizers import UPDATES, clip
-
-
-def sigmoid(x):
-    """1 / (1 + exp(-x))."""
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
-
-
-def softmax(x):
-    """exp(x) / sum(exp(x)) of each row."""
-    e = np.exp(x - x.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
-
-
-erf = np.vectorize(math.erf, otypes=[float])
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-ROOT = math.sqrt(2 / math.pi)
-
-
-def _gelu_slope(x, out, a):
-    return 0.5 * (1 + erf(x / math.sqrt(2))) + x * np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
-
-
-def _gelu_tanh_slope(x, out, a):
-    t = np.tanh(ROOT * (x + 0.044715 * x**3))
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * ROOT * (1 + 3 * 0.044715 * x**2)
-
-
-def _mish_slope(x, out, a):
-    t = np.tanh(np.logaddexp(0, x))
-    return t + x * sigmoid(x) * (1 - t**2)
-
-
-# name: (out from x and the setting a, derivative from x, out and a)
-ACTIVATIONS = {
-    "linear": (lambda x, a: x, lambda x, out, a: np.ones_like(x)),
-    "sigmoid": (lambda x, a: sigmoid(x), lambda x, out, a: out * (1 - out)),
-    "tanh": (lambda x, a: np.tanh(x), lambda x, out, a: 1 - out**2),
-    "relu": (lambda x, a: np.maximum(x, 0), lambda x, out, a: np.where(x > 0, 1.0, 0.0)),
-    "leaky_relu": (lambda x, a: np.where(x > 0, x, a * x), lambda x, out, a: np.where(x > 0, 1.0, a)),
-    "elu": (
-        lambda x, a: np.where(x > 0, x, a * np.expm1(x)),
-        lambda x, out, a: np.where(x > 0, 1.0, a * np.exp(x)),
-    ),
-    "selu": (
-        lambda x, a: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
-        lambda x, out, a: SELU_SCALE * np.where(x > 0, 1.0, SELU_ALPHA * np.exp(x)),
-    ),
-    "gelu": (lambda x, a: 0.5 * x * (1 + erf(x / math.sqrt(2))), _gelu_slope),
-    "gelu_tanh": (lambda x, a: 0.5 * x * (1 + np.tanh(ROOT * (x + 0.044715 * x**3))), _gelu_tanh_slope),
-    "silu": (lambda x, a: x * sigmoid(x), lambda x, out, a: sigmoid(x) * (1 + x * (1 - sigmoid(x)))),
-    "mish": (lambda x, a: x * np.tanh(np.logaddexp(0, x)), _mish_slope),
-    "softplus": (lambda x, a: np.logaddexp(0, x), lambda x, out, a: sigmoid(x)),
-    "hard_sigmoid": (
-        lambda x, a: np.clip(x / 6 + 0.5, 0, 1),
-        lambda x, out, a: np.where(np.abs(x) < 3, 1 / 6, 0.0),
-    ),
-    "softmax": (lambda x, a: softmax(x), None),
-}
 
 
 def activate(activation, x):
     """out (n, k) = activation(x (n, k))."""
-    return ACTIVATIONS[activation.name][0](x, activation.alpha)
+    return x if activation.name == "linear" else FORWARD[activation.name](x, activation.alpha)
 
 
-def activate_backward(activation, dout, x, out):
-    """dout (n, k) -> dx (n, k)."""
-    if activation.name == "softmax":
-        return out * (dout - (dout * out).sum(1, keepdims=True))
-    return dout * ACTIVATIONS[activation.name][1](x, out, activation.alpha)
+def activate_backward(activation, dout, x):
+    """dout (n, k), x (n, k) -> dx (n, k)."""
+    return dout if activation.name == "linear" else BACKWARD[activation.name](dout, x, activation.alpha)
 
 
 def dense_forward(layer, weights, x, mask):
@@ -87,9 +26,9 @@ def dense_forward(layer, weights, x, mask):
     return activate(layer.activation, z), z
 
 
-def dense_backward(layer, weights, x, z, out, dout, mask):
+def dense_backward(layer, weights, x, z, dout, mask):
     """dout (n, k) -> dx (n, d), [dkernel (d, k), dbias (k,)]."""
-    dz = activate_backward(layer.activation, dout, z, out)
+    dz = activate_backward(layer.activation, dout, z)
     return dz @ weights[0].T, [x.T @ dz, dz.sum(0)][: len(weights)]
 
 
@@ -98,9 +37,9 @@ def activation_forward(layer, weights, x, mask):
     return activate(layer.activation, x), None
 
 
-def activation_backward(layer, weights, x, z, out, dout, mask):
+def activation_backward(layer, weights, x, z, dout, mask):
     """dout (n, k) -> dx (n, k), []."""
-    return activate_backward(layer.activation, dout, x, out), []
+    return activate_backward(layer.activation, dout, x), []
 
 
 def dropout_forward(layer, weights, x, mask):
@@ -108,7 +47,7 @@ def dropout_forward(layer, weights, x, mask):
     return (x if mask is None else x * mask), None
 
 
-def dropout_backward(layer, weights, x, z, out, dout, mask):
+def dropout_backward(layer, weights, x, z, dout, mask):
     """dout (n, k) -> dx (n, k), []."""
     return (dout if mask is None else dout * mask), []
 
@@ -118,7 +57,7 @@ def prelu_forward(layer, weights, x, mask):
     return np.maximum(x, 0) + weights[0] * np.minimum(x, 0), None
 
 
-def prelu_backward(layer, weights, x, z, out, dout, mask):
+def prelu_backward(layer, weights, x, z, dout, mask):
     """dout (n, k) -> dx (n, k), [dalpha (k,)]."""
     return np.where(x > 0, dout, weights[0] * dout), [(dout * np.minimum(x, 0)).sum(0)]
 
@@ -138,12 +77,12 @@ def kind(layer):
 
 
 def forward(layers, weights, x, masks=None):
-    """x (n, d) -> out (n, k), and the tape [(x, z, out, mask) of each layer] that `backward` reads."""
+    """x (n, d) -> out (n, k), and the tape [(x, z, mask) of each layer] that `backward` reads."""
     tape = []
     for index, (layer, arrays) in enumerate(zip(layers, weights, strict=True)):
         mask = (masks or {}).get(index)
         out, z = LAYERS[kind(layer)][0](layer, arrays, x, mask)
-        tape.append((x, z, out, mask))
+        tape.append((x, z, mask))
         x = out
     return x, tape
 
@@ -151,8 +90,8 @@ def forward(layers, weights, x, masks=None):
 def backward(layers, weights, tape, dout):
     """dout (n, k) -> dx (n, d), and the gradients of the weights."""
     grads = []
-    for layer, arrays, (x, z, out, mask) in zip(layers[::-1], weights[::-1], tape[::-1], strict=True):
-        dout, of_layer = LAYERS[kind(layer)][1](layer, arrays, x, z, out, dout, mask)
+    for layer, arrays, (x, z, mask) in zip(layers[::-1], weights[::-1], tape[::-1], strict=True):
+        dout, of_layer = LAYERS[kind(layer)][1](layer, arrays, x, z, dout, mask)
         grads.insert(0, of_layer)
     return dout, grads
 
@@ -176,7 +115,8 @@ def sparse_categorical_crossentropy(out, y):
 
 
 LOSSES = {
-    function.__name__: function for function in (mean_squared_error, binary_crossentropy, sparse_categorical_crossentropy)
+    function.__name__: function
+    for function in (mean_squared_error, binary_crossentropy, sparse_categorical_crossentropy)
 }
 
 
@@ -242,7 +182,9 @@ def limit_norms(layers, weights):
             arrays[0] *= np.minimum(1.0, constraint.max_value / norms)
 
 
-def train(layers, weights, batches, loss, update, settings, lrs, weight_decay=None, clipvalue=None, global_clipnorm=None):
+def train(
+    layers, weights, batches, loss, update, settings, lrs, weight_decay=None, clipvalue=None, global_clipnorm=None
+):
     """Make a step with every batch (x, y, row weights or None, masks).
 
     `update` names an optimizer of reference.optimizers with its own `settings`; `lrs` (steps,).
@@ -252,7 +194,8 @@ def train(layers, weights, batches, loss, update, settings, lrs, weight_decay=No
     losses : list of float, before each step
     path : (steps, P), the parameters after each step
     """
-    trainable = flatten([[np.full_like(w, layer.trainable) for w in arrays] for layer, arrays in zip(layers, weights)])
+    pairs = zip(layers, weights, strict=True)
+    trainable = flatten([[np.full_like(w, layer.trainable) for w in arrays] for layer, arrays in pairs])
     losses, path, state, p = [], [], {}, flatten(weights)
     for t, ((x, y, row_weights, masks), lr) in enumerate(zip(batches, lrs, strict=True), start=1):
         value, grads = value_and_grad(layers, unflatten(p, weights), x, y, loss, row_weights, masks)

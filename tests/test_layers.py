@@ -1,0 +1,221 @@
+"""Every registered layer and every setting of it: finite differences, JAX and the NumPy reference.
+
+A layer stands between two dense layers, so that its gradients with respect to its parameters and to its
+input are both needed, and alone, where `vjp` asks for the gradient with respect to the model's input.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from reference import autodiff, network
+from reference.rng import dropout_masks
+
+import fastbp
+from fastbp import L1, L1L2, L2, Activation, Constant, Dense, Dropout, MaxNorm, PReLU
+from fastbp.activations import ACTIVATIONS
+from fastbp.layers import LAYERS
+from fastbp.layers.base import Layer
+
+CASES = {
+    "Dense": [
+        *(Dense(4, activation=name) for name in ACTIVATIONS),
+        Dense(5, activation=fastbp.LeakyReLU(0.05)),
+        Dense(5, activation=fastbp.ELU(0.7)),
+        Dense(1),
+        Dense(3, use_bias=False),
+        Dense(3, activation="gelu", use_bias=False, kernel_initializer="he_normal"),
+        Dense(17, activation="relu", bias_initializer=Constant(0.3), name="wide"),
+        Dense(3, activation="tanh", bias_initializer="ones", kernel_regularizer=L2(0.1), bias_regularizer=L1(0.2)),
+        Dense(3, kernel_regularizer=L1L2(0.1, 0.3), kernel_constraint=MaxNorm(0.5)),
+        Dense(3, activation="tanh", kernel_regularizer=L2(0.1), trainable=False),
+    ],
+    "Activation": [*(Activation(name) for name in ACTIVATIONS), Activation("tanh", name="bend")],
+    "Dropout": [Dropout(0.0), Dropout(0.2), Dropout(0.9), Dropout(0.5, name="drop")],
+    "PReLU": [
+        PReLU(),
+        PReLU(alpha_initializer=Constant(0.25), name="slopes"),
+        PReLU(alpha_initializer=Constant(-0.4), alpha_regularizer=L1L2(0.1, 0.2)),
+        PReLU(alpha_initializer=Constant(0.25), trainable=False),
+    ],
+}
+
+
+def case_name(layer):
+    settings = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer) if not f.name.startswith("_")}
+    shown = [f"{getattr(value, 'name', value)}" for value in settings.values() if value is not None]
+    return f"{type(layer).__name__}({','.join(shown)})"
+
+
+every_layer = pytest.mark.parametrize("layer", [layer for cases in CASES.values() for layer in cases], ids=case_name)
+every_kind = pytest.mark.parametrize("name", list(LAYERS))
+
+
+def between(layer):
+    return [Dense(6, activation="tanh"), layer, Dense(3, bias_initializer="random_normal")]
+
+
+def build(layers, dtype="float64", columns=5):
+    model = fastbp.Sequential(layers, input_shape=(columns,), seed=3, dtype=dtype)
+    model.compile(loss="mean_squared_error")
+    return model
+
+
+def problem(n=13, columns=5, outputs=3):
+    """Return x and y that are exact in float32."""
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((n, columns)), rng.standard_normal((n, outputs))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def assert_near(value, expected, tolerance):
+    """Compare with the largest expected entry as the measure."""
+    expected = np.asarray(expected, np.float64)
+    assert np.shape(value) == expected.shape
+    assert np.abs(value - expected).max() <= tolerance * max(np.abs(expected).max(), 1e-300)
+
+
+@every_kind
+def test_has_cases_and_references(name):
+    assert name in CASES, f"add cases for {name} here"
+    assert name in network.LAYERS, f"add {name} to reference/network.py"
+    assert name in autodiff.LAYERS, f"add {name} to reference/autodiff.py"
+    assert all(type(layer) is LAYERS[name] for layer in CASES[name])
+
+
+@every_kind
+def test_every_setting_has_a_case(name):
+    for field in dataclasses.fields(LAYERS[name]):
+        values = [repr(getattr(layer, field.name)) for layer in CASES[name]]
+        assert len(set(values)) > 1, f"no case of {name} sets {field.name}"
+
+
+@every_layer
+def test_finite_differences(layer):
+    x, y = problem()
+    model = build(between(layer))
+    result = fastbp.check_gradients(model, x, y, training=True)
+    assert result.max_relative_error < 1e-7
+
+
+@every_layer
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 2e-5)])
+def test_gradient_is_jax_s(layer, dtype, tolerance):
+    x, y = problem()
+    model = build(between(layer), dtype)
+    value, grad = model.value_and_grad(x, y, training=True)
+    expected = autodiff.value_and_grad(model, x, y, masks=dropout_masks(model, len(x), step=0))
+    assert value == pytest.approx(expected[0], rel=tolerance)
+    assert_near(grad, expected[1], tolerance)
+
+
+@every_layer
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 2e-5)])
+def test_input_gradient_is_jax_s(layer, dtype, tolerance):
+    model = build([layer], dtype)
+    x, dout = problem(outputs=model.output_shape[0])
+    dx = model.vjp(x, dout, training=True)
+    _, expected_dx, expected_grad = autodiff.vjp(model, x, dout, dropout_masks(model, len(x), step=0))
+    assert_near(dx, expected_dx, tolerance)
+    if model.grads.size:
+        assert_near(model.grads, expected_grad, tolerance)
+
+
+@every_layer
+def test_gradient_is_the_reference_s(layer):
+    x, y = problem()
+    model = build(between(layer))
+    value, grad = model.value_and_grad(x, y, training=True)
+    masks = dropout_masks(model, len(x), step=0)
+    arguments = model.layers, network.weights_of(model), x.astype(float), y.astype(float), "mean_squared_error"
+    expected = network.value_and_grad(*arguments, masks=masks)
+    assert value == pytest.approx(expected[0], rel=1e-12)
+    assert_near(grad, network.flatten(expected[1]), 1e-12)
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_prediction(layer, dtype):
+    x, _ = problem()
+    model = build(between(layer), dtype)
+    expected, _ = network.forward(model.layers, network.weights_of(model), x.astype(float))
+    assert_near(model.predict(x), expected, 1e-13 if dtype == "float64" else 3e-6)
+
+
+@every_layer
+def test_a_nan_in_a_row_stays_in_it(layer):
+    """A bad row is seen in the outputs, and no other row is."""
+    x, _ = problem()
+    model = build([layer], "float32")
+    clean = model.predict(x)
+    x[4] = np.nan
+    outputs = model.predict(x)
+    assert np.isnan(outputs[4]).all()
+    assert np.array_equal(np.delete(outputs, 4, axis=0), np.delete(clean, 4, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("layers", "frozen"),
+    [
+        ([Dense(4, trainable=False), Dense(3)], "dense"),
+        ([Dense(4), Dense(3, kernel_regularizer="l2", trainable=False)], "dense_1"),
+        ([Dense(3), PReLU("ones", trainable=False)], "prelu"),
+    ],
+)
+def test_frozen_layers_have_no_gradient_and_stay(layers, frozen):
+    x, y = problem()
+    model = build(layers)
+    model.compile(fastbp.AdamW(0.1, weight_decay=0.1), "mean_squared_error")
+    weights = model.params.copy()
+    model.vjp(x, y)
+    of_vjp = model.grads.copy()
+    _, grad = model.value_and_grad(x, y)
+    model.fit(x, y, epochs=2, verbose=0)
+    for placed in model.engine.network.params:
+        part = slice(placed.start, placed.stop)
+        stays = placed.name.startswith(f"{frozen}/")
+        assert (np.abs(grad[part]).max() == 0) == stays
+        assert (np.abs(of_vjp[part]).max() == 0) == stays
+        assert np.array_equal(model.params[part], weights[part]) == stays
+
+
+def test_a_model_without_trainable_parameters_trains():
+    x, y = problem()
+    model = build([Dense(3, trainable=False), Dropout(0.5)])
+    weights = model.params.copy()
+    model.fit(x, y, epochs=1, verbose=0)
+    assert np.array_equal(model.params, weights)
+    assert not model.value_and_grad(x, y)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Dense(0), "units=0"),
+        (lambda: Dense(2.5), r"units=2\.5"),
+        (lambda: Dense(True), "units=True"),
+        (lambda: Dense(3, activation="rely"), "relu"),
+        (lambda: Dense(3, kernel_regularizer="l3"), "l3"),
+        (lambda: Activation("tahn"), "tanh"),
+        (lambda: Dropout(1.0), r"rate=1\.0"),
+        (lambda: Dropout(-0.1), r"rate=-0\.1"),
+        (lambda: Dropout(float("nan")), "rate=nan"),
+        (lambda: build([Dense(3, name="a"), Dense(3, name="a")]), "'a'"),
+    ],
+)
+def test_wrong_settings_name_the_value(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_names_count_up_and_specs_are_shared_unchanged():
+    shared = Dense(3, activation="relu")
+    before = repr(shared)
+    first, second = build([shared, Dense(3)]), build([Dense(2), shared])
+    assert list(first.views) == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+    assert second.views["dense_1/kernel"].shape == (2, 3)
+    assert repr(shared) == before
+
+
+def test_layers_are_registered_once():
+    assert set(LAYERS.values()) == set(Layer.__subclasses__())
