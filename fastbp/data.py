@@ -21,18 +21,29 @@ def as_float_rows(x, dtype, name="x", columns=None):
     ValueError
         If `x` is not a table of numbers or has another number of columns.
     """
-    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous):
-        try:
-            with np.errstate(over="ignore"):
-                x = np.ascontiguousarray(x, dtype=dtype)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must hold numbers only: {error}. Encode text columns first.") from None
+    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned):
+        x = _converted(x, dtype, name)
     if x.ndim != 2:
         hint = " Write x[:, None] for one column, or x[None, :] for one row." if x.ndim == 1 else ""
         raise ValueError(f"{name} must have 2 dimensions, (rows, columns); it has shape {x.shape}.{hint}")
     if columns is not None and x.shape[1] != columns:
         raise ValueError(f"{name} has {x.shape[1]} columns; the model takes {columns}.")
     return x
+
+
+def _converted(x, dtype, name):
+    """Return a C-contiguous copy in `dtype` of anything that holds real numbers."""
+    if hasattr(x, "toarray"):
+        raise ValueError(f"{name} is a sparse matrix: write {name}.toarray().")
+    try:
+        x = np.asanyarray(x)
+        if x.dtype.kind in "cmM" or np.ma.is_masked(x):
+            raise TypeError(f"it holds {'masked entries' if np.ma.is_masked(x) else x.dtype}")
+        with np.errstate(over="ignore"):
+            return np.require(x, dtype, "CA")
+    except (TypeError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{name} must be a table of numbers: {reason}. Encode text, dates and categories.") from None
 
 
 def check_rows(x, name="x"):
@@ -51,40 +62,38 @@ def check_rows(x, name="x"):
             )
 
 
-def row_weights(sample_weight, class_weight, y, n, dtype):
-    """Return the weight of each row (n,), or None where every row weighs 1.
+def sample_weights(sample_weight, n, dtype, name="sample_weight"):
+    """Return the given weights of `n` rows, checked: (n,) in `dtype`, finite and not negative."""
+    try:
+        weights = np.ascontiguousarray(sample_weight, dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold numbers only: {error}.") from None
+    if np.shape(sample_weight) != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one for each row; it has {np.shape(sample_weight)}.")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise ValueError(f"{name} holds {bad}: weights are finite and not negative.")
+    return weights
+
+
+def class_weights(class_weight, y, n, dtype):
+    """Return the weight of each row's class (n,).
 
     Parameters
     ----------
-    sample_weight : array-like (n,), optional
-        Not negative.
-    class_weight : dict {class: weight}, optional
-        For class labels (n,), or one-hot rows (n, k). A class that is not named weighs 1.
-    y : array (n,) or (n, k)
+    class_weight : dict {class: weight}
+        A class that is not named weighs 1.
+    y : array (n,), (n, 1) or (n, k)
+        Class labels, or one-hot rows.
     """
-    weights = None
-    if sample_weight is not None:
-        weights = np.asarray(sample_weight, dtype)
-        if weights.shape != (n,):
-            raise ValueError(f"sample_weight must have shape ({n},), one for each row; it has {weights.shape}.")
-        if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
-            raise ValueError(f"sample_weight holds {bad}: weights are finite and not negative.")
-    if class_weight is not None:
-        by_class = _class_weights(class_weight, y, n, dtype)
-        weights = by_class if weights is None else weights * by_class
-    return None if weights is None else np.ascontiguousarray(weights, dtype)
-
-
-def _class_weights(class_weight, y, n, dtype):
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight is a dict {{class: weight}}, not {class_weight!r}.")
     y = np.asarray(y)
     labels = y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
     weights = np.ones(n, dtype)
     for label, weight in class_weight.items():
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"class_weight[{label!r}] is {weight}: weights are finite and not negative.")
+        if not isinstance(weight, int | float | np.number) or not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"class_weight[{label!r}] is {weight!r}: weights are finite numbers and not negative.")
         weights[labels == label] = weight
     return weights
 
@@ -92,22 +101,30 @@ def _class_weights(class_weight, y, n, dtype):
 def check_same_length(n, **arrays):
     """Raise ValueError where an array does not have `n` rows."""
     for name, array in arrays.items():
-        if array is not None and len(array) != n:
+        if np.ndim(array) == 0:
+            raise ValueError(f"{name} must be an array with {n} rows, not {array!r}.")
+        if len(array) != n:
             raise ValueError(f"x has {n} rows, {name} has {len(array)}: they must be the same.")
 
 
-def split_validation(share, x, y, sample_weight):
-    """Split off the last `share` of the rows, as Keras does: (train), (validation) triples of x, y, weight."""
-    if not 0 < share < 1:
+def rows_kept(share, n):
+    """Return how many of `n` rows are left to train on when the last `share` of them validates, as in Keras."""
+    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 < share < 1:
         raise ValueError(f"validation_split={share!r}: it is a share above 0 and below 1.")
-    n = len(x)
     kept = int(n * (1 - share))
     if kept < 1 or kept == n:
-        raise ValueError(f"validation_split={share} of {n} rows leaves one part empty: give more rows.")
-    parts = []
-    for rows in (slice(0, kept), slice(kept, n)):
-        parts.append((x[rows], y[rows], None if sample_weight is None else np.asarray(sample_weight)[rows]))
-    return parts
+        raise ValueError(
+            f"validation_split={share} of {n} row{'s' if n > 1 else ''} leaves one part empty: give more rows."
+        )
+    return kept
+
+
+def validation_parts(validation_data):
+    """Return x, y and the weights (or None) of `validation_data`."""
+    if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+        found = f"{len(validation_data)} parts" if isinstance(validation_data, tuple | list) else type(validation_data)
+        raise ValueError(f"validation_data is a tuple (x, y) or (x, y, sample_weight), not {found}.")
+    return (*validation_data, None)[:3]
 
 
 def as_table(values):

@@ -155,7 +155,12 @@ def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsy
     new["pet"] = ["cow", "dog", None, "None"]
     new["age"] = [None, 30, 40, 50]
     new["code"] = ["1", "2", "1", "2"]  # looks like numbers now
-    assert main(["predict", str(model), str(csv(new))]) == 0
+    assert main(["predict", str(model), str(csv(new))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'age': missing in 1 row (in none of training)" in line
+    assert "(and 2 more such columns)" in line
+    assert "--allow-unseen" in line
+    assert main(["predict", str(model), str(csv(new)), "--allow-unseen"]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 5
     assert captured.out.splitlines()[2] == "yes"

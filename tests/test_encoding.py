@@ -218,3 +218,17 @@ def test_any_frame(frame, random):
 
     rows = random.choices(range(len(frame)), k=5)  # any rows, in any order, one by one: the same codes
     np.testing.assert_array_equal(encoder.transform(frame.iloc[rows][list(frame.columns)[::-1]]), matrix[rows])
+
+
+def test_values_of_rows_kept_out_are_no_news():
+    train = pd.DataFrame({"n": [1.0, 2.0, 3.0], "t": ["a", "b", "a"]})
+    valid = pd.DataFrame({"n": [None, 2.0], "t": ["c", None]})
+    surprised, expecting = TableEncoder().fit(train), TableEncoder().fit(train).expect(valid)
+    expecting = TableEncoder.from_state(*expecting.get_state())
+    notices, silence = [], []
+    before, after = surprised.transform(valid, notices), expecting.transform(valid, silence)
+    assert len(notices) == 3
+    assert silence == []
+    np.testing.assert_array_equal(before, after)
+    expecting.transform(valid.assign(t=["d", "a"]), silence)
+    assert "'d'" in silence[0]

@@ -1,6 +1,7 @@
 """Types of arguments, and checks of the files a command is going to write."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from fastbp.tabular.reading import TableError
@@ -42,3 +43,21 @@ def check_output(path, *inputs):
     for source in map(Path, inputs):
         if path.exists() and source.exists() and path.samefile(source):
             raise TableError(f"--out {path} would overwrite {source}, which this command reads.")
+
+
+def add_allow_unseen(parser):
+    """Declare --allow-unseen."""
+    parser.add_argument(
+        "--allow-unseen",
+        action="store_true",
+        help="go on where the table has categories, or missing values in columns, that the training table had not",
+    )
+
+
+def tell_unseen(notices, allowed):
+    """Print what training did not see, or raise TableError where that is not allowed."""
+    if notices and not allowed:
+        more = f" (and {len(notices) - 1} more such column{'s' * (len(notices) > 2)})" if len(notices) > 1 else ""
+        raise TableError(f"{notices[0]}{more} Correct the table, or pass --allow-unseen to go on like that.")
+    for line in notices:
+        print("note:", line, file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import sys
 
-from fastbp.commands.arguments import TABLE_HELP
+from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, tell_unseen
 
 HELP = "measure a saved model on a table with the target in it"
 
@@ -11,6 +11,7 @@ def add_arguments(parser):
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
     parser.add_argument("data", metavar="DATA.csv", help=TABLE_HELP)
+    add_allow_unseen(parser)
 
 
 def run(arguments):
@@ -23,10 +24,11 @@ def run(arguments):
     model = load_model(arguments.model)
     frame = read_table(arguments.data, text=model.text_columns)
     features, target, dropped = split_target(frame, model.target.name)
-    notices = [f"{dropped} rows have no value in {model.target.name!r} and are left out."] if dropped else []
-    outputs = model.outputs(features, notices)
-    for line in notices:
-        print("note:", line, file=sys.stderr)
+    unseen = []
+    outputs = model.outputs(features, unseen)
+    tell_unseen(unseen, arguments.allow_unseen)
+    if dropped:
+        print(f"note: {dropped} rows have no value in {model.target.name!r} and are left out.", file=sys.stderr)
     print(f"{arguments.data}: {len(features)} rows, {model.task} of {model.target.name!r}")
     print()
     print(report.full_report(model, outputs, target))

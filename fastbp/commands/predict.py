@@ -2,7 +2,7 @@
 
 import sys
 
-from fastbp.commands.arguments import TABLE_HELP, check_output
+from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
 
 HELP = "predict with a saved model"
 
@@ -12,6 +12,7 @@ def add_arguments(parser):
     parser.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
     parser.add_argument("data", metavar="DATA.csv", help=TABLE_HELP)
     parser.add_argument("--out", metavar="P.csv", help="where to write (default: standard output)")
+    add_allow_unseen(parser)
     parser.add_argument("--proba", action="store_true", help="add a column with the probability of each class")
 
 
@@ -28,10 +29,9 @@ def run(arguments):
     if arguments.proba and model.task != "classification":
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
     frame = read_table(arguments.data, text=model.text_columns)
-    notices = []
-    outputs = model.outputs(frame, notices)
-    for line in notices:
-        print("note:", line, file=sys.stderr)
+    unseen = []
+    outputs = model.outputs(frame, unseen)
+    tell_unseen(unseen, arguments.allow_unseen)
     table = pd.DataFrame({"prediction": model.decide(outputs)})
     if arguments.proba:
         for code, label in enumerate(model.target.labels):

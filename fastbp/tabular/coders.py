@@ -10,12 +10,17 @@ CLIP = 10.0
 
 
 class NumberColumns:
-    """All columns of numbers.  statistics (3, d): the medians, means and deviations, in the columns' units."""
+    """All columns of numbers.  statistics (3, d): the medians, means and deviations, in the columns' units.
 
-    def __init__(self, names, statistics, missing):
+    missing (d,): were there missing values in training?  unsurprising: names of further columns where missing
+    values are no news (see `TableEncoder.expect`).
+    """
+
+    def __init__(self, names, statistics, missing, unsurprising=()):
         self.names = names
         self.statistics = statistics
         self.missing = missing
+        self.unsurprising = list(unsurprising)
 
     @classmethod
     def fit(cls, names, columns):
@@ -47,18 +52,22 @@ class NumberColumns:
             if expected:
                 out[:, indicator] = gone
                 indicator += 1
-            elif gone.any():
+            elif gone.any() and name not in self.unsurprising:
                 notices.append(f"column {name!r}: {_missing_in(int(gone.sum()))}; taken as the median {median:g}.")
 
 
 class TextColumn:
-    """One column of text.  The attributes are its part of the description."""
+    """One column of text.  The attributes are its part of the description.
 
-    def __init__(self, name, categories, other, missing):
+    unsurprising: further categories, and None for a missing one, that are no news (see `TableEncoder.expect`).
+    """
+
+    def __init__(self, name, categories, other, missing, unsurprising=()):
         self.name = name
         self.categories = categories
         self.other = other
         self.missing = missing
+        self.unsurprising = list(unsurprising)
 
     @property
     def width(self):
@@ -81,10 +90,10 @@ class TextColumn:
         code = np.fromiter((codes.get(text, unseen) for text in texts), np.int64, len(texts))
         rows = np.flatnonzero(code >= 0)
         out[rows, code[rows]] = 1.0
-        if not self.other and (new := set(texts) - codes.keys()):
+        if not self.other and (new := set(texts) - codes.keys() - set(self.unsurprising)):
             few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
             notices.append(f"column {self.name!r}: training did not see {few}; taken as none of its categories.")
-        if not self.missing and (n_missing := texts.count(None)):
+        if not self.missing and None not in self.unsurprising and (n_missing := texts.count(None)):
             notices.append(f"column {self.name!r}: {_missing_in(n_missing)}; taken as none of its categories.")
 
 

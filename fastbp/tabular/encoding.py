@@ -80,6 +80,20 @@ class TableEncoder:
         """Return ``fit(frame).transform(frame)``."""
         return self.fit(frame).transform(frame)
 
+    def expect(self, frame):
+        """Take no more notice of values that occur in these rows, which training keeps out; return the encoder.
+
+        What they become does not change: a category or a missing value of validation rows alone is all zeros,
+        or the median.
+        """
+        frame = as_frame(frame)
+        for name, missing in zip(self._numbers.names, self._numbers.missing, strict=True):
+            if not missing and np.isnan(to_numbers(frame[name])).any():
+                self._numbers.unsurprising.append(name)
+        for text in self._texts:
+            text.unsurprising = sorted(set(to_texts(frame[text.name])) - set(text.categories), key=str)
+        return self
+
     def transform(self, frame, notices=None):
         """Encode rows.
 
@@ -132,6 +146,7 @@ class TableEncoder:
         numbers = self._numbers
         description = {
             "numbers": [{"name": n, "missing": m} for n, m in zip(numbers.names, numbers.missing, strict=True)],
+            "unsurprising": numbers.unsurprising,
             "texts": [vars(text) for text in self._texts],
         }
         return {"median_mean_scale": numbers.statistics}, description
@@ -141,7 +156,9 @@ class TableEncoder:
         """Return the encoder that `get_state` described."""
         encoder, numbers = cls(), description["numbers"]
         names, missing = [c["name"] for c in numbers], [c["missing"] for c in numbers]
-        encoder._numbers = NumberColumns(names, np.array(tensors["median_mean_scale"]), missing)
+        encoder._numbers = NumberColumns(
+            names, np.array(tensors["median_mean_scale"]), missing, description["unsurprising"]
+        )
         encoder._texts = [TextColumn(**fields) for fields in description["texts"]]
         return encoder
 

@@ -121,7 +121,7 @@ def train_table(frame, target, settings=None, verbose=1, tell=lambda line: None)
     y = fitted.encode(column)
     valid_rows = split_rows(y if task == "classification" else None, len(y), settings.valid, settings.seed)
     parts = [(features.filter(rows.tolist()), column.filter(rows.tolist())) for rows in (~valid_rows, valid_rows)]
-    encoder = TableEncoder().fit(parts[0][0])
+    encoder = TableEncoder().fit(parts[0][0]).expect(parts[1][0])
     for line in encoder.notices:
         tell(line)
     x = [encoder.transform(part) for part, _ in parts]
