@@ -9,7 +9,6 @@ import hashlib
 import os
 import pickle
 import sys
-import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,8 @@ from numba import types
 from numba.core import cgutils, compiler
 from numba.core.caching import _Cache
 from numba.extending import intrinsic
+
+from fastbp._files import replace_file
 
 _PACKAGE = Path(__file__).parent
 
@@ -76,29 +77,35 @@ def source_digest():
     return digest.hexdigest()[:20]
 
 
-@cache
-def _writable_folder():
-    """The cache folder of these sources, or None (after one warning) where nothing can be written."""
-    try:
-        folder = cache_dir() / source_digest()
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError) as error:
-        warnings.warn(
-            f"fastbp cannot keep its compiled kernels ({error}); they are compiled anew in every "
-            "process. Set FASTBP_CACHE_DIR to a writable folder.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-    return folder
+def _cache_folder():
+    """The cache folder of these sources."""
+    return cache_dir() / source_digest()
+
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
+_warned = False
+
+
+def _warn_not_kept(error):
+    """Warn, once a process, that kernels are not kept."""
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    warnings.warn(
+        f"fastbp cannot keep its compiled kernels ({error}); they are compiled anew in every "
+        "process. Set FASTBP_CACHE_DIR to a writable folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 class _KernelCache(_Cache):
     """One file a compiled kernel, named by all that its machine code depends on.
 
     No index file, so that two processes compiling at once cannot mix their entries up; files
-    appear by renaming, so that a reader sees a whole one or none.
+    appear by renaming, so that a reader sees a whole one or none; a file starts with the digest of
+    the rest, so that a damaged one is compiled anew.  A folder that can only be read is read.
     """
 
     def __init__(self, function):
@@ -109,30 +116,29 @@ class _KernelCache(_Cache):
         return str(cache_dir())
 
     def _path(self, signature, codegen):
-        folder = _writable_folder()
-        if folder is None:
-            return None
         key = repr((self._function.__module__, self._function.__qualname__, signature, codegen.magic_tuple()))
         name = f"{self._function.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"
-        return folder / name
+        return _cache_folder() / name
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
-        path = self._path(sig, target_context.codegen())
         try:
-            payload = pickle.loads(path.read_bytes()) if path else None
-        except FileNotFoundError:
+            content = self._path(sig, target_context.codegen()).read_bytes()
+        except (OSError, RuntimeError):  # no file, or no home folder
             return None
-        return payload and compiler.CompileResult._rebuild(target_context, *payload)
+        digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
+        if hashlib.sha256(payload).digest() != digest:
+            return None
+        return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
 
     def save_overload(self, sig, data):
-        path = self._path(sig, data.codegen)
-        if path is None:
-            return
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL))
-        os.replace(temporary, path)
+        payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            path = self._path(sig, data.codegen)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, hashlib.sha256(payload).digest() + payload)
+        except (OSError, RuntimeError) as error:
+            _warn_not_kept(error)
 
     def enable(self):
         pass

@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 
+import numpy as np
+
 _REGISTRIES = {}
 
 
@@ -18,6 +20,7 @@ class Registry(dict):
     def __init__(self, kind):
         super().__init__()
         self.kind = kind
+        self.nameless = ()
         _REGISTRIES[kind] = self
 
     def register(self, name):
@@ -32,6 +35,11 @@ class Registry(dict):
 
         return add
 
+    def accept(self, cls):
+        """Class decorator: objects of `cls` are settings too, but no name makes one and no file holds one."""
+        self.nameless += (cls,)
+        return cls
+
     def resolve(self, value):
         """Return a settings object: `value` itself if it is one, or the default one of that name."""
         if isinstance(value, str):
@@ -39,9 +47,10 @@ class Registry(dict):
                 known = ", ".join(sorted(self))
                 raise ValueError(f"unknown {self.kind} {value!r}.{nearest(value, self)} Known: {known}.")
             return self[value]()
-        if isinstance(value, tuple(self.values())):
+        classes = (*self.values(), *self.nameless)
+        if isinstance(value, classes):
             return value
-        if isinstance(value, type) and issubclass(value, tuple(self.values())):
+        if isinstance(value, type) and issubclass(value, classes):
             raise TypeError(f"{value.__name__} is a class; write {value.__name__}() for the {self.kind}.")
         raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.")
 
@@ -56,6 +65,8 @@ class Registry(dict):
 
 def describe(value):
     """Return a JSON-ready description of a registered settings object; plain values stay as they are."""
+    if isinstance(value, np.generic):
+        return value.item()
     if not hasattr(value, "registered"):
         return value
     settings = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}

@@ -3,13 +3,13 @@ a stretch of batches is one compiled call.
 """
 
 import csv
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from fastbp._registry import nearest
 
 
 class Callback:
@@ -20,7 +20,7 @@ class Callback:
     model : Sequential
         Set before training begins. ``model.stop_training = True`` ends training after the epoch.
     params : dict
-        ``epochs`` and ``steps``, the number of batches an epoch.
+        ``epochs``, ``steps`` (the number of batches an epoch) and ``metrics`` (the names of all figures).
 
     Examples
     --------
@@ -37,13 +37,13 @@ class Callback:
         """Called once before the first epoch."""
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Called once after the last epoch, also after Ctrl-C."""
+        """Called once after the last epoch, also after Ctrl-C or an error."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Called before each epoch (counted from 0)."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Called after each epoch with its losses and metrics."""
+        """Called after each whole epoch with its losses and metrics."""
 
     def on_stretch_end(self, step: int, logs: dict | None = None) -> None:
         """Called after each compiled call (about 0.2 s) with the steps done in this epoch."""
@@ -72,23 +72,26 @@ class History(Callback):
 class _Monitor(Callback):
     """A callback that watches whether one figure gets better."""
 
-    def __init__(self, monitor, mode, min_delta):
+    def __init__(self, monitor, mode, min_delta=0.0):
+        owner = type(self).__name__
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f'mode={mode!r}: it is "auto", "min" or "max".')
-        rising = mode == "max" or (mode == "auto" and not monitor.endswith(_FALLING))
+            raise ValueError(f'{owner}(mode={mode!r}): it is "auto", "min" or "max".')
+        if mode == "auto" and not monitor.endswith(_FALLING + _RISING):
+            raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
+        rising = mode == "max" or (mode == "auto" and monitor.endswith(_RISING))
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self._sign = 1.0 if rising else -1.0
         self.best = -np.inf * self._sign
 
-    def value(self, logs):
-        """Return the monitored figure of this epoch."""
-        if self.monitor not in (logs or {}):
-            known = ", ".join(sorted(logs or {}))
+    def check_monitor(self):
+        """Raise ValueError where this training does not report the monitored figure."""
+        known = self.params["metrics"]
+        if self.monitor not in known:
             raise ValueError(
-                f"{type(self).__name__} monitors {self.monitor!r}, which this training does not report. Known: {known}. "
-                "Give validation_data or validation_split, or another monitor."
+                f"{type(self).__name__} monitors {self.monitor!r}, which this training does not report."
+                f"{nearest(self.monitor, known)} Known: {', '.join(known)}. For val_ figures give validation_data "
+                "or validation_split."
             )
-        return logs[self.monitor]
 
     def improved(self, value):
         """Is `value` better than the best so far by more than min_delta?"""
@@ -97,6 +100,21 @@ class _Monitor(Callback):
 
 # Figures that are better when they are smaller.
 _FALLING = ("loss", "error", "crossentropy", "poisson", "hinge", "huber")
+_RISING = ("accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
+
+
+def _check_epochs(callback, **settings):
+    """Raise ValueError where a setting is not a number of epochs."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"{type(callback).__name__}({name}={value!r}): it is a number of epochs, at least 0.")
+
+
+def _check_folder(path):
+    """Raise FileNotFoundError where there is no folder to write the file to: before training, not after it."""
+    folder = Path(path).parent
+    if "{" not in str(folder) and not folder.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}.")
 
 
 class EarlyStopping(_Monitor):
@@ -109,7 +127,9 @@ class EarlyStopping(_Monitor):
         Changes up to this do not count.
     patience : int, default 0
     mode : {"auto", "min", "max"}
-        Which direction is better; "auto" tells by the name.
+        Which direction is better; "auto" tells by the name, of fastbp's own losses and metrics.
+    baseline : float, optional
+        Only epochs better than this keep training alive.
     restore_best_weights : bool, default False
         Put the parameters of the best epoch back, also when training ends before patience does.
     start_from_epoch : int, default 0
@@ -129,33 +149,43 @@ class EarlyStopping(_Monitor):
         min_delta: float = 0.0,
         patience: int = 0,
         mode: str = "auto",
+        baseline: float | None = None,
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best_weights = patience, restore_best_weights
+        _check_epochs(self, patience=patience, start_from_epoch=start_from_epoch)
+        self.patience, self.baseline, self.restore_best_weights = patience, baseline, restore_best_weights
         self.start_from_epoch = start_from_epoch
+        self.best_epoch = self.stopped_epoch = 0
 
     def on_train_begin(self, logs=None):
+        self.check_monitor()
         self.best, self.best_epoch, self.stopped_epoch = -np.inf * self._sign, 0, 0
         self._waited, self._weights = 0, None
 
     def on_epoch_end(self, epoch, logs=None):
-        value = self.value(logs)
+        value = logs[self.monitor]
         if epoch < self.start_from_epoch:
             return
-        if self._weights is None or self.improved(value):
-            self.best, self.best_epoch, self._waited = value, epoch, 0
+        improved = self.improved(value)
+        if improved or self._weights is None:
+            # The first epoch counts as the best, even if its figure is NaN.
+            self.best_epoch = epoch
             self._weights = self.model.params.copy() if self.restore_best_weights else ()
-            return
         self._waited += 1
-        if self._waited >= self.patience:
+        if improved:
+            self.best = value
+            if self.baseline is None or self._sign * (value - self.baseline) > self.min_delta:
+                self._waited = 0
+        elif self._waited >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         if self.restore_best_weights and self._weights is not None:
             self.model.params[:] = self._weights
+        self._weights = None
 
 
 class ModelCheckpoint(_Monitor):
@@ -164,7 +194,7 @@ class ModelCheckpoint(_Monitor):
     Parameters
     ----------
     filepath : str or path
-        May hold ``{epoch:03d}`` and ``{val_loss:.3f}``-like places.
+        May hold places such as ``{epoch:03d}`` (counted from 1) and ``{val_loss:.3f}``.
     monitor : str, default "val_loss"
     mode : {"auto", "min", "max"}
     save_best_only : bool, default False
@@ -173,16 +203,31 @@ class ModelCheckpoint(_Monitor):
     def __init__(
         self, filepath: str | Path, monitor: str = "val_loss", mode: str = "auto", save_best_only: bool = False
     ):
-        super().__init__(monitor, mode, 0.0)
+        super().__init__(monitor, mode if save_best_only else "min")
         self.filepath, self.save_best_only = str(filepath), save_best_only
+
+    def on_train_begin(self, logs=None):
+        if self.save_best_only:
+            self.check_monitor()
+        self._path(0, dict.fromkeys(self.params["metrics"], 0.0))
+        _check_folder(self.filepath)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_best_only:
-            value = self.value(logs)
+            value = logs[self.monitor]
             if not self.improved(value):
                 return
             self.best = value
-        self.model.save(self.filepath.format(epoch=epoch + 1, **(logs or {})))
+        self.model.save(self._path(epoch, logs))
+
+    def _path(self, epoch, logs):
+        try:
+            return self.filepath.format(epoch=epoch + 1, **logs)
+        except (LookupError, ValueError) as error:
+            known = ", ".join(["epoch", *logs])
+            raise ValueError(
+                f"ModelCheckpoint({self.filepath!r}): {error}. Known: {known}."
+            ) from None
 
 
 class ReduceLROnPlateau(_Monitor):
@@ -198,6 +243,10 @@ class ReduceLROnPlateau(_Monitor):
     cooldown : int, default 0
         Epochs to wait after a reduction before watching again.
     min_lr : float, default 0
+
+    Notes
+    -----
+    It changes the learning rate of the model's optimizer, which must be a number, not a schedule.
     """
 
     def __init__(
@@ -213,16 +262,18 @@ class ReduceLROnPlateau(_Monitor):
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau(factor={factor!r}): the factor is above 0 and below 1.")
         super().__init__(monitor, mode, min_delta)
+        _check_epochs(self, patience=patience, cooldown=cooldown)
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
 
     def on_train_begin(self, logs=None):
+        self.check_monitor()
         if not isinstance(self.model.optimizer.learning_rate, int | float):
             raise ValueError("ReduceLROnPlateau needs a constant learning rate: the optimizer has a schedule.")
         self.best = -np.inf * self._sign
         self._waited = self._cooling = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        value = self.value(logs)
+        value = logs[self.monitor]
         if self._cooling > 0:
             self._cooling -= 1
             self._waited = 0
@@ -237,29 +288,36 @@ class ReduceLROnPlateau(_Monitor):
 
 
 class CSVLogger(Callback):
-    """Write the figures of every epoch to a CSV file, one row an epoch.
+    """Write the figures of every epoch to a CSV file, one row an epoch, as soon as it ends.
 
     Parameters
     ----------
     filename : str or path
-        Overwritten, whole after every epoch.
     separator : str, default ","
+    append : bool, default False
+        Go on with the file of an earlier training, in place of overwriting it.
     """
 
-    def __init__(self, filename: str | Path, separator: str = ","):
-        self.filename, self.separator = Path(filename), separator
+    def __init__(self, filename: str | Path, separator: str = ",", append: bool = False):
+        self.filename, self.separator, self.append = Path(filename), separator, append
 
     def on_train_begin(self, logs=None):
-        self._rows = []
+        _check_folder(self.filename)
+        self._names = None
+        if self.append and self.filename.exists():
+            with open(self.filename, newline="") as file:
+                self._names = next(csv.reader(file, delimiter=self.separator), None)
+        else:
+            self.filename.write_text("")
 
     def on_epoch_end(self, epoch, logs=None):
-        self._rows.append({"epoch": epoch, **(logs or {})})
-        descriptor, temporary = tempfile.mkstemp(dir=self.filename.parent, suffix=".tmp")
-        with os.fdopen(descriptor, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(self._rows[0]), delimiter=self.separator)
-            writer.writeheader()
-            writer.writerows(self._rows)
-        os.replace(temporary, self.filename)
+        row = {"epoch": epoch, **(logs or {})}
+        with open(self.filename, "a", newline="") as file:
+            writer = csv.DictWriter(file, self._names or list(row), delimiter=self.separator, extrasaction="ignore")
+            if self._names is None:
+                writer.writeheader()
+                self._names = writer.fieldnames
+            writer.writerow(row)
 
 
 class LambdaCallback(Callback):
@@ -285,8 +343,11 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
         }
         for name, function in hooks.items():
-            if function is not None:
-                setattr(self, name, function)
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"LambdaCallback({name}={function!r}): it is a function.")
+            setattr(self, name, function)
 
 
 class ProgressBar(Callback):

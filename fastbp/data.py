@@ -36,9 +36,11 @@ def _converted(x, dtype, name):
     if hasattr(x, "toarray"):
         raise ValueError(f"{name} is a sparse matrix: write {name}.toarray().")
     try:
-        x = np.asanyarray(x)
-        if x.dtype.kind in "cmM" or np.ma.is_masked(x):
-            raise TypeError(f"it holds {'masked entries' if np.ma.is_masked(x) else x.dtype}")
+        if np.ma.is_masked(x):
+            raise TypeError("some entries are masked")
+        x = np.asarray(x)
+        if x.dtype.kind in "cmM":
+            raise TypeError(f"it holds {x.dtype}")
         with np.errstate(over="ignore"):
             return np.require(x, dtype, "CA")
     except (TypeError, ValueError) as error:
@@ -50,7 +52,7 @@ def check_rows(x, name="x"):
     """Raise ValueError where `x` (n, d) is empty or has an entry that is not finite, naming the first."""
     if x.size == 0:
         raise ValueError(f"{name} is empty: its shape is {x.shape}.")
-    # A sum that is finite needs no second pass; 4,096 rows at a time keep the copies small.
+    # 4,096 rows at a time: the answers stay in the cache, and a memory map is not copied.
     for start in range(0, len(x), 4096):
         part = x[start : start + 4096]
         if not np.isfinite(part).all():

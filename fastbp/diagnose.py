@@ -7,7 +7,7 @@ from fastbp.runner import Runner, Update
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss became NaN or infinite; the model has the weights of the last good epoch again.
+    """The loss or a parameter became NaN or infinite; the model has the weights of the last good epoch again.
 
     Attributes
     ----------
@@ -22,25 +22,26 @@ class TrainingDiverged(ArithmeticError):
         self.epoch, self.step, self.layer = epoch, step, layer
 
 
-def divergence_error(engine, before, data, steps, bad, update):
+def divergence_error(engine, before, data, steps, update):
     """Put the snapshot `before` the epoch back, and return the error that tells what went wrong.
 
-    Step `bad` had a loss that is not finite.  The epoch is replayed step by step up to where a parameter or
-    the loss goes bad (the same bits, so the same thing happens), and that step is looked at layer by layer.
+    Somewhere in `steps` the loss, a parameter or the optimizer's state stopped being finite.  The epoch is
+    replayed step by step up to there (the same bits, so the same thing happens), and that step is looked at
+    layer by layer.
     """
     epoch = engine.epoch + 1
     engine.restore(before)
     params, state, grads = engine.params.copy(), engine.state.copy(), np.zeros_like(engine.params)
     rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
     replay = Runner(engine.network, rows, engine.dtype, engine.training_purpose(), engine.loss, n_targets)
-    for step in range(bad + 1):
+    for step in range(len(steps)):
         one, previous = slice(step, step + 1), params.copy()
-        coefficients = update.coefficients[one]
-        step_update = Update(update.optimizer, state, coefficients)
-        replay.run(params, grads, steps[one], data, backward=True, update=step_update)
-        if step == bad or not np.isfinite(params).all():
+        step_update = Update(update.optimizer, state, update.coefficients[one])
+        losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
+        if not all(np.isfinite(values).all() for values in (losses, params, state)):
             break
-    where, layer = _first_bad(engine, previous, data, steps[one])
+    updated = params, state.reshape(-1, params.size)
+    where, layer = _first_bad(engine, previous, updated, data, steps[one])
     message = (
         f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {where} is not finite. Try a lower "
         "learning rate, global_clipnorm=1.0 in the optimizer, or inputs and targets scaled to unit variance. "
@@ -49,11 +50,13 @@ def divergence_error(engine, before, data, steps, bad, update):
     return TrainingDiverged(message, epoch, step + 1, layer)
 
 
-def _first_bad(engine, params, data, step):
-    """Run one step on regions that hold the whole batch; return (what went bad first, its layer's name)."""
-    rows = int(step["rows"][0])
+def _first_bad(engine, params, updated, data, step):
+    """Run one step on regions that hold the whole batch; return (what went bad first, its layer's name).
+
+    `updated` are the parameters and the slots of the optimizer's state (S, P) after the step.
+    """
     purpose = Purpose(training=True, fused_output=engine.fused_output, keep_batch=True)
-    runner = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, data.y.shape[1])
+    runner = Runner(engine.network, int(step["rows"][0]), engine.dtype, purpose, engine.loss, data.y.shape[1])
     grads = np.zeros_like(params)
     runner.run(params, grads, step, data, backward=True)
     plan, work = runner.plan, runner.work
@@ -63,7 +66,9 @@ def _first_bad(engine, params, data, step):
     for name, row in zip(plan.names[::-1], plan.table[::-1], strict=True):
         if not np.isfinite(plan.region(work, row["dout"], row["n_out"])).all():
             return f"the gradient of the output of layer {name!r}", name
-    for placed in engine.network.params:
-        if not np.isfinite(grads[placed.start : placed.stop]).all():
-            return f"the gradient of {placed.name!r}", engine.network.layers[placed.layer].name
+    kinds = ("the gradient", "the update", "the optimizer's state")
+    for kind, values in zip(kinds, (grads[None], updated[0][None], updated[1]), strict=True):
+        for placed in engine.network.params[::-1]:
+            if not np.isfinite(values[:, placed.start : placed.stop]).all():
+                return f"{kind} of {placed.name!r}", engine.network.layers[placed.layer].name
     return "the loss", None

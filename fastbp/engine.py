@@ -4,7 +4,7 @@
 """
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,15 @@ class Rows:
     targets: np.ndarray
     weight: np.ndarray | None
     y: np.ndarray
+
+    def part(self, rows):
+        """Return some of the rows (a slice)."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows(self.x[rows], self.targets[rows], weight, self.y[rows])
+
+    def weighted(self, factors):
+        """Return the rows with their weights times `factors` (n,)."""
+        return replace(self, weight=factors if self.weight is None else self.weight * factors)
 
 
 class Engine:
@@ -55,6 +64,15 @@ class Engine:
         self.fused_output = loss.link is not None and not from_logits
         self.state = optimizer.init_state(self.params.size, self.dtype)
         self.step = 0
+        self._free_runners = {}
+
+    def __getstate__(self):
+        """Leave out what belongs to this process: views into `params`, and runners, which hold addresses."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("views", "_free_runners")}
+
+    def __setstate__(self, state):
+        self.__dict__ |= state
+        self.views = self.network.views(self.params)
         self._free_runners = {}
 
     def _output_activation_name(self):
@@ -89,6 +107,8 @@ class Engine:
 
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
+        if self.state.size != self.optimizer.n_slots() * self.params.size:
+            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
         numbers = self.step + 1 + np.arange(n_steps)
         rates = self.optimizer.learning_rates(numbers)
         return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
@@ -121,7 +141,7 @@ class Engine:
     def vjp(self, x, dout, training):
         """x (n, d), dout (n, k) -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
-        dx = np.empty_like(x)
+        dx = np.empty_like(x, subok=False)
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
             data, steps = Data(x, dout, dx=dx), self.steps(len(x), training)
@@ -173,6 +193,10 @@ class Engine:
     def restore(self, snapshot):
         """Put a snapshot back, in place."""
         self.params[:], self.state[:], self.step, self.epoch = snapshot
+
+    def is_finite(self):
+        """Are the parameters and the optimizer's state free of NaN and infinity?"""
+        return bool(np.isfinite(self.params).all() and np.isfinite(self.state).all())
 
     @property
     def nbytes(self):

@@ -21,25 +21,30 @@ def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbo
     history = History()
     callbacks = [*([ProgressBar()] if verbose else []), *callbacks, history]
     batch_size = min(batch_size, len(train.x))
+    figures = ["loss", *(name for name, _ in model.engine.metrics)]
+    names = [*figures, "learning_rate", *(f"val_{name}" for name in figures if validation is not None)]
     for callback in callbacks:
         callback.model = model
-        callback.params = {"epochs": epochs, "steps": -(-len(train.x) // batch_size)}
+        callback.params = {"epochs": epochs, "steps": -(-len(train.x) // batch_size), "metrics": names}
     model.stop_training = False
-    tell(callbacks, "on_train_begin", {})
+    begun = []
     try:
+        for callback in callbacks:
+            callback.on_train_begin({})
+            begun.append(callback)
         with InterruptGuard() as guard, Epochs(model.engine, train, batch_size, shuffled) as run:
             for epoch in range(epochs):
                 tell(callbacks, "on_epoch_begin", epoch, {})
                 logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
-                if guard.requested:
+                if run.cut_short:
                     break
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model.engine.evaluate(validation).items()}
                 tell(callbacks, "on_epoch_end", epoch, logs)
-                if model.stop_training:
+                if model.stop_training or guard.requested:
                     break
     finally:
-        tell(callbacks, "on_train_end", {})
+        tell(begun, "on_train_end", {})
     if guard.requested:
         print("Interrupted: training stopped, the model is whole.")
     return history
@@ -54,6 +59,7 @@ class Epochs:
         self.order = np.empty(n, np.int64) if shuffled else None
         self.outputs = np.empty((n, engine.n_outputs), engine.dtype) if engine.metrics else None
         self.data = Data(train.x, train.targets, train.weight, self.order, self.outputs)
+        self.cut_short = False
         self.firsts = np.arange(0, n, batch_size)
         self.rows = np.minimum(batch_size, n - self.firsts)
 
@@ -68,7 +74,7 @@ class Epochs:
         return self._lent.__exit__(*exception)
 
     def epoch(self, after_stretch):
-        """Run one epoch; return its mean loss and metrics.
+        """Run one epoch; return its mean loss and metrics, or set `cut_short`.
 
         `after_stretch(steps done)` is called after each compiled call; True ends the epoch.
         """
@@ -84,18 +90,20 @@ class Epochs:
         while done < len(steps) and not stopped:
             part = slice(done, done + self.stretch)
             losses[part] = self._run_stretch(steps[part], update, part)
-            bad = np.flatnonzero(~np.isfinite(losses[part]))
-            if bad.size:
-                raise divergence_error(engine, before, self.data, steps, done + int(bad[0]), update)
-            count = len(steps[part])
-            done += count
-            engine.step += count
+            if not np.isfinite(losses[part]).all():
+                raise divergence_error(engine, before, self.data, steps, update)
+            done += len(steps[part])
+            engine.step += len(steps[part])
             stopped = after_stretch(done)
-        logs = {"loss": float((losses * self.rows)[:done].sum() / self.rows[:done].sum())}
-        if done == len(steps):
-            engine.epoch += 1
-            logs |= engine.metric_values(self.train.y, self.outputs)
-        return logs | {"learning_rate": rate}
+        # A gradient may overflow under a loss that is finite; its update shows here.
+        if not engine.is_finite():
+            raise divergence_error(engine, before, self.data, steps, update)
+        self.cut_short = done < len(steps)
+        if self.cut_short:
+            return {}
+        engine.epoch += 1
+        loss = float((losses * self.rows).sum() / self.rows.sum())
+        return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
 
     def _run_stretch(self, steps, update, part):
         """Run some steps in one compiled call; set the size of the next by its time."""

@@ -11,6 +11,7 @@ together are safe at any size; the driver leaves that activation out of the last
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -223,7 +224,7 @@ class _Crossentropy(Loss):
         name, loss = type(self).__name__, self.name
         if self.link == "softmax" and n_out == 1:
             raise ValueError(
-                f'{loss} needs an output for each class, the model has 1. For two classes write Dense(2, '
+                f"{loss} needs an output for each class, the model has 1. For two classes write Dense(2, "
                 'activation="softmax"), or Dense(1, activation="sigmoid") with loss="binary_crossentropy".'
             )
         if self.from_logits and activation != "linear":
@@ -432,6 +433,7 @@ def custom_loss(row, dout, out, y, weight, scale):
     return total
 
 
+@LOSSES.accept
 class CustomLoss(Loss):
     """A loss of one's own: a compiled function of one row.
 
@@ -467,10 +469,7 @@ class CustomLoss(Loss):
         self.function, self.name = function, name
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        array = types.Array(float_type, 1, "C")
-        # The wrapper is kept: its machine code lives as long as it does.
-        self._wrapper = _as_float64(self.function)
-        where = address(self._wrapper, array, array, array, returns=types.float64)
+        where, _ = _compiled(self.function, float_type)
         return make_row(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, function=where)
 
     def prepare_targets(self, y, n_out, dtype):
@@ -478,11 +477,13 @@ class CustomLoss(Loss):
         return dense_targets(y, y.shape[1] if y.ndim == 2 else 1, dtype)
 
 
-def _as_float64(function):
-    """Return the compiled function with a float64 result, whatever its own result's type."""
+@cache
+def _compiled(function, float_type):
+    """Return the address of a compiled function with a float64 result, and what keeps its machine code alive."""
 
     @inline
     def in_float64(y_true, y_pred, dout):
         return np.float64(function(y_true, y_pred, dout))
 
-    return in_float64
+    array = types.Array(float_type, 1, "C")
+    return address(in_float64, array, array, array, returns=types.float64), in_float64

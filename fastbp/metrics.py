@@ -145,6 +145,11 @@ def _accuracy_for(loss):
     return binary_accuracy
 
 
+def is_known(name: str, function: Callable) -> bool:
+    """Is this metric one of fastbp's, which its name alone brings back?"""
+    return METRICS.get(name) is function or (name == "accuracy" and function in METRICS.values())
+
+
 def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
     """Return a metric's name and function.
 

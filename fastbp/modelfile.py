@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from fastbp._registry import describe, rebuild
-from fastbp.metrics import METRIC_NAMES
+from fastbp.losses import Loss
+from fastbp.metrics import is_known
 from fastbp.saving import ModelFileError, load_tensors
 
 
@@ -29,7 +30,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
     ------
     FileNotFoundError
     ModelFileError
-        If the file is truncated, foreign, or of a newer version.
+        If the file is truncated, damaged, foreign, or of a newer version.
 
     Examples
     --------
@@ -42,6 +43,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
     >>> bool((again.params == model.params).all())
     True
     """
+    _check_custom(custom_objects)
     tensors, description = load_tensors(path)
     kind = description.get("kind")
     try:
@@ -53,7 +55,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
             from fastbp.tabular.model import TabularModel
 
             return TabularModel.from_state(tensors, description)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise ModelFileError(f"{path} does not describe a whole model: {error}") from error
     raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")
 
@@ -76,6 +78,7 @@ def state_of(model):
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
         description["metrics"] = [name for name, _ in engine.metrics]
+        description["custom_metrics"] = [name for name, function in engine.metrics if not is_known(name, function)]
     return tensors, description
 
 
@@ -96,21 +99,34 @@ def model_from(cls, tensors, description, custom_objects):
     return model
 
 
+def _check_custom(custom_objects):
+    """Raise TypeError where an object of the user's own is neither a loss nor a metric."""
+    for name, value in (custom_objects or {}).items():
+        if not isinstance(value, Loss) and not callable(value):
+            raise TypeError(
+                f"custom_objects[{name!r}] is {value!r}: give a fastbp.CustomLoss object, or a metric's function."
+            )
+
+
 def _compiled(description, custom_objects):
     """Return the arguments of `compile`, or None (with a warning) where an object of one's own is missing."""
-    loss = description["loss"]
-    loss = custom_objects.get(loss) if isinstance(loss, str) else rebuild(loss)
-    metrics = [custom_objects.get(name, name) for name in description["metrics"]]
-    unknown = [metric for metric in metrics if isinstance(metric, str) and metric not in METRIC_NAMES]
-    if loss is None or unknown:
-        name = unknown[0] if unknown else description["loss"]
+    loss, own = description["loss"], list(description["custom_metrics"])
+    if isinstance(loss, str):
+        own.append(loss)
+    if missing := [name for name in own if name not in custom_objects]:
         warnings.warn(
-            f"the model was trained with {name!r}, which a file cannot hold: it predicts, and to train it give "
-            f"load_model(path, custom_objects={{{name!r}: ...}}).",
-            stacklevel=4,
+            f"the model was trained with {missing[0]!r}, which a file cannot hold: it predicts, and to train it give "
+            f"load_model(path, custom_objects={{{missing[0]!r}: ...}}).",
+            stacklevel=5,
         )
         return None
-    return {"optimizer": rebuild(description["optimizer"]), "loss": loss, "metrics": metrics}
+    return {
+        "optimizer": rebuild(description["optimizer"]),
+        "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
+        "metrics": [
+            custom_objects[name] if name in description["custom_metrics"] else name for name in description["metrics"]
+        ],
+    }
 
 
 def _copy(name, tensors, target):

@@ -4,15 +4,16 @@ Loading reads numbers and names; it runs no code.  Saving writes a temporary fil
 """
 
 import json
-import os
-import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from fastbp._files import replace_file
+
 # Raised when a file of this version could not be read by the release before.
 FORMAT_VERSION = 1
-_KEY = "fastbp"
+_KEY, _CHECKSUM = "fastbp", "fastbp_crc32"
 
 
 class ModelFileError(ValueError):
@@ -34,25 +35,19 @@ def save_tensors(path, tensors, description):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save {path}: there is no folder {path.parent}.")
     text = json.dumps({"version": FORMAT_VERSION, **description})
-    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={_KEY: text})
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    content = save(tensors, metadata={_KEY: text, _CHECKSUM: _checksum(tensors, text)})
+    replace_file(path, content, durable=True)
 
 
-def _umask():
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _checksum(tensors, text):
+    """Return a number that changes where a bit of the tensors or of the description does."""
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.view(np.uint8) if array.size else b"", checksum)
+    return f"{checksum:08x}"
 
 
 def load_tensors(path):
@@ -70,7 +65,7 @@ def load_tensors(path):
     Raises
     ------
     ModelFileError
-        If the file is truncated, not a model file, or of a newer version.
+        If the file is truncated, damaged, not a model file, or of a newer version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -79,13 +74,17 @@ def load_tensors(path):
         raise FileNotFoundError(f"there is no model file {path}.")
     try:
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None:
+            metadata = file.metadata() or {}
+            if _KEY not in metadata:
                 raise ModelFileError(f"{path} is a safetensors file, but not one that fastbp wrote.")
+            description = _parsed(path, metadata[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise ModelFileError(f"{path} is not a whole model file ({error}). Was it cut short?") from None
-    description = _parsed(path, text)
+    except (TypeError, AttributeError) as error:  # types of numbers that NumPy does not have
+        raise ModelFileError(f"{path} holds tensors that fastbp cannot read ({error}).") from None
+    if metadata.get(_CHECKSUM) != _checksum(tensors, metadata[_KEY]):
+        raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
     return tensors, description
 
 

@@ -1,5 +1,6 @@
 """Sequential: a stack of layers with Keras's way of compiling, fitting, evaluating and predicting."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp import modelfile, saving
-from fastbp.data import as_float_rows, as_table, check_rows, check_same_length, row_weights, split_validation
+from fastbp.callbacks import Callback, History
+from fastbp.data import (
+    as_float_rows,
+    as_table,
+    check_rows,
+    check_same_length,
+    class_weights,
+    rows_kept,
+    sample_weights,
+    validation_parts,
+)
 from fastbp.engine import Engine, Rows
 from fastbp.fit import fit
-from fastbp.layers import LAYERS
+from fastbp.layers import LAYERS, Layer
 from fastbp.losses import LOSSES
 from fastbp.metrics import resolve as resolve_metric
 from fastbp.optimizers import OPTIMIZERS
@@ -61,10 +72,8 @@ class Sequential:
         seed: int | None = None,
         dtype: str = "float32",
     ):
-        self.layers = [LAYERS.resolve(layer) for layer in layers]
-        if not self.layers:
-            raise ValueError("Sequential needs at least one layer.")
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        self.layers = _checked_layers(layers)
+        if not any(dtype == known for known in ("float32", "float64", np.float32, np.float64)):
             raise ValueError(f'dtype={dtype!r}: it is "float32" or "float64".')
         self.dtype = np.dtype(dtype)
         self.seed = _checked_seed(seed)
@@ -74,15 +83,19 @@ class Sequential:
             self.build(input_shape)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Fix the shapes and draw the initial parameters.
+        """Fix the shapes and draw the initial parameters; a model that has these shapes already keeps its own.
 
         Parameters
         ----------
         input_shape : tuple of int
             ``(d,)``, the columns of `x`.
         """
-        if not isinstance(input_shape, tuple) or not all(isinstance(d, int | np.integer) and d > 0 for d in input_shape):
+        if not isinstance(input_shape, tuple) or not input_shape or not all(map(_is_count, input_shape)):
             raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
+        if self.engine is not None:
+            if input_shape == self.engine.network.input_shape:
+                return
+            raise ValueError(f"the model is built for input_shape={self.engine.network.input_shape}: make a new one.")
         engine = Engine(self.layers, input_shape, self.seed, self.dtype)
         if self._compiled is not None:
             engine.compile(*self._compiled)
@@ -110,7 +123,7 @@ class Sequential:
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
         loss = LOSSES.resolve(loss)
-        compiled = OPTIMIZERS.resolve(optimizer), loss, [resolve_metric(metric, loss) for metric in metrics or []]
+        compiled = OPTIMIZERS.resolve(optimizer), loss, _checked_metrics(metrics, loss)
         if self.engine is not None:
             self.engine.compile(*compiled)
         self._compiled = compiled
@@ -129,7 +142,7 @@ class Sequential:
         shuffle: bool = True,
         callbacks: list | None = None,
         verbose: int = 1,
-    ):
+    ) -> History:
         """Train for a number of epochs, from where the last `fit` stopped.
 
         Parameters
@@ -147,9 +160,11 @@ class Sequential:
         sample_weight : array-like (n,), optional
             Each row's factor on its loss; the loss is divided by the number of rows, as in Keras.
         class_weight : dict {class: weight}, optional
+            A factor more, for the training rows of each class; a class that is not named weighs 1.
         shuffle : bool, default True
             Draw a new order of the rows for every epoch.
         callbacks : list of Callback, optional
+            Called in this order.
         verbose : int, default 1
             1 shows a progress bar, 0 nothing.
 
@@ -170,16 +185,38 @@ class Sequential:
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
         """
         self._check_compiled("fit")
-        _check_count(epochs=epochs, batch_size=batch_size)
+        _check_counts(epochs=epochs, batch_size=batch_size)
+        callbacks = _checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
             raise ValueError("give validation_data or validation_split, not both.")
-        x, y = as_table(x), as_table(y)
-        check_same_length(len(x), y=y, sample_weight=sample_weight)
-        if validation_split:
-            (x, y, sample_weight), validation_data = split_validation(validation_split, x, y, sample_weight)
-        train = self._rows(x, y, sample_weight, class_weight)
-        validation = None if validation_data is None else self._rows(*validation_data, name="validation x")
-        return fit(self, train, validation, epochs, batch_size, shuffle, callbacks or [], verbose)
+        with self._as_before_on_error():
+            rows = self._rows(x, y, sample_weight)
+            train, validation = self._split(rows, validation_split, validation_data)
+            if class_weight is not None:
+                train = train.weighted(class_weights(class_weight, train.y, len(train.x), self.dtype))
+        return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
+
+    def _split(self, rows, validation_split, validation_data):
+        """Return the rows to train on and those to validate with (or None)."""
+        if validation_data is not None:
+            try:
+                return rows, self._rows(*validation_parts(validation_data))
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
+        if not validation_split and not isinstance(validation_split, bool):
+            return rows, None
+        kept = rows_kept(validation_split, len(rows.x))
+        return rows.part(slice(0, kept)), rows.part(slice(kept, None))
+
+    @contextmanager
+    def _as_before_on_error(self):
+        """Leave a model that was not built so if its data turn out not to suit it."""
+        engine = self.engine
+        try:
+            yield
+        except BaseException:
+            self.engine = engine
+            raise
 
     def evaluate(
         self,
@@ -189,7 +226,7 @@ class Sequential:
         sample_weight: ArrayLike | None = None,
         verbose: int = 0,
         return_dict: bool = False,
-    ):
+    ) -> float | list[float] | dict[str, float]:
         """Return the mean loss (penalties included) and the metrics on `x` and `y`.
 
         Parameters
@@ -230,7 +267,7 @@ class Sequential:
         engine = self._built("predict")
         return engine.predict(as_float_rows(x, self.dtype, columns=engine.network.input_shape[0]))
 
-    def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None):
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
         """Make one update on one batch.
 
         Parameters
@@ -317,6 +354,9 @@ class Sequential:
             grad = np.asarray(grad, self.dtype)
             if grad.shape != self.params.shape:
                 raise ValueError(f"grad has shape {grad.shape}; the parameters have {self.params.shape}.")
+            if not np.isfinite(grad).all():
+                place = int(np.flatnonzero(~np.isfinite(grad))[0])
+                raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
             self.grads[:] = grad
         engine.apply_gradients()
 
@@ -411,23 +451,64 @@ class Sequential:
 
     def _built(self, what):
         if self.engine is None:
-            raise ValueError(f"{what} needs a model with known shapes: give input_shape=(d,), or call fit or build first.")
+            raise ValueError(
+                f"{what} needs a built model: give input_shape=(d,), or call fit or build first."
+            )
         return self.engine
 
     def _check_compiled(self, what):
         if self._compiled is None:
             raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.")
 
-    def _rows(self, x, y, sample_weight=None, class_weight=None, name="x"):
+    def _rows(self, x, y, sample_weight=None):
         """Check the user's arrays and convert them; build the model if it is not."""
-        x = as_float_rows(as_table(x), self.dtype, name, self.engine and self.engine.network.input_shape[0])
-        check_rows(x, name)
+        x = as_float_rows(x, self.dtype, columns=self.engine and self.engine.network.input_shape[0])
+        check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)
-        if self.engine is None:
-            self.build(x.shape[1:])
-        weight = row_weights(sample_weight, class_weight, y, len(x), self.dtype)
-        return Rows(x, self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype), weight, y)
+        with self._as_before_on_error():
+            if self.engine is None:
+                self.build(x.shape[1:])
+            targets = self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype)
+            weight = None if sample_weight is None else sample_weights(sample_weight, len(x), self.dtype)
+        return Rows(x, targets, weight, y)
+
+
+def _checked_layers(layers):
+    """Return the layer specs as a list of its own."""
+    if isinstance(layers, str | Layer) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"Sequential takes a list of layers, not {layers!r}.")
+    layers = list(layers)
+    if not layers:
+        raise ValueError("Sequential needs at least one layer.")
+    if names := [layer for layer in layers if isinstance(layer, str)]:
+        raise TypeError(f"{names[0]!r} is a name; a layer is an object, such as fastbp.Dense(10).")
+    return [LAYERS.resolve(layer) for layer in layers]
+
+
+def _checked_metrics(metrics, loss):
+    """Return (name, function) of each metric; names must differ, for they are keys of the history."""
+    if isinstance(metrics, str) or callable(metrics):
+        raise TypeError(f"metrics is a list: write metrics=[{metrics!r}].")
+    resolved = [resolve_metric(metric, loss) for metric in metrics or []]
+    taken = {"loss", "learning_rate"}
+    for name, _ in resolved:
+        if name in taken:
+            raise ValueError(f"there are two figures named {name!r}: give one of the functions another __name__.")
+        taken.add(name)
+    return resolved
+
+
+def _checked_callbacks(callbacks):
+    """Return the callbacks as a list."""
+    if isinstance(callbacks, Callback | type) or not hasattr(callbacks or [], "__iter__"):
+        raise TypeError(f"callbacks is a list of Callback objects, not {callbacks!r}.")
+    for callback in callbacks or []:
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            raise TypeError(f"{callback.__name__} is a class; write {callback.__name__}() among the callbacks.")
+        if not isinstance(callback, Callback):
+            raise TypeError(f"a callback is an object of a class derived from fastbp.Callback, not {callback!r}.")
+    return list(callbacks or [])
 
 
 def _loss_or_list(figures):
@@ -444,7 +525,11 @@ def _checked_seed(seed):
     return int(seed)
 
 
-def _check_count(**counts):
+def _is_count(value):
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+
+
+def _check_counts(**counts):
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        if not _is_count(value):
             raise ValueError(f"{name}={value!r}: it is a whole number of at least 1.")

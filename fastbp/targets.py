@@ -6,6 +6,8 @@ import numpy as np
 def _numbers(y, dtype):
     """Return `y` as an array of finite numbers of any shape, in `dtype`; the error names the first bad value."""
     y = np.asarray(y)
+    if y.dtype.kind in "cmM":
+        raise ValueError(f"y must hold real numbers, not {y.dtype}.")
     if y.dtype.kind not in "bifu":
         try:
             y = y.astype(np.float64)
@@ -16,7 +18,7 @@ def _numbers(y, dtype):
                 "(numpy.unique(y, return_inverse=True)[1])."
             ) from None
     with np.errstate(over="ignore"):
-        numbers = y.astype(dtype)
+        numbers = y.astype(dtype, copy=False)
     if numbers.size == 0:
         raise ValueError(f"y is empty: its shape is {y.shape}.")
     if not np.isfinite(numbers).all():

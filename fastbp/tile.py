@@ -159,7 +159,7 @@ def copy_panel(typingctx, panel, source, source_stride, depth):
                 read = builder.gep(source_, [builder.add(builder.mul(loop.index, stride), start)])
                 row = builder.mul(loop.index, ir.Constant(I64, shape.columns))
                 write = builder.gep(to, [builder.add(row, start)])
-                _store(builder, _load(builder, read, vector), write)
+                store_vector(builder, load_vector(builder, read, vector), write)
         return context.get_dummy_value()
 
     return types.void(panel, source, types.int64, types.int64), codegen
@@ -242,11 +242,13 @@ def _emit_tiles(function, shape, rows, vectors, masked):
             with load:
                 init_tile = below(init, init_stride, loop.index)
                 for r, v in places:
-                    builder.store(_load(builder, entry(init_tile, init_stride, r, v), vector, mask_of(v)), sums[r, v])
+                    builder.store(
+                        load_vector(builder, entry(init_tile, init_stride, r, v), vector, mask_of(v)), sums[r, v]
+                    )
         with cgutils.for_range(builder, depth) as inner:
             b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
             b_vectors = [
-                _load(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
+                load_vector(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
                 for v in range(vectors)
             ]
             a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
@@ -257,7 +259,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
         for r, v in places:
-            _store(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
+            store_vector(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
     builder.ret_void()
 
 
@@ -270,7 +272,7 @@ def multiply_add(builder, shape, x, y, z):
     return builder.call(function, [x, y, z])
 
 
-def _load(builder, pointer, vector, mask=None):
+def load_vector(builder, pointer, vector, mask=None):
     """Load a vector from an unaligned pointer to its element type; masked lanes are zero."""
     place = builder.bitcast(pointer, vector.as_pointer())
     bytes_ = 4 if isinstance(vector.element, ir.FloatType) else 8
@@ -282,7 +284,7 @@ def _load(builder, pointer, vector, mask=None):
     return builder.call(function, [place, ir.Constant(ir.IntType(32), bytes_), mask, ir.Constant(vector, None)])
 
 
-def _store(builder, value, pointer, mask=None):
+def store_vector(builder, value, pointer, mask=None):
     """Store a vector to an unaligned pointer; masked lanes are left alone."""
     place = builder.bitcast(pointer, value.type.as_pointer())
     bytes_ = 4 if isinstance(value.type.element, ir.FloatType) else 8

@@ -2,9 +2,10 @@
 
 import os
 
-# Before anything imports JAX: its oracles are in float64, and on the CPU.
+# Before anything imports JAX: its oracles are in float64, on the CPU, and take longer to compile than to run.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
 from hypothesis import HealthCheck, settings

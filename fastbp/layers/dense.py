@@ -13,6 +13,7 @@ from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.pointers import at, null, one
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 from fastbp.tile import product_address
+from fastbp.transpose import transpose
 
 DENSE = layer_dtype(
     ("bias", "i8"),  # offset in params; -1: none
@@ -75,12 +76,8 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
 def dense_prepare(layer, params, shared, first, last):
     """Write rows first to last of kernel (d, k) into columns of its transpose (k, d), which backward reads."""
     d, k = layer.n_in, layer.n_out
-    # In squares of 16 x 16, so that whole cache lines of both sides are used while they are in L1.
-    for i0 in range(first, last, 16):
-        for j0 in range(0, k, 16):
-            for j in range(j0, min(j0 + 16, k)):
-                for i in range(i0, min(i0 + 16, last)):
-                    shared[layer.shared + j * d + i] = params[layer.params + i * k + j]
+    rows, transposed = at(params, layer.params + first * k), at(shared, layer.shared + first)
+    transpose(transposed, d, rows, k, last - first, k)
 
 
 @LAYERS.register("Dense")

@@ -122,6 +122,7 @@ def trainable_entries(model):
 def value_and_grad(model, x, y, row_weights=None, masks=None):
     """Return the mean loss with penalties, and its flat gradient (P,), zero for frozen layers."""
     x, weights = jnp.asarray(x, jnp.float64), jnp.ones(len(x)) if row_weights is None else jnp.asarray(row_weights)
+    y = y if np.asarray(y).dtype.kind in "iu" else jnp.asarray(y, jnp.float64)
 
     def mean_loss(params):
         losses = LOSSES[model.loss.name](model.loss, outputs(model, params, x, masks), y)
