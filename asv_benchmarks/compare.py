@@ -37,7 +37,8 @@ def main():
         return
     peers = [peer for peer in options.peers.split(",") if peer and installed(peer)]
     for threads in (int(number) for number in options.threads.split(",")):
-        print(f"\n{threads} thread{'s' if threads > 1 else ''}, microseconds a step (median of {options.repeats} turns)")
+        count = f"{threads} thread{'s' if threads > 1 else ''}"
+        print(f"\n{count}, microseconds a step (median of {options.repeats} turns)")
         names = ["fastbp", *peers]
         print(row("network", *names, *(f"{peer}/fastbp" for peer in peers), "of peak", *(f"loss {n}" for n in names)))
         for workload in chosen_workloads(options.only):
@@ -70,8 +71,8 @@ def compare(workload, names, threads, repeats):
     try:
         steps = {name: read(worker)["steps"] for name, worker in workers.items()}["fastbp"]
         # Everybody warms up with two epochs; then as many a turn as fastbp does in TURN_SECONDS.
-        seconds = [[ask(workers[name], 1)["seconds"] for _ in range(2)] for name in names][0][1]
-        epochs = min(max(round(TURN_SECONDS / seconds), 1), 50)
+        warm = {name: [ask(workers[name], 1)["seconds"] for _ in range(2)] for name in names}
+        epochs = min(max(round(TURN_SECONDS / warm["fastbp"][1]), 1), 50)
         turns = [{name: ask(workers[name], epochs) for name in names} for _ in range(repeats)]
     finally:
         for worker in workers.values():

@@ -3,8 +3,6 @@
 import dataclasses
 import difflib
 
-import numpy as np
-
 _REGISTRIES = {}
 
 
@@ -65,8 +63,8 @@ class Registry(dict):
 
 def describe(value):
     """Return a JSON-ready description of a registered settings object; plain values stay as they are."""
-    if isinstance(value, np.generic):
-        return value.item()
+    if type(value).__module__ == "numpy":  # which is not imported here: the command line's help needs this file
+        return value.tolist()
     if not hasattr(value, "registered"):
         return value
     settings = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}

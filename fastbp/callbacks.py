@@ -225,9 +225,7 @@ class ModelCheckpoint(_Monitor):
             return self.filepath.format(epoch=epoch + 1, **logs)
         except (LookupError, ValueError) as error:
             known = ", ".join(["epoch", *logs])
-            raise ValueError(
-                f"ModelCheckpoint({self.filepath!r}): {error}. Known: {known}."
-            ) from None
+            raise ValueError(f"ModelCheckpoint({self.filepath!r}): {error}. Known: {known}.") from None
 
 
 class ReduceLROnPlateau(_Monitor):

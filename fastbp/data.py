@@ -104,7 +104,7 @@ def check_same_length(n, **arrays):
     """Raise ValueError where an array does not have `n` rows."""
     for name, array in arrays.items():
         if np.ndim(array) == 0:
-            raise ValueError(f"{name} must be an array with {n} rows, not {array!r}.")
+            raise ValueError(f"{name} must be an array with {n} rows, not {np.asarray(array).item()!r}.")
         if len(array) != n:
             raise ValueError(f"x has {n} rows, {name} has {len(array)}: they must be the same.")
 

@@ -13,8 +13,8 @@ class TrainingDiverged(ArithmeticError):
     ----------
     epoch, step : int
         Where it happened, both counted from 1 (the step within the epoch).
-    layer : str or None
-        The layer whose output or gradient first went bad.
+    layer : str
+        The layer whose output or gradient first went bad; the last one where only the loss did.
     """
 
     def __init__(self, message, epoch, step, layer):
@@ -71,4 +71,6 @@ def _first_bad(engine, params, updated, data, step):
         for placed in engine.network.params[::-1]:
             if not np.isfinite(values[:, placed.start : placed.stop]).all():
                 return f"{kind} of {placed.name!r}", engine.network.layers[placed.layer].name
-    return "the loss", None
+    name, row = plan.names[-1], plan.table[-1]
+    largest = np.abs(plan.region(work, row["out"], row["n_out"])).max()
+    return f"the loss of the outputs of layer {name!r} (as large as {largest:.2g})", name

@@ -1,20 +1,30 @@
 """Metrics: functions of (y_true, y_pred), by Keras's names.
 
 The cheap ones are a line of NumPy; the others ask scikit-learn, which is imported when one is used.
-`y_true` is as the user gave it, `y_pred` (n, k) are the model's outputs.
+`y_true` is as the user gave it, `y_pred` (n, k) are the model's outputs, activated: under
+``from_logits=True`` they are raw, where only "accuracy" knows on which side of what they should be.
+
+Targets (n, k) with exactly one 1 in every row are classes; with any other rows they are k labels, each
+there or not.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp._registry import nearest
 
 
 def _columns(y_true, y_pred):
     """Return both as (n, k)."""
-    y_pred = np.asarray(y_pred, np.float64)
-    return np.asarray(y_true, np.float64).reshape(y_pred.shape), y_pred
+    y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+    if y_true.size != y_pred.size:
+        raise ValueError(
+            f"this metric compares y and the outputs entry by entry, but y has shape {y_true.shape} and the "
+            f"outputs {y_pred.shape}."
+        )
+    return y_true.reshape(y_pred.shape), y_pred
 
 
 def _class_numbers(y_true, y_pred):
@@ -25,101 +35,135 @@ def _class_numbers(y_true, y_pred):
     return y_true.reshape(len(y_pred))
 
 
-def sparse_categorical_accuracy(y_true, y_pred) -> float:
+def _labels(y_true, y_pred):
+    """Return which of the k labels each row has (n, k), or None where rows have a class."""
+    y_true = np.asarray(y_true)
+    if y_true.shape != y_pred.shape or y_pred.shape[1] == 1:
+        return None
+    one_hot = ((y_true == 1).sum(1) == 1) & ((y_true == 0).sum(1) == y_true.shape[1] - 1)
+    return None if one_hot.all() else y_true > 0.5
+
+
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of rows whose largest output is that of the true class (class numbers or one-hot rows)."""
+    y_pred = np.asarray(y_pred)
     return float(np.mean(y_pred.argmax(1) == _class_numbers(y_true, y_pred)))
 
 
-def binary_accuracy(y_true, y_pred) -> float:
+def class_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """`binary_accuracy` of one output, `sparse_categorical_accuracy` of several."""
+    several = np.shape(y_pred)[1] > 1
+    return sparse_categorical_accuracy(y_true, y_pred) if several else binary_accuracy(y_true, y_pred)
+
+
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of entries on the right side of 0.5."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred > 0.5) == (y_true > 0.5)))
 
 
-def sign_accuracy(y_true, y_pred) -> float:
+def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of entries with the right sign: of raw outputs, for a hinge loss or logits of two classes."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred > 0) == (y_true > 0)))
 
 
-def mean_squared_error(y_true, y_pred) -> float:
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean of ``(y_pred - y_true)**2``."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred - y_true) ** 2))
 
 
-def root_mean_squared_error(y_true, y_pred) -> float:
+def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Square root of the mean squared error."""
     return float(np.sqrt(mean_squared_error(y_true, y_pred)))
 
 
-def mean_absolute_error(y_true, y_pred) -> float:
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean of ``|y_pred - y_true|``."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean(np.abs(y_pred - y_true)))
 
 
-def r2_score(y_true, y_pred) -> float:
+def r2_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Coefficient of determination (scikit-learn's)."""
     from sklearn.metrics import r2_score as score
 
     return float(score(*_columns(y_true, y_pred)))
 
 
-def auc(y_true, y_pred) -> float:
-    """Area under the ROC curve (scikit-learn's; one against the rest for more than two classes)."""
+def auc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Area under the ROC curve (scikit-learn's); of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import roc_auc_score
 
+    y_pred = np.asarray(y_pred)
+    if (labels := _labels(y_true, y_pred)) is not None:
+        return float(roc_auc_score(labels, y_pred))
     if y_pred.shape[1] == 1:
-        return float(roc_auc_score(np.asarray(y_true).reshape(-1), y_pred[:, 0]))
-    labels = _class_numbers(y_true, y_pred)
+        return float(roc_auc_score(np.ravel(y_true), y_pred[:, 0]))
+    classes = _class_numbers(y_true, y_pred)
     if y_pred.shape[1] == 2:
-        return float(roc_auc_score(labels, y_pred[:, 1]))
-    return float(roc_auc_score(labels, y_pred, multi_class="ovr", labels=range(y_pred.shape[1])))
+        return float(roc_auc_score(classes, y_pred[:, 1]))
+    return float(roc_auc_score(classes, _shares(y_pred), multi_class="ovr", labels=range(y_pred.shape[1])))
 
 
-def _by_label(score, y_true, y_pred):
-    """Return a scikit-learn score of predicted labels: of class 1, or the mean over more than two classes."""
+def _of_choices(score, y_true, y_pred):
+    """Return a scikit-learn score of choices: of class 1, or the mean over more than two classes or over labels."""
+    y_pred = np.asarray(y_pred)
+    if (labels := _labels(y_true, y_pred)) is not None:
+        return float(score(labels, y_pred > 0.5, average="macro", zero_division=0))
     if y_pred.shape[1] == 1:
-        return float(score(np.asarray(y_true).reshape(-1) > 0.5, y_pred[:, 0] > 0.5, zero_division=0))
+        return float(score(np.ravel(y_true) > 0.5, y_pred[:, 0] > 0.5, zero_division=0))
     average = "binary" if y_pred.shape[1] == 2 else "macro"
     return float(score(_class_numbers(y_true, y_pred), y_pred.argmax(1), average=average, zero_division=0))
 
 
-def precision(y_true, y_pred) -> float:
-    """Precision (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+def precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Precision (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import precision_score
 
-    return _by_label(precision_score, y_true, y_pred)
+    return _of_choices(precision_score, y_true, y_pred)
 
 
-def recall(y_true, y_pred) -> float:
-    """Recall (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+def recall(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Recall (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import recall_score
 
-    return _by_label(recall_score, y_true, y_pred)
+    return _of_choices(recall_score, y_true, y_pred)
 
 
-def f1_score(y_true, y_pred) -> float:
-    """F1 (scikit-learn's) of class 1; with more than two classes the mean over classes."""
+def f1_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """F1 (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import f1_score as score
 
-    return _by_label(score, y_true, y_pred)
+    return _of_choices(score, y_true, y_pred)
 
 
-def log_loss(y_true, y_pred) -> float:
-    """Mean negative log probability of the true class (scikit-learn's)."""
+def _shares(y_pred):
+    """Return float64 probabilities whose rows sum to 1 in float64 too, as scikit-learn checks."""
+    y_pred = y_pred.astype(np.float64)
+    total = y_pred.sum(1, keepdims=True)
+    # Only the rounding is taken out: what is far from 1 is no probability, and stays as it is.
+    return np.where(np.abs(total - 1) < 1e-3, y_pred / total, y_pred)
+
+
+def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean negative log probability of the true class (scikit-learn's); of labels, the mean over them."""
     from sklearn.metrics import log_loss as score
 
+    y_pred = np.asarray(y_pred)
+    if (labels := _labels(y_true, y_pred)) is not None:
+        return float(np.mean([log_loss(labels[:, j], y_pred[:, j : j + 1]) for j in range(labels.shape[1])]))
     if y_pred.shape[1] == 1:
-        return float(score(np.asarray(y_true).reshape(-1), y_pred[:, 0].astype(np.float64), labels=[0, 1]))
-    return float(score(_class_numbers(y_true, y_pred), y_pred.astype(np.float64), labels=range(y_pred.shape[1])))
+        return float(score(np.ravel(y_true), y_pred[:, 0].astype(np.float64), labels=[0, 1]))
+    return float(score(_class_numbers(y_true, y_pred), _shares(y_pred), labels=range(y_pred.shape[1])))
 
 
 METRICS = {
     function.__name__: function
     for function in (
         sparse_categorical_accuracy,
+        class_accuracy,
         binary_accuracy,
         sign_accuracy,
         mean_squared_error,
@@ -142,12 +186,7 @@ def _accuracy_for(loss):
         return sparse_categorical_accuracy
     if loss.name == "hinge" or getattr(loss, "from_logits", False):
         return sign_accuracy
-    return binary_accuracy
-
-
-def is_known(name: str, function: Callable) -> bool:
-    """Is this metric one of fastbp's, which its name alone brings back?"""
-    return METRICS.get(name) is function or (name == "accuracy" and function in METRICS.values())
+    return binary_accuracy if loss.name == "binary_crossentropy" else class_accuracy
 
 
 def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:

@@ -7,7 +7,6 @@ import numpy as np
 
 from fastbp._registry import describe, rebuild
 from fastbp.losses import Loss
-from fastbp.metrics import is_known
 from fastbp.saving import ModelFileError, load_tensors
 
 
@@ -78,7 +77,7 @@ def state_of(model):
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
         description["metrics"] = [name for name, _ in engine.metrics]
-        description["custom_metrics"] = [name for name, function in engine.metrics if not is_known(name, function)]
+        description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
 

@@ -146,10 +146,7 @@ class Runner:
         if demands != self._demands:
             self.job, self._demands = self._new_job(*demands), demands
             self._addresses = self.job.view(np.int64)[: len(ARRAYS)]
-        self._addresses[:] = [
-            0 if array is None else array.__array_interface__["data"][0]
-            for array in data
-        ]
+        self._addresses[:] = [0 if array is None else array.__array_interface__["data"][0] for array in data]
 
     def _new_job(self, has_rows, has_outputs, backward, mean, settings):
         items = self.plan.items

@@ -13,7 +13,10 @@ from fastbp._files import replace_file
 
 # Raised when a file of this version could not be read by the release before.
 FORMAT_VERSION = 1
-_KEY, _CHECKSUM = "fastbp", "fastbp_crc32"
+_KEY = "fastbp"
+# The end of the description.  It is not metadata of its own: safetensors writes those in no fixed order, and the
+# same model should be the same bytes.
+_CHECKSUM = ', "crc32": '
 
 
 class ModelFileError(ValueError):
@@ -36,7 +39,7 @@ def save_tensors(path, tensors, description):
         raise FileNotFoundError(f"cannot save {path}: there is no folder {path.parent}.")
     text = json.dumps({"version": FORMAT_VERSION, **description})
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    content = save(tensors, metadata={_KEY: text, _CHECKSUM: _checksum(tensors, text)})
+    content = save(tensors, metadata={_KEY: f"{text[:-1]}{_CHECKSUM}{_checksum(tensors, text)}}}"})
     replace_file(path, content, durable=True)
 
 
@@ -47,7 +50,7 @@ def _checksum(tensors, text):
         array = np.ascontiguousarray(tensors[name])
         checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
         checksum = zlib.crc32(array.view(np.uint8) if array.size else b"", checksum)
-    return f"{checksum:08x}"
+    return checksum
 
 
 def load_tensors(path):
@@ -83,7 +86,8 @@ def load_tensors(path):
         raise ModelFileError(f"{path} is not a whole model file ({error}). Was it cut short?") from None
     except (TypeError, AttributeError) as error:  # types of numbers that NumPy does not have
         raise ModelFileError(f"{path} holds tensors that fastbp cannot read ({error}).") from None
-    if metadata.get(_CHECKSUM) != _checksum(tensors, metadata[_KEY]):
+    text, _, end = metadata[_KEY].rpartition(_CHECKSUM)
+    if end != f"{_checksum(tensors, text + '}')}}}":
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
     return tensors, description
 
@@ -92,6 +96,7 @@ def _parsed(path, text):
     try:
         description = json.loads(text)
         version = description.pop("version")
+        description.pop("crc32", None)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise ModelFileError(f"{path} has a description that fastbp cannot read.") from None
     if not isinstance(version, int) or version > FORMAT_VERSION:

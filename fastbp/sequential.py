@@ -127,6 +127,7 @@ class Sequential:
         if self.engine is not None:
             self.engine.compile(*compiled)
         self._compiled = compiled
+        self.custom_metrics = _names_of_functions(metrics, compiled[2])
 
     def fit(
         self,
@@ -451,9 +452,7 @@ class Sequential:
 
     def _built(self, what):
         if self.engine is None:
-            raise ValueError(
-                f"{what} needs a built model: give input_shape=(d,), or call fit or build first."
-            )
+            raise ValueError(f"{what} needs a built model: give input_shape=(d,), or call fit or build first.")
         return self.engine
 
     def _check_compiled(self, what):
@@ -497,6 +496,11 @@ def _checked_metrics(metrics, loss):
             raise ValueError(f"there are two figures named {name!r}: give one of the functions another __name__.")
         taken.add(name)
     return resolved
+
+
+def _names_of_functions(metrics, resolved):
+    """Return the names of the metrics that were given as functions, which a file cannot hold."""
+    return [name for metric, (name, _) in zip(metrics or [], resolved, strict=True) if not isinstance(metric, str)]
 
 
 def _checked_callbacks(callbacks):

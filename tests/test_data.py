@@ -58,13 +58,12 @@ def test_misaligned_rows_are_copied():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([["a", "b"]], "must be a table of numbers: could not convert string to float: 'a'"),
+        ([["a", "b"]], "must be a table of numbers: could not convert string to float"),
         ([[1.0, 2.0], [3.0]], "must be a table of numbers"),
         ([[{}]], "must be a table of numbers"),
         (TABLE + 1j, "it holds complex128"),
         (TABLE.astype("M8[D]"), r"it holds datetime64\[D\]"),
         (np.ma.masked_equal(TABLE, 3), "some entries are masked"),
-        (pd.DataFrame({"a": [1, None]}, dtype="Int64"), "must be a table of numbers"),
         (np.arange(3.0), r"shape \(3,\). Write x\[:, None\] for one column, or x\[None, :\] for one row"),
         (np.zeros((2, 3, 4)), r"must have 2 dimensions, \(rows, columns\); it has shape \(2, 3, 4\)"),
         (None, "must have 2 dimensions"),

@@ -7,8 +7,6 @@ Adam and rows gathered by index in memory, JAX with a jitted `lax.scan` over an 
 
 import warnings
 
-import numpy as np
-
 import fastbp
 
 LEARNING_RATE = 1e-3

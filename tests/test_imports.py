@@ -1,0 +1,181 @@
+"""What imports what: files only from files above them, and `import fastbp` next to nothing."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+PACKAGE = Path(fastbp.__file__).parent
+
+# In this order a newcomer may read the package: a file imports only from files above it.
+ORDER = [
+    "_files",
+    "_jit",
+    "_rows",
+    "_registry",
+    "pointers",
+    "_intrinsics",
+    "threads",
+    "tile",
+    "transpose",
+    "vecmath",
+    "rng",
+    "initializers",
+    "activations",
+    "targets",
+    "losses",
+    "metrics",
+    "schedules",
+    "optimizers",
+    "regularizers",
+    "layers.base",
+    "layers.activation",
+    "layers.dense",
+    "layers.dropout",
+    "layers.prelu",
+    "layers",
+    "network",
+    "blocks",
+    "plan",
+    "training",
+    "runner",
+    "outputs",
+    "engine",
+    "callbacks",
+    "diagnose",
+    "fit",
+    "saving",
+    "modelfile",
+    "data",
+    "summary",
+    "sequential",
+    "gradcheck",
+    "tabular.reading",
+    "tabular.columns",
+    "tabular.coders",
+    "tabular.encoding",
+    "tabular.target",
+    "tabular.task",
+    "tabular.model",
+    "tabular.trainer",
+    "tabular",
+    "commands.arguments",
+    "commands.loading",
+    "commands.report",
+    "commands.info",
+    "commands.warmup",
+    "commands.train",
+    "commands.predict",
+    "commands.evaluate",
+    "commands.demo",
+    "commands",
+    "cli",
+]
+
+# Imports within functions that go the other way, and why.
+UPWARD = {
+    ("modelfile", "sequential"),  # load_model makes the kind of model that the file tells of
+    ("modelfile", "tabular.model"),
+    ("commands.demo", "cli"),  # the demo types the other commands' lines
+}
+
+
+def modules():
+    """Return {dotted name within the package: path}, the package's own __init__ left out."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del found[""]
+    return found
+
+
+def imports(path):
+    """Return the names of the package's modules that a file imports, anywhere in it."""
+    names = modules()
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            source = (node.module or "").split(".")
+            if source[0] != "fastbp":
+                continue
+            base = ".".join(source[1:])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".lstrip(".")
+                found.add(inner if inner in names else base)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("fastbp.") for alias in node.names if alias.name.startswith("fastbp.")}
+    return found - {""}
+
+
+def test_every_module_has_its_place():
+    assert sorted(ORDER) == sorted(modules())
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_files_import_only_from_files_above_them(name):
+    above = set(ORDER[: ORDER.index(name)])
+    upward = {other for other in imports(modules()[name]) - above if (name, other) not in UPWARD}
+    assert not upward, f"{name} imports {', '.join(sorted(upward))}, further down in the order"
+
+
+def test_exceptions_to_the_order_are_needed():
+    for name, other in UPWARD:
+        assert other in imports(modules()[name])
+        assert other not in top_level_imports(modules()[name])
+
+
+def top_level_imports(path):
+    """Return the names in the import statements outside of functions."""
+    tree = ast.parse(path.read_text())
+    return {node.module.removeprefix("fastbp.") for node in tree.body if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("name", fastbp.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    value = getattr(fastbp, name)
+    assert name in dir(fastbp)
+    assert value.__doc__
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'Sequentail'"):
+        fastbp.Sequentail  # noqa: B018
+
+
+def test_the_package_tells_that_it_is_typed():
+    assert (PACKAGE / "py.typed").exists()
+
+
+IMPORTS = """
+import json, sys
+before = set(sys.modules)
+import fastbp
+stages = {"import": sorted(set(sys.modules) - before)}
+dir(fastbp), fastbp.__version__
+stages["dir"] = sorted(set(sys.modules) - before)
+import numpy as np
+x = np.linspace(-1, 1, 20, dtype="float32")[:, None]
+model = fastbp.Sequential([fastbp.Dense(2, activation="softmax")], seed=0)
+model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(x, x[:, 0] > 0, validation_split=0.2, verbose=0)
+model.predict(x)
+stages["fit"] = sorted({name.split(".")[0] for name in sys.modules})
+print(json.dumps(stages))
+"""
+
+
+def test_importing_fastbp_imports_next_to_nothing():
+    run = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    stages = json.loads(run.stdout)
+    assert {name.split(".")[0] for name in stages["import"]} - sys.stdlib_module_names == {"fastbp"}
+    assert [name for name in stages["import"] if name.startswith("fastbp.")] == []
+    assert stages["dir"] == stages["import"]
+    heavy = {"sklearn", "pandas", "jax", "torch", "narwhals", "matplotlib", "pyarrow", "safetensors"}
+    assert not heavy & set(stages["fit"])
