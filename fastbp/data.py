@@ -94,6 +94,8 @@ def class_weights(class_weight, y, n, dtype):
     labels = y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
     weights = np.ones(n, dtype)
     for label, weight in class_weight.items():
+        if not isinstance(label, int | float | np.number | np.bool_):
+            raise ValueError(f"class_weight has the key {label!r}: its keys are class numbers, as in y.")
         if not isinstance(weight, int | float | np.number) or not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"class_weight[{label!r}] is {weight!r}: weights are finite numbers and not negative.")
         weights[labels == label] = weight

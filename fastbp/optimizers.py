@@ -13,104 +13,13 @@ matter.  The times in the kernels are of one entry, in float32 (AMD Zen 3, 256-b
 a vector's square root and division are most of them.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp._jit import inline, kernel
-from fastbp._registry import Registry
-from fastbp._rows import make_row, row_dtype
-from fastbp.schedules import SCHEDULES, check_numbers
-
-OPTIMIZERS = Registry("optimizer")
-OPT_HEADER = [("kernel", "i8")]
-OPT_ROW_SIZE = 128
-
-
-@inline
-def _entries(start, stop):
-    # Unsigned: an index that might be negative, and so wrap around, would keep the loop from vectorising.
-    return range(np.uint64(start), np.uint64(stop))
-
-
-@dataclass
-class Optimizer:
-    """What every optimizer has.
-
-    Parameters
-    ----------
-    learning_rate : float or schedule, default 0.001
-        A number, or an object of ``fastbp.schedules`` that gives one for each step.
-    weight_decay : float, optional
-        Decoupled: before its update, a parameter loses this fraction of itself, times the learning rate.
-    clipvalue : float, optional
-        Gradients are limited to ``+-clipvalue``.
-    global_clipnorm : float, optional
-        The whole gradient is scaled down to this Euclidean norm where it is longer.  One of the two at most.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For settings out of their range, or of another type; the message names the setting and the value.
-    """
-
-    learning_rate: Any = 0.001
-    _: KW_ONLY
-    weight_decay: float | None = None
-    clipvalue: float | None = None
-    global_clipnorm: float | None = None
-
-    kernel: ClassVar[Any]
-    dtype: ClassVar[np.dtype]
-    intervals: ClassVar[dict[str, str]] = {}
-    slots: ClassVar[int] = 1
-
-    def __post_init__(self):
-        name = type(self).__name__
-        if not isinstance(self.learning_rate, tuple(SCHEDULES.values())):
-            if isinstance(self.learning_rate, (str, type)) or callable(self.learning_rate):
-                raise TypeError(
-                    f"{name}(learning_rate={self.learning_rate!r}): it is a number or a schedule object, "
-                    "as in learning_rate=fastbp.CosineDecay(1e-3, decay_steps=10_000)."
-                )
-            check_numbers(self, learning_rate="[0, inf)")
-        optional = {"weight_decay": "[0, inf)", "clipvalue": "(0, inf)", "global_clipnorm": "(0, inf)"}
-        check_numbers(self, **{key: at for key, at in optional.items() if getattr(self, key) is not None})
-        check_numbers(self, **self.intervals)
-        if self.clipvalue is not None and self.global_clipnorm is not None:
-            raise ValueError(f"{name}: set clipvalue or global_clipnorm, not both.")
-
-    def learning_rates(self, t: np.ndarray) -> np.ndarray:
-        """Return the learning rates (float64) of the steps numbered t (int, from 1)."""
-        if callable(self.learning_rate):
-            return self.learning_rate(np.asarray(t) - 1)
-        return np.full(np.shape(t), self.learning_rate, np.float64)
-
-    def coefficients(self, t: np.ndarray, lr: np.ndarray) -> np.ndarray:
-        """Return what the kernel needs of the steps t (n,), from 1, with learning rates lr (n,): (n, C) float64."""
-        return np.column_stack([np.asarray(lr, np.float64), *self._corrections(np.asarray(t, np.float64))])
-
-    def _corrections(self, t):
-        """Return the columns of `coefficients` after the learning rate."""
-        return []
-
-    def n_slots(self) -> int:
-        """Return S, the numbers kept for each parameter."""
-        return self.slots
-
-    def init_state(self, size: int, dtype) -> np.ndarray:
-        """Return the state (S * size,) before the first step."""
-        return np.zeros(self.n_slots() * size, dtype)
-
-    def row(self, kernel_address: int) -> np.ndarray:
-        """Return the settings as an array of one row of `dtype`."""
-        settings = {name: getattr(self, name) for name in self.dtype.names if name != "kernel"}
-        return make_row(self.dtype, kernel=kernel_address, **settings)
-
-
-def _row_dtype(**fields):
-    return row_dtype(OPT_ROW_SIZE, OPT_HEADER, fields.items())
+from fastbp._jit import kernel
+from fastbp.optimizerbase import OPTIMIZERS, Optimizer, entries, optimizer_dtype
 
 
 @kernel
@@ -120,18 +29,18 @@ def sgd_update(row, c, factor, params, grads, state, start, stop):
     lr, momentum = real(c[0] * factor), real(row.momentum)
     if row.momentum == 0.0:
         # p -= lr * g
-        for i in _entries(start, stop):
+        for i in entries(start, stop):
             params[i] -= lr * grads[i]
     elif row.nesterov:
         # m = momentum * m - lr * g;  p += momentum * m - lr * g
-        for i in _entries(start, stop):
+        for i in entries(start, stop):
             step = lr * grads[i]
             m = momentum * state[i] - step
             state[i] = m
             params[i] += momentum * m - step
     else:
         # m = momentum * m - lr * g;  p += m
-        for i in _entries(start, stop):
+        for i in entries(start, stop):
             m = momentum * state[i] - lr * grads[i]
             state[i] = m
             params[i] += m
@@ -164,7 +73,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     kernel = staticmethod(sgd_update)
-    dtype = _row_dtype(momentum="f8", nesterov="i8")
+    dtype = optimizer_dtype(momentum="f8", nesterov="i8")
     intervals: ClassVar = {"momentum": "[0, 1]"}
 
     def n_slots(self) -> int:
@@ -178,7 +87,7 @@ def adagrad_update(row, c, factor, params, grads, state, start, stop):
     real = params.dtype.type
     lr, epsilon = real(c[0] * factor), real(row.epsilon)
     # a += g * g;  p -= lr * g / sqrt(a + epsilon)
-    for i in _entries(start, stop):
+    for i in entries(start, stop):
         g = grads[i]
         a = state[i] + g * g
         state[i] = a
@@ -211,7 +120,7 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-7
 
     kernel = staticmethod(adagrad_update)
-    dtype = _row_dtype(epsilon="f8")
+    dtype = optimizer_dtype(epsilon="f8")
     intervals: ClassVar = {"initial_accumulator_value": "[0, inf)", "epsilon": "[0, inf)"}
 
     def init_state(self, size: int, dtype) -> np.ndarray:
@@ -231,7 +140,7 @@ def rmsprop_update(row, c, factor, params, grads, state, start, stop):
     centered, heavy, zero = row.centered != 0, row.momentum != 0.0, real(0.0)
     second = np.uint64(params.size)
     last = second + second if centered else second
-    for i in _entries(start, stop):
+    for i in entries(start, stop):
         g = grads[i]
         v = rho * state[i] + keep * (g * g)
         state[i] = v
@@ -279,7 +188,7 @@ class RMSprop(Optimizer):
     centered: bool = False
 
     kernel = staticmethod(rmsprop_update)
-    dtype = _row_dtype(rho="f8", momentum="f8", epsilon="f8", centered="i8")
+    dtype = optimizer_dtype(rho="f8", momentum="f8", epsilon="f8", centered="i8")
     intervals: ClassVar = {"rho": "[0, 1]", "momentum": "[0, 1]", "epsilon": "[0, inf)"}
 
     def n_slots(self) -> int:
@@ -295,7 +204,7 @@ def adam_update(row, c, factor, params, grads, state, start, stop):
     keep_1, keep_2 = real(1.0 - row.beta_1), real(1.0 - row.beta_2)
     second = np.uint64(params.size)
     # m += (g - m) * (1 - beta_1);  v += (g * g - v) * (1 - beta_2);  p -= alpha * m / (sqrt(v) + epsilon)
-    for i in _entries(start, stop):
+    for i in entries(start, stop):
         g = grads[i]
         m = state[i] + (g - state[i]) * keep_1
         v = state[second + i] + (g * g - state[second + i]) * keep_2
@@ -339,7 +248,7 @@ class Adam(Optimizer):
     amsgrad: bool = False
 
     kernel = staticmethod(adam_update)
-    dtype = _row_dtype(beta_1="f8", beta_2="f8", epsilon="f8", amsgrad="i8")
+    dtype = optimizer_dtype(beta_1="f8", beta_2="f8", epsilon="f8", amsgrad="i8")
     intervals: ClassVar = {"beta_1": "[0, 1)", "beta_2": "[0, 1)", "epsilon": "[0, inf)"}
 
     def _corrections(self, t):
@@ -391,7 +300,7 @@ def nadam_update(row, c, factor, params, grads, state, start, stop):
     keep_1, keep_2 = real(1.0 - row.beta_1), real(1.0 - row.beta_2)
     second = np.uint64(params.size)
     # As Adam, then p -= lr * (c1 * m + c2 * g) / (sqrt(c3 * v) + epsilon)
-    for i in _entries(start, stop):
+    for i in entries(start, stop):
         g = grads[i]
         m = state[i] + (g - state[i]) * keep_1
         v = state[second + i] + (g * g - state[second + i]) * keep_2
@@ -428,7 +337,7 @@ class Nadam(Optimizer):
     epsilon: float = 1e-7
 
     kernel = staticmethod(nadam_update)
-    dtype = _row_dtype(beta_1="f8", beta_2="f8", epsilon="f8")
+    dtype = optimizer_dtype(beta_1="f8", beta_2="f8", epsilon="f8")
     intervals: ClassVar = {"beta_1": "[0, 1)", "beta_2": "[0, 1)", "epsilon": "[0, inf)"}
     slots = 2
 
@@ -456,7 +365,7 @@ def lion_update(row, c, factor, params, grads, state, start, stop):
     beta_1, keep_1 = real(row.beta_1), real(1.0 - row.beta_1)
     beta_2, keep_2 = real(row.beta_2), real(1.0 - row.beta_2)
     # p -= lr * sign(beta_1 * m + (1 - beta_1) * g);  m = beta_2 * m + (1 - beta_2) * g
-    for i in _entries(start, stop):
+    for i in entries(start, stop):
         g, m = grads[i], state[i]
         u = beta_1 * m + keep_1 * g
         # 0 and NaN are their own sign.
@@ -492,5 +401,5 @@ class Lion(Optimizer):
     beta_2: float = 0.99
 
     kernel = staticmethod(lion_update)
-    dtype = _row_dtype(beta_1="f8", beta_2="f8")
+    dtype = optimizer_dtype(beta_1="f8", beta_2="f8")
     intervals: ClassVar = {"beta_1": "(0, 1]", "beta_2": "[0, 1]"}

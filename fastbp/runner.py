@@ -11,7 +11,7 @@ from fastbp._rows import record_type, row_dtype
 from fastbp.blocks import block_address
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
-from fastbp.optimizers import OPT_HEADER, OPT_ROW_SIZE
+from fastbp.optimizerbase import OPT_HEADER, OPT_ROW_SIZE
 from fastbp.plan import Plan
 from fastbp.threads import get_num_threads, new_counters, run_together
 from fastbp.training import ARRAYS, JOB, STEP_PHASES, run_steps

@@ -50,8 +50,10 @@ class Sequential:
         The last gradient, in the same layout.
     views : dict of arrays
         ``views["dense/kernel"]``: a parameter in its shape, a view into `params`.
-    step, epoch : int
-        Updates and epochs so far.
+    step : int
+        Number of updates so far.
+    custom_metrics : list of str
+        Names of the metrics that were given as functions: files do not hold these.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Sequential:
         self.seed = _checked_seed(seed)
         self.stop_training = False
         self.engine = self._compiled = None
+        self.custom_metrics = []
         if input_shape is not None:
             self.build(input_shape)
 
@@ -179,7 +182,7 @@ class Sequential:
         ValueError
             For data that does not fit the model, before anything is changed.
         TrainingDiverged
-            If the loss becomes NaN or infinite; the weights of the last good epoch are kept.
+            If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
         Notes
         -----

@@ -127,7 +127,10 @@ def test_class_weights_of_labels_and_of_one_hot_rows():
     np.testing.assert_array_equal(class_weights({True: 2}, labels == 2, 4, FLOAT32), [1, 2, 1, 2])
 
 
-@pytest.mark.parametrize(("weight", "error"), [({0: -1}, ValueError), ({0: "1"}, ValueError), ([1, 2], TypeError)])
+@pytest.mark.parametrize(
+    ("weight", "error"),
+    [({0: -1}, ValueError), ({0: "1"}, ValueError), ({"a": 1}, ValueError), ([1, 2], TypeError)],
+)
 def test_bad_class_weights(weight, error):
     with pytest.raises(error, match="class_weight"):
         class_weights(weight, np.zeros(3), 3, FLOAT32)

@@ -31,6 +31,7 @@ ORDER = [
     "losses",
     "metrics",
     "schedules",
+    "optimizerbase",
     "optimizers",
     "regularizers",
     "layers.base",

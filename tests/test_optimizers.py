@@ -14,8 +14,8 @@ from reference.optimizers import UPDATES, trajectory
 
 from fastbp._jit import address
 from fastbp._rows import record_type
+from fastbp.optimizerbase import OPT_ROW_SIZE
 from fastbp.optimizers import (
-    OPT_ROW_SIZE,
     OPTIMIZERS,
     SGD,
     Adagrad,
