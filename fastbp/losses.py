@@ -1,74 +1,42 @@
-"""Losses: each a settings class, its kernel, and the checks of its targets.
+"""Losses: each a settings class that holds its formula; names, defaults and formulas are those of `keras.losses`.
 
-    value_and_grad(row, dout, out, y, weight, scale) -> float64
-
-for raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
-model's dtype: returns the sum over rows of weight * loss and overwrites dout (n, k) with
-scale * weight * dloss/dout.  Names, defaults and formulas are those of `keras.losses`.
-
-A loss with a `link` (softmax or sigmoid) works on the numbers before it, the logits, where the two
-together are safe at any size; the driver leaves that activation out of the last layer in training.
+What they share is in lossbase.py, the crossentropies are in crossentropy.py; a loss of one's own is at the end.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core.errors import NumbaError
 
+from fastbp._intrinsics import like, select
 from fastbp._jit import address, call_float, inline, kernel
-from fastbp._registry import Registry
 from fastbp._rows import make_row, row_dtype
-from fastbp.targets import bounded_targets, class_targets, dense_targets
-from fastbp.vecmath import exp, log, log1p, sigmoid
+from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
+from fastbp.targets import bounded_targets, dense_targets, table_targets
+from fastbp.vecmath import log
 
-LOSSES = Registry("loss")
-LOSS_ROW_SIZE = 128
-LOSS_HEADER = [
-    ("kernel", "i8"),  # address
-    ("n_out", "i8"),
-    ("n_targets", "i8"),
+__all__ = [
+    "LOSSES",
+    "LOSS_HEADER",
+    "LOSS_ROW_SIZE",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CustomLoss",
+    "Hinge",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "VectorJacobian",
 ]
 
 # Keras's fuzz factor, for the logarithm of a predicted count.
 EPSILON = 1e-7
-
-
-class Loss:
-    """What every loss has."""
-
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
-    kernel: Any = None
-    link: str | None = None
-
-    def row(self, n_out, n_targets, kernel_address, float_type):
-        """Return the settings as an array of one row of `dtype`."""
-        settings = {name: getattr(self, name) for name in self.dtype.names[len(LOSS_HEADER) :]}
-        return make_row(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, **settings)
-
-    def check_output(self, activation, n_out):
-        """Raise ValueError where the model's last activation or number of outputs does not suit the loss."""
-
-    def prepare_targets(self, y, n_out, dtype):
-        """Return the targets as a C-contiguous array (n, t)."""
-        return dense_targets(y, n_out, dtype)
-
-
-@kernel
-def mean_squared_error(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of (out - y)**2."""
-    k, real = row.n_out, out.dtype.type
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale * 2.0 / k) * weight[i]
-        squares = real(0)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            error = out[j] - y[j]
-            squares += error * error
-            dout[j] = factor * error
-        total += np.float64(weight[i]) * np.float64(squares)
-    return total / k
 
 
 @LOSSES.register("mean_squared_error")
@@ -76,23 +44,10 @@ def mean_squared_error(row, dout, out, y, weight, scale):
 class MeanSquaredError(Loss):
     """Mean over outputs of ``(y_pred - y_true)**2``."""
 
-    kernel = staticmethod(mean_squared_error)
-
-
-@kernel
-def mean_absolute_error(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of |out - y|."""
-    k, real = row.n_out, out.dtype.type
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale / k) * weight[i]
-        absolute = real(0)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            error = out[j] - y[j]
-            absolute += abs(error)
-            dout[j] = factor * np.sign(error)
-        total += np.float64(weight[i]) * np.float64(absolute)
-    return total / k
+    @mean_over_outputs
+    def kernel(out, y, setting):
+        error = out - y
+        return error * error, error + error
 
 
 @LOSSES.register("mean_absolute_error")
@@ -100,27 +55,11 @@ def mean_absolute_error(row, dout, out, y, weight, scale):
 class MeanAbsoluteError(Loss):
     """Mean over outputs of ``|y_pred - y_true|``; the derivative at 0 is taken as 0."""
 
-    kernel = staticmethod(mean_absolute_error)
-
-
-@kernel
-def huber(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of e**2 / 2 where |e| <= delta, else delta * (|e| - delta / 2); e = out - y."""
-    k, real = row.n_out, out.dtype.type
-    delta, half = real(row.delta), real(0.5)
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale / k) * weight[i]
-        value = real(0)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            error = out[j] - y[j]
-            # The limited error; both comparisons are false for NaN, which survives.
-            limited = delta if error > delta else error
-            limited = -delta if limited < -delta else limited
-            value += limited * (error - half * limited)
-            dout[j] = factor * limited
-        total += np.float64(weight[i]) * np.float64(value)
-    return total / k
+    @mean_over_outputs
+    def kernel(out, y, setting):
+        error = out - y
+        sign = select(error > 0, like(out, 1), select(error < 0, like(out, -1), error))
+        return abs(error), sign
 
 
 @LOSSES.register("huber")
@@ -134,33 +73,28 @@ class Huber(Loss):
     Parameters
     ----------
     delta : float, default 1.0
+
+    Raises
+    ------
+    ValueError
+        Where `delta` is not a finite number above 0.
     """
 
     delta: float = 1.0
-
-    kernel = staticmethod(huber)
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("delta", "f8")])
 
     def __post_init__(self):
         if not 0 < self.delta < np.inf:
             raise ValueError(f"Huber(delta={self.delta!r}): delta is a number above 0.")
 
+    @property
+    def setting(self):
+        return self.delta
 
-@kernel
-def poisson(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of out - y * log(out + 1e-7)."""
-    k, real = row.n_out, out.dtype.type
-    epsilon, one = real(EPSILON), real(1)
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale / k) * weight[i]
-        value = real(0)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            rate = out[j] + epsilon
-            value += out[j] - y[j] * log(rate)
-            dout[j] = factor * (one - y[j] / rate)
-        total += np.float64(weight[i]) * np.float64(value)
-    return total / k
+    @mean_over_outputs
+    def kernel(out, y, delta):
+        error = out - y
+        limited = select(error > delta, delta, select(error < -delta, -delta, error))
+        return limited * (error - like(out, 0.5) * limited), limited
 
 
 @LOSSES.register("poisson")
@@ -171,28 +105,13 @@ class Poisson(Loss):
     End the model in ``"softplus"`` or another activation with positive outputs.
     """
 
-    kernel = staticmethod(poisson)
+    @mean_over_outputs
+    def kernel(out, y, setting):
+        rate = out + like(out, EPSILON)
+        return out - y * log(rate), like(out, 1) - y / rate
 
     def prepare_targets(self, y, n_out, dtype):
-        return bounded_targets(y, n_out, dtype, 0, np.inf, "the Poisson loss is for counts of at least 0")
-
-
-@kernel
-def hinge(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of max(1 - y * out, 0)."""
-    k, real = row.n_out, out.dtype.type
-    one, zero = real(1), real(0)
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale / k) * weight[i]
-        value = zero
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            # `margin < 0` is false for NaN, which survives.
-            margin = one - y[j] * out[j]
-            value += zero if margin < 0 else margin
-            dout[j] = -factor * y[j] if margin > 0 else zero
-        total += np.float64(weight[i]) * np.float64(value)
-    return total / k
+        return bounded_targets(y, n_out, dtype, 0, np.inf, "the poisson loss takes counts of at least 0")
 
 
 @LOSSES.register("hinge")
@@ -200,215 +119,20 @@ def hinge(row, dout, out, y, weight, scale):
 class Hinge(Loss):
     """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted)."""
 
-    kernel = staticmethod(hinge)
+    @mean_over_outputs
+    def kernel(out, y, setting):
+        margin = like(out, 1) - y * out
+        value = select(margin < 0, like(out, 0), margin)
+        return value, -y * select(margin <= 0, like(out, 0), select(margin > 0, like(out, 1), margin))
 
     def prepare_targets(self, y, n_out, dtype):
         y = dense_targets(y, n_out, dtype)
-        if not np.isin(y, (-1, 0, 1)).all() or ((y == 0).any() and (y == -1).any()):
-            raise ValueError("the hinge loss takes targets -1 and 1, or 0 and 1.")
-        return np.where(y == 0, y.dtype.type(-1), y) if (y == 0).any() else y
-
-
-class _Crossentropy(Loss):
-    """What the crossentropies share: a link, logits, smoothed targets."""
-
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("label_smoothing", "f8")])
-    from_logits = False
-
-    def __post_init__(self):
-        if not 0 <= self.label_smoothing < 1:
-            name = type(self).__name__
-            raise ValueError(f"{name}(label_smoothing={self.label_smoothing!r}): it is at least 0 and below 1.")
-
-    def check_output(self, activation, n_out):
-        name, loss = type(self).__name__, self.name
-        if self.link == "softmax" and n_out == 1:
-            raise ValueError(
-                f"{loss} needs an output for each class, the model has 1. For two classes write Dense(2, "
-                'activation="softmax"), or Dense(1, activation="sigmoid") with loss="binary_crossentropy".'
-            )
-        if self.from_logits and activation != "linear":
-            raise ValueError(
-                f'{name}(from_logits=True) takes raw outputs, but the last layer ends in "{activation}": '
-                "drop that activation, or from_logits=True."
-            )
-        if not self.from_logits and activation != self.link:
-            raise ValueError(
-                f'{loss} takes probabilities, but the last layer ends in "{activation}": write '
-                f'Dense({n_out}, activation="{self.link}"), or loss=fastbp.{name}(from_logits=True) for raw outputs '
-                "of a linear last layer."
-            )
-
-
-@kernel
-def binary_crossentropy(row, dout, out, y, weight, scale):
-    """loss = mean over outputs of -t log p - (1 - t) log(1 - p); p = sigmoid(out), t = y (1 - s) + s / 2."""
-    k, real = row.n_out, out.dtype.type
-    keep, half_smoothing, zero = real(1.0 - row.label_smoothing), real(0.5 * row.label_smoothing), real(0)
-    total = 0.0
-    for i in range(weight.size):
-        factor = real(scale / k) * weight[i]
-        value = zero
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            z, target = out[j], y[j] * keep + half_smoothing
-            # = max(z, 0) - z t + log(1 + exp(-|z|)); `z < 0` is false for NaN, which survives.
-            value += (zero if z < 0 else z) - z * target + log1p(exp(-abs(z)))
-            dout[j] = factor * (sigmoid(z) - target)
-        total += np.float64(weight[i]) * np.float64(value)
-    return total / k
-
-
-@LOSSES.register("binary_crossentropy")
-@dataclass(frozen=True)
-class BinaryCrossentropy(_Crossentropy):
-    """Crossentropy of independent yes-or-no outputs, also for several labels a row.
-
-    Mean over outputs of ``-t log(p) - (1 - t) log(1 - p)``.
-
-    Parameters
-    ----------
-    from_logits : bool, default False
-        False: the model ends in ``"sigmoid"`` (computed together with the loss, safely). True: it ends linear.
-    label_smoothing : float, default 0.0
-        ``t = y * (1 - label_smoothing) + label_smoothing / 2``.
-    """
-
-    from_logits: bool = False
-    label_smoothing: float = 0.0
-
-    kernel = staticmethod(binary_crossentropy)
-    link = "sigmoid"
-
-    def prepare_targets(self, y, n_out, dtype):
-        return bounded_targets(y, n_out, dtype, 0, 1, "binary_crossentropy takes targets from 0 to 1")
-
-
-@inline
-def row_maximum(z):
-    """The largest entry of z (k,); a NaN is passed over here and comes back with the exponentials."""
-    top = z[0]
-    for j in range(1, z.size):
-        top = z[j] if z[j] > top else top
-    return top
-
-
-@kernel
-def categorical_crossentropy(row, dout, out, y, weight, scale):
-    """loss = -sum over classes of t log p; p = softmax(out), t = y (1 - s) + s / k."""
-    k, real = row.n_out, out.dtype.type
-    keep, share = real(1.0 - row.label_smoothing), real(row.label_smoothing / k)
-    total = 0.0
-    for i in range(weight.size):
-        z, target, dz = out[i * k : i * k + k], y[i * k : i * k + k], dout[i * k : i * k + k]
-        top = row_maximum(z)
-        mass = real(0)
-        for j in range(k):
-            dz[j] = exp(z[j] - top)
-            mass += dz[j]
-        # -log p = log(sum exp(z - top)) - (z - top)
-        log_mass = log(mass)
-        value = targets = real(0)
-        for j in range(k):
-            t = target[j] * keep + share
-            targets += t
-            value += t * (log_mass - (z[j] - top))
-        # dz = p * sum(t) - t
-        factor = real(scale) * weight[i]
-        for j in range(k):
-            dz[j] = factor * (dz[j] * (targets / mass) - (target[j] * keep + share))
-        total += np.float64(weight[i]) * np.float64(value)
-    return total
-
-
-@LOSSES.register("categorical_crossentropy")
-@dataclass(frozen=True)
-class CategoricalCrossentropy(_Crossentropy):
-    """Crossentropy of classes, targets one-hot or as probabilities (n, k): ``-sum(t * log(p))``.
-
-    Parameters
-    ----------
-    from_logits : bool, default False
-        False: the model ends in ``"softmax"`` (computed together with the loss, safely). True: it ends linear.
-    label_smoothing : float, default 0.0
-        ``t = y * (1 - label_smoothing) + label_smoothing / k`` (Szegedy et al., 2016).
-    """
-
-    from_logits: bool = False
-    label_smoothing: float = 0.0
-
-    kernel = staticmethod(categorical_crossentropy)
-    link = "softmax"
-
-    def prepare_targets(self, y, n_out, dtype):
-        if np.ndim(y) == 1 and n_out > 1:
-            raise ValueError(
-                f'y has shape {np.shape(y)}: for class numbers use loss="sparse_categorical_crossentropy"; '
-                f"categorical_crossentropy takes one-hot rows (n, {n_out})."
-            )
-        return bounded_targets(y, n_out, dtype, 0, 1, "categorical_crossentropy takes probabilities from 0 to 1")
-
-
-@kernel
-def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
-    """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p)."""
-    k, real = row.n_out, out.dtype.type
-    keep, share = real(1.0 - row.label_smoothing), real(row.label_smoothing / k)
-    total = 0.0
-    for i in range(weight.size):
-        z, dz, label = out[i * k : i * k + k], dout[i * k : i * k + k], np.int64(y[i])
-        top = row_maximum(z)
-        mass = others = real(0)
-        for j in range(k):
-            dz[j] = exp(z[j] - top)
-            mass += dz[j]
-            others += z[j] - top
-        # -log p[j] = log(sum exp(z - top)) - (z[j] - top)
-        log_mass = log(mass)
-        value = keep * (log_mass - (z[label] - top)) + share * (real(k) * log_mass - others)
-        # dz = p - t
-        factor = real(scale) * weight[i]
-        for j in range(k):
-            dz[j] = factor * (dz[j] / mass - share)
-        dz[label] -= factor * keep
-        total += np.float64(weight[i]) * np.float64(value)
-    return total
-
-
-@LOSSES.register("sparse_categorical_crossentropy")
-@dataclass(frozen=True)
-class SparseCategoricalCrossentropy(_Crossentropy):
-    """Crossentropy of classes, targets as class numbers (n,): ``-log(p[y])``.
-
-    Parameters
-    ----------
-    from_logits : bool, default False
-        False: the model ends in ``"softmax"`` (computed together with the loss, safely). True: it ends linear.
-    label_smoothing : float, default 0.0
-        As in `CategoricalCrossentropy`.
-    """
-
-    from_logits: bool = False
-    label_smoothing: float = 0.0
-
-    kernel = staticmethod(sparse_categorical_crossentropy)
-    link = "softmax"
-
-    def prepare_targets(self, y, n_out, dtype):
-        return class_targets(y, n_out, dtype)
-
-
-@kernel
-def vector_jacobian(row, dout, out, y, weight, scale):
-    """loss = sum(out * y), so that dout = y."""
-    real = out.dtype.type
-    total = 0.0
-    k = row.n_out
-    for i in range(weight.size):
-        factor = real(scale) * weight[i]
-        for j in range(i * k, i * k + k):
-            total += np.float64(weight[i]) * np.float64(out[j]) * np.float64(y[j])
-            dout[j] = factor * y[j]
-    return total
+        from_zero = (y == 0).any()
+        known = (y == 1) | (y == (0 if from_zero else -1))
+        if not known.all():
+            bad = y[~known][0]
+            raise ValueError(f"y holds {bad:g}{' and 0' if from_zero else ''}, but hinge takes -1 and 1, or 0 and 1.")
+        return 2 * y - 1 if from_zero else y
 
 
 @LOSSES.register("vector_jacobian")
@@ -416,7 +140,9 @@ def vector_jacobian(row, dout, out, y, weight, scale):
 class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
-    kernel = staticmethod(vector_jacobian)
+    @sum_over_outputs
+    def kernel(out, y, setting):
+        return out * y, y
 
 
 @kernel
@@ -441,9 +167,15 @@ class CustomLoss(Loss):
     ----------
     function : numba.njit function
         ``f(y_true, y_pred, dout) -> float`` for arrays ``y_true (t,)``, ``y_pred (k,)``, the outputs after the
-        last activation, and ``dout (k,)``, which it fills with the derivatives. No exceptions, no allocation.
+        last activation, and ``dout (k,)``, all of which it fills with the derivatives; the arrays are in the
+        model's dtype. No exceptions, no allocation.
     name : str, default "custom_loss"
         By which `load_model` asks for it: files hold no code.
+
+    Raises
+    ------
+    TypeError
+        Where `function` is not compiled with numba.njit, or (at the first use) not for such arguments.
 
     Examples
     --------
@@ -469,12 +201,17 @@ class CustomLoss(Loss):
         self.function, self.name = function, name
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        where, _ = _compiled(self.function, float_type)
+        try:
+            where, _ = _compiled(self.function, float_type)
+        except NumbaError as error:
+            raise TypeError(
+                f"the function of the loss {self.name!r} does not compile as f(y_true, y_pred, dout) -> float for "
+                f"three arrays of {float_type}: {error}"
+            ) from error
         return make_row(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, function=where)
 
     def prepare_targets(self, y, n_out, dtype):
-        y = np.asarray(y)
-        return dense_targets(y, y.shape[1] if y.ndim == 2 else 1, dtype)
+        return table_targets(y, dtype)
 
 
 @cache

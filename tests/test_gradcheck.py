@@ -59,8 +59,32 @@ def test_frozen_layers_are_left_out():
     assert fastbp.check_gradients(model, X, Y).worst.startswith("dense_1")
 
 
-def test_float32_is_refused():
-    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,))
+@pytest.mark.parametrize("input_shape", [(3,), None])
+def test_a_float32_model_is_checked_in_float64(input_shape):
+    layers = [fastbp.Dense(4, activation="gelu"), fastbp.Dropout(0.4), fastbp.Dense(1)]
+    model = fastbp.Sequential(layers, input_shape=input_shape, seed=3)
     model.compile(loss="mean_squared_error")
-    with pytest.raises(ValueError, match='needs a model with dtype="float64"'):
+    result = fastbp.check_gradients(model, X, Y, training=True)
+    assert result.max_relative_error < 1e-8
+    np.testing.assert_allclose(
+        result.grad, model.value_and_grad(X, Y, training=True)[1].flat[_number(model, result)], 1e-4
+    )
+    model.compile(loss=fastbp.CustomLoss(wrong))
+    with pytest.raises(AssertionError, match="worst entry"):
         fastbp.check_gradients(model, X, Y)
+
+
+def _number(model, result):
+    """The place of a result's entry in the flat vector."""
+    name, _, entry = result.worst.rstrip("]").partition("[")
+    start = next(placed.start for placed in model.engine.network.params if placed.name == name)
+    return start + int(np.ravel_multi_index([int(i) for i in entry.split(",")], model.views[name].shape))
+
+
+def test_a_large_model_is_checked_at_so_many_entries(monkeypatch):
+    model = model_with(layers=[fastbp.Dense(40), fastbp.Dense(1)])
+    calls = []
+    value_and_grad = model.value_and_grad
+    monkeypatch.setattr(model, "value_and_grad", lambda *a, **k: calls.append(1) or value_and_grad(*a, **k))
+    fastbp.check_gradients(model, X, Y, entries=10)
+    assert 15 <= len(calls) <= 21

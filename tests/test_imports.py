@@ -28,6 +28,8 @@ ORDER = [
     "initializers",
     "activations",
     "targets",
+    "lossbase",
+    "crossentropy",
     "losses",
     "metrics",
     "schedules",

@@ -1,5 +1,6 @@
 """Random numbers: the reference's bits, uniform shuffles, dropout's keep rate, scaling and independence."""
 
+import numba
 import numpy as np
 import pytest
 from reference import rng as reference
@@ -8,8 +9,20 @@ from scipy.stats import chi2, chisquare
 import fastbp
 from fastbp.network import Network
 from fastbp.plan import Purpose
-from fastbp.rng import random_bits, shuffle, stream_key
+from fastbp.rng import random_bits as inline_random_bits
+from fastbp.rng import shuffle
+from fastbp.rng import stream_key as inline_stream_key
 from fastbp.runner import Data, Runner, make_steps
+
+
+@numba.njit
+def stream_key(seed, step, stream):
+    return inline_stream_key(seed, step, stream)
+
+
+@numba.njit
+def random_bits(low, high, element):
+    return inline_random_bits(low, high, element)
 
 
 def shuffled(n, seed, epoch):
