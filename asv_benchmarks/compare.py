@@ -20,7 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 # Seconds of one turn of fastbp; peers do the same epochs.
-TURN_SECONDS = 0.1
+TURN_SECONDS = 0.05
+# Threads of a peer that has just ended its turn go on polling for work, some for 0.2 s; nobody's turn begins then.
+PAUSE_SECONDS = 0.3
 
 
 def main():
@@ -95,7 +97,8 @@ def start_worker(name, workload, threads):
 
 
 def ask(worker, epochs):
-    """Have a worker train; return what it measured."""
+    """Have a worker train, alone on the machine; return what it measured."""
+    time.sleep(PAUSE_SECONDS)
     worker.stdin.write(f"{epochs}\n")
     worker.stdin.flush()
     return read(worker)

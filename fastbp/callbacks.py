@@ -348,6 +348,14 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
+class EpochLines(Callback):
+    """A line an epoch, for logs."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = " - ".join(f"{name}: {value:.4g}" for name, value in (logs or {}).items())
+        print(f"epoch {epoch + 1}/{self.params['epochs']} - {figures}", flush=True)
+
+
 class ProgressBar(Callback):
     """A tqdm bar over all steps, with the figures of the last epoch."""
 

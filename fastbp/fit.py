@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from fastbp.callbacks import History, ProgressBar
+from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
 from fastbp.rng import shuffle
 from fastbp.runner import Data, Update, make_steps
@@ -14,12 +14,14 @@ from fastbp.threads import InterruptGuard
 STRETCH_SECONDS = 0.2
 # The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8
+# What `verbose` shows.
+REPORTERS = {0: [], 1: [ProgressBar], 2: [EpochLines]}
 
 
 def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbose):
     """Train `model` on `train` (`Rows`) for `epochs` epochs; return the `History`."""
     history = History()
-    callbacks = [*([ProgressBar()] if verbose else []), *callbacks, history]
+    callbacks = [*(reporter() for reporter in REPORTERS[verbose]), *callbacks, history]
     batch_size = min(batch_size, len(train.x))
     figures = ["loss", *(name for name, _ in model.engine.metrics)]
     names = [*figures, "learning_rate", *(f"val_{name}" for name in figures if validation is not None)]

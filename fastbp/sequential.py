@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp import modelfile, saving
-from fastbp.callbacks import Callback, History
+from fastbp.arguments import (
+    check_counts,
+    check_verbose,
+    checked_callbacks,
+    checked_layers,
+    checked_metrics,
+    checked_seed,
+    is_count,
+    names_of_functions,
+)
+from fastbp.callbacks import History
 from fastbp.data import (
     as_float_rows,
     as_table,
@@ -21,9 +31,7 @@ from fastbp.data import (
 )
 from fastbp.engine import Engine, Rows
 from fastbp.fit import fit
-from fastbp.layers import LAYERS, Layer
 from fastbp.losses import LOSSES
-from fastbp.metrics import resolve as resolve_metric
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.summary import summary_text
 
@@ -74,11 +82,11 @@ class Sequential:
         seed: int | None = None,
         dtype: str = "float32",
     ):
-        self.layers = _checked_layers(layers)
+        self.layers = checked_layers(layers)
         if not any(dtype == known for known in ("float32", "float64", np.float32, np.float64)):
             raise ValueError(f'dtype={dtype!r}: it is "float32" or "float64".')
         self.dtype = np.dtype(dtype)
-        self.seed = _checked_seed(seed)
+        self.seed = checked_seed(seed)
         self.stop_training = False
         self.engine = self._compiled = None
         self.custom_metrics = []
@@ -93,7 +101,7 @@ class Sequential:
         input_shape : tuple of int
             ``(d,)``, the columns of `x`.
         """
-        if not isinstance(input_shape, tuple) or not input_shape or not all(map(_is_count, input_shape)):
+        if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
             raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
         if self.engine is not None:
             if input_shape == self.engine.network.input_shape:
@@ -126,11 +134,11 @@ class Sequential:
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
         loss = LOSSES.resolve(loss)
-        compiled = OPTIMIZERS.resolve(optimizer), loss, _checked_metrics(metrics, loss)
+        compiled = OPTIMIZERS.resolve(optimizer), loss, checked_metrics(metrics, loss)
         if self.engine is not None:
             self.engine.compile(*compiled)
         self._compiled = compiled
-        self.custom_metrics = _names_of_functions(metrics, compiled[2])
+        self.custom_metrics = names_of_functions(metrics, compiled[2])
 
     def fit(
         self,
@@ -170,7 +178,7 @@ class Sequential:
         callbacks : list of Callback, optional
             Called in this order.
         verbose : int, default 1
-            1 shows a progress bar, 0 nothing.
+            0 shows nothing, 1 a progress bar, 2 a line an epoch.
 
         Returns
         -------
@@ -189,8 +197,9 @@ class Sequential:
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
         """
         self._check_compiled("fit")
-        _check_counts(epochs=epochs, batch_size=batch_size)
-        callbacks = _checked_callbacks(callbacks)
+        check_counts(epochs=epochs, batch_size=batch_size)
+        check_verbose(verbose)
+        callbacks = checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
             raise ValueError("give validation_data or validation_split, not both.")
         with self._as_before_on_error():
@@ -476,67 +485,7 @@ class Sequential:
         return Rows(x, targets, weight, y)
 
 
-def _checked_layers(layers):
-    """Return the layer specs as a list of its own."""
-    if isinstance(layers, str | Layer) or not hasattr(layers, "__iter__"):
-        raise TypeError(f"Sequential takes a list of layers, not {layers!r}.")
-    layers = list(layers)
-    if not layers:
-        raise ValueError("Sequential needs at least one layer.")
-    if names := [layer for layer in layers if isinstance(layer, str)]:
-        raise TypeError(f"{names[0]!r} is a name; a layer is an object, such as fastbp.Dense(10).")
-    return [LAYERS.resolve(layer) for layer in layers]
-
-
-def _checked_metrics(metrics, loss):
-    """Return (name, function) of each metric; names must differ, for they are keys of the history."""
-    if isinstance(metrics, str) or callable(metrics):
-        raise TypeError(f"metrics is a list: write metrics=[{metrics!r}].")
-    resolved = [resolve_metric(metric, loss) for metric in metrics or []]
-    taken = {"loss", "learning_rate"}
-    for name, _ in resolved:
-        if name in taken:
-            raise ValueError(f"there are two figures named {name!r}: give one of the functions another __name__.")
-        taken.add(name)
-    return resolved
-
-
-def _names_of_functions(metrics, resolved):
-    """Return the names of the metrics that were given as functions, which a file cannot hold."""
-    return [name for metric, (name, _) in zip(metrics or [], resolved, strict=True) if not isinstance(metric, str)]
-
-
-def _checked_callbacks(callbacks):
-    """Return the callbacks as a list."""
-    if isinstance(callbacks, Callback | type) or not hasattr(callbacks or [], "__iter__"):
-        raise TypeError(f"callbacks is a list of Callback objects, not {callbacks!r}.")
-    for callback in callbacks or []:
-        if isinstance(callback, type) and issubclass(callback, Callback):
-            raise TypeError(f"{callback.__name__} is a class; write {callback.__name__}() among the callbacks.")
-        if not isinstance(callback, Callback):
-            raise TypeError(f"a callback is an object of a class derived from fastbp.Callback, not {callback!r}.")
-    return list(callbacks or [])
-
-
 def _loss_or_list(figures):
     """Return the loss alone, or the list of loss and metrics, as Keras does."""
     values = list(figures.values())
     return values if len(values) > 1 else values[0]
-
-
-def _checked_seed(seed):
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed={seed!r}: a seed is a whole number from 0 to 2**63 - 1, or None.")
-    return int(seed)
-
-
-def _is_count(value):
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
-
-
-def _check_counts(**counts):
-    for name, value in counts.items():
-        if not _is_count(value):
-            raise ValueError(f"{name}={value!r}: it is a whole number of at least 1.")

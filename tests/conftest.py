@@ -54,3 +54,34 @@ def n_threads(request, run_threads):
     """Run the test with one thread and with two (which start where a plan finds that they pay)."""
     run_threads(request.param)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Return a folder with wine.csv and diabetes.csv and a model trained on each."""
+    from fastbp.cli import main
+    from fastbp.commands import demo
+
+    path = tmp_path_factory.mktemp("cli")
+    few = ["--epochs", "15", "--hidden", "16"]
+    for name in ("wine", "diabetes"):
+        demo.write_dataset(name, path / f"{name}.csv")
+        target = demo.TARGETS[name][0]
+        out = str(path / f"{name}.fastbp")
+        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, *few]) == 0
+    return path
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Return a function that writes a frame, or text, as a CSV and returns its path."""
+
+    def write(content, name="table.csv"):
+        path = tmp_path / name
+        if hasattr(content, "to_csv"):
+            content.to_csv(path, index=False)
+        else:
+            path.write_text(content)
+        return path
+
+    return write

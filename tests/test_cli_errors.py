@@ -1,40 +1,11 @@
 """The command line: one line on stderr and exit code 2 for each mistake."""
 
-import pandas as pd
 import pytest
 
 from fastbp.cli import main
-from fastbp.commands import demo
 from fastbp.tabular.reading import read_table
 
 FEW = ["--epochs", "5", "--hidden", "8"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return a folder with wine.csv and diabetes.csv and a model trained on each."""
-    path = tmp_path_factory.mktemp("cli")
-    for name in ("wine", "diabetes"):
-        demo.write_dataset(name, path / f"{name}.csv")
-        target = demo.TARGETS[name][0]
-        out = str(path / f"{name}.fastbp")
-        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, *FEW]) == 0
-    return path
-
-
-@pytest.fixture
-def csv(tmp_path):
-    """Return a function that writes a frame, or text, as a CSV and returns its path."""
-
-    def write(content, name="table.csv"):
-        path = tmp_path / name
-        if isinstance(content, pd.DataFrame):
-            content.to_csv(path, index=False)
-        else:
-            path.write_text(content)
-        return path
-
-    return write
 
 
 @pytest.fixture

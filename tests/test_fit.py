@@ -465,3 +465,14 @@ def test_a_validation_loss_that_is_not_finite_is_reported_not_raised():
     history = fit(model, y=TARGET, epochs=2, validation_data=(X[:3], [1e30, 1e30, 1e30])).history
     assert np.isinf(history["val_loss"]).all()
     assert np.isfinite(history["loss"]).all()
+
+
+def test_verbose_2_prints_a_line_an_epoch(capsys):
+    model = fastbp.Sequential([fastbp.Dense(1)], seed=0)
+    model.compile(loss="mean_squared_error")
+    model.fit(np.eye(4), np.ones(4), epochs=3, verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" - ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("loss: " in line for line in lines)
+    with pytest.raises(ValueError, match="verbose='auto': 0 shows nothing"):
+        model.fit(np.eye(4), np.ones(4), verbose="auto")

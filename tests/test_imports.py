@@ -56,6 +56,7 @@ ORDER = [
     "modelfile",
     "data",
     "summary",
+    "arguments",
     "sequential",
     "gradcheck",
     "tabular.reading",
@@ -182,3 +183,12 @@ def test_importing_fastbp_imports_next_to_nothing():
     assert stages["dir"] == stages["import"]
     heavy = {"sklearn", "pandas", "jax", "torch", "narwhals", "matplotlib", "pyarrow", "safetensors"}
     assert not heavy & set(stages["fit"])
+
+
+def test_the_stub_names_what_the_package_offers():
+    tree = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    stub = {alias.asname: node.module for node in imports for alias in node.names}
+    assert stub == {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    for name in fastbp.__all__:
+        assert getattr(fastbp, name).__doc__

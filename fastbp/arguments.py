@@ -1,0 +1,76 @@
+"""Arguments of `Sequential` other than data: checked, with errors that name the value and the fix."""
+
+import numpy as np
+
+from fastbp.callbacks import Callback
+from fastbp.layers import LAYERS, Layer
+from fastbp.metrics import resolve as resolve_metric
+
+
+def checked_layers(layers):
+    """Return the layer specs as a list of its own."""
+    if isinstance(layers, str | Layer) or not hasattr(layers, "__iter__"):
+        raise TypeError(f"Sequential takes a list of layers, not {layers!r}.")
+    layers = list(layers)
+    if not layers:
+        raise ValueError("Sequential needs at least one layer.")
+    if names := [layer for layer in layers if isinstance(layer, str)]:
+        raise TypeError(f"{names[0]!r} is a name; a layer is an object, such as fastbp.Dense(10).")
+    return [LAYERS.resolve(layer) for layer in layers]
+
+
+def checked_metrics(metrics, loss):
+    """Return (name, function) of each metric; names must differ, for they are keys of the history."""
+    if isinstance(metrics, str) or callable(metrics):
+        raise TypeError(f"metrics is a list: write metrics=[{metrics!r}].")
+    resolved = [resolve_metric(metric, loss) for metric in metrics or []]
+    taken = {"loss", "learning_rate"}
+    for name, _ in resolved:
+        if name in taken:
+            raise ValueError(f"there are two figures named {name!r}: give one of the functions another __name__.")
+        taken.add(name)
+    return resolved
+
+
+def names_of_functions(metrics, resolved):
+    """Return the names of the metrics that were given as functions, which a file cannot hold."""
+    return [name for metric, (name, _) in zip(metrics or [], resolved, strict=True) if not isinstance(metric, str)]
+
+
+def checked_callbacks(callbacks):
+    """Return the callbacks as a list."""
+    if isinstance(callbacks, Callback | type) or not hasattr(callbacks or [], "__iter__"):
+        raise TypeError(f"callbacks is a list of Callback objects, not {callbacks!r}.")
+    for callback in callbacks or []:
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            raise TypeError(f"{callback.__name__} is a class; write {callback.__name__}() among the callbacks.")
+        if not isinstance(callback, Callback):
+            raise TypeError(f"a callback is an object of a class derived from fastbp.Callback, not {callback!r}.")
+    return list(callbacks or [])
+
+
+def checked_seed(seed):
+    """Return the seed, or a new one for None."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed={seed!r}: a seed is a whole number from 0 to 2**63 - 1, or None.")
+    return int(seed)
+
+
+def is_count(value):
+    """Is it a whole number of at least 1?"""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+
+
+def check_counts(**counts):
+    """Raise ValueError where one of the values is no count."""
+    for name, value in counts.items():
+        if not is_count(value):
+            raise ValueError(f"{name}={value!r}: it is a whole number of at least 1.")
+
+
+def check_verbose(verbose):
+    """Raise ValueError where it is none of Keras's 0, 1 and 2."""
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"verbose={verbose!r}: 0 shows nothing, 1 a progress bar, 2 a line an epoch.")
