@@ -1,5 +1,5 @@
-"""Callbacks: what users hang on `fit`.  There are hooks around training and epochs, none around batches:
-a stretch of batches is one compiled call.
+"""Callbacks: what users hang on `fit`.  There are hooks around training and epochs and after each compiled call,
+a stretch of batches; none around single batches.
 """
 
 import csv

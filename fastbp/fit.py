@@ -10,7 +10,7 @@ from fastbp.rng import shuffle
 from fastbp.runner import Data, Update, make_steps
 from fastbp.threads import InterruptGuard
 
-# Seconds of one compiled call: Ctrl-C, the progress bar and a time limit wait no longer than that.
+# Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
 STRETCH_SECONDS = 0.2
 # The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8

@@ -89,6 +89,7 @@ class MaxNorm:
     Parameters
     ----------
     max_value : float, default 2.0
+        Above 0.
     """
 
     max_value: float = 2.0

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp._files import replace_file
 
-# Raised when a file of this version could not be read by the release before.
+# Goes up when the release before could not read the files of this one.
 FORMAT_VERSION = 1
 _KEY = "fastbp"
 # The end of the description.  It is not metadata of its own: safetensors writes those in no fixed order, and the

@@ -1,8 +1,9 @@
 """Learning-rate schedules: settings that, called with step indices (from 0), return learning rates.
 
 Formulas and argument names are those of ``keras.optimizers.schedules``, and of
-``torch.optim.lr_scheduler.OneCycleLR``.  All of a call's rates are computed at once, in float64, and
-each depends on its own step only: how training is split into calls does not matter.
+``torch.optim.lr_scheduler.OneCycleLR`` (whose ``max_lr`` is ``max_learning_rate`` here).  All of a
+call's rates are computed at once, in float64, and each depends on its own step only: how training is
+split into calls does not matter.
 """
 
 import math

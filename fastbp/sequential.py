@@ -59,7 +59,7 @@ class Sequential:
     views : dict of arrays
         ``views["dense/kernel"]``: a parameter in its shape, a view into `params`.
     step : int
-        Number of updates so far.
+        Number of updates since `compile`.
     custom_metrics : list of str
         Names of the metrics that were given as functions: files do not hold these.
 
@@ -120,7 +120,8 @@ class Sequential:
         optimizer : str or optimizer object, default "rmsprop"
         loss : str or loss object
         metrics : list of str or functions, optional
-            Names (``"accuracy"``, ``"mean_absolute_error"``, ...) or functions of ``(y_true, y_pred)``.
+            Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
+            functions of ``(y_true, y_pred)``.
 
         Raises
         ------
@@ -293,6 +294,13 @@ class Sequential:
         -------
         float or list of float
             The loss before the update, or ``[loss, *metrics]``.
+
+        Raises
+        ------
+        ValueError
+            For data that does not fit the model.
+        ArithmeticError
+            If the loss is not finite; no update is made.
         """
         self._check_compiled("train_on_batch")
         rows = self._rows(x, y, sample_weight)
@@ -360,6 +368,11 @@ class Sequential:
         grad : array-like (P,), optional
             In the layout of `params`. Clipping, weight decay and constraints apply; penalties are expected
             to be in `grad` already (`value_and_grad` adds them).
+
+        Raises
+        ------
+        ValueError
+            If `grad` has another shape, or an entry that is not finite; no update is made.
         """
         self._check_compiled("apply_gradients")
         engine = self._built("apply_gradients")
@@ -384,6 +397,11 @@ class Sequential:
         ----------
         weights : list of arrays
             As `get_weights` returns them.
+
+        Raises
+        ------
+        ValueError
+            For another number of arrays, or other shapes; nothing is changed.
         """
         views = self.views
         if len(weights) != len(views):
@@ -447,7 +465,7 @@ class Sequential:
 
     @property
     def step(self) -> int:
-        """Number of updates so far."""
+        """Number of updates since `compile`."""
         return self._built("step").step
 
     @property

@@ -109,6 +109,11 @@ def set_num_threads(n: int | None) -> None:
     n : int or None
         At least 1; None restores the default (see `get_num_threads`). No more threads than cores are
         ever started, and none where a step has too little work for them.
+
+    Raises
+    ------
+    ValueError
+        Where `n` is neither None nor a whole number of at least 1.
     """
     global _limit
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
@@ -139,8 +144,8 @@ def get_num_threads() -> int:
 class InterruptGuard:
     """Context in which Ctrl-C is noted in `requested`, not raised: compiled work is never cut in two.
 
-    Guards nest: the inner one passes what it noted on to the outer one.  Outside the main thread,
-    where Python delivers no signals, it does nothing.
+    Guards nest where the inner one's user raises the signal again for the outer one, as `run_together` does.
+    Outside the main thread, where Python delivers no signals, it does nothing.
     """
 
     def __init__(self):
@@ -180,7 +185,7 @@ def run_together(function, wanted):
 
 
 def _run_in_threads(function, n_threads):
-    # An interrupt between two of these lines would leave threads waiting at a barrier for ever.
+    # An interrupt between two of these lines would leave threads at work on arrays that the caller has back.
     with InterruptGuard() as guard:
         others = [threading.Thread(target=function, args=(i, n_threads), daemon=True) for i in range(1, n_threads)]
         for thread in others:

@@ -1,6 +1,5 @@
 """``fastbp train``: a network from a table, in one file with its preprocessing."""
 
-import sys
 from pathlib import Path
 
 from fastbp.commands.arguments import TABLE_HELP, check_output, number, widths
@@ -99,7 +98,6 @@ def _train(frame, arguments):
 
 def _tell(line):
     print(line, flush=True)
-    sys.stdout.flush()
 
 
 def _stopping_line(history):

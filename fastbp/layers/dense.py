@@ -103,6 +103,13 @@ class Dense(Layer):
     name : str, optional
         Default ``"dense"``, ``"dense_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where `units` is not a whole number of at least 1, or a name is unknown.
+    TypeError
+        Where another setting is neither a name nor an object of its kind.
+
     Notes
     -----
     Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``.

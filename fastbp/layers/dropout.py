@@ -60,6 +60,11 @@ class Dropout(Layer):
     name : str, optional
         Default ``"dropout"``, ``"dropout_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where `rate` is not in [0, 1).
+
     Examples
     --------
     >>> import fastbp

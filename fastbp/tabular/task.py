@@ -11,7 +11,6 @@ import numpy as np
 from fastbp.tabular.columns import as_frame, column_kind, is_missing, take_column, to_numbers, to_texts
 from fastbp.tabular.reading import TableError
 
-TASKS = ("classification", "regression")
 MOST_CLASSES = 20
 ROWS_A_CLASS = 5
 

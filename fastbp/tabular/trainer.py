@@ -146,7 +146,7 @@ def split_rows(codes, n_rows, part, seed):
     Raises
     ------
     TableError
-        Fewer than two rows would be left on a side.
+        Fewer than two rows would be kept for validation.
     """
     order = np.random.default_rng(seed).permutation(n_rows)
     if codes is not None:
