@@ -108,6 +108,14 @@ def scale_entries(values, factor, start, stop):
 
 
 @kernel
+def decay_entries(values, rate, start, stop):
+    """values[start:stop] -= rate * values[start:stop] (1 - rate would lose most digits of a small rate)."""
+    by = values.dtype.type(rate)
+    for i in range(np.uint64(start), np.uint64(stop)):
+        values[i] -= by * values[i]
+
+
+@kernel
 def limit_norms(item, params):
     """Scale each column of the item (a whole parameter) to a Euclidean norm of max_norm at most."""
     k = item.columns
@@ -134,6 +142,7 @@ def block_address(name, float_type):
         "clip_values": (clip_values, (array, number, size, size), types.void),
         "sum_squares": (sum_squares, (array, size, size), number),
         "scale_entries": (scale_entries, (array, number, size, size), types.void),
+        "decay_entries": (decay_entries, (array, number, size, size), types.void),
         "limit_norms": (limit_norms, (item, array), types.void),
     }
     function, arguments, returns = kernels[name]

@@ -21,6 +21,10 @@ class TrainingDiverged(ArithmeticError):
         super().__init__(message)
         self.epoch, self.step, self.layer = epoch, step, layer
 
+    def __reduce__(self):
+        """Pickle whole: a worker process may have to send it."""
+        return type(self), (self.args[0], self.epoch, self.step, self.layer)
+
 
 def divergence_error(engine, before, data, steps, update):
     """Put the snapshot `before` the epoch back, and return the error that tells what went wrong.
@@ -58,6 +62,8 @@ def _first_bad(engine, params, updated, data, step):
     purpose = Purpose(training=True, fused_output=engine.fused_output, keep_batch=True)
     runner = Runner(engine.network, int(step["rows"][0]), engine.dtype, purpose, engine.loss, data.y.shape[1])
     grads = np.zeros_like(params)
+    # Regions that no layer writes (the gradient before a first Dropout) must not look bad.
+    runner.work[:] = 0
     runner.run(params, grads, step, data, backward=True)
     plan, work = runner.plan, runner.work
     for name, row in zip(plan.names, plan.table, strict=True):

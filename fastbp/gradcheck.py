@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.arguments import check_counts
+from fastbp.data import as_float_rows, as_table
+
 
 @dataclass(frozen=True)
 class GradientCheck:
@@ -83,6 +86,8 @@ def check_gradients(
     >>> fastbp.check_gradients(model, rng.normal(size=(5, 2)), rng.normal(size=5)).max_relative_error < 1e-7
     True
     """
+    check_counts(entries=entries)
+    x = as_float_rows(as_table(x), np.dtype(np.float64))
     if model.dtype != np.float64:
         model = _in_float64(model, x)
     _, grad = model.value_and_grad(x, y, training=training)
@@ -106,7 +111,7 @@ def check_gradients(
 def _in_float64(model, x):
     """Return a float64 model with the same layers, parameters and dropout masks."""
     if model.engine is None:
-        model.build((np.shape(x)[1],))
+        model.build(x.shape[1:])
     twin = type(model)(model.layers, input_shape=model.engine.network.input_shape, seed=model.seed, dtype="float64")
     twin.compile(model.optimizer, model.loss)
     twin.params[:] = model.params

@@ -133,6 +133,7 @@ class Plan:
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets}
         self.table = np.zeros(len(placed), LAYER_ROW)
         float_type = float_type_of(self.dtype)
+        numbers = {layer.name: number for number, layer in enumerate(network.layers)}
         for i, layer in enumerate(placed):
             out, dout = self._region(_size(layer.output_shape)), self._region(_size(layer.output_shape))
             spec = layer.spec
@@ -140,7 +141,7 @@ class Plan:
             kinds = ("forward", "backward", "gradient", "prepare") if purpose.training else ("forward",)
             for kind in kinds:
                 row[kind] = kernel_address(type(spec), kind, float_type)
-            row["index"] = network.layers.index(layer)
+            row["index"] = numbers[layer.name]
             row["n_in"], row["n_out"] = _size(layer.input_shape), _size(layer.output_shape)
             row["x"], row["out"], row["dx"], row["dout"] = x, out, dx if wants_dx[i] else -1, dout
             row["extra"], row["params"] = self._region(layer.build.extra), layer.offset
@@ -179,7 +180,7 @@ class Plan:
             for first in range(0, rows, item_rows):
                 item = np.zeros((), ITEM)
                 last = min(first + item_rows, rows)
-                item["layer"], item["block"] = placed.index(layer), p.block
+                item["layer"], item["block"] = self.names.index(layer.name), p.block
                 item["first"], item["last"], item["columns"] = first, last, columns
                 item["start"], item["stop"] = p.start + first * columns, p.start + last * columns
                 item["learning_rate"], item["decay"] = p.param.learning_rate_factor, p.param.decay_factor

@@ -13,7 +13,7 @@ from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses import LOSS_HEADER, LOSS_ROW_SIZE
 from fastbp.optimizerbase import OPT_HEADER, OPT_ROW_SIZE
 from fastbp.plan import Plan
-from fastbp.threads import get_num_threads, new_counters, run_together
+from fastbp.threads import get_num_threads, give_up, new_counters, run_together
 from fastbp.training import ARRAYS, JOB, STEP_PHASES, run_steps
 
 LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
@@ -98,7 +98,8 @@ class Runner:
     def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
         """Run `steps`; return the loss of each.
 
-        A loss that is not finite ends the run before its step's update; the losses after it are zero.
+        With an `update`, a loss that is not finite ends the run before its step's update; the losses after it are
+        zero.
 
         Parameters
         ----------
@@ -128,13 +129,21 @@ class Runner:
         sums = np.zeros((len(steps), self._set_columns(rows)))
         counters = new_counters(1 + STEP_PHASES * len(steps) if wanted > 1 else 0)
 
+        errors = []
+
         def work(thread, n_threads):
-            run_steps(
-                self.job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
-                params, grads, state, self.shared, self.work, partials, sums, counters, thread, n_threads,
-            )  # fmt: skip
+            try:
+                run_steps(
+                    self.job, plan.layout, plan.table, plan.items, self.loss_row, optimizer_row, steps, coefficients,
+                    params, grads, state, self.shared, self.work, partials, sums, counters, thread, n_threads,
+                )  # fmt: skip
+            except BaseException as error:  # a user's loss that raises
+                errors.append(error)
+                give_up(counters)
 
         run_together(work, wanted)
+        if errors:
+            raise errors[0]
         squares = int(self.job["squares"][0])
         return (sums[:, :squares] if squares else sums).sum(axis=1)
 
@@ -163,7 +172,8 @@ class Runner:
             needed["limit_norms"] = (items["max_norm"] > 0).any()
             needed["clip_values"] = clipvalue
             needed["sum_squares"] = global_clipnorm
-            needed["scale_entries"] = global_clipnorm or weight_decay
+            needed["scale_entries"] = global_clipnorm
+            needed["decay_entries"] = weight_decay
         for name, wanted in needed.items():
             if wanted:
                 job[name] = block_address(name, float_type_of(self.plan.dtype))

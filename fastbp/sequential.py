@@ -376,14 +376,13 @@ class Sequential:
         """
         self._check_compiled("apply_gradients")
         engine = self._built("apply_gradients")
-        if grad is not None:
-            grad = np.asarray(grad, self.dtype)
-            if grad.shape != self.params.shape:
-                raise ValueError(f"grad has shape {grad.shape}; the parameters have {self.params.shape}.")
-            if not np.isfinite(grad).all():
-                place = int(np.flatnonzero(~np.isfinite(grad))[0])
-                raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
-            self.grads[:] = grad
+        grad = self.grads if grad is None else np.asarray(grad, self.dtype)
+        if grad.shape != self.params.shape:
+            raise ValueError(f"grad has shape {grad.shape}; the parameters have {self.params.shape}.")
+        if not np.isfinite(grad).all():
+            place = int(np.flatnonzero(~np.isfinite(grad))[0])
+            raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
+        self.grads[:] = grad
         engine.apply_gradients()
 
     def get_weights(self) -> list[np.ndarray]:

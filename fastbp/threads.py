@@ -22,6 +22,8 @@ from fastbp._jit import inline
 
 # About 10 us of polling; then the core is offered to whoever else wants it.
 SPINS = 4000
+# More pieces than a phase can have.
+ALL_PIECES = 2**40
 
 
 @intrinsic
@@ -62,6 +64,11 @@ def give_way(typingctx):
 def new_counters(phases):
     """Return the counters of a call with so many phases: two a phase, pieces taken and pieces done."""
     return np.zeros(2 * phases, np.int64)
+
+
+def give_up(counters):
+    """Let every piece count as taken and as done, so that no other thread goes on or waits for this one's."""
+    counters += ALL_PIECES
 
 
 @inline
@@ -187,9 +194,14 @@ def run_together(function, wanted):
 def _run_in_threads(function, n_threads):
     # An interrupt between two of these lines would leave threads at work on arrays that the caller has back.
     with InterruptGuard() as guard:
-        others = [threading.Thread(target=function, args=(i, n_threads), daemon=True) for i in range(1, n_threads)]
-        for thread in others:
-            thread.start()
+        others = []
+        for i in range(1, n_threads):
+            thread = threading.Thread(target=function, args=(i, n_threads), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more: those that run do all the pieces
+                break
+            others.append(thread)
         function(0, n_threads)
         for thread in others:
             thread.join()

@@ -44,6 +44,7 @@ JOB = row_dtype(
         ("clip_values", "i8"),
         ("sum_squares", "i8"),
         ("scale_entries", "i8"),
+        ("decay_entries", "i8"),
         ("limit_norms", "i8"),
         ("penalties", "i8"),  # first columns of `sums`, after the slices' losses
         ("squares", "i8"),
@@ -63,8 +64,8 @@ def run_steps(
 
     params, grads (P,), state (S * P,), shared, work (threads or 1, size), partials (slices, P), counters
     (2 * phases,) int64 zeros.  sums (steps, columns) float64 is written: each slice's loss, then each item's
-    penalty and squared gradient where the job has columns for them.  A step whose loss is not finite ends the run
-    before its update.
+    penalty and squared gradient where the job has columns for them.  A step whose loss is not finite ends a run
+    with updates, before its own.
     """
     job, layout, loss, optimizer = jobs[0], layouts[0], losses[0], optimizers[0]
     mine = work[thread if layout.sliced else 0]
@@ -96,9 +97,10 @@ def run_steps(
                 finish(counters, phase, n_threads)
             wait(counters, phase, n_slices, n_threads)
             phase += 1
-            for i in range(n_slices):
-                if not np.isfinite(sums[s, i]):
-                    return
+            if job.update:
+                for i in range(n_slices):
+                    if not np.isfinite(sums[s, i]):
+                        return
         if job.backward or job.update:
             phase = run_items(
                 phase, job, layout, table, items, optimizer, step, coefficients[s * job.coefficients :],
@@ -245,7 +247,7 @@ def update_item(item, scale, job, table, optimizer, step, coefficients, params, 
         call(job.scale_entries, (grads, scale, item.start, item.stop))
     if job.weight_decay > 0:
         decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.decay
-        call(job.scale_entries, (params, 1.0 - decay, item.start, item.stop))
+        call(job.decay_entries, (params, decay, item.start, item.stop))
     call(
         optimizer.kernel,
         (optimizer, coefficients, item.learning_rate, params, grads, state, item.start, item.stop),

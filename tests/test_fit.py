@@ -476,3 +476,16 @@ def test_verbose_2_prints_a_line_an_epoch(capsys):
     assert all("loss: " in line for line in lines)
     with pytest.raises(ValueError, match="verbose='auto': 0 shows nothing"):
         model.fit(np.eye(4), np.ones(4), verbose="auto")
+
+
+def test_a_divergence_can_be_pickled():
+    error = pickle.loads(pickle.dumps(fastbp.TrainingDiverged("bad", 3, 7, "dense")))
+    assert (str(error), error.epoch, error.step, error.layer) == ("bad", 3, 7, "dense")
+
+
+def test_a_first_layer_whose_gradient_nobody_needs_is_not_blamed():
+    model = fastbp.Sequential([fastbp.Dropout(0.1), fastbp.Dense(4), fastbp.Dense(1)], seed=0)
+    model.compile(fastbp.SGD(1e39), "mean_squared_error")
+    with pytest.raises(fastbp.TrainingDiverged) as caught:
+        model.fit(np.ones((8, 3)), np.ones(8), epochs=5, verbose=0)
+    assert caught.value.layer.startswith("dense")

@@ -88,3 +88,12 @@ def test_a_large_model_is_checked_at_so_many_entries(monkeypatch):
     monkeypatch.setattr(model, "value_and_grad", lambda *a, **k: calls.append(1) or value_and_grad(*a, **k))
     fastbp.check_gradients(model, X, Y, entries=10)
     assert 15 <= len(calls) <= 21
+
+
+def test_bad_arguments_are_refused():
+    model = fastbp.Sequential([fastbp.Dense(1)])
+    model.compile(loss="mean_squared_error")
+    with pytest.raises(ValueError, match="x must have 2 dimensions"):
+        fastbp.check_gradients(model, X[:, 0], Y)
+    with pytest.raises(ValueError, match="entries=0"):
+        fastbp.check_gradients(model, X, Y, entries=0)

@@ -137,3 +137,10 @@ def test_missing_file_says_the_nearest_name(write, tmp_path):
         read_table(tmp_path / "no folder" / "adult.csv")
     with pytest.raises(TableError, match="is a folder"):
         read_table(tmp_path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "twins.csv"
+    path.write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(TableError, match="two columns named 'a'"):
+        read_table(path)

@@ -554,3 +554,13 @@ def test_regression_targets_must_fit_the_outputs():
     model = regressor(input_shape=(4,))
     with pytest.raises(ValueError, match=r"y has shape \(60, 2\); a model with 1 output takes \(n, 1\) or \(n,\)"):
         model.fit(X, X[:, :2])
+
+
+@pytest.mark.parametrize("rows", [3, 400])
+def test_a_loss_that_overflows_has_no_harmless_gradient(rows):
+    model = fastbp.Sequential([fastbp.Dense(2)], input_shape=(1,), seed=0)
+    model.compile(loss="mean_squared_error")
+    model.params[:] = 1e30
+    loss, grad = model.value_and_grad(np.full((rows, 1), 1e10), np.zeros((rows, 2)))
+    assert not np.isfinite(loss)
+    assert not np.isfinite(grad).any() or np.abs(grad).min() > 1e30

@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -285,3 +286,47 @@ def test_interrupt_guards_nest():
         signal.raise_signal(signal.SIGINT)
         assert outer.requested
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@numba.njit
+def refuse_big(y_true, y_pred, dout):
+    if y_true[0] > 100:
+        raise ValueError("too big")
+    dout[0] = 2 * (y_pred[0] - y_true[0])
+    return (y_pred[0] - y_true[0]) ** 2
+
+
+@pytest.mark.parametrize("bad_row", [0, 500, 999])
+def test_a_loss_that_raises_ends_all_threads(bad_row, small_work, run_threads):
+    run_threads(2)
+    x, y = np.linspace(-1, 1, 1000)[:, None], np.zeros(1000)
+    y[bad_row] = 1000
+    model = fastbp.Sequential([fastbp.Dense(4), fastbp.Dense(1)], seed=0)
+    model.compile(loss=fastbp.CustomLoss(refuse_big))
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="too big"):
+        model.fit(x, y, batch_size=1000, shuffle=False, verbose=0)
+    assert threading.active_count() == before
+    assert run_threads.used == [2]
+
+
+def test_threads_that_cannot_start_leave_the_work_to_the_others(small_work, run_threads, monkeypatch):
+    def fit():
+        model = fastbp.Sequential([fastbp.Dense(4, activation="tanh"), fastbp.Dense(1)], input_shape=(1,), seed=0)
+        model.compile(loss="mean_squared_error")
+        model.fit(np.linspace(-1, 1, 300)[:, None], np.ones(300), batch_size=300, verbose=0)
+        return model.params
+
+    expected = fit()
+    start, started = threading.Thread.start, []
+
+    def start_one(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    run_threads(4)
+    np.testing.assert_array_equal(fit(), expected)
+    assert len(started) == 1

@@ -6,7 +6,18 @@ from importlib import metadata
 
 HELP = "print versions, CPU, vector width, threads and the cache folder"
 
-PACKAGES = ("numba", "llvmlite", "numpy", "scipy", "scikit-learn", "pandas", "narwhals", "tqdm", "pyarrow")
+PACKAGES = (
+    "numba",
+    "llvmlite",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "narwhals",
+    "safetensors",
+    "tqdm",
+    "pyarrow",
+)
 
 # A feature that LLVM reports, and the width of its vectors in bits; the first one found counts.
 VECTORS = (("avx512f", 512), ("avx2", 256), ("avx", 256), ("sve", 128), ("neon", 128), ("vsx", 128), ("sse2", 128))

@@ -120,6 +120,8 @@ def _read_csv(path, delimiter, compression, text):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            # pandas renames a column whose name comes twice, so the header is read as a row.
+            _refuse_twins(path, pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna())
             frame = pd.read_csv(path, dtype=dict.fromkeys(text, str), **options)
     except pd.errors.EmptyDataError:
         raise TableError(f"{path} is empty.") from None
@@ -136,6 +138,13 @@ def _read_csv(path, delimiter, compression, text):
         if name not in text:
             frame[name] = _settled(frame[name])
     return frame
+
+
+def _refuse_twins(path, names):
+    """Raise where two columns have the same name."""
+    twins = names[names.duplicated()]
+    if len(twins):
+        raise TableError(f"{path} has two columns named {twins.iloc[0]!r}.")
 
 
 def _refuse_binary(path, start):
