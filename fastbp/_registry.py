@@ -52,14 +52,6 @@ class Registry(dict):
             raise TypeError(f"{value.__name__} is a class; write {value.__name__}() for the {self.kind}.")
         raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.")
 
-    def describe(self, settings):
-        """Return a JSON-ready description of a settings object (and of those it holds)."""
-        return describe(settings)
-
-    def rebuild(self, description):
-        """Return the settings object of a description made by `describe`."""
-        return rebuild(description)
-
 
 def describe(value):
     """Return a JSON-ready description of a registered settings object; plain values stay as they are."""

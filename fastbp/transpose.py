@@ -5,7 +5,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp._jit import inline
-from fastbp.pointers import shift
+from fastbp.pointers import copy_entries, shift
 from fastbp.tile import Shape, load_vector, store_vector
 
 I64 = ir.IntType(64)
@@ -22,7 +22,7 @@ def transpose(out, out_stride, x, x_stride, rows, columns):
                 continue
             for k in range(i, min(i + size, rows)):
                 for m in range(j, min(j + size, columns)):
-                    copy_entry(shift(out, m * out_stride + k), shift(x, k * x_stride + m))
+                    copy_entries(shift(out, m * out_stride + k), shift(x, k * x_stride + m), 1)
 
 
 @intrinsic
@@ -33,17 +33,6 @@ def block_size(typingctx, pointer):
         return ir.Constant(I64, Shape(context, signature.args[0].dtype).lanes)
 
     return types.int64(pointer), codegen
-
-
-@intrinsic
-def copy_entry(typingctx, target, source):
-    """Copy one entry."""
-
-    def codegen(context, builder, signature, args):
-        builder.store(builder.load(args[1]), args[0])
-        return context.get_dummy_value()
-
-    return types.void(target, source), codegen
 
 
 @intrinsic

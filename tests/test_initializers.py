@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from fastbp._registry import describe, rebuild
 from fastbp.initializers import INITIALIZERS, Constant, Orthogonal, RandomNormal, RandomUniform, fans
 
 every_initializer = pytest.mark.parametrize("name", list(INITIALIZERS))
@@ -105,7 +106,7 @@ def test_plain_ones():
 @every_initializer
 def test_describe_and_rebuild_through_json(name):
     init = INITIALIZERS.resolve(name)
-    assert INITIALIZERS.rebuild(json.loads(json.dumps(INITIALIZERS.describe(init)))) == init
+    assert rebuild(json.loads(json.dumps(describe(init)))) == init
 
 
 def test_errors_name_the_setting():

@@ -13,6 +13,7 @@ import pytest
 from reference.optimizers import UPDATES, trajectory
 
 from fastbp._jit import address
+from fastbp._registry import describe, rebuild
 from fastbp._rows import record_type
 from fastbp.optimizerbase import OPT_ROW_SIZE
 from fastbp.optimizers import (
@@ -271,14 +272,14 @@ def test_learning_rates_follow_the_schedule_from_step_0():
 
 @every_variant
 def test_describe_and_rebuild_through_json(optimizer):
-    rebuilt = OPTIMIZERS.rebuild(json.loads(json.dumps(OPTIMIZERS.describe(optimizer))))
+    rebuilt = rebuild(json.loads(json.dumps(describe(optimizer))))
     assert rebuilt == optimizer
     assert type(rebuilt) is type(optimizer)
 
 
 def test_numpy_numbers_are_described_too():
     optimizer = Adam(np.float32(0.5), beta_1=np.float64(0.5), clipvalue=np.int64(3))
-    assert json.loads(json.dumps(OPTIMIZERS.describe(optimizer)))["settings"]["learning_rate"] == 0.5
+    assert json.loads(json.dumps(describe(optimizer)))["settings"]["learning_rate"] == 0.5
 
 
 @every_variant

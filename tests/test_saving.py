@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastbp
 from fastbp import _files, saving
+from fastbp._registry import describe, rebuild
 from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
 from fastbp.losses import LOSSES
@@ -88,8 +89,8 @@ def test_float64_and_a_file_of_a_file(tmp_path):
 def test_everything_registered_is_described_in_json(registry):
     for name, cls in registry.items():
         settings = cls()
-        text = json.dumps(registry.describe(settings))
-        assert registry.rebuild(json.loads(text)) == settings, name
+        text = json.dumps(describe(settings))
+        assert rebuild(json.loads(text)) == settings, name
 
 
 def test_settings_given_as_numpy_numbers_are_saved(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from fastbp._registry import describe, rebuild
 from fastbp.schedules import (
     SCHEDULES,
     CosineDecay,
@@ -209,13 +210,13 @@ def test_each_rate_depends_on_its_step_only(schedule):
 
 @pytest.mark.parametrize("schedule", EVERY, ids=str)
 def test_describe_and_rebuild_through_json(schedule):
-    assert SCHEDULES.rebuild(json.loads(json.dumps(SCHEDULES.describe(schedule)))) == schedule
+    assert rebuild(json.loads(json.dumps(describe(schedule)))) == schedule
 
 
 def test_numpy_numbers_are_described_too():
     schedule = PiecewiseConstantDecay(np.array([3, 5]), np.array([1.0, 0.5, 0.25], np.float32))
-    assert json.loads(json.dumps(SCHEDULES.describe(schedule)))["settings"]["boundaries"] == [3, 5]
-    json.dumps(SCHEDULES.describe(CosineDecay(np.float32(0.5), np.int64(10))))
+    assert json.loads(json.dumps(describe(schedule)))["settings"]["boundaries"] == [3, 5]
+    json.dumps(describe(CosineDecay(np.float32(0.5), np.int64(10))))
 
 
 ERRORS = [
