@@ -68,16 +68,16 @@ def add_partials(partials, grads, n_slices, start, stop):
 
 
 @kernel
-def add_penalty(item, params, grads):
-    """grads += l1 * sign(w) + 2 * l2 * w; return l1 * sum |w| + l2 * sum w**2."""
-    l1, l2 = params.dtype.type(item.l1), params.dtype.type(2 * item.l2)
+def add_penalty(item, factor, params, grads):
+    """grads += factor * (l1 * sign(w) + 2 * l2 * w); return factor * (l1 * sum |w| + l2 * sum w**2)."""
+    l1, l2 = params.dtype.type(factor * item.l1), params.dtype.type(factor * 2 * item.l2)
     absolute = squares = 0.0
     for i in range(np.uint64(item.start), np.uint64(item.stop)):
         w = params[i]
         grads[i] += l1 * np.sign(w) + l2 * w
         absolute += abs(np.float64(w))
         squares += np.float64(w) * np.float64(w)
-    return item.l1 * absolute + item.l2 * squares
+    return factor * (item.l1 * absolute + item.l2 * squares)
 
 
 @kernel
@@ -138,7 +138,7 @@ def block_address(name, float_type):
         "gather": (gather, (array, size, size, size, size, size, size), types.void),
         "scatter": (scatter, (array, size, size, size, size, size, size), types.void),
         "add_partials": (add_partials, (matrix, array, size, size, size), types.void),
-        "add_penalty": (add_penalty, (item, array, array), number),
+        "add_penalty": (add_penalty, (item, number, array, array), number),
         "clip_values": (clip_values, (array, number, size, size), types.void),
         "sum_squares": (sum_squares, (array, size, size), number),
         "scale_entries": (scale_entries, (array, number, size, size), types.void),

@@ -53,7 +53,7 @@ class Update(NamedTuple):
 def one_step(seed, counter, rows, training):
     """Return the STEP row of a step whose batch is the first `rows` rows."""
     steps = np.empty(1, STEP)
-    steps[0] = (seed, counter, training, 0, rows, 1.0, 1.0)
+    steps[0] = (seed, counter, training, 0, rows, 1.0, 1.0, rows, 1.0)
     return steps
 
 
@@ -63,7 +63,8 @@ def make_steps(seed, counter, firsts, rows, training):
     steps["seed"], steps["training"] = seed, training
     steps["counter"] = counter + np.arange(len(firsts))
     steps["first"], steps["rows"] = firsts, rows
-    steps["dropout"] = steps["decay"] = 1.0
+    steps["dropout"] = steps["decay"] = steps["penalty"] = 1.0
+    steps["divisor"] = rows
     return steps
 
 
@@ -110,7 +111,7 @@ class Runner:
         backward : bool
             Compute gradients.
         mean : bool
-            Divide each loss and gradient by the rows of its batch, and add the penalties.
+            Divide each loss and gradient by its step's divisor (the rows of the batch), and add the penalties.
         update : Update, optional
             Also let the optimizer update the parameters.
 

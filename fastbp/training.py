@@ -31,7 +31,7 @@ JOB = row_dtype(
         *ARRAYS,
         ("backward", "i8"),  # how far a step goes
         ("update", "i8"),
-        ("mean", "i8"),  # divide the loss by the rows of the batch
+        ("mean", "i8"),  # divide the loss by the step's divisor
         ("prepare", "i8"),  # prepare every layer first: its parameters may have changed
         ("coefficients", "i8"),  # a step, for the optimizer
         ("weight_decay", "f8"),  # decoupled
@@ -139,7 +139,7 @@ def run_slice(piece, job, layout, table, items, loss, step, params, shared, work
                 for i in range(items.size):
                     layer_gradient(items[i], table, params, partials[piece], work, start, stop, chunk > first)
     # The loss of a mean: what the step adds up.
-    return value / step.rows if job.mean else value
+    return value / step.divisor if job.mean else value
 
 
 @inline
@@ -153,7 +153,7 @@ def chunk_loss(job, layout, loss, step, row, start, stop, work):
     else:
         for i in range(weight, weight + n):
             work[i] = 1
-    scale = 1.0 / step.rows if job.mean else 1.0
+    scale = 1.0 / step.divisor if job.mean else 1.0
     dout = work[layout.dout + start * k : layout.dout + stop * k]
     out = work[layout.out + start * k : layout.out + stop * k]
     return call_float(loss.kernel, (loss, dout, out, work[y : y + n * t], work[weight : weight + n], scale))
@@ -224,7 +224,7 @@ def item_gradient(item, job, layout, table, step, params, grads, work, partials)
         n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
         call(job.add_partials, (partials, grads, n_slices, item.start, item.stop))
     if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
-        return call_float(job.add_penalty, (item, params, grads))
+        return call_float(job.add_penalty, (item, step.penalty, params, grads))
     return 0.0
 
 

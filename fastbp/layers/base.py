@@ -48,7 +48,7 @@ LAYER_HEADER = [
 
 # What a kernel may ask about the step it runs in.
 STEP = row_dtype(
-    64,
+    128,
     [
         ("seed", "i8"),
         ("counter", "i8"),  # steps since the model was built: keys the random numbers
@@ -57,6 +57,8 @@ STEP = row_dtype(
         ("rows", "i8"),
         ("dropout", "f8"),  # factor on every dropout rate
         ("decay", "f8"),  # factor on every decoupled weight decay
+        ("divisor", "f8"),  # what a mean loss divides by: the rows, or the sum of their weights
+        ("penalty", "f8"),  # factor on every penalty
     ],
 )
 
