@@ -11,7 +11,7 @@ from numba import types
 
 from fastbp._jit import address, kernel
 from fastbp._rows import record_type, row_dtype
-from fastbp.pointers import at, copy_entries, int64_at, pointer_like, shift
+from fastbp.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
 ITEM = row_dtype(
@@ -59,12 +59,14 @@ def scatter(work, offset, target, order, first, n, width):
 
 @kernel
 def add_partials(partials, grads, n_slices, start, stop):
-    """grads[start:stop] = the sum over slices, in their order, of partials (slices, P)."""
-    for i in range(np.uint64(start), np.uint64(stop)):
-        grads[i] = partials[0, i]
+    """grads[start:stop] = the sum over slices, in their order, of partials (slices * P,)."""
+    n = stop - start
+    total = part(grads, start, n)
+    copy_entries(at(grads, start), at(partials, start), n)
     for s in range(1, n_slices):
-        for i in range(np.uint64(start), np.uint64(stop)):
-            grads[i] += partials[s, i]
+        add = part(partials, s * grads.size + start, n)
+        for i in range(n):
+            total[i] += add[i]
 
 
 @kernel
@@ -132,12 +134,12 @@ def limit_norms(item, params):
 @cache
 def block_address(name, float_type):
     """Return the address of one of these kernels for a Numba float type."""
-    array, matrix = types.Array(float_type, 1, "C"), types.Array(float_type, 2, "C")
+    array = types.Array(float_type, 1, "C")
     size, number, item = types.int64, types.float64, record_type(ITEM)
     kernels = {
         "gather": (gather, (array, size, size, size, size, size, size), types.void),
         "scatter": (scatter, (array, size, size, size, size, size, size), types.void),
-        "add_partials": (add_partials, (matrix, array, size, size, size), types.void),
+        "add_partials": (add_partials, (array, array, size, size, size), types.void),
         "add_penalty": (add_penalty, (item, number, array, array), number),
         "clip_values": (clip_values, (array, number, size, size), types.void),
         "sum_squares": (sum_squares, (array, size, size), number),

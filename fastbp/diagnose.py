@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from fastbp.job import Update
 from fastbp.plan import Purpose
-from fastbp.runner import Runner, Update
+from fastbp.runner import Runner
 
 
 class TrainingDiverged(ArithmeticError):

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
+from fastbp.job import Data, Update, make_steps
 from fastbp.rng import shuffle
-from fastbp.runner import Data, Update, make_steps
 from fastbp.threads import InterruptGuard
 
 # Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
@@ -64,6 +64,8 @@ class Epochs:
         self.cut_short = False
         self.firsts = np.arange(0, n, batch_size)
         self.rows = np.minimum(batch_size, n - self.firsts)
+        self.shares = self.rows / n
+        self.steps = make_steps(engine.seed, 0, self.firsts, self.rows, training=True)
 
     def __enter__(self):
         self._lent = self.engine.runner(self.batch_size, self.engine.training_purpose(), self.train.targets.shape[1])
@@ -83,7 +85,8 @@ class Epochs:
         engine = self.engine
         if self.shuffled:
             shuffle(self.order, engine.seed, engine.epoch)
-        steps = make_steps(engine.seed, engine.step, self.firsts, self.rows, training=True)
+        steps = self.steps
+        steps["counter"] = np.arange(engine.step, engine.step + len(steps))
         update = engine.next_update(len(steps))
         before = engine.snapshot()
         rate = float(update.coefficients[-1, 0])
@@ -104,7 +107,7 @@ class Epochs:
         if self.cut_short:
             return {}
         engine.epoch += 1
-        loss = float((losses * self.rows).sum() / self.rows.sum())
+        loss = float(losses @ self.shares)
         return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
 
     def _run_stretch(self, steps, update, part):

@@ -35,6 +35,7 @@ LOSS_HEADER = [
     ("n_out", "i8"),
     ("n_targets", "i8"),
 ]
+LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
 
 
 class Loss:

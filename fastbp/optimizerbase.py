@@ -1,6 +1,7 @@
 """What every optimizer has: its registry, its row of settings, and the checks of what all share."""
 
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastbp.schedules import SCHEDULES, check_numbers
 OPTIMIZERS = Registry("optimizer")
 OPT_HEADER = [("kernel", "i8")]
 OPT_ROW_SIZE = 128
+OPT_ROW = row_dtype(OPT_ROW_SIZE, OPT_HEADER)
 
 
 @inline
@@ -76,7 +78,11 @@ class Optimizer:
 
     def coefficients(self, t: np.ndarray, lr: np.ndarray) -> np.ndarray:
         """Return what the kernel needs of the steps t (n,), from 1, with learning rates lr (n,): (n, C) float64."""
-        return np.column_stack([np.asarray(lr, np.float64), *self._corrections(np.asarray(t, np.float64))])
+        columns = [lr, *self._corrections(np.asarray(t, np.float64))]
+        coefficients = np.empty((len(t), len(columns)))
+        for i, column in enumerate(columns):
+            coefficients[:, i] = column
+        return coefficients
 
     def _corrections(self, t):
         """Return the columns of `coefficients` after the learning rate."""
@@ -92,8 +98,14 @@ class Optimizer:
 
     def row(self, kernel_address: int) -> np.ndarray:
         """Return the settings as an array of one row of `dtype`."""
-        settings = {name: getattr(self, name) for name in self.dtype.names if name != "kernel"}
-        return make_row(self.dtype, kernel=kernel_address, **settings)
+        settings = [(name, getattr(self, name)) for name in self.dtype.names if name != "kernel"]
+        return _row(self.dtype, kernel_address, *settings)
+
+
+# Kept, because it takes 5 us, and made anew when a callback has changed a setting.
+@lru_cache(maxsize=64)
+def _row(dtype, kernel_address, *settings):
+    return make_row(dtype, kernel=kernel_address, **dict(settings))
 
 
 def optimizer_dtype(**fields):

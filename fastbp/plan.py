@@ -19,6 +19,7 @@ import numpy as np
 from fastbp._rows import row_dtype
 from fastbp.blocks import ITEM
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, float_type_of, kernel_address
+from fastbp.network import Source
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
 
@@ -83,15 +84,17 @@ class Plan:
 
     def __init__(self, network, rows, n_targets, dtype, purpose):
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
-        placed = [p for p in network.layers if purpose.training or not p.spec.training_only]
-        self.names = [p.name for p in placed]
+        self.n_params = network.n_params
+        placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
+        self.names = [p.name for p in placed.values()]
         passes = 3 if purpose.training else 1
-        self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed)
-        row_entries = sum(2 * _size(p.output_shape) + p.build.extra for p in placed) + _size(network.input_shape)
+        self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
+        row_entries = sum((1 + p.build.branches) * _size(p.output_shape) + p.build.extra for p in placed.values())
+        row_entries += _size(network.input_shape)
         self._choose_slices(network.n_params, row_entries)
         self.region_rows = self.chunk_rows if self.sliced else rows
         self._place_regions(network, placed, n_targets)
-        self.items = self._make_items(network, placed) if purpose.training else np.zeros(0, ITEM)
+        self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
@@ -125,48 +128,69 @@ class Plan:
     def _place_regions(self, network, placed, n_targets):
         """Give every layer its offsets; fill the table and the layout."""
         self.work_size = self.shared_size = 0
-        purpose, n_in, n_out = self.purpose, _size(network.input_shape), _size(network.output_shape)
-        wants_dx = _wants_dx(placed, purpose)
+        n_in, n_out = _size(network.input_shape), _size(network.output_shape)
         x = self._region(n_in)
         # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
-        dx = self._region(n_in) if purpose.input_gradient or not placed else -1
-        layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets}
-        self.table = np.zeros(len(placed), LAYER_ROW)
-        float_type = float_type_of(self.dtype)
-        numbers = {layer.name: number for number, layer in enumerate(network.layers)}
-        for i, layer in enumerate(placed):
-            out, dout = self._region(_size(layer.output_shape)), self._region(_size(layer.output_shape))
-            spec = layer.spec
-            row = self.table[i : i + 1].view(spec.dtype)
-            kinds = ("forward", "backward", "gradient", "prepare") if purpose.training else ("forward",)
-            for kind in kinds:
-                row[kind] = kernel_address(type(spec), kind, float_type)
-            row["index"] = numbers[layer.name]
-            row["n_in"], row["n_out"] = _size(layer.input_shape), _size(layer.output_shape)
-            row["x"], row["out"], row["dx"], row["dout"] = x, out, dx if wants_dx[i] else -1, dout
-            row["extra"], row["params"] = self._region(layer.build.extra), layer.offset
-            spec.fill(row, float_type)
-            if wants_dx[i]:
-                row["shared"] = self.shared_size
-                row["prepare_rows"] = layer.build.params[0].shape[0] if layer.build.params else 0
-                self.shared_size += layer.build.shared
-            else:
-                row["prepare"] = 0
-            if purpose.fused_output and layer is placed[-1] and spec.output_activation is not None:
-                row["activate"] = row["differentiate"] = 0
-            x, dx = out, dout
-        layout |= {"out": x, "dout": dx, "y": self._region(n_targets), "weight": self._region(1)}
+        dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
+        wanted = _wanted_gradients(network, self.purpose)
+        self.table, self._inputs = np.zeros(len(placed), LAYER_ROW), []
+        # The offsets of every value and of its gradient; a fork's output has a gradient for each branch.
+        places = {Source(): (x, dx)}
+        for number, layer in enumerate(network.layers):
+            out, dout = places[layer.sources[0]]
+            douts = [dout] * layer.build.branches
+            if number in placed:
+                size = _size(layer.output_shape)
+                out = out if layer.spec.alias else self._region(size)
+                douts = [self._region(size) for _ in douts]
+                inputs = [(places[s][0], places[s][1] if wanted[s.layer] else -1, n) for s, n in layer.inputs]
+                place = list(placed).index(number)
+                row = self.table[place : place + 1].view(layer.spec.dtype)
+                self._fill_row(row, layer, number, inputs, out, douts)
+                if not wanted[number]:
+                    row["backward"] = 0
+                if self.purpose.fused_output and number == network.output_layer and "activate" in row.dtype.names:
+                    row["activate"] = row["differentiate"] = 0
+            places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
+        out, dout = places[network.output]
+        layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
+        layout |= {"y": self._region(n_targets), "weight": self._region(1)}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
             self.layout[name] = value
+
+    def _fill_row(self, row, layer, number, inputs, out, douts):
+        """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
+        spec, build, float_type = layer.spec, layer.build, float_type_of(self.dtype)
+        kinds = ("forward", "backward", "gradient", "prepare") if self.purpose.training else ("forward",)
+        for kind in kinds:
+            row[kind] = kernel_address(type(spec), kind, float_type)
+        row["index"] = number
+        row["n_in"], row["n_out"] = sum(entries for _, _, entries in inputs), _size(layer.output_shape)
+        row["x"], row["dx"] = inputs[0][:2]
+        row["out"], row["dout"] = out, douts[0]
+        row["n_branches"], row["branch_stride"] = len(douts), douts[1] - douts[0] if len(douts) > 1 else 0
+        if spec.branches:
+            self._inputs.append(np.array(inputs, np.int64))
+            row["n_inputs"], row["inputs"] = len(inputs), self._inputs[-1].ctypes.data
+        row["extra"], row["params"] = self._region(build.extra), layer.offset
+        for name, value in build.fields.items():
+            row[name] = value
+        spec.fill(row, float_type)
+        if any(dx >= 0 for _, dx, _ in inputs) or (spec.always_prepare and self.purpose.training):
+            row["shared"] = self.shared_size
+            row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
+            self.shared_size += build.shared
+        else:
+            row["prepare"] = 0
 
     def _region(self, row_entries):
         offset = self.work_size
         self.work_size += round_up(row_entries * self.region_rows, ALIGNMENT)
         return offset
 
-    def _make_items(self, network, placed):
+    def _make_items(self, network):
         """Cut the trainable parameters into items; the largest come first, for balance."""
         items = []
         for p in network.params:
@@ -199,10 +223,17 @@ def _size(shape):
     return int(np.prod(shape, dtype=np.int64))
 
 
-def _wants_dx(placed, purpose):
-    """For each layer: does anything before it need the gradient with respect to its input?"""
-    wanted, answers = purpose.input_gradient, []
-    for layer in placed:
-        answers.append(wanted and purpose.training)
-        wanted = wanted or (layer.spec.trainable and layer.n_params > 0)
-    return answers
+def _has_row(spec, purpose):
+    """Is there anything to compute, for this purpose?"""
+    if purpose.training:
+        return not spec.alias or spec.backward is not None
+    return not spec.alias and not spec.training_only
+
+
+def _wanted_gradients(network, purpose):
+    """Return {layer's number: does anyone need the gradient with respect to its output?}; -1 is the model's input."""
+    wanted = {-1: purpose.input_gradient}
+    for number, layer in enumerate(network.layers):
+        trained = layer.spec.trainable and layer.n_params > 0
+        wanted[number] = purpose.training and (trained or any(wanted[source.layer] for source in layer.sources))
+    return wanted

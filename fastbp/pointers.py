@@ -1,9 +1,12 @@
-"""Typed pointers inside kernels: into arrays, and from the addresses that Python hands over."""
+"""Typed pointers and arrays inside kernels: into arrays, and from the addresses that Python hands over."""
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from fastbp._rows import record_type
 
 
 @intrinsic
@@ -57,6 +60,59 @@ def pointer_like(typingctx, address, like):
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(like.dtype)(types.int64, like), codegen
+
+
+def _array_of(kind, context, builder, data, size):
+    """Return a 1-D contiguous array of type `kind` that owns nothing: `size` entries from pointer `data`."""
+    array = make_array(kind)(context, builder)
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    bytes_ = context.get_constant(types.intp, itemsize)
+    populate_array(array, data=data, shape=[size], strides=[bytes_], itemsize=bytes_, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def part(typingctx, array, start, size):
+    """Return array[start : start + size] of a 1-D contiguous array; a slice would look whether they are negative."""
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        return _array_of(signature.return_type, context, builder, builder.gep(data, [args[1]]), args[2])
+
+    return array(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def array_at(typingctx, address, size, like):
+    """Return the array of `size` entries behind the address (int64), of the type that the array `like` holds."""
+    return _array_at(types.Array(like.dtype, 1, "C"), like)
+
+
+@intrinsic
+def float64s_at(typingctx, address, size):
+    """Return the float64 array of `size` entries behind the address (int64)."""
+    return _array_at(types.Array(types.float64, 1, "C"))
+
+
+def rows_at(dtype):
+    """Return an intrinsic f(address, size): the array of rows of `dtype` behind the address (int64)."""
+    kind = types.Array(record_type(dtype), 1, "C")
+
+    @intrinsic
+    def rows(typingctx, address, size):
+        return _array_at(kind)
+
+    return rows
+
+
+def _array_at(kind, *more):
+    """Return signature and code of an intrinsic (address, size, *more) that makes an array of type `kind`."""
+
+    def codegen(context, builder, signature, args):
+        data = builder.inttoptr(args[0], context.get_data_type(kind.dtype).as_pointer())
+        return _array_of(kind, context, builder, data, args[1])
+
+    return kind(types.int64, types.int64, *more), codegen
 
 
 @intrinsic

@@ -1,103 +1,17 @@
-"""Threads: Python threads that run one compiled call together, sharing out the pieces of each phase.
-
-A phase is over when all its pieces are done, not when all threads have come by: a thread that the machine keeps
-waiting holds nobody up unless it has a piece in hand, and walks through the phases it missed when it wakes.
+"""Threads: how many a compiled call may have, and the parked Python threads that help with it.
 
 No threading layer of Numba's is used: a `parallel=True` function loads slowly from a cache, its OpenMP layer kills
-a forked child and its workqueue layer a process whose Python threads run kernels at once.  A thread that lives for
-one compiled call (about 0.2 s of work) costs 0.1 ms.
+a forked child and its workqueue layer a process whose Python threads run kernels at once.  Starting and joining a
+Python thread takes 0.1 ms, waking a parked one 0.02 ms, and nobody waits for one that has not woken yet.
 """
 
 import os
 import signal
 import threading
 
-import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from fastbp._jit import inline
-
-# About 10 us of polling; then the core is offered to whoever else wants it.
-SPINS = 4000
-# More pieces than a phase can have.
-ALL_PIECES = 2**40
-
-
-@intrinsic
-def atomic_add(typingctx, array, index, value):
-    """Add `value` to an int64 entry; return what it held before."""
-
-    def codegen(context, builder, signature, args):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), args[2], "acq_rel")
-
-    return types.int64(array, types.int64, types.int64), codegen
-
-
-@intrinsic
-def atomic_load(typingctx, array, index):
-    """Read an int64 entry that another thread may be writing."""
-
-    def codegen(context, builder, signature, args):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(builder.gep(data, [args[1]]), "acquire", 8)
-
-    return types.int64(array, types.int64), codegen
-
-
-@intrinsic
-def give_way(typingctx):
-    """Let another thread have the core."""
-    symbol = "SwitchToThread" if os.name == "nt" else "sched_yield"
-
-    def codegen(context, builder, signature, args):
-        function_type = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, function_type, symbol), [])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-def new_counters(phases):
-    """Return the counters of a call with so many phases: two a phase, pieces taken and pieces done."""
-    return np.zeros(2 * phases, np.int64)
-
-
-def give_up(counters):
-    """Let every piece count as taken and as done, so that no other thread goes on or waits for this one's."""
-    counters += ALL_PIECES
-
-
-@inline
-def take(counters, phase, taken, n_threads):
-    """Return the number of the next piece of a phase that nobody has; `taken` counts this thread's own so far."""
-    return taken if n_threads == 1 else atomic_add(counters, 2 * phase, 1)
-
-
-@inline
-def finish(counters, phase, n_threads):
-    """Say that a piece is done: what it wrote is there for whoever sees the count."""
-    if n_threads > 1:
-        atomic_add(counters, 2 * phase + 1, 1)
-
-
-@inline
-def wait(counters, phase, pieces, n_threads):
-    """Wait until all pieces of a phase are done."""
-    if n_threads == 1:
-        return
-    spins = 0
-    while atomic_load(counters, 2 * phase + 1) < pieces:
-        spins += 1
-        if spins > SPINS:
-            give_way()
-
-
 _limit = None
 _busy = 0
+_idle = []
 _lock = threading.Lock()
 
 
@@ -194,25 +108,79 @@ def run_together(function, wanted):
 def _run_in_threads(function, n_threads):
     # An interrupt between two of these lines would leave threads at work on arrays that the caller has back.
     with InterruptGuard() as guard:
-        others = []
+        shares = []
         for i in range(1, n_threads):
-            thread = threading.Thread(target=function, args=(i, n_threads), daemon=True)
             try:
-                thread.start()
-            except RuntimeError:  # the system allows no more: those that run do all the pieces
+                shares.append(_idle_helper().start(function, i, n_threads))
+            except RuntimeError:  # the system allows no more threads: those that run do all the pieces
                 break
-            others.append(thread)
-        function(0, n_threads)
-        for thread in others:
-            thread.join()
+        try:
+            function(0, n_threads)
+        finally:
+            for share in shares:
+                share.wait()
     if guard.requested:
         signal.raise_signal(signal.SIGINT)
+
+
+class Share:
+    """A helper's part in one call: whoever claims it first, the helper to run it or the caller to drop it."""
+
+    def __init__(self, function, thread, n_threads):
+        self._function, self._arguments = function, (thread, n_threads)
+        self._claim, self._done = threading.Lock(), threading.Lock()
+        self._done.acquire()
+
+    def run(self):
+        """Call the function, unless the caller needs it no more."""
+        if self._claim.acquire(blocking=False):
+            try:
+                self._function(*self._arguments)
+            finally:
+                self._done.release()
+
+    def wait(self):
+        """Return when the function has returned, at once if it was not begun: it never will be then."""
+        if not self._claim.acquire(blocking=False):
+            self._done.acquire()
+
+
+class Helper:
+    """A thread that sleeps until it is given a share, and then goes back to the idle ones."""
+
+    def __init__(self):
+        self._wake, self._share = threading.Lock(), None
+        self._wake.acquire()
+        threading.Thread(target=self._work, name="fastbp-helper", daemon=True).start()
+
+    def start(self, function, thread, n_threads):
+        """Wake the thread to call function(thread, n_threads); return the `Share`."""
+        self._share = share = Share(function, thread, n_threads)
+        self._wake.release()
+        return share
+
+    def _work(self):
+        while True:
+            self._wake.acquire()
+            # Without a name for the share here, nothing keeps its arrays alive while the thread sleeps.
+            self._share.run()
+            self._share = None
+            _idle.append(self)
+
+
+def _idle_helper():
+    """Return a helper that sleeps, a new one if there is none."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return Helper()
 
 
 def _forget_other_threads():
     """In a forked child none of the parent's threads goes on."""
     global _busy, _lock
     _busy, _lock = 0, threading.Lock()
+    _idle.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,9 +14,15 @@ import numpy as np
 
 from fastbp._jit import call, call_float, inline, kernel
 from fastbp._rows import row_dtype
-from fastbp.threads import finish, take, wait
+from fastbp.blocks import ITEM
+from fastbp.layers.base import STEP
+from fastbp.lossbase import LOSS_ROW
+from fastbp.optimizerbase import OPT_ROW
+from fastbp.phases import finish, take, wait
+from fastbp.plan import LAYER_ROW, LAYOUT
+from fastbp.pointers import array_at, float64s_at, part, rows_at
 
-# Addresses of arrays, in the model's dtype but for `order`; 0: none.
+# Addresses of a run's arrays, in the model's dtype but for `order`; 0: none.
 ARRAYS = [
     ("x", "i8"),
     ("y", "i8"),  # without it there is no loss
@@ -25,19 +31,42 @@ ARRAYS = [
     ("outputs", "i8"),  # raw outputs are written here, each to its row
     ("dx", "i8"),  # so is the gradient with respect to x
 ]
+# What the driver must know of an update; 0: no decay, no limit of the gradient's entries, none of its norm.
+UPDATE_SETTINGS = {"n_coefficients": "i8", "weight_decay": "f8", "clipvalue": "f8", "global_clipnorm": "f8"}
 JOB = row_dtype(
-    256,
+    512,
     [
         *ARRAYS,
-        ("backward", "i8"),  # how far a step goes
+        # Addresses of what else a run reads and writes.
+        ("steps", "i8"),  # STEP rows
+        ("params", "i8"),
+        ("grads", "i8"),
+        ("state", "i8"),
+        ("partials", "i8"),  # a gradient for each slice
+        ("shared", "i8"),
+        ("sums", "i8"),  # float64, n_sums a step
+        ("coefficients", "i8"),  # float64, n_coefficients a step
+        ("optimizer", "i8"),  # OPT_ROW
+        ("loss", "i8"),  # LOSS_ROW
+        ("layout", "i8"),
+        ("table", "i8"),
+        ("items", "i8"),
+        # Their sizes.
+        ("n_steps", "i8"),
+        ("n_params", "i8"),
+        ("n_state", "i8"),
+        ("shared_size", "i8"),
+        ("n_sums", "i8"),
+        ("n_layers", "i8"),
+        ("n_items", "i8"),
+        # How far a step goes.
+        ("backward", "i8"),
         ("update", "i8"),
         ("mean", "i8"),  # divide the loss by the step's divisor
         ("prepare", "i8"),  # prepare every layer first: its parameters may have changed
-        ("coefficients", "i8"),  # a step, for the optimizer
-        ("weight_decay", "f8"),  # decoupled
-        ("clipvalue", "f8"),
-        ("global_clipnorm", "f8"),
-        ("gather", "i8"),  # addresses of helpers; 0: this run does not need it
+        *UPDATE_SETTINGS.items(),
+        # Addresses of helpers; 0: this run does not need it.
+        ("gather", "i8"),
         ("scatter", "i8"),
         ("add_partials", "i8"),
         ("add_penalty", "i8"),
@@ -46,29 +75,41 @@ JOB = row_dtype(
         ("scale_entries", "i8"),
         ("decay_entries", "i8"),
         ("limit_norms", "i8"),
-        ("penalties", "i8"),  # first columns of `sums`, after the slices' losses
+        # First columns of `sums`, after the slices' losses.
+        ("penalties", "i8"),
         ("squares", "i8"),
     ],
 )
 
-# Phases of a step at most, for the counters of threads.py.
+# Phases of a step at most, for the counters of phases.py.
 STEP_PHASES = 4
+
+layers_at, items_at, steps_at, layouts_at = rows_at(LAYER_ROW), rows_at(ITEM), rows_at(STEP), rows_at(LAYOUT)
+losses_at, optimizers_at = rows_at(LOSS_ROW), rows_at(OPT_ROW)
 
 
 @kernel
-def run_steps(
-    jobs, layouts, table, items, losses, optimizers, steps, coefficients,
-    params, grads, state, shared, work, partials, sums, counters, thread, n_threads,
-):  # fmt: skip
-    """Run the steps of `steps` as one of `n_threads` threads.
+def run_steps(jobs, work, counters, thread, n_threads):
+    """Run the steps of jobs[0] as one of `n_threads` threads.
 
-    params, grads (P,), state (S * P,), shared, work (threads or 1, size), partials (slices, P), counters
-    (2 * phases,) int64 zeros.  sums (steps, columns) float64 is written: each slice's loss, then each item's
-    penalty and squared gradient where the job has columns for them.  A step whose loss is not finite ends a run
-    with updates, before its own.
+    work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to params, grads (P,),
+    state (S * P,), shared and partials (slices * P,).  It also points to sums (steps * n_sums,) float64, which is
+    written: each slice's loss, then each item's penalty and squared gradient where the job has columns for them.
+    A step whose loss is not finite ends a run with updates, before its own.
     """
-    job, layout, loss, optimizer = jobs[0], layouts[0], losses[0], optimizers[0]
+    job = jobs[0]
+    layout, loss, optimizer = (
+        layouts_at(job.layout, 1)[0],
+        losses_at(job.loss, 1)[0],
+        optimizers_at(job.optimizer, 1)[0],
+    )
+    table, items = layers_at(job.table, job.n_layers), items_at(job.items, job.n_items)
+    steps = steps_at(job.steps, job.n_steps)
     mine = work[thread if layout.sliced else 0]
+    params, grads = array_at(job.params, job.n_params, mine), array_at(job.grads, job.n_params, mine)
+    state, shared = array_at(job.state, job.n_state, mine), array_at(job.shared, job.shared_size, mine)
+    # Many slices' gradients, of which each is `n_params` long.
+    partials = array_at(job.partials, 1, mine)
     phase = 0
     if job.prepare:
         taken = 0
@@ -84,6 +125,7 @@ def run_steps(
         phase += 1
     for s in range(steps.size):
         step = steps[s]
+        sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         if job.x:
             n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
             taken = 0
@@ -93,18 +135,20 @@ def run_steps(
                     break
                 taken += 1
                 value = run_slice(piece, job, layout, table, items, loss, step, params, shared, mine, partials)
-                sums[s, piece] = value
+                if job.y:
+                    sums[piece] = value
                 finish(counters, phase, n_threads)
             wait(counters, phase, n_slices, n_threads)
             phase += 1
             if job.update:
                 for i in range(n_slices):
-                    if not np.isfinite(sums[s, i]):
+                    if not np.isfinite(sums[i]):
                         return
         if job.backward or job.update:
+            coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
             phase = run_items(
-                phase, job, layout, table, items, optimizer, step, coefficients[s * job.coefficients :],
-                params, grads, state, shared, mine, partials, sums[s], counters, n_threads,
+                phase, job, layout, table, items, optimizer, step, coefficients,
+                params, grads, state, shared, mine, partials, sums, counters, n_threads,
             )  # fmt: skip
 
 
@@ -122,7 +166,8 @@ def run_slice(piece, job, layout, table, items, loss, step, params, shared, work
         row = step.first + chunk
         call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
         for i in range(table.size):
-            call(table[i].forward, (table[i], step, params, shared, work, start, stop, chunk - start))
+            if table[i].forward:
+                call(table[i].forward, (table[i], step, params, shared, work, start, stop, chunk - start))
         if job.outputs:
             out = layout.out + start * layout.n_out
             call(job.scatter, (work, out, job.outputs, job.order, row, n, layout.n_out))
@@ -137,7 +182,8 @@ def run_slice(piece, job, layout, table, items, loss, step, params, shared, work
                 call(job.scatter, (work, dx, job.dx, job.order, row, n, layout.n_in))
             if layout.sliced:
                 for i in range(items.size):
-                    layer_gradient(items[i], table, params, partials[piece], work, start, stop, chunk > first)
+                    gradient = part(partials, piece * job.n_params, job.n_params)
+                    layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     # The loss of a mean: what the step adds up.
     return value / step.divisor if job.mean else value
 
@@ -154,9 +200,8 @@ def chunk_loss(job, layout, loss, step, row, start, stop, work):
         for i in range(weight, weight + n):
             work[i] = 1
     scale = 1.0 / step.divisor if job.mean else 1.0
-    dout = work[layout.dout + start * k : layout.dout + stop * k]
-    out = work[layout.out + start * k : layout.out + stop * k]
-    return call_float(loss.kernel, (loss, dout, out, work[y : y + n * t], work[weight : weight + n], scale))
+    dout, out = part(work, layout.dout + start * k, n * k), part(work, layout.out + start * k, n * k)
+    return call_float(loss.kernel, (loss, dout, out, part(work, y, n * t), part(work, weight, n), scale))
 
 
 @inline
@@ -174,16 +219,16 @@ def run_items(
         item = items[piece]
         if job.backward:
             penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
-            if job.penalties:
+            if job.add_penalty:
                 sums[job.penalties + piece] = penalty
-        if job.squares:
+        if job.sum_squares:
             sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
         elif job.update:
             update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
         finish(counters, phase, n_threads)
     wait(counters, phase, items.size, n_threads)
     phase += 1
-    if job.squares:
+    if job.sum_squares:
         squares = 0.0
         for i in range(items.size):
             squares += sums[job.squares + i]

@@ -1,10 +1,13 @@
 """The same bits at any number of threads, in a pool of Python threads, in a forked child; who gets how many."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -303,11 +306,38 @@ def test_a_loss_that_raises_ends_all_threads(bad_row, small_work, run_threads):
     y[bad_row] = 1000
     model = fastbp.Sequential([fastbp.Dense(4), fastbp.Dense(1)], seed=0)
     model.compile(loss=fastbp.CustomLoss(refuse_big))
-    before = threading.active_count()
     with pytest.raises(ValueError, match="too big"):
         model.fit(x, y, batch_size=1000, shuffle=False, verbose=0)
-    assert threading.active_count() == before
+    assert threads._busy == 0
     assert run_threads.used == [2]
+
+
+def test_helpers_sleep_between_calls_and_keep_nothing_alive(run_threads, monkeypatch):
+    """A call wakes the threads of the one before, and they let go of its arrays."""
+    monkeypatch.setattr(threads, "_idle", [])
+    before, names = threading.active_count(), []
+    for _ in range(20):
+        both = threading.Barrier(2)
+
+        def work(thread, n_threads, both=both):
+            both.wait(20)
+            names.append(threading.current_thread().name)
+
+        run_together(work, 2)
+        while len(threads._idle) < 1:
+            time.sleep(0.001)
+    assert threading.active_count() == before + 1
+    assert sorted(set(names)) == sorted({threading.current_thread().name, "fastbp-helper"})
+    alive = weakref.ref(work)
+    del work
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_helper_that_wakes_too_late_is_not_waited_for():
+    share = threads.Share(lambda thread, n: pytest.fail("ran"), 1, 2)
+    share.wait()
+    share.run()
 
 
 def test_threads_that_cannot_start_leave_the_work_to_the_others(small_work, run_threads, monkeypatch):
@@ -326,6 +356,7 @@ def test_threads_that_cannot_start_leave_the_work_to_the_others(small_work, run_
         started.append(thread)
         start(thread)
 
+    monkeypatch.setattr(threads, "_idle", [])
     monkeypatch.setattr(threading.Thread, "start", start_one)
     run_threads(4)
     np.testing.assert_array_equal(fit(), expected)

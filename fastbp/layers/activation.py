@@ -1,4 +1,4 @@
-"""Activation: out (n, k) = f(x (n, k)), and the fields by which any layer's row carries an activation."""
+"""Activation: out (n, ...) = f(x (n, ...)), and the fields by which any layer's row carries an activation."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +9,7 @@ from numba import types
 from fastbp._jit import address, call, kernel
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.pointers import at, copy_entries, part
 
 ACTIVATION_FIELDS = [
     ("activate", "i8"),  # kernel addresses; 0: linear
@@ -35,19 +36,22 @@ def fill_activation(row, activation, float_type):
     row["alpha"] = activation.alpha
 
 
-ACTIVATION = layer_dtype(*ACTIVATION_FIELDS)
+ACTIVATION = layer_dtype(
+    ("width", "i8"),  # of the last axis: what softmax sums over
+    *ACTIVATION_FIELDS,
+)
 
 
 @kernel
 def activation_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k)."""
     k = layer.n_out
-    x = work[layer.x + start * k : layer.x + stop * k]
-    out = work[layer.out + start * k : layer.out + stop * k]
+    x = part(work, layer.x + start * k, (stop - start) * k)
+    out = part(work, layer.out + start * k, (stop - start) * k)
     if layer.activate:
-        call(layer.activate, (out, x, k, layer.alpha))
+        call(layer.activate, (out, x, layer.width, layer.alpha))
     else:
-        out[:] = x
+        copy_entries(at(work, layer.out + start * k), at(work, layer.x + start * k), x.size)
 
 
 @kernel
@@ -56,18 +60,18 @@ def activation_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.dx < 0:
         return
     k = layer.n_out
-    dx = work[layer.dx + start * k : layer.dx + stop * k]
-    dx[:] = work[layer.dout + start * k : layer.dout + stop * k]
+    dx = part(work, layer.dx + start * k, (stop - start) * k)
+    copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), dx.size)
     if layer.differentiate:
-        x = work[layer.x + start * k : layer.x + stop * k]
-        out = work[layer.out + start * k : layer.out + stop * k]
-        call(layer.differentiate, (dx, x, out, k, layer.alpha))
+        x = part(work, layer.x + start * k, (stop - start) * k)
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        call(layer.differentiate, (dx, x, out, layer.width, layer.alpha))
 
 
 @LAYERS.register("Activation")
 @dataclass
 class Activation(Layer):
-    """Apply an activation to every entry.
+    """Apply an activation to every entry; softmax to the last axis.
 
     Parameters
     ----------
@@ -91,7 +95,7 @@ class Activation(Layer):
         self.activation = ACTIVATIONS.resolve(self.activation)
 
     def build(self, input_shape):
-        return Build(output_shape=input_shape)
+        return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
 
     def fill(self, row, float_type):
         fill_activation(row, self.activation, float_type)

@@ -1,5 +1,6 @@
-"""Dense: out (n, k) = activation(x (n, d) @ kernel (d, k) + bias (k,))."""
+"""Dense: out (n, k) = activation(x (n, d) @ kernel (d, k) + bias (k,)); other axes of x count as rows."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,15 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.pointers import at, null, one
+from fastbp.pointers import at, null, one, part
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 from fastbp.tile import product_address
 from fastbp.transpose import transpose
 
 DENSE = layer_dtype(
+    ("rows", "i8"),  # product of the axes between the batch and the last one; 1 for inputs (n, d)
+    ("d", "i8"),
+    ("k", "i8"),
     ("bias", "i8"),  # offset in params; -1: none
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
@@ -25,7 +29,7 @@ DENSE = layer_dtype(
 @kernel
 def dense_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, k), bias (k,) -> out (n, k); z (n, k) is kept where the derivative needs it."""
-    d, k = layer.n_in, layer.n_out
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # Where nobody needs z later, it stands in dout, which is free until the backward pass.
     z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
     # z = x @ kernel + bias
@@ -34,19 +38,19 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
     call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, k, stop - start, k, d))
     # out = activation(z)
     if layer.activate:
-        out = work[layer.out + start * k : layer.out + stop * k]
-        call(layer.activate, (out, work[z + start * k : z + stop * k], k, layer.alpha))
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        call(layer.activate, (out, part(work, z + start * k, (stop - start) * k), k, layer.alpha))
 
 
 @kernel
 def dense_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k)."""
-    d, k = layer.n_in, layer.n_out
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # dz = dout * activation'(z)
     if layer.differentiate:
-        dz = work[layer.dout + start * k : layer.dout + stop * k]
-        out = work[layer.out + start * k : layer.out + stop * k]
-        z = work[layer.extra + start * k : layer.extra + stop * k] if layer.needs_input else out
+        dz = part(work, layer.dout + start * k, (stop - start) * k)
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        z = part(work, layer.extra + start * k, (stop - start) * k) if layer.needs_input else out
         call(layer.differentiate, (dz, z, out, k, layer.alpha))
     # dx = dz @ kernel^T
     if layer.dx >= 0:
@@ -58,7 +62,7 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, d), dz (n, k) -> rows first to last of dkernel (d, k), or dbias (k,)."""
-    d, k = layer.n_in, layer.n_out
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     if block == 0:
         # dkernel = x^T @ dz
         dkernel = at(grads, layer.params + first * k)
@@ -75,7 +79,7 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
 @kernel
 def dense_prepare(layer, params, shared, first, last):
     """Write rows first to last of kernel (d, k) into columns of its transpose (k, d), which backward reads."""
-    d, k = layer.n_in, layer.n_out
+    d, k = layer.d, layer.k
     rows, transposed = at(params, layer.params + first * k), at(shared, layer.shared + first)
     transpose(transposed, d, rows, k, last - first, k)
 
@@ -112,7 +116,8 @@ class Dense(Layer):
 
     Notes
     -----
-    Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``.
+    Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``. Of inputs with more axes,
+    ``(n, ..., d)``, the layer applies to the last one, as in Keras: outputs ``(n, ..., k)``.
 
     Examples
     --------
@@ -148,22 +153,22 @@ class Dense(Layer):
                 setattr(self, setting, registry.resolve(getattr(self, setting)))
 
     def build(self, input_shape):
-        if len(input_shape) != 1:
-            raise ValueError(f"Dense takes rows of numbers, shape (d,); it got inputs of shape {input_shape}.")
-        d, k = input_shape[0], self.units
+        *rows, d = input_shape
+        n_rows, k = math.prod(rows), self.units
         max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
         kernel_param = Param("kernel", (d, k), self.kernel_initializer, *_factors(self.kernel_regularizer), max_norm)
         bias_param = Param("bias", (k,), self.bias_initializer, *_factors(self.bias_regularizer))
         return Build(
-            output_shape=(k,),
+            output_shape=(*rows, k),
             params=[kernel_param, bias_param] if self.use_bias else [kernel_param],
-            extra=k if self.activation.needs_input else 0,
+            fields={"rows": n_rows, "d": d, "k": k},
+            extra=n_rows * k if self.activation.needs_input else 0,
             shared=d * k,
-            multiply_adds=d * k,
+            multiply_adds=n_rows * d * k,
         )
 
     def fill(self, row, float_type):
-        row["bias"] = row["params"] + row["n_in"] * row["n_out"] if self.use_bias else -1
+        row["bias"] = row["params"] + row["d"] * row["k"] if self.use_bias else -1
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.pointers import part
 from fastbp.rng import random_bits, stream_key
 
 DROPOUT = layer_dtype(("rate", "f8"))
@@ -19,8 +20,8 @@ def masked_copy(layer, step, work, to, source, start, stop, row0):
     """
     k = layer.n_out
     rate = layer.rate * step.dropout if step.training else 0.0
-    target = work[to + start * k : to + stop * k]
-    values = work[source + start * k : source + stop * k]
+    target = part(work, to + start * k, (stop - start) * k)
+    values = part(work, source + start * k, (stop - start) * k)
     low, high = stream_key(step.seed, step.counter, layer.index)
     threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
     scale = work.dtype.type(1.0 / (1.0 - rate))

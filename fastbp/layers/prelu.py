@@ -1,22 +1,26 @@
 """PReLU: out (n, k) = max(x, 0) + alpha (k,) * min(x, 0), alpha trained."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from fastbp._jit import kernel
 from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import LAYERS, Build, Layer, Param
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.pointers import part
 from fastbp.regularizers import REGULARIZERS
+
+PRELU = layer_dtype(("columns", "i8"))  # entries of alpha for each index of its first axis
 
 
 @kernel
 def prelu_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k), alpha (k,) -> out (n, k)."""
     k = layer.n_out
-    alpha = params[layer.params : layer.params + k]
+    alpha = part(params, layer.params, k)
     for row in range(start, stop):
-        x = work[layer.x + row * k : layer.x + (row + 1) * k]
-        out = work[layer.out + row * k : layer.out + (row + 1) * k]
+        x = part(work, layer.x + row * k, k)
+        out = part(work, layer.out + row * k, k)
         # out = x where x > 0, else alpha * x (the comparison sends NaN to the product, where it survives)
         for j in range(k):
             out[j] = x[j] if x[j] > 0 else alpha[j] * x[j]
@@ -28,11 +32,11 @@ def prelu_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.dx < 0:
         return
     k = layer.n_out
-    alpha = params[layer.params : layer.params + k]
+    alpha = part(params, layer.params, k)
     for row in range(start, stop):
-        x = work[layer.x + row * k : layer.x + (row + 1) * k]
-        dout = work[layer.dout + row * k : layer.dout + (row + 1) * k]
-        dx = work[layer.dx + row * k : layer.dx + (row + 1) * k]
+        x = part(work, layer.x + row * k, k)
+        dout = part(work, layer.dout + row * k, k)
+        dx = part(work, layer.dx + row * k, k)
         # dx = dout where x > 0, else alpha * dout
         for j in range(k):
             dx[j] = dout[j] if x[j] > 0 else alpha[j] * dout[j]
@@ -40,15 +44,17 @@ def prelu_backward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), dout (n, k) -> entries first to last of dalpha (k,)."""
+    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    dalpha = grads[layer.params + first : layer.params + last]
+    first, last = first * layer.columns, last * layer.columns
+    dalpha = part(grads, layer.params + first, last - first)
     if not accumulate:
-        dalpha[:] = 0
+        for j in range(dalpha.size):
+            dalpha[j] = 0
     zero = work.dtype.type(0)
     for row in range(start, stop):
-        x = work[layer.x + row * k + first : layer.x + row * k + last]
-        dout = work[layer.dout + row * k + first : layer.dout + row * k + last]
+        x = part(work, layer.x + row * k + first, last - first)
+        dout = part(work, layer.dout + row * k + first, last - first)
         # dalpha = the sum over rows of dout * min(x, 0)
         for j in range(dalpha.size):
             dalpha[j] += zero if x[j] > 0 else dout[j] * x[j]
@@ -69,7 +75,7 @@ class PReLU(Layer):
 
     Notes
     -----
-    Inputs and outputs ``(n, k)``, alpha ``(k,)``.
+    Inputs and outputs ``(n, k)``, alpha ``(k,)``; of inputs with more axes, alpha has the shape of one row.
 
     Examples
     --------
@@ -84,6 +90,7 @@ class PReLU(Layer):
     trainable: bool = True
     name: str | None = None
 
+    dtype = PRELU
     forward, backward, gradient = prelu_forward, prelu_backward, prelu_gradient
 
     def __post_init__(self):
@@ -94,4 +101,4 @@ class PReLU(Layer):
     def build(self, input_shape):
         factors = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)
         params = [Param("alpha", input_shape, self.alpha_initializer, *factors)]
-        return Build(output_shape=input_shape, params=params)
+        return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
