@@ -16,33 +16,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import address, kernel
+from fastbp.dots import dots
 from fastbp.pointers import shift
-
-I64 = ir.IntType(64)
+from fastbp.vectors import HEIGHTS, I64, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
 
 # Inner indices a packed panel of b holds: 256 x 24 float32 is 24 KiB, within L1.
 DEPTH = 256
-# Heights of tiles of each width.
-HEIGHTS = 3
-
-
-class Shape:
-    """Lanes of a vector, and heights of tiles by their width, for the compiler's CPU and one float type.
-
-    Accumulators, one row of b and one broadcast must fit the registers (16 with AVX2, 32 with AVX-512 and
-    NEON), and there must be 8 accumulators or more, where the width allows, to hide the latency of an addition.
-    Few heights, because each is a function to compile (20 ms): rows that the tallest leaves go to the others.
-    """
-
-    def __init__(self, context, dtype):
-        features = context.codegen().magic_tuple()[2].split(",")
-        self.fma = "+fma" in features or "+neon" in features
-        bits = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
-        self.lanes = bits // dtype.bitwidth
-        # Heights of tiles of 1, 2 ... vectors.
-        self.heights = ((12, 4, 1), (8, 4, 1)) if bits == 512 else ((8, 4, 1), (4, 2, 1), (4, 2, 1))
-        self.vectors = len(self.heights)
-        self.columns = self.lanes * self.vectors
 
 
 @kernel
@@ -57,6 +36,9 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
         # One column from contiguous columns of a (the gradient of a single output's kernel) is as well one row,
         # out^T = init^T + b^T @ a^T, of whole vectors: 22 GFLOP/s instead of 6.
         a, a_row, a_col, b, b_stride, m, n = b, 0, b_stride, a, a_col, 1, m
+    if n == 1 and a_col == 1 and b_stride == 1 and out_stride == 1:
+        dots(out, init, init_stride, a, a_row, b, m, k)
+        return
     columns = tile_columns(out)
     panel = stack_panel(out)
     # The rows of a panel of b that is read in place lie b_stride apart, with large strides all in a few sets of
@@ -222,7 +204,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
-    mask = _edge_mask(builder, edge, vector) if masked else None
+    mask = edge_mask(builder, edge, vector) if masked else None
     places = [(r, v) for r in range(rows) for v in range(vectors)]
     sums = {place: builder.alloca(vector) for place in places}
 
@@ -267,72 +249,6 @@ def _emit_tiles(function, shape, rows, vectors, masked):
         for r, v in places:
             store_vector(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
     builder.ret_void()
-
-
-def multiply_add(builder, shape, x, y, z):
-    """x * y + z, fused where the CPU can (elsewhere llvm.fma would call libm for each lane)."""
-    if not shape.fma:
-        return builder.fadd(builder.fmul(x, y), z)
-    name = f"llvm.fma.{_suffix(x.type)}"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type] * 3), name)
-    return builder.call(function, [x, y, z])
-
-
-def load_vector(builder, pointer, vector, mask=None):
-    """Load a vector from an unaligned pointer to its element type; masked lanes are zero."""
-    place = builder.bitcast(pointer, vector.as_pointer())
-    bytes_ = 4 if isinstance(vector.element, ir.FloatType) else 8
-    if mask is None:
-        return builder.load(place, align=bytes_)
-    name = f"llvm.masked.load.{_suffix(vector)}.p0"
-    types_ = [place.type, ir.IntType(32), _flags_of(vector), vector]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, types_), name)
-    flags = _mask_flags(builder, mask)
-    return builder.call(function, [place, ir.Constant(ir.IntType(32), bytes_), flags, ir.Constant(vector, None)])
-
-
-def store_vector(builder, value, pointer, mask=None):
-    """Store a vector to an unaligned pointer; masked lanes are left alone."""
-    place = builder.bitcast(pointer, value.type.as_pointer())
-    bytes_ = 4 if isinstance(value.type.element, ir.FloatType) else 8
-    if mask is None:
-        builder.store(value, place, align=bytes_)
-        return
-    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
-    types_ = [value.type, place.type, ir.IntType(32), _flags_of(value.type)]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), types_), name)
-    builder.call(function, [value, place, ir.Constant(ir.IntType(32), bytes_), _mask_flags(builder, mask)])
-
-
-def _suffix(vector):
-    """The name of a vector type in LLVM's overloaded intrinsics."""
-    return f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
-
-
-def splat(builder, scalar, lanes):
-    """Repeat a scalar in every lane."""
-    vector = ir.VectorType(scalar.type, lanes)
-    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-    return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
-
-
-def _edge_mask(builder, edge, vector):
-    """Return the mask of the first `edge` lanes of a vector type: whole numbers, negative there."""
-    size = ir.IntType(32 if isinstance(vector.element, ir.FloatType) else 64)
-    numbers = ir.Constant(ir.VectorType(size, vector.count), [ir.Constant(size, i) for i in range(vector.count)])
-    edge = builder.trunc(edge, size) if size.width < edge.type.width else edge
-    return builder.sub(numbers, splat(builder, edge, vector.count))
-
-
-def _mask_flags(builder, mask):
-    """Return the mask as LLVM's flags: at each use, because flags that a loop has to keep are packed and unpacked
-    in every turn of it (4 instructions on AVX2, whose masks are whole numbers)."""
-    return builder.icmp_signed("<", mask, ir.Constant(mask.type, None))
-
-
-def _flags_of(vector):
-    return ir.VectorType(ir.IntType(1), vector.count)
 
 
 def _opaque(builder, value):

@@ -6,9 +6,7 @@ from numba.extending import intrinsic
 
 from fastbp._jit import inline
 from fastbp.pointers import copy_entries, shift
-from fastbp.tile import Shape, load_vector, store_vector
-
-I64 = ir.IntType(64)
+from fastbp.vectors import I64, Shape, load_vector, store_vector
 
 
 @inline

@@ -124,6 +124,50 @@ def test_tall_and_wide(dtype, kind, transposed):
 
 
 @both_dtypes
+@pytest.mark.parametrize("transposed", [False, True], ids=["x", "x^T"])
+@pytest.mark.parametrize("kind", STARTS)
+def test_one_contiguous_column(dtype, kind, transposed):
+    """A single output: dot products, and a row instead of a column for its gradient."""
+    address = product_address(float_type_of(dtype))
+    for m in (*range(1, 20), 33, 64):
+        for k in (0, 1, 2, 5, 8, 13, 16, 31, 64, 300):
+            a, b, init = (part.astype(dtype) for part in operands(m, 1, k))
+            a_flat, strides = np.ascontiguousarray(a.T if transposed else a).ravel(), (1, m) if transposed else (k, 1)
+            out = np.full(m + 40, Product.sentinel, dtype)
+            out[:m] = init[:, 0]
+            start, init_at, stride = {
+                "null": (np.zeros(1, dtype), -1, 1),
+                "bias": (init[:1, 0].copy(), 0, 0),
+                "accumulate": (out, 0, 1),
+            }[kind]
+            # Behind the end of b there is a NaN: no lane may look.
+            b_flat = np.append(b[:, 0], np.nan).astype(dtype)
+            run_product(address, out, 0, 1, start, init_at, stride, np.append(a_flat, np.nan).astype(dtype),
+                        *strides, b_flat, 0, 1, m, 1, k)  # fmt: skip
+            first = {"null": 0, "bias": init[0, 0], "accumulate": init}[kind]
+            expected = first + a.astype(float) @ b.astype(float)
+            bound = (k + 1) * ROUNDING[dtype] * (np.abs(first) + np.abs(a.astype(float)) @ np.abs(b.astype(float)))
+            assert (np.abs(out[:m, None] - expected) <= bound).all(), (m, k)
+            assert (out[m:] == Product.sentinel).all(), (m, k)
+
+
+@both_dtypes
+def test_one_column_has_the_same_bits_for_each_row(dtype):
+    """Whatever its neighbours: slices of a batch, one row at a time."""
+    a, b, _ = (part.astype(dtype) for part in operands(37, 1, 45))
+    address, start = product_address(float_type_of(dtype)), np.ones(1, dtype)
+
+    def run(rows):
+        out = np.zeros(len(rows), dtype)
+        run_product(address, out, 0, 1, start, 0, 0, rows.ravel(), 45, 1, b.ravel(), 0, 1, len(rows), 1, 45)
+        return out
+
+    whole = run(a)
+    np.testing.assert_array_equal(whole, np.concatenate([run(a[i : i + 1]) for i in range(37)]))
+    np.testing.assert_array_equal(whole, np.concatenate([run(a[i : i + 5]) for i in range(0, 37, 5)]))
+
+
+@both_dtypes
 def test_no_rows_or_columns_is_nothing(dtype):
     for m, n in [(0, 5), (5, 0)]:
         check(dtype, m, n, 3)

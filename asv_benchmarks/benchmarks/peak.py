@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import kernel
-from fastbp.tile import Shape, multiply_add, splat
+from fastbp.vectors import Shape, multiply_add, splat
 
 ACCUMULATORS = 10
 
