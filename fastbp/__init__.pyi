@@ -10,6 +10,8 @@ from fastbp.callbacks import LambdaCallback as LambdaCallback
 from fastbp.callbacks import ModelCheckpoint as ModelCheckpoint
 from fastbp.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
 from fastbp.diagnose import TrainingDiverged as TrainingDiverged
+from fastbp.estimators import MLPClassifier as MLPClassifier
+from fastbp.estimators import MLPRegressor as MLPRegressor
 from fastbp.gradcheck import check_gradients as check_gradients
 from fastbp.initializers import Constant as Constant
 from fastbp.initializers import GlorotNormal as GlorotNormal
@@ -24,9 +26,13 @@ from fastbp.initializers import RandomNormal as RandomNormal
 from fastbp.initializers import RandomUniform as RandomUniform
 from fastbp.initializers import Zeros as Zeros
 from fastbp.layers import Activation as Activation
+from fastbp.layers import Concatenate as Concatenate
 from fastbp.layers import Dense as Dense
 from fastbp.layers import Dropout as Dropout
+from fastbp.layers import Flatten as Flatten
 from fastbp.layers import PReLU as PReLU
+from fastbp.layers import Reshape as Reshape
+from fastbp.layers import Residual as Residual
 from fastbp.losses import BinaryCrossentropy as BinaryCrossentropy
 from fastbp.losses import CategoricalCrossentropy as CategoricalCrossentropy
 from fastbp.losses import CustomLoss as CustomLoss
@@ -59,3 +65,24 @@ from fastbp.threads import get_num_threads as get_num_threads
 from fastbp.threads import set_num_threads as set_num_threads
 
 __version__: str
+from fastbp.datainit import initialize_from_data as initialize_from_data
+from fastbp.initializers import FanInNormal as FanInNormal
+from fastbp.initializers import FanInUniform as FanInUniform
+from fastbp.initializers import MinusRandomProducts as MinusRandomProducts
+from fastbp.initializers import RandomSigns as RandomSigns
+from fastbp.initializers import RepeatedColumns as RepeatedColumns
+from fastbp.initializers import SameForMembers as SameForMembers
+from fastbp.initializers import UnitVariance as UnitVariance
+from fastbp.layers import CategoryEmbedding as CategoryEmbedding
+from fastbp.layers import Columns as Columns
+from fastbp.layers import Embedding as Embedding
+from fastbp.layers import MemberDense as MemberDense
+from fastbp.layers import MemberMean as MemberMean
+from fastbp.layers import OneHot as OneHot
+from fastbp.layers import ParametricActivation as ParametricActivation
+from fastbp.layers import PeriodicEmbedding as PeriodicEmbedding
+from fastbp.layers import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
+from fastbp.layers import RepeatMembers as RepeatMembers
+from fastbp.layers import Scaling as Scaling
+from fastbp.losses import MemberLoss as MemberLoss
+from fastbp.schedules import LogCosine as LogCosine

@@ -67,6 +67,18 @@ def select(typingctx, condition, a, b):
 
 
 @intrinsic
+def nearest(typingctx, x):
+    """Return the whole number nearest to x, the even one of two."""
+
+    def codegen(context, builder, signature, args):
+        kind = args[0].type
+        function = builder.module.declare_intrinsic("llvm.rint", [kind])
+        return builder.call(function, args)
+
+    return x(x), codegen
+
+
+@intrinsic
 def copysign(typingctx, a, b):
     """Return |a| with the sign of b."""
 

@@ -26,7 +26,7 @@ class Registry(dict):
 
         def add(cls):
             cls.registered = (self.kind, name)
-            if all(field.name != "name" for field in dataclasses.fields(cls)):
+            if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
             self[name] = cls
             return cls
@@ -57,6 +57,8 @@ def describe(value):
     """Return a JSON-ready description of a registered settings object; plain values stay as they are."""
     if type(value).__module__ == "numpy":  # which is not imported here: the command line's help needs this file
         return value.tolist()
+    if isinstance(value, list | tuple):
+        return [describe(part) for part in value]
     if not hasattr(value, "registered"):
         return value
     settings = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
@@ -65,8 +67,10 @@ def describe(value):
 
 def rebuild(value):
     """Return what `describe` described.  Only registered classes are made: no code is run."""
+    if isinstance(value, list):
+        return tuple(rebuild(part) for part in value)
     if not (isinstance(value, dict) and set(value) == {"class", "settings"}):
-        return tuple(value) if isinstance(value, list) else value
+        return value
     kind, _, name = value["class"].partition("/")
     cls = _REGISTRIES.get(kind, {}).get(name)
     if cls is None:

@@ -331,6 +331,20 @@ class Softplus(Activation):
         return -d * expm1(-out)
 
 
+@ACTIVATIONS.register("exponential")
+@dataclass(frozen=True)
+class Exponential(Activation):
+    """out = exp(x), for positive outputs such as rates; dx = dout * out."""
+
+    @forward
+    def forward(x, alpha):
+        return exp(x)
+
+    @backward
+    def backward(d, x, out, alpha):
+        return d * out
+
+
 @ACTIVATIONS.register("hard_sigmoid")
 @dataclass(frozen=True)
 class HardSigmoid(Activation):

@@ -3,31 +3,35 @@
 import numpy as np
 
 
-def as_float_rows(x, dtype, name="x", columns=None):
-    """Return `x` as a C-contiguous array (n, d) in `dtype`: itself if it is one, else one copy.
+def as_float_rows(x, dtype, name="x", shape=None):
+    """Return `x` as a C-contiguous array (n, ...) in `dtype`: itself if it is one, else one copy.
 
     Parameters
     ----------
-    x : array-like (n, d)
+    x : array-like (n, d) or (n, ...)
         Numbers; a memory map of the right dtype is used in place.
     dtype : numpy dtype
     name : str
         For messages.
-    columns : int, optional
-        The `d` that the model was built for.
+    shape : tuple of int, optional
+        The shape of a row that the model was built for; None takes any.
 
     Raises
     ------
     ValueError
-        If `x` is not a table of numbers or has another number of columns.
+        If `x` does not hold numbers or its rows have another shape.
     """
     if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned):
         x = _converted(x, dtype, name)
-    if x.ndim != 2:
+    dimensions = 2 if shape is None else 1 + len(shape)
+    if x.ndim < 2 or (shape is not None and x.ndim != dimensions):
         hint = " Write x[:, None] for one column, or x[None, :] for one row." if x.ndim == 1 else ""
-        raise ValueError(f"{name} must have 2 dimensions, (rows, columns); it has shape {x.shape}.{hint}")
-    if columns is not None and x.shape[1] != columns:
-        raise ValueError(f"{name} has {x.shape[1]} columns; the model takes {columns}.")
+        axes = "(rows, columns)" if dimensions == 2 else f"(rows, {', '.join(map(str, shape))})"
+        raise ValueError(f"{name} must have {dimensions} dimensions, {axes}; it has shape {x.shape}.{hint}")
+    if shape is not None and x.shape[1:] != shape:
+        if len(shape) == 1:
+            raise ValueError(f"{name} has {x.shape[1]} columns; the model takes {shape[0]}.")
+        raise ValueError(f"{name} has rows of shape {x.shape[1:]}; the model takes {shape}.")
     return x
 
 
@@ -49,17 +53,17 @@ def _converted(x, dtype, name):
 
 
 def check_rows(x, name="x"):
-    """Raise ValueError where `x` (n, d) is empty or has an entry that is not finite, naming the first."""
+    """Raise ValueError where `x` (n, ...) is empty or has an entry that is not finite, naming the first."""
     if x.size == 0:
         raise ValueError(f"{name} is empty: its shape is {x.shape}.")
     # 4,096 rows at a time: the answers stay in the cache, and a memory map is not copied.
     for start in range(0, len(x), 4096):
         part = x[start : start + 4096]
         if not np.isfinite(part).all():
-            row, column = np.argwhere(~np.isfinite(part))[0]
-            value = part[row, column]
+            row, *entry = (int(i) for i in np.argwhere(~np.isfinite(part))[0])
+            value = part[row, *entry]
             raise ValueError(
-                f"{name}[{start + row}, {column}] is {value} (or too large for {x.dtype}): fill missing values "
+                f"{name}{[start + row, *entry]} is {value} (or too large for {x.dtype}): fill missing values "
                 "and scale the columns first."
             )
 

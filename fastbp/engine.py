@@ -18,6 +18,8 @@ from fastbp.runner import Runner
 PREDICT_ROWS = 4096
 # Kinds of runners kept for the next call.
 MOST_RUNNERS = 8
+# Rows whose outputs are finished (the mean of an ensemble's members) at a time.
+FINISH_ROWS = 65536
 PREDICTION = Purpose(training=False)
 
 
@@ -63,7 +65,7 @@ class Engine:
         self.params = self.network.initial_params(seed, self.dtype)
         self.grads = np.zeros_like(self.params)
         self.views = self.network.views(self.params)
-        self.n_outputs = int(np.prod(self.network.output_shape))
+        self.n_outputs = int(np.prod(self.network.raw_shape))
         self.step = self.epoch = 0
         self.loss = self.optimizer = self.state = None
         self.metrics = []
@@ -73,6 +75,12 @@ class Engine:
     def compile(self, optimizer, loss, metrics):
         """Set what training minimises and how; check that the loss suits the last layer."""
         loss.check_output(self._output_activation_name(), self.n_outputs)
+        shape = self.network.raw_shape
+        if loss.link == "softmax" and shape[-1] * getattr(loss, "members", 1) != self.n_outputs:
+            raise ValueError(
+                f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
+                f"{shape} (without the batch): end the model in Flatten and Dense."
+            )
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
@@ -126,8 +134,15 @@ class Engine:
         return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
 
     def predict(self, x):
-        """x (n, d) -> outputs (n, k); both may have more axes."""
-        outputs = np.empty((len(x), *self.network.output_shape), self.dtype)
+        """x (n, d) -> predictions (n, k); both may have more axes."""
+        if self.network.raw_shape == self.network.output_shape or len(x) <= FINISH_ROWS:
+            return self.network.finish(self._outputs(x))
+        # An ensemble's outputs are many times its predictions.
+        parts = (x[first : first + FINISH_ROWS] for first in range(0, len(x), FINISH_ROWS))
+        return np.concatenate([self.network.finish(self._outputs(part)) for part in parts])
+
+    def _outputs(self, x):
+        outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
             with self.runner(PREDICT_ROWS, PREDICTION) as runner:
                 runner.run(self.params, self.grads, self.one_step(runner, len(x), False), Data(x, outputs=outputs))
@@ -151,8 +166,9 @@ class Engine:
             return float(runner.run(self.params, self.grads, steps, data, backward=True)[0])
 
     def vjp(self, x, dout, training):
-        """x (n, d), dout (n, k) -> dx (n, d); the parameters' gradient goes to `grads`."""
+        """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
+        dout = np.ascontiguousarray(self.network.spread(dout))
         dx = np.empty_like(x, subok=False)
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
@@ -198,8 +214,9 @@ class Engine:
         if not self.metrics:
             return {}
         if self.fused_output:
-            rows = outputs.reshape(-1, self.network.output_shape[-1])
+            rows = outputs.reshape(-1, self.network.raw_shape[-1])
             outputs = apply_activation(self.network.output_activation, rows).reshape(outputs.shape)
+        outputs = self.network.finish(outputs).reshape(len(outputs), -1)
         return {name: float(function(y, outputs)) for name, function in self.metrics}
 
     def snapshot(self):

@@ -91,7 +91,8 @@ def check_gradients(
     if model.dtype != np.float64:
         model = _in_float64(model, x)
     _, grad = model.value_and_grad(x, y, training=training)
-    trainable = [p for p in model.engine.network.params if model.layers[p.layer].trainable]
+    network = model.engine.network
+    trainable = [p for p in network.params if network.layers[p.layer].spec.trainable]
     places = [(placed, i) for placed in trainable for i in range(placed.start, placed.stop)]
     worst = GradientCheck(0.0, "none", 0.0, 0.0)
     for placed, i in places[:: -(-len(places) // entries) or 1]:

@@ -6,7 +6,7 @@ then rounded, so that a seed means the same network in float32 and in float64.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -245,3 +245,162 @@ class RandomUniform:
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
         """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
         return rng.uniform(self.minval, self.maxval, shape).astype(dtype)
+
+
+@INITIALIZERS.register("fan_in_uniform")
+@dataclass(frozen=True)
+class FanInUniform(VarianceScaling):
+    """Uniform in ``+-1 / sqrt(fan_in)``, PyTorch's start of its linear layers."""
+
+    scale, average, normal = 1 / 3, False, False
+
+
+@INITIALIZERS.register("fan_in_normal")
+@dataclass(frozen=True)
+class FanInNormal:
+    """Normal of variance ``1 / fan_in``, not truncated: what the NTK parametrisation starts from.
+
+    There the product is ``x @ kernel / sqrt(fan_in)`` of a standard normal kernel (Jacot et al., 2018); here the
+    kernel has the factor in it.
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        return (rng.standard_normal(shape) / math.sqrt(max(fans(shape)[0], 1))).astype(dtype)
+
+
+@INITIALIZERS.register("unit_variance")
+@dataclass(frozen=True)
+class UnitVariance:
+    """A kernel whose products have variance 1 over the training data, each output's (Krähenbühl et al., 2016).
+
+    It is drawn as `FanInNormal` draws it; `fastbp.initialize_from_data` then divides every column by the standard
+    deviation of ``x @ column`` (of none: by 1).
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        return FanInNormal()(shape, rng, dtype)
+
+    def adapt(self, kernel, x, rng):
+        """kernel (d, k) for inputs x (n, d): return it adapted."""
+        deviation = (x @ kernel).std(axis=0)
+        return kernel / np.where(deviation > 0, deviation, 1.0)
+
+
+@INITIALIZERS.register("minus_random_products")
+@dataclass(frozen=True)
+class MinusRandomProducts:
+    """Biases that set each output's kink amid the training data: RealMLP's "he+5" (Holzmueller et al., 2024).
+
+    They are zero until `fastbp.initialize_from_data` draws `rows` random rows for every output and weights of an
+    exponential distribution, normed to the sum 1: minus the weighted sum of these rows' ``x @ kernel`` is the bias.
+
+    Parameters
+    ----------
+    rows : int, default 5
+    """
+
+    rows: int = 5
+
+    def __post_init__(self):
+        if not isinstance(self.rows, int | np.integer) or self.rows < 1:
+            raise ValueError(f"MinusRandomProducts(rows={self.rows!r}): it is a whole number of at least 1.")
+        object.__setattr__(self, "rows", int(self.rows))
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of zeros of `shape` and `dtype`; `rng` is not used."""
+        return np.zeros(shape, dtype)
+
+    def adapt(self, products, rng):
+        """products (n, k) of the inputs and the kernel: return the bias (k,)."""
+        n, k = products.shape
+        chosen = np.take_along_axis(products, rng.integers(0, n, (self.rows, k)), axis=0)
+        weights = rng.standard_exponential((self.rows, k))
+        return -(chosen * weights).sum(axis=0) / weights.sum(axis=0)
+
+
+@INITIALIZERS.register("random_signs")
+@dataclass(frozen=True)
+class RandomSigns:
+    """-1 or 1, each with probability 1/2: the adapters of ensembles (Wen et al., 2020)."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        return (2 * rng.integers(0, 2, shape) - 1).astype(dtype)
+
+
+@INITIALIZERS.register("same_for_members")
+@dataclass(frozen=True)
+class SameForMembers:
+    """One draw for all indices of the first axis: the members of an ensemble start alike.
+
+    Parameters
+    ----------
+    initializer : str or initializer object, default "random_uniform"
+        Draws one member's values.
+
+    Examples
+    --------
+    >>> values = SameForMembers("random_normal")((3, 2), np.random.default_rng(0))
+    >>> bool((values == values[0]).all())
+    True
+    """
+
+    initializer: Any = "random_uniform"
+
+    def __post_init__(self):
+        object.__setattr__(self, "initializer", INITIALIZERS.resolve(self.initializer))
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        return np.repeat(self.initializer(shape[1:], rng, dtype)[None], shape[0], axis=0)
+
+
+@INITIALIZERS.register("repeated_columns")
+@dataclass(frozen=True)
+class RepeatedColumns:
+    """One draw for each feature, repeated over the columns that the feature has in the last axis.
+
+    Parameters
+    ----------
+    initializer : str or initializer object, default "random_signs"
+        Draws ``(..., features)`` values.
+    columns : tuple of int, default (1,)
+        Columns of each feature: their sum is the size of the last axis.
+
+    Examples
+    --------
+    >>> RepeatedColumns("random_normal", (2, 1))((4, 3), np.random.default_rng(0)).shape
+    (4, 3)
+    """
+
+    initializer: Any = "random_signs"
+    columns: tuple[int, ...] = (1,)
+
+    def __post_init__(self):
+        object.__setattr__(self, "initializer", INITIALIZERS.resolve(self.initializer))
+        object.__setattr__(self, "columns", tuple(int(count) for count in self.columns))
+        if not self.columns or min(self.columns) < 1:
+            raise ValueError(f"RepeatedColumns(columns={self.columns}): each feature has at least one column.")
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        if sum(self.columns) != shape[-1]:
+            raise ValueError(
+                f"RepeatedColumns: the columns of all features are {sum(self.columns)}, but the last axis of the "
+                f"parameter's shape {tuple(shape)} has {shape[-1]}."
+            )
+        values = self.initializer((*shape[:-1], len(self.columns)), rng, dtype)
+        return np.repeat(values, self.columns, axis=-1)
+
+
+@dataclass(frozen=True)
+class EachOnItsOwn:
+    """Draws every index of the first axis as a parameter of its own: fans are those of one."""
+
+    initializer: Any
+
+    def __call__(self, shape, rng, dtype="float32"):
+        """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
+        return np.stack([self.initializer(shape[1:], rng, dtype) for _ in range(shape[0])])

@@ -22,7 +22,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
 
     Returns
     -------
-    Sequential or TabularModel
+    Sequential, TabularModel, MLPClassifier or MLPRegressor
         What was saved. Its predictions and its continued training have the bits of the saved one's.
 
     Raises
@@ -50,6 +50,10 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
             from fastbp.sequential import Sequential
 
             return Sequential.from_state(tensors, description, custom_objects)
+        if kind == "estimator":
+            from fastbp.estimators import ESTIMATORS
+
+            return ESTIMATORS[description["class"]].from_state(tensors, description, custom_objects)
         if kind == "tabular":
             from fastbp.tabular.model import TabularModel
 

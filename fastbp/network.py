@@ -1,10 +1,20 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
+from fastbp.layers.branches import Fork
+
+
+class Source(NamedTuple):
+    """Where an input comes from: the number of a layer (-1: the network's input), and which of its branches."""
+
+    layer: int = -1
+    branch: int = 0
 
 
 @dataclass(frozen=True)
@@ -13,14 +23,21 @@ class PlacedLayer:
 
     spec: Layer
     name: str
-    input_shape: tuple[int, ...]
+    sources: tuple[Source, ...]
+    input_shapes: tuple[tuple[int, ...], ...]
     build: Build
     offset: int  # of its first parameter in params
+    depth: int  # branches around it
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of one row of outputs."""
         return self.build.output_shape
+
+    @property
+    def inputs(self):
+        """(source, entries a row) of each input."""
+        return [(source, math.prod(shape)) for source, shape in zip(self.sources, self.input_shapes, strict=True)]
 
     @property
     def n_params(self) -> int:
@@ -45,20 +62,58 @@ class PlacedParam:
 
 
 class Network:
-    """The specs of a model folded over an input shape: names, shapes, layout of `params`."""
+    """The specs of a model folded over an input shape: names, shapes, layout of `params`.
+
+    `layers` are in the order in which a forward pass runs them: a fork, the layers of each branch, the layer
+    where they meet.  A layer's number is its place in this list.
+    """
 
     def __init__(self, specs, input_shape):
         self.input_shape = tuple(int(size) for size in input_shape)
-        self.layers = []
-        shape, offset, names = self.input_shape, 0, set()
-        for spec in specs:
-            built = spec.build(shape)
-            placed = PlacedLayer(spec, unique_name(spec, names), shape, built, offset)
-            self.layers.append(placed)
-            shape, offset = built.output_shape, offset + placed.n_params
-        self.output_shape = shape
-        self.n_params = offset
+        self.layers, self.n_params, self._names = [], 0, set()
+        self.output, self.output_shape = self._chain(specs, Source(), self.input_shape, 0)
         self.params = list(self._place_params())
+        self._check_picky_layers()
+
+    @property
+    def raw_shape(self):
+        """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
+        return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape
+
+    def finish(self, outputs):
+        """Return the predictions (n, *output_shape) of outputs with as many entries a row as `raw_shape`."""
+        finish = self.layers[-1].spec.finish
+        return finish(outputs.reshape(len(outputs), *self.raw_shape)) if finish else outputs
+
+    def spread(self, dout):
+        """Return the gradient by the outputs (n, *raw_shape) of that by the predictions (n, *output_shape)."""
+        spread = self.layers[-1].spec.spread
+        return spread(dout, self.raw_shape) if spread else dout
+
+    def _chain(self, specs, source, shape, depth):
+        """Place one layer after the other; return where the last one's output is, and its shape."""
+        for spec in specs:
+            name = unique_name(spec, self._names)
+            sources, shapes = (source,), (shape,)
+            if spec.branches:
+                fork, _ = self._place(Fork(len(spec.branches)), f"{name}/fork", sources, shapes, depth)
+                ends = [
+                    self._chain(branch, Source(fork.layer, number), shape, depth + 1)
+                    for number, branch in enumerate(spec.branches)
+                ]
+                sources, shapes = zip(*ends, strict=True)
+            if self.layers and self.layers[-1].spec.finish:
+                last = self.layers[-1].name
+                raise ValueError(f"{last!r} must be the last layer of the model; {name!r} comes after it.")
+            source, shape = self._place(spec, name, sources, shapes, depth)
+        return source, shape
+
+    def _place(self, spec, name, sources, shapes, depth):
+        built = spec.build(*shapes)
+        placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, depth)
+        self.layers.append(placed)
+        self.n_params += placed.n_params
+        return Source(len(self.layers) - 1), placed.output_shape
 
     def _place_params(self):
         for index, layer in enumerate(self.layers):
@@ -66,6 +121,48 @@ class Network:
             for block, param in enumerate(layer.build.params):
                 yield PlacedParam(index, block, f"{layer.name}/{param.name}", param, start)
                 start += param.size
+
+    @property
+    def output_layer(self) -> int:
+        """The number of the layer that computes the outputs: the last one that is more than another shape; or -1."""
+        return max((number for number, layer in enumerate(self.layers) if not layer.spec.alias), default=-1)
+
+    @property
+    def output_activation(self):
+        """The activation that ends the network, or None."""
+        return self.layers[self.output_layer].spec.output_activation
+
+    def check_input(self, x):
+        """Raise ValueError where a layer refuses an entry of the model's input x (n, ...)."""
+        if not any(is_picky(layer.spec) for layer in self.layers):
+            return
+        # What reaches each layer unchanged, and where in a row of the input it stood.
+        numbers = np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape)
+        values, origins = self._pass_on(x), self._pass_on(numbers)
+        for layer, value, origin in zip(self.layers, values, origins, strict=True):
+            if value is not None and (refused := layer.spec.refuses(value)):
+                (row, *place), rule = refused
+                entry = (row, *np.unravel_index(origin[0, *place], self.input_shape))
+                where = ", ".join(str(int(i)) for i in entry)
+                raise ValueError(f"x[{where}] is {value[row, *place]:g}: {rule} (layer {layer.name!r}).")
+
+    def _pass_on(self, x):
+        """Return what each layer gets of x (n, ...), or None where layers before it compute something new."""
+        got, given = [], {-1: x}
+        for number, layer in enumerate(self.layers):
+            got.append(given[layer.sources[0].layer] if len(layer.sources) == 1 else None)
+            given[number] = None if got[-1] is None else layer.spec.passes_on(got[-1])
+        return got
+
+    def _check_picky_layers(self):
+        """Raise ValueError where a layer that must check its inputs does not get them from the model's input."""
+        got = self._pass_on(np.zeros((1, *self.input_shape)))
+        for layer, value in zip(self.layers, got, strict=True):
+            if value is None and is_picky(layer.spec):
+                raise ValueError(
+                    f"{layer.name!r} takes categories, which come from the model's input (Columns, Flatten and Reshape "
+                    "may stand before it), not from other layers."
+                )
 
     def views(self, flat):
         """Return {name: view into the flat vector, in the parameter's shape}."""
@@ -95,3 +192,8 @@ def unique_name(spec, taken):
             name = f"{words}_{number}"
     taken.add(name)
     return name
+
+
+def is_picky(spec):
+    """Does the layer look at its inputs before anything runs?"""
+    return type(spec).refuses is not Layer.refuses

@@ -128,12 +128,12 @@ class Plan:
     def _place_regions(self, network, placed, n_targets):
         """Give every layer its offsets; fill the table and the layout."""
         self.work_size = self.shared_size = 0
-        n_in, n_out = _size(network.input_shape), _size(network.output_shape)
+        n_in, n_out = _size(network.input_shape), _size(network.raw_shape)
         x = self._region(n_in)
         # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
         dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
         wanted = _wanted_gradients(network, self.purpose)
-        self.table, self._inputs = np.zeros(len(placed), LAYER_ROW), []
+        self.table, self._kept = np.zeros(len(placed), LAYER_ROW), []  # and what its rows have addresses of
         # The offsets of every value and of its gradient; a fork's output has a gradient for each branch.
         places = {Source(): (x, dx)}
         for number, layer in enumerate(network.layers):
@@ -172,12 +172,12 @@ class Plan:
         row["out"], row["dout"] = out, douts[0]
         row["n_branches"], row["branch_stride"] = len(douts), douts[1] - douts[0] if len(douts) > 1 else 0
         if spec.branches:
-            self._inputs.append(np.array(inputs, np.int64))
-            row["n_inputs"], row["inputs"] = len(inputs), self._inputs[-1].ctypes.data
+            self._kept.append(np.array(inputs, np.int64))
+            row["n_inputs"], row["inputs"] = len(inputs), self._kept[-1].ctypes.data
         row["extra"], row["params"] = self._region(build.extra), layer.offset
         for name, value in build.fields.items():
             row[name] = value
-        spec.fill(row, float_type)
+        self._kept.append(spec.fill(row, float_type))
         if any(dx >= 0 for _, dx, _ in inputs) or (spec.always_prepare and self.purpose.training):
             row["shared"] = self.shared_size
             row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
@@ -198,7 +198,9 @@ class Plan:
             if not layer.spec.trainable:
                 continue
             rows, columns = p.param.shape[0], _size(p.param.shape[1:])
-            item_rows = max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows), 8), 8)
+            # Rows of a matrix come by tiles of 8; of more axes the first one's indices stand for themselves.
+            tile = 8 if len(p.param.shape) < 3 else 1
+            item_rows = max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows), tile), tile)
             if p.param.max_norm:
                 item_rows = rows  # the norms of columns need whole columns
             for first in range(0, rows, item_rows):

@@ -269,3 +269,39 @@ class OneCycle:
         falling = (step - top) / (last - top) if last > top else 1.0
         fall = _cosine(self.max_learning_rate, first / self.final_div_factor, falling)
         return np.where(step <= top, rise, fall)
+
+
+@SCHEDULES.register("log_cosine")
+@dataclass(frozen=True)
+class LogCosine:
+    """Waves that double in length: RealMLP's schedule "coslog4" (Holzmueller et al., 2024).
+
+    ``max_learning_rate * (1 - cos(2 pi log2(1 + (2**cycles - 1) * step / total_steps))) / 2``: from 0 up and down
+    `cycles` times, each time taking twice as many steps as before; it ends at 0 and stays there.
+
+    Parameters
+    ----------
+    max_learning_rate : float
+    total_steps : int
+        Steps of all waves, above 0.
+    cycles : int, default 4
+        At least 1.
+
+    Examples
+    --------
+    >>> LogCosine(1.0, total_steps=30)(np.array([0, 2, 6, 14, 30])).round(6).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    max_learning_rate: float
+    total_steps: int
+    cycles: int = 4
+
+    def __post_init__(self):
+        check_numbers(self, max_learning_rate="[0, inf)", total_steps="(0, inf)", cycles="[1, 50]")
+
+    def __call__(self, step) -> np.ndarray:
+        """Return the learning rates (float64) at the step indices `step` (int, from 0)."""
+        done = np.minimum(_steps(step) / self.total_steps, 1.0)
+        waves = np.log2(1.0 + (2.0**self.cycles - 1.0) * done)
+        return self.max_learning_rate * (0.5 * (1.0 - np.cos(2.0 * np.pi * waves)))

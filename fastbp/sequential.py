@@ -42,9 +42,9 @@ class Sequential:
     Parameters
     ----------
     layers : list of layers
-        `Dense`, `Dropout`, `Activation`, `PReLU`.
+        `Dense`, `Dropout`, `Activation`, ...: all stand in `fastbp.layers`.
     input_shape : tuple of int, optional
-        ``(d,)``: build at once. Otherwise the first `fit` (or `build`) tells.
+        Shape of one row, ``(d,)``, or with more axes: build at once. Otherwise the first `fit` (or `build`) tells.
     seed : int, optional
         Of the initial parameters, the shuffles and the dropout masks: the same seed gives the same bits, at
         any number of threads. None draws one.
@@ -99,7 +99,7 @@ class Sequential:
         Parameters
         ----------
         input_shape : tuple of int
-            ``(d,)``, the columns of `x`.
+            Shape of one row of `x`: ``(d,)`` for a table.
         """
         if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
             raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
@@ -160,7 +160,7 @@ class Sequential:
 
         Parameters
         ----------
-        x : array-like (n, d)
+        x : array-like (n, d), or (n, ...) for an input shape with more axes
             C-contiguous rows in the model's dtype are read in place, memory maps too; anything else is
             converted once.
         y : array-like (n,) or (n, t)
@@ -279,7 +279,9 @@ class Sequential:
             Probabilities after a softmax or sigmoid.
         """
         engine = self._built("predict")
-        return engine.predict(as_float_rows(x, self.dtype, columns=engine.network.input_shape[0]))
+        x = as_float_rows(x, self.dtype, shape=engine.network.input_shape)
+        engine.network.check_input(x)
+        return engine.predict(x)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
         """Make one update on one batch.
@@ -354,9 +356,10 @@ class Sequential:
         dx : array (n, d)
         """
         engine = self._built("vjp")
-        x = as_float_rows(x, self.dtype, columns=engine.network.input_shape[0])
+        x = as_float_rows(x, self.dtype, shape=engine.network.input_shape)
         check_rows(x)
-        dout = as_float_rows(dout, self.dtype, "dout", engine.n_outputs)
+        engine.network.check_input(x)
+        dout = as_float_rows(dout, self.dtype, "dout", engine.network.output_shape)
         check_same_length(len(x), dout=dout)
         return engine.vjp(x, dout, training)
 
@@ -490,16 +493,23 @@ class Sequential:
 
     def _rows(self, x, y, sample_weight=None):
         """Check the user's arrays and convert them; build the model if it is not."""
-        x = as_float_rows(x, self.dtype, columns=self.engine and self.engine.network.input_shape[0])
+        x = as_float_rows(x, self.dtype, shape=self.engine and self.engine.network.input_shape)
         check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)
         with self._as_before_on_error():
             if self.engine is None:
                 self.build(x.shape[1:])
+            self.engine.network.check_input(x)
+            y = self._as_columns(y)
             targets = self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype)
             weight = None if sample_weight is None else sample_weights(sample_weight, len(x), self.dtype)
         return Rows(x, targets, weight, y)
+
+    def _as_columns(self, y):
+        """Return targets that have the shape of outputs with several axes as (n, columns)."""
+        shape = self.engine.network.output_shape
+        return y.reshape(len(y), -1) if len(shape) > 1 and y.shape[1:] == shape else y
 
 
 def _loss_or_list(figures):

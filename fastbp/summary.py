@@ -7,9 +7,12 @@ def summary_text(engine) -> str:
     """Return a table of the layers, then the totals of parameters, arithmetic and memory."""
     rows = [("layer", "kind", "output shape", "params", "multiply-adds a row")]
     for layer in engine.network.layers:
+        if not hasattr(layer.spec, "name"):  # a fork: the layer where its branches meet is the one that has a name
+            continue
         shape = "(n, " + ", ".join(str(size) for size in layer.output_shape) + ")"
         kind = type(layer.spec).__name__
-        rows.append((layer.name, kind, shape, f"{layer.n_params:,}", f"{layer.build.multiply_adds:,}"))
+        name = "  " * layer.depth + layer.name
+        rows.append((name, kind, shape, f"{layer.n_params:,}", f"{layer.build.multiply_adds:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-" * len(lines[0]))

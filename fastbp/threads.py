@@ -8,8 +8,10 @@ Python thread takes 0.1 ms, waking a parked one 0.02 ms, and nobody waits for on
 import os
 import signal
 import threading
+from contextlib import contextmanager
 
 _limit = None
+_of_thread = threading.local()
 _busy = 0
 _idle = []
 _lock = threading.Lock()
@@ -56,10 +58,22 @@ def get_num_threads() -> int:
     1
     >>> fastbp.set_num_threads(None)
     """
+    own = getattr(_of_thread, "limits", ())
     if _limit is not None:
-        return min(_limit, available_cores())
+        return min(_limit, available_cores(), *own)
     limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
-    return min([available_cores(), *(int(limit) for limit in limits if limit.isdigit() and int(limit) > 0)])
+    return min([available_cores(), *own, *(int(limit) for limit in limits if limit.isdigit() and int(limit) > 0)])
+
+
+@contextmanager
+def limit_threads(n: int):
+    """Context in which compiled calls made by this Python thread have at most `n` threads; others are not touched."""
+    outer = getattr(_of_thread, "limits", ())
+    _of_thread.limits = (*outer, n)
+    try:
+        yield
+    finally:
+        _of_thread.limits = outer
 
 
 class InterruptGuard:

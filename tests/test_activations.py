@@ -86,6 +86,8 @@ def in_jax(activation):
     settings = dataclasses.asdict(activation)
     if activation.name in ("gelu", "gelu_tanh"):
         return lambda x: jax.nn.gelu(x, approximate=activation.name == "gelu_tanh")
+    if activation.name == "exponential":
+        return jax.numpy.exp
     return lambda x: getattr(jax.nn, activation.name)(x, **settings)
 
 
@@ -111,6 +113,8 @@ def test_nan_survives_and_stays_where_it_is(activation, dtype):
 
 def test_large_inputs_give_finite_gradients(activation, dtype):
     x = np.array([[-1e30, -1e4, -100, -30, 0, 30, 100, 1e4, 1e30]], dtype)
+    if activation.name == "exponential":  # which has no finite value above
+        x = x[:, :6]
     out = forward(activation, x)
     assert np.isfinite(out).all()
     assert np.isfinite(backward(activation, np.ones_like(x), x, out)).all()

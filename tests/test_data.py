@@ -30,7 +30,7 @@ TABLE = np.arange(12.0).reshape(4, 3)
     ids=lambda given: type(given).__name__,
 )
 def test_any_table_of_numbers_is_converted(given):
-    x = as_float_rows(given, FLOAT32, columns=3)
+    x = as_float_rows(given, FLOAT32, shape=(3,))
     assert type(x) is np.ndarray
     assert x.dtype == FLOAT32
     assert x.flags.c_contiguous
@@ -72,7 +72,7 @@ def test_misaligned_rows_are_copied():
 )
 def test_what_is_no_table_of_numbers_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        as_float_rows(given, FLOAT32, columns=3)
+        as_float_rows(given, FLOAT32, shape=(3,))
 
 
 def test_sparse_matrices_are_refused_with_the_remedy():

@@ -7,9 +7,24 @@ import numpy as np
 import pytest
 
 from fastbp._registry import describe, rebuild
-from fastbp.initializers import INITIALIZERS, Constant, Orthogonal, RandomNormal, RandomUniform, fans
+from fastbp.initializers import (
+    INITIALIZERS,
+    Constant,
+    EachOnItsOwn,
+    FanInNormal,
+    FanInUniform,
+    Orthogonal,
+    RandomNormal,
+    RandomSigns,
+    RandomUniform,
+    RepeatedColumns,
+    SameForMembers,
+    fans,
+)
 
-every_initializer = pytest.mark.parametrize("name", list(INITIALIZERS))
+# Those that wrap another one only take shapes that suit them.
+WRAPPERS = ("same_for_members", "repeated_columns")
+every_initializer = pytest.mark.parametrize("name", [name for name in INITIALIZERS if name not in WRAPPERS])
 
 # (scale, of both fans) as in keras.initializers.VarianceScaling.
 SCALED = {"glorot": (1.0, True), "he": (2.0, False), "lecun": (1.0, False)}
@@ -103,9 +118,41 @@ def test_plain_ones():
     assert 1.999 < uniform.max() <= 2.0
 
 
-@every_initializer
-def test_describe_and_rebuild_through_json(name):
-    init = INITIALIZERS.resolve(name)
+def test_of_one_fan():
+    uniform = FanInUniform()((400, 300), rng(), "float64")
+    assert 0.99 / 20 < np.abs(uniform).max() <= 1 / 20
+    normal = FanInNormal()((400, 300), rng(), "float64")
+    assert abs(normal.std() * 20 - 1) < 0.01
+    assert np.abs(normal).max() > 4 / 20  # not truncated
+
+
+def test_signs():
+    signs = RandomSigns()((100, 100), rng())
+    assert set(signs.ravel()) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 0.05
+
+
+def test_members_alike_and_on_their_own():
+    alike = SameForMembers("random_normal")((4, 3, 2), rng(), "float64")
+    assert (alike == alike[0]).all()
+    assert np.array_equal(alike[0], RandomNormal()((3, 2), rng(), "float64"))
+    own = EachOnItsOwn(FanInUniform())((8, 100, 5), rng(), "float64")
+    assert 0.95 / 10 < np.abs(own).max() <= 1 / 10
+    assert len({member.tobytes() for member in own}) == 8
+
+
+def test_repeated_columns():
+    values = RepeatedColumns("random_normal", (1, 3, 2))((5, 6), rng(), "float64")
+    drawn = RandomNormal()((5, 3), rng(), "float64")
+    assert np.array_equal(values, drawn[:, [0, 1, 1, 1, 2, 2]])
+    with pytest.raises(ValueError, match="all features are 3, but the last axis .* has 4"):
+        RepeatedColumns(columns=(1, 2))((5, 4), rng())
+    with pytest.raises(ValueError, match=r"columns=\(1, 0\)"):
+        RepeatedColumns(columns=(1, 0))
+
+
+@pytest.mark.parametrize("init", [*(cls() for cls in INITIALIZERS.values()), RepeatedColumns("ones", (2, 1))])
+def test_describe_and_rebuild_through_json(init):
     assert rebuild(json.loads(json.dumps(describe(init)))) == init
 
 

@@ -144,7 +144,7 @@ def test_random_network_against_the_reference(problem):
     x, dout = rng.standard_normal((n, columns)), rng.standard_normal((n, model.output_shape[0]))
     weights = network.weights_of(model)
     out, tape = network.forward(model.layers, weights, x)
-    dx, grads = network.backward(model.layers, weights, tape, dout)
+    dx, grads = network.backward(tape, dout)
     assert_near(model.predict(x), out, 1e-12)
     found = model.vjp(x, dout)
     frozen = autodiff.trainable_entries(model)

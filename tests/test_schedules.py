@@ -14,6 +14,7 @@ from fastbp.schedules import (
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
+    LogCosine,
     OneCycle,
     PiecewiseConstantDecay,
 )
@@ -115,7 +116,7 @@ KERAS = [
         ],
     ),
 ]
-EVERY = [*(schedule for schedule, _ in KERAS), OneCycle(0.1, total_steps=25)]
+EVERY = [*(schedule for schedule, _ in KERAS), OneCycle(0.1, total_steps=25), LogCosine(0.1, 150)]
 
 
 def test_every_schedule_is_here():
@@ -176,6 +177,17 @@ def test_one_cycle_stays_at_its_end():
     assert np.isfinite(OneCycle(1.0, 1)(np.arange(3))).all()
 
 
+def test_log_cosine_is_realmlp_s_coslog4():
+    # pytabkit's CoslogSchedule: 0.5 * (1 - cos(2 pi * log(1 + (2**n_cycles - 1) * t) / log(2)))
+    steps = np.arange(1000)
+    t = steps / 1000
+    expected = 0.04 * (0.5 * (1 - np.cos(2 * np.pi * np.log(1 + 15 * t) / np.log(2))))
+    np.testing.assert_allclose(LogCosine(0.04, 1000)(steps), expected, atol=1e-15)
+    waves = LogCosine(1.0, 630, cycles=6)(np.arange(2000))
+    assert np.flatnonzero(waves < 1e-12).tolist()[:7] == [0, 10, 30, 70, 150, 310, 630]
+    assert (waves[630:] < 1e-12).all()
+
+
 @pytest.mark.parametrize("t_mul", ["1", "1.1", "1.3", "1.5", "1.7", "2", "3", "5", "7"])
 @pytest.mark.parametrize("first", [10, 100, 10**6])
 def test_restarts_are_at_their_steps(t_mul, first):
@@ -232,6 +244,8 @@ ERRORS = [
     (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul=0.5"),
     (lambda: OneCycle(0.1, 10, pct_start=1.5), "pct_start=1.5"),
     (lambda: OneCycle(0.1, "10"), "total_steps='10'"),
+    (lambda: LogCosine(0.1, 0), "total_steps=0"),
+    (lambda: LogCosine(0.1, 10, cycles=0), "cycles=0"),
 ]
 
 

@@ -405,7 +405,6 @@ def test_wrong_layers(layers, error, message):
         ({"input_shape": ()}, "input_shape="),
         ({"input_shape": (0,)}, "input_shape="),
         ({"input_shape": (4.0,)}, "input_shape="),
-        ({"input_shape": (4, 4)}, r"Dense takes rows of numbers, shape \(d,\)"),
     ],
 )
 def test_wrong_settings_of_a_model(settings, message):

@@ -12,7 +12,7 @@ from numba import types
 from fastbp import vecmath
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "softplus"]
+NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "softplus", "cospi", "sinpi"]
 ULP_LIMIT = {"float32": 2.0, "float64": 4.0}
 SMALLEST = {"float32": np.float32(1e-45), "float64": np.float64(5e-324)}
 
@@ -36,6 +36,20 @@ def erf(x):
     return 2 / PI.sqrt() * total
 
 
+def sine(x, shift=Decimal(0)):
+    # sin(pi (x + shift)), by its series for the distance to the nearest whole number
+    with localcontext(Context(prec=1500)):  # the largest float64 has 309 digits, the smallest 1074 after the point
+        x = x + shift - 2 * ((x + shift) / 2).to_integral_value()
+        x = x if abs(x) <= Decimal("0.5") else Decimal(1).copy_sign(x) - x
+    total, n = PI * x, 1
+    term = total
+    while abs(term) > abs(total) * Decimal("1e-40"):
+        n += 2
+        term = -term * (PI * x) ** 2 / (n * (n - 1))
+        total += term
+    return total
+
+
 EXACT = {
     "exp": lambda x: x.exp(),
     "expm1": expm1,
@@ -45,6 +59,8 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + (-x).exp()),
     "erf": erf,
     "softplus": lambda x: log1p(x.exp()),
+    "cospi": lambda x: sine(x, Decimal("0.5")),
+    "sinpi": lambda x: sine(x),
 }
 
 
@@ -101,7 +117,7 @@ def points(name, dtype, n_random=120):
 
 def exact(name, x):
     """The function's value, or a stand-in where the exponential is beyond both types' range."""
-    if name in ("log", "log1p", "erf") or abs(x) < 2000:
+    if name in ("log", "log1p", "erf", "cospi", "sinpi") or abs(x) < 2000:
         return EXACT[name](Decimal(float(x)))
     large = Decimal("1e9000")
     ends = {"exp": (0, large), "expm1": (-1, large), "softplus": (0, Decimal(float(x))), "tanh": (-1, 1)}
@@ -134,6 +150,9 @@ def test_float32_of_many_numbers(name, loop):
         "sigmoid": lambda x: np.exp(-np.logaddexp(0, -x)),
         "softplus": lambda x: np.logaddexp(0, x),
         "erf": np.vectorize(math.erf, otypes=["f8"]),
+        # np.pi has 53 bits: near a zero only the distance to it, which is exact, may be multiplied by it.
+        "sinpi": lambda x: np.sin(np.pi * (x - np.rint(x))) * (1 - 2 * (np.rint(x) % 2)),
+        "cospi": lambda x: np.sin(np.pi * (0.5 - abs(x % 2 - 1)) * -1),
     }
     rng = np.random.default_rng(6)
     x = np.concatenate([rng.uniform(-s, s, 20_000) for s in (0.3, 2, 12, 88)]).astype("f4")
@@ -153,6 +172,8 @@ SPECIAL = {
     "sigmoid": {0.0: 0.5, INF: 1.0, -INF: 0.0, 1e4: 1.0, -1e4: 0.0},
     "erf": {0.0: 0.0, INF: 1.0, -INF: -1.0, 1e4: 1.0, -1e4: -1.0},
     "softplus": {INF: INF, -INF: 0.0, 1e4: 1e4, -1e4: 0.0},
+    "cospi": {0.0: 1.0, 0.5: 0.0, -1.5: 0.0, 1.0: -1.0, -3.0: -1.0, 2.0: 1.0, 1e30: 1.0, INF: NAN, -INF: NAN},
+    "sinpi": {0.5: 1.0, -0.5: -1.0, 1.5: -1.0, 1.0: 0.0, -3.0: 0.0, 1e30: 0.0, INF: NAN, -INF: NAN},
 }
 
 
@@ -161,7 +182,7 @@ def test_limits_signed_zeros_and_nan(name, loop, dtype):
     expected = np.array([*SPECIAL[name].values(), NAN], dtype)
     np.testing.assert_array_equal(evaluate(loop, x), expected)
     np.testing.assert_array_equal(evaluate(loop, np.full(37, NAN, dtype)), np.full(37, NAN, dtype))
-    if name in ("expm1", "log1p", "tanh", "erf"):
+    if name in ("expm1", "log1p", "tanh", "erf", "sinpi"):
         zeros = np.array([0.0, -0.0], dtype)
         np.testing.assert_array_equal(np.signbit(evaluate(loop, zeros)), [False, True])
 

@@ -2,8 +2,39 @@
 
 from fastbp.layers.activation import Activation
 from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.branches import Concatenate, Residual
+from fastbp.layers.columns import Columns
 from fastbp.layers.dense import Dense
 from fastbp.layers.dropout import Dropout
+from fastbp.layers.embedding import CategoryEmbedding, Embedding, OneHot
+from fastbp.layers.members import MemberDense, MemberMean, RepeatMembers
+from fastbp.layers.parametric import ParametricActivation
+from fastbp.layers.periodic import PeriodicEmbedding
+from fastbp.layers.piecewise import PiecewiseLinearEmbedding
 from fastbp.layers.prelu import PReLU
+from fastbp.layers.reshape import Flatten, Reshape
+from fastbp.layers.scaling import Scaling
 
-__all__ = ["LAYERS", "Activation", "Dense", "Dropout", "Layer", "PReLU"]
+__all__ = [
+    "LAYERS",
+    "Activation",
+    "CategoryEmbedding",
+    "Columns",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Layer",
+    "MemberDense",
+    "MemberMean",
+    "OneHot",
+    "PReLU",
+    "ParametricActivation",
+    "PeriodicEmbedding",
+    "PiecewiseLinearEmbedding",
+    "RepeatMembers",
+    "Reshape",
+    "Residual",
+    "Scaling",
+]

@@ -7,13 +7,13 @@ The kernels of a layer kind, called through their addresses in its row:
     gradient(layer, params, grads, work, start, stop, block, first, last, accumulate)
     prepare (layer, params, shared, first, last)                     after its parameters changed
 
-`start` and `stop` are rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
+`start` and `stop` are batch rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
 the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
 parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
 `shared` is what `prepare` makes of the parameters, read by all threads (a transposed kernel).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar
 
@@ -41,6 +41,10 @@ LAYER_HEADER = [
     ("dx", "i8"),  # -1: nobody wants the gradient with respect to the input
     ("dout", "i8"),
     ("extra", "i8"),  # what the layer keeps for its backward pass
+    ("n_inputs", "i8"),  # where branches meet: how many, and the address of (x, dx, entries a row) of each
+    ("inputs", "i8"),
+    ("n_branches", "i8"),  # where they part: how many, and the distance from one's dout to the next one's
+    ("branch_stride", "i8"),
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
     ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
@@ -93,6 +97,8 @@ class Build:
 
     output_shape: tuple[int, ...]
     params: list[Param] = field(default_factory=list)
+    fields: dict[str, int] = field(default_factory=dict)  # of its row: what depends on shapes alone
+    branches: int = 1  # that read the output: each writes a dout of its own
     extra: int = 0  # entries of work that the layer keeps for each batch row
     shared: int = 0  # entries of the shared buffer
     multiply_adds: int = 0  # a row, forward
@@ -102,6 +108,9 @@ class Layer:
     """Base of all layer specs: dataclasses of settings; weights live in the model.
 
     A spec is never changed by a model, so the same one may stand in several.
+
+    A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
+    read the branches' outputs, and `build` gets all their shapes.
     """
 
     dtype: ClassVar = layer_dtype()  # of its row
@@ -110,19 +119,55 @@ class Layer:
     gradient: ClassVar = None
     prepare: ClassVar = None
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
+    finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
+    spread: ClassVar = None  # its gradient: dout, the outputs' shape -> dout of the outputs
+    alias: ClassVar = False  # True: the output is the input, in place (in another shape)
+    always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
+    branches = ()
     trainable = True
 
-    def build(self, input_shape: tuple[int, ...]) -> Build:
-        """Return the `Build` for inputs of this shape (without the batch axis)."""
+    def build(self, *input_shapes: tuple[int, ...]) -> Build:
+        """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
         raise NotImplementedError
 
     def fill(self, row, float_type):
-        """Set the row's own fields; its header is filled already."""
+        """Set the row's other fields; its header and the build's `fields` are filled already.
+
+        What it returns is kept as long as the row: arrays to which the row has addresses.
+        """
+
+    def adapt(self, views, x, rng):
+        """Set parameters, {name: view} of this layer, in place, by its inputs x (n, ...) of the training data."""
+
+    def refuses(self, x):
+        """Return the place of the first entry of x (n, ...) that the kernels cannot take, and the rule; or None."""
+        return
+
+    def passes_on(self, x):
+        """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
+        return
 
     @property
     def output_activation(self):
         """The activation that ends the layer, or None: a loss may take its place."""
         return None
+
+
+def whole_number(layer, setting):
+    """Return a layer's setting as an int of at least 1, or raise ValueError."""
+    value = getattr(layer, setting)
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{type(layer).__name__}({setting}={value!r}): {setting} is a whole number of at least 1.")
+    return int(value)
+
+
+def check_factors(layer):
+    """Raise ValueError where a setting of `layer` that is a factor is not a finite number of at least 0."""
+    for name in (setting.name for setting in fields(layer) if setting.name.endswith("_factor")):
+        value = getattr(layer, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+            raise ValueError(f"{type(layer).__name__}({name}={value!r}): a factor is a finite number of at least 0.")
+        setattr(layer, name, float(value))
 
 
 @cache

@@ -4,15 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fastbp._jit import call, kernel
-from fastbp.activations import ACTIVATIONS
-from fastbp.initializers import INITIALIZERS
 from fastbp.layers.activation import ACTIVATION_FIELDS, fill_activation
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_settings
 from fastbp.pointers import at, null, one, part
-from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 from fastbp.tile import product_address
 from fastbp.transpose import transpose
 
@@ -102,6 +98,14 @@ class Dense(Layer):
         `L1`, `L2` or `L1L2`.
     kernel_constraint : MaxNorm, optional
         Bounds the norm of each output's incoming weights.
+    kernel_learning_rate_factor, bias_learning_rate_factor : float, default 1.0
+        The parameter's own factor on the learning rate (and so on the decoupled weight decay).
+    kernel_decay_factor, bias_decay_factor : float, default 1.0
+        The parameter's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    parametrization : {"standard", "ntk"}, default "standard"
+        "ntk" trains as if the product were ``x @ kernel / sqrt(d)`` (Jacot et al., 2018): the kernel's learning rate
+        is divided by ``sqrt(d)``, its decay is not. This is exact for optimizers whose step does not depend on the
+        gradient's size, such as Adam (up to its `epsilon`). Start from ``kernel_initializer="fan_in_normal"``.
     trainable : bool, default True
         False keeps the weights as they are.
     name : str, optional
@@ -135,6 +139,11 @@ class Dense(Layer):
     kernel_regularizer: Any = None
     bias_regularizer: Any = None
     kernel_constraint: Any = None
+    kernel_learning_rate_factor: float = 1.0
+    bias_learning_rate_factor: float = 1.0
+    kernel_decay_factor: float = 1.0
+    bias_decay_factor: float = 1.0
+    parametrization: str = "standard"
     trainable: bool = True
     name: str | None = None
 
@@ -142,25 +151,15 @@ class Dense(Layer):
     forward, backward, gradient, prepare = dense_forward, dense_backward, dense_gradient, dense_prepare
 
     def __post_init__(self):
-        if not isinstance(self.units, int | np.integer) or isinstance(self.units, bool) or self.units < 1:
-            raise ValueError(f"Dense(units={self.units!r}): units is a whole number of at least 1.")
-        self.units = int(self.units)
-        self.activation = ACTIVATIONS.resolve("linear" if self.activation is None else self.activation)
-        self.kernel_initializer = INITIALIZERS.resolve(self.kernel_initializer)
-        self.bias_initializer = INITIALIZERS.resolve(self.bias_initializer)
-        for setting, registry in _OPTIONAL_SETTINGS.items():
-            if getattr(self, setting) is not None:
-                setattr(self, setting, registry.resolve(getattr(self, setting)))
+        resolve_settings(self)
 
     def build(self, input_shape):
         *rows, d = input_shape
         n_rows, k = math.prod(rows), self.units
         max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
-        kernel_param = Param("kernel", (d, k), self.kernel_initializer, *_factors(self.kernel_regularizer), max_norm)
-        bias_param = Param("bias", (k,), self.bias_initializer, *_factors(self.bias_regularizer))
         return Build(
             output_shape=(*rows, k),
-            params=[kernel_param, bias_param] if self.use_bias else [kernel_param],
+            params=kernel_and_bias(self, (d, k), (k,), self.kernel_initializer, max_norm),
             fields={"rows": n_rows, "d": d, "k": k},
             extra=n_rows * k if self.activation.needs_input else 0,
             shared=d * k,
@@ -172,17 +171,9 @@ class Dense(Layer):
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 
+    def adapt(self, views, x, rng):
+        adapt_to_inputs(self, views["kernel"], views.get("bias"), x.reshape(-1, x.shape[-1]), rng)
+
     @property
     def output_activation(self):
         return self.activation
-
-
-_OPTIONAL_SETTINGS = {
-    "kernel_regularizer": REGULARIZERS,
-    "bias_regularizer": REGULARIZERS,
-    "kernel_constraint": CONSTRAINTS,
-}
-
-
-def _factors(regularizer):
-    return regularizer.factors if regularizer else (0.0, 0.0)

@@ -99,6 +99,6 @@ class PReLU(Layer):
             self.alpha_regularizer = REGULARIZERS.resolve(self.alpha_regularizer)
 
     def build(self, input_shape):
-        factors = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)
-        params = [Param("alpha", input_shape, self.alpha_initializer, *factors)]
+        penalties = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)
+        params = [Param("alpha", input_shape, self.alpha_initializer, *penalties)]
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})

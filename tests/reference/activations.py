@@ -23,16 +23,16 @@ def softplus(x):
 
 
 def softmax(x):
-    """Exponentials divided by their sum over each row."""
-    z = np.exp(x - x.max(axis=1, keepdims=True))
-    return z / z.sum(axis=1, keepdims=True)
+    """Exponentials divided by their sum over the last axis."""
+    z = np.exp(x - x.max(axis=-1, keepdims=True))
+    return z / z.sum(axis=-1, keepdims=True)
 
 
 def softmax_jacobian_product(dout, x):
     """Row by row dout @ J, J = diag(p) - p p^T."""
     p = softmax(x)
-    jacobian = np.einsum("ni,ij->nij", p, np.eye(x.shape[1])) - np.einsum("ni,nj->nij", p, p)
-    return np.einsum("ni,nij->nj", dout, jacobian)
+    jacobian = np.einsum("...i,ij->...ij", p, np.eye(x.shape[-1])) - np.einsum("...i,...j->...ij", p, p)
+    return np.einsum("...i,...ij->...j", dout, jacobian)
 
 
 def gelu_inner(x):
@@ -64,6 +64,7 @@ FORWARD = {
     "silu": lambda x, alpha: x * sigmoid(x),
     "mish": lambda x, alpha: x * np.tanh(softplus(x)),
     "softplus": lambda x, alpha: softplus(x),
+    "exponential": lambda x, alpha: np.exp(x),
     "hard_sigmoid": lambda x, alpha: np.clip(x / 6 + 0.5, 0, 1),
     "softmax": lambda x, alpha: softmax(x),
 }
@@ -80,6 +81,7 @@ BACKWARD = {
     "silu": lambda dout, x, alpha: dout * (sigmoid(x) + x * sigmoid(x) * sigmoid(-x)),
     "mish": lambda dout, x, alpha: dout * (np.tanh(softplus(x)) + x * sigmoid(x) / np.cosh(softplus(x)) ** 2),
     "softplus": lambda dout, x, alpha: dout * sigmoid(x),
+    "exponential": lambda dout, x, alpha: dout * np.exp(x),
     "hard_sigmoid": lambda dout, x, alpha: dout * (abs(x) < 3) / 6,
     "softmax": lambda dout, x, alpha: softmax_jacobian_product(dout, x),
 }

@@ -18,7 +18,8 @@ ACTIVATIONS = {
     "mish": lambda x, a: jax.nn.mish(x),
     "softplus": lambda x, a: jax.nn.softplus(x),
     "hard_sigmoid": lambda x, a: jnp.clip(x + 3, 0, 6) / 6,
-    "softmax": lambda x, a: jax.nn.softmax(x, axis=1),
+    "exponential": lambda x, a: jnp.exp(x),
+    "softmax": lambda x, a: jax.nn.softmax(x, axis=-1),
 }
 
 
@@ -30,21 +31,74 @@ def _dense(layer, weights, x, mask):
     return _activate(layer.activation, x @ weights[0] + (weights[1] if layer.use_bias else 0.0))
 
 
+def _member_dense(layer, weights, x, mask):
+    z = jnp.einsum("nmd,mdk->nmk", x, weights[0]) + (weights[1] if layer.use_bias else 0.0)
+    return _activate(layer.activation, z)
+
+
+def _periodic(layer, weights, x, mask):
+    kernel, bias, frequency, phase = weights
+    waves = jnp.cos(2 * jnp.pi * frequency * x[:, :, None] + phase)
+    return jnp.concatenate([x[:, :, None], jnp.einsum("ndf,dfk->ndk", waves, kernel) + bias], 2)
+
+
+def _piecewise(layer, weights, x, mask):
+    kernel, slope, bias = weights
+    columns, first = [], 0
+    for i, edges in enumerate(layer.bins):
+        share = (x[:, i, None] - np.array(edges[:-1])) / np.diff(edges)
+        last = share.shape[1] - 1
+        share = jnp.where((jnp.arange(last + 1) > 0) & (share < 0), 0.0, share)
+        share = jnp.where((jnp.arange(last + 1) < last) & (share > 1), 1.0, share)
+        columns.append(x[:, i, None] * slope[i] + bias[i] + share @ kernel[first : first + last + 1])
+        first += last + 1
+    return jnp.stack(columns, 1)
+
+
 LAYERS = {
     "Dense": _dense,
     "Activation": lambda layer, weights, x, mask: _activate(layer.activation, x),
     "Dropout": lambda layer, weights, x, mask: x if mask is None else x * mask,
     "PReLU": lambda layer, weights, x, mask: jnp.where(x > 0, x, weights[0] * x),
+    "Flatten": lambda layer, weights, x, mask: x.reshape(len(x), -1),
+    "Reshape": lambda layer, weights, x, mask: x.reshape(len(x), *layer.target_shape),
+    # Of a layer with branches, x is the list of their outputs.
+    "Concatenate": lambda layer, weights, x, mask: jnp.concatenate(x, layer.axis),
+    "Residual": lambda layer, weights, x, mask: x[0] + x[1],
+    "Columns": lambda layer, weights, x, mask: x[:, np.array(layer.columns)],
+    "Embedding": lambda layer, weights, x, mask: weights[0][x.astype(int)],
+    "CategoryEmbedding": lambda layer, weights, x, mask: jnp.hstack(
+        [table[x[:, i].astype(int)] for i, table in enumerate(weights)]
+    ),
+    "OneHot": lambda layer, weights, x, mask: jnp.hstack(
+        [jax.nn.one_hot(x[:, i].astype(int), size, dtype=x.dtype) for i, size in enumerate(layer.cardinalities)]
+    ),
+    "Scaling": lambda layer, weights, x, mask: x * weights[0] + (weights[1] if layer.use_bias else 0.0),
+    "ParametricActivation": lambda layer, weights, x, mask: x + weights[0] * (_activate(layer.activation, x) - x),
+    "RepeatMembers": lambda layer, weights, x, mask: jnp.repeat(x[:, None], layer.members, axis=1),
+    # Losses see the members; the tests that want predictions take the mean.
+    "MemberMean": lambda layer, weights, x, mask: x,
+    "MemberDense": _member_dense,
+    "PeriodicEmbedding": _periodic,
+    "PiecewiseLinearEmbedding": _piecewise,
 }
 
 
 def outputs(model, params, x, masks=None):
     """Return the outputs (n, k) of a model's layers with the flat parameters `params` (P,)."""
-    weights = [[] for _ in model.layers]
+    weights = [[] for _ in model.engine.network.layers]
     for placed in model.engine.network.params:
         weights[placed.layer].append(params[placed.start : placed.stop].reshape(placed.param.shape))
-    for index, layer in enumerate(model.layers):
-        x = LAYERS[layer.registered[1]](layer, weights[index], x, (masks or {}).get(index))
+    return _chain(model.layers, iter(enumerate(weights)), x, masks or {})
+
+
+def _chain(layers, places, x, masks):
+    for layer in layers:
+        if layer.branches:
+            next(places)  # the fork
+            x = [_chain(branch, places, x, masks) for branch in layer.branches]
+        place, arrays = next(places)
+        x = LAYERS[layer.registered[1]](layer, arrays, x, masks.get(place))
     return x
 
 
@@ -105,7 +159,7 @@ def random_targets(loss, rng, n, k):
 def _penalty(model, params):
     total = 0.0
     for placed in model.engine.network.params:
-        if model.layers[placed.layer].trainable:
+        if model.engine.network.layers[placed.layer].spec.trainable:
             w = params[placed.start : placed.stop]
             total += placed.param.l1 * jnp.abs(w).sum() + placed.param.l2 * (w**2).sum()
     return total
@@ -115,7 +169,7 @@ def trainable_entries(model):
     """Return which entries of the flat parameters are trained, (P,) of bool."""
     trained = np.zeros(model.params.size, bool)
     for placed in model.engine.network.params:
-        trained[placed.start : placed.stop] = model.layers[placed.layer].trainable
+        trained[placed.start : placed.stop] = model.engine.network.layers[placed.layer].spec.trainable
     return trained
 
 

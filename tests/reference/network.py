@@ -1,7 +1,9 @@
 """Plain NumPy float64 networks: forward, backward, penalties, and whole training runs.
 
 Layers are fastbp's specs, read for their settings only. `weights` is a list with one list of arrays a
-layer; gradients come in the same form. `masks` is {layer's index: factors (n, k)} for dropout.
+layer, in the network's order: of a layer with branches first an empty one for the fork, then those of its
+branches' layers, then its own. Gradients come in the same form. `masks` is {place in that order: factors
+(n, k)} for dropout.
 """
 
 import numpy as np
@@ -21,15 +23,16 @@ def activate_backward(activation, dout, x):
 
 
 def dense_forward(layer, weights, x, mask):
-    """x (n, d) -> out (n, k), z (n, k)."""
+    """x (n, ..., d) -> out (n, ..., k), z (n, ..., k)."""
     z = x @ weights[0] + (weights[1] if layer.use_bias else 0.0)
     return activate(layer.activation, z), z
 
 
 def dense_backward(layer, weights, x, z, dout, mask):
-    """dout (n, k) -> dx (n, d), [dkernel (d, k), dbias (k,)]."""
+    """dout (n, ..., k) -> dx (n, ..., d), [dkernel (d, k), dbias (k,)]."""
     dz = activate_backward(layer.activation, dout, z)
-    return dz @ weights[0].T, [x.T @ dz, dz.sum(0)][: len(weights)]
+    rows = dz.reshape(-1, dz.shape[-1])
+    return dz @ weights[0].T, [x.reshape(-1, x.shape[-1]).T @ rows, rows.sum(0)][: len(weights)]
 
 
 def activation_forward(layer, weights, x, mask):
@@ -62,13 +65,211 @@ def prelu_backward(layer, weights, x, z, dout, mask):
     return np.where(x > 0, dout, weights[0] * dout), [(dout * np.minimum(x, 0)).sum(0)]
 
 
+def reshape_forward(layer, weights, x, mask):
+    """x (n, ...) -> out (n, ...), nothing."""
+    return x.reshape(len(x), *getattr(layer, "target_shape", (-1,))), None
+
+
+def reshape_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ...) -> dx (n, ...), []."""
+    return dout.reshape(x.shape), []
+
+
+def concatenate_forward(layer, weights, x, mask):
+    """x, a list of (n, ..., d_b, ...) -> out (n, ..., sum of d_b, ...), nothing."""
+    return np.concatenate(x, layer.axis), None
+
+
+def concatenate_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ..., sum of d_b, ...) -> dx, a list of (n, ..., d_b, ...), []."""
+    return np.split(dout, np.cumsum([part.shape[layer.axis] for part in x])[:-1], layer.axis), []
+
+
+def residual_forward(layer, weights, x, mask):
+    """x, a list of two (n, ...) -> out (n, ...), nothing."""
+    return x[0] + x[1], None
+
+
+def residual_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ...) -> dx, a list of two (n, ...), []."""
+    return [dout, dout], []
+
+
+def scaling_forward(layer, weights, x, mask):
+    """x (n, ...) -> out (n, ...), nothing."""
+    return x * weights[0] + (weights[1] if layer.use_bias else 0.0), None
+
+
+def scaling_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ...) -> dx (n, ...), [dscale (...), dbias (...)]."""
+    return dout * weights[0], [(dout * x).sum(0), dout.sum(0)][: len(weights)]
+
+
+def parametric_forward(layer, weights, x, mask):
+    """x (n, ...) -> out (n, ...), f(x) (n, ...)."""
+    f = activate(layer.activation, x)
+    return x + weights[0] * (f - x), f
+
+
+def parametric_backward(layer, weights, x, f, dout, mask):
+    """dout (n, ...) -> dx (n, ...), [dalpha (...)]."""
+    dx = activate_backward(layer.activation, weights[0] * dout, x) + (1 - weights[0]) * dout
+    return dx, [(dout * (f - x)).sum(0)]
+
+
+def repeat_forward(layer, weights, x, mask):
+    """x (n, ...) -> out (n, members, ...), nothing."""
+    return np.repeat(x[:, None], layer.members, axis=1), None
+
+
+def repeat_backward(layer, weights, x, z, dout, mask):
+    """dout (n, members, ...) -> dx (n, ...), []."""
+    return dout.sum(1), []
+
+
+def mean_forward(layer, weights, x, mask):
+    """x (n, members, ...) -> out (n, ...), nothing."""
+    return x.mean(1), None
+
+
+def mean_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ...) -> dx (n, members, ...), []."""
+    return np.repeat(dout[:, None], x.shape[1], axis=1) / x.shape[1], []
+
+
+def member_dense_forward(layer, weights, x, mask):
+    """x (n, m, d) -> out (n, m, k), z (n, m, k)."""
+    z = np.einsum("nmd,mdk->nmk", x, weights[0]) + (weights[1] if layer.use_bias else 0.0)
+    return activate(layer.activation, z), z
+
+
+def member_dense_backward(layer, weights, x, z, dout, mask):
+    """dout (n, m, k) -> dx (n, m, d), [dkernel (m, d, k), dbias (m, k)]."""
+    dz = activate_backward(layer.activation, dout, z)
+    grads = [np.einsum("nmd,nmk->mdk", x, dz), dz.sum(0)]
+    return np.einsum("nmk,mdk->nmd", dz, weights[0]), grads[: len(weights)]
+
+
+def periodic_forward(layer, weights, x, mask):
+    """x (n, d) -> out (n, d, e), the angles (n, d, f)."""
+    kernel, bias, frequency, phase = weights
+    angles = 2 * np.pi * frequency * x[:, :, None] + phase
+    embedded = np.einsum("ndf,dfk->ndk", np.cos(angles), kernel) + bias
+    return np.concatenate([x[:, :, None], embedded], 2), angles
+
+
+def periodic_backward(layer, weights, x, angles, dout, mask):
+    """dout (n, d, e) -> dx (n, d), [dkernel (d, f, e - 1), dbias (d, e - 1), dfrequency, dphase (d, f)]."""
+    kernel, _, frequency, _ = weights
+    dembedded = dout[:, :, 1:]
+    dangles = -np.sin(angles) * np.einsum("ndk,dfk->ndf", dembedded, kernel)
+    dkernel = np.einsum("ndf,ndk->dfk", np.cos(angles), dembedded)
+    dfrequency = 2 * np.pi * (dangles * x[:, :, None]).sum(0)
+    dx = dout[:, :, 0] + 2 * np.pi * (dangles * frequency).sum(2)
+    return dx, [dkernel, dembedded.sum(0), dfrequency, dangles.sum(0)]
+
+
+def piecewise_forward(layer, weights, x, mask):
+    """x (n, d) -> out (n, d, k), the shares of the bins: a list of (n, bins)."""
+    kernel, slope, bias = weights
+    shares, out, first = [], x[:, :, None] * slope + bias, 0
+    for i, edges in enumerate(layer.bins):
+        share = (x[:, i, None] - edges[:-1]) / np.diff(edges)
+        share[:, 1:] = np.maximum(share[:, 1:], 0)
+        share[:, :-1] = np.minimum(share[:, :-1], 1)
+        out[:, i] += share @ kernel[first : first + share.shape[1]]
+        first += share.shape[1]
+        shares.append(share)
+    return out, shares
+
+
+def piecewise_backward(layer, weights, x, shares, dout, mask):
+    """dout (n, d, k) -> dx (n, d), [dkernel (bins, k), dslope (d, k), dbias (d, k)]."""
+    kernel, slope, _ = weights
+    dx, dkernel, first = (dout * slope).sum(2), [], 0
+    for i, (edges, share) in enumerate(zip(layer.bins, shares, strict=True)):
+        dkernel.append(share.T @ dout[:, i])
+        inside = np.ones_like(share)
+        inside[:, 1:] *= share[:, 1:] > 0
+        inside[:, :-1] *= share[:, :-1] < 1
+        dshare = dout[:, i] @ kernel[first : first + share.shape[1]].T
+        dx[:, i] += (dshare * inside / np.diff(edges)).sum(1)
+        first += share.shape[1]
+    return dx, [np.concatenate(dkernel), (dout * x[:, :, None]).sum(0), dout.sum(0)]
+
+
+def columns_forward(layer, weights, x, mask):
+    """x (n, d) -> out (n, k), nothing."""
+    return x[:, layer.columns], None
+
+
+def columns_backward(layer, weights, x, z, dout, mask):
+    """dout (n, k) -> dx (n, d), []."""
+    return dout @ np.eye(x.shape[1])[list(layer.columns)], []
+
+
+def embedding_forward(layer, weights, x, mask):
+    """x (n, ...) -> out (n, ..., dim), nothing."""
+    return weights[0][x.astype(int)], None
+
+
+def embedding_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ..., dim) -> dx (n, ...) = 0, [dtable (c, dim)]."""
+    table = np.zeros_like(weights[0])
+    np.add.at(table, x.astype(int), dout)
+    return np.zeros_like(x), [table]
+
+
+def tables_forward(layer, weights, x, mask):
+    """x (n, t) -> out (n, sum of dims), nothing."""
+    return np.hstack([table[x[:, i].astype(int)] for i, table in enumerate(weights)]), None
+
+
+def tables_backward(layer, weights, x, z, dout, mask):
+    """dout (n, sum of dims) -> dx (n, t) = 0, [dtable (c, dim) of each column]."""
+    parts = np.split(dout, np.cumsum([table.shape[1] for table in weights])[:-1], axis=1)
+    return np.zeros_like(x), [
+        np.eye(len(table))[x[:, i].astype(int)].T @ part
+        for i, (table, part) in enumerate(zip(weights, parts, strict=True))
+    ]
+
+
+def one_hot_forward(layer, weights, x, mask):
+    """x (n, t) -> out (n, sum of cardinalities), nothing."""
+    return np.hstack([np.eye(size)[x[:, i].astype(int)] for i, size in enumerate(layer.cardinalities)]), None
+
+
+def one_hot_backward(layer, weights, x, z, dout, mask):
+    """dx (n, t) = 0, []."""
+    return np.zeros_like(x), []
+
+
 LAYERS = {
     "Dense": (dense_forward, dense_backward),
     "Activation": (activation_forward, activation_backward),
     "Dropout": (dropout_forward, dropout_backward),
     "PReLU": (prelu_forward, prelu_backward),
+    "Flatten": (reshape_forward, reshape_backward),
+    "Reshape": (reshape_forward, reshape_backward),
+    "Concatenate": (concatenate_forward, concatenate_backward),
+    "Residual": (residual_forward, residual_backward),
+    "Columns": (columns_forward, columns_backward),
+    "Embedding": (embedding_forward, embedding_backward),
+    "CategoryEmbedding": (tables_forward, tables_backward),
+    "OneHot": (one_hot_forward, one_hot_backward),
+    "Scaling": (scaling_forward, scaling_backward),
+    "ParametricActivation": (parametric_forward, parametric_backward),
+    "RepeatMembers": (repeat_forward, repeat_backward),
+    "MemberMean": (mean_forward, mean_backward),
+    "MemberDense": (member_dense_forward, member_dense_backward),
+    "PeriodicEmbedding": (periodic_forward, periodic_backward),
+    "PiecewiseLinearEmbedding": (piecewise_forward, piecewise_backward),
 }
-REGULARIZERS = {"Dense": ("kernel_regularizer", "bias_regularizer"), "PReLU": ("alpha_regularizer",)}
+REGULARIZERS = {
+    "Dense": ("kernel_regularizer", "bias_regularizer"),
+    "MemberDense": ("kernel_regularizer", "bias_regularizer"),
+    "PReLU": ("alpha_regularizer",),
+}
 
 
 def kind(layer):
@@ -76,23 +277,49 @@ def kind(layer):
     return layer.registered[1]
 
 
+def in_order(layers):
+    """Return the specs in the order of `weights`; None for a fork."""
+    specs = []
+    for layer in layers:
+        if layer.branches:
+            specs.append(None)
+        for branch in layer.branches:
+            specs += in_order(branch)
+        specs.append(layer)
+    return specs
+
+
 def forward(layers, weights, x, masks=None):
-    """x (n, d) -> out (n, k), and the tape [(x, z, mask) of each layer] that `backward` reads."""
+    """x (n, d) -> out (n, k), and the tape that `backward` reads."""
+    return _forward(layers, iter(enumerate(weights)), x, masks or {})
+
+
+def _forward(layers, places, x, masks):
     tape = []
-    for index, (layer, arrays) in enumerate(zip(layers, weights, strict=True)):
-        mask = (masks or {}).get(index)
+    for layer in layers:
+        branches = []
+        if layer.branches:
+            next(places)
+            branches = [_forward(branch, places, x, masks) for branch in layer.branches]
+            x = [out for out, _ in branches]
+        place, arrays = next(places)
+        mask = masks.get(place)
         out, z = LAYERS[kind(layer)][0](layer, arrays, x, mask)
-        tape.append((x, z, mask))
+        tape.append((layer, arrays, x, z, mask, [of_branch for _, of_branch in branches]))
         x = out
     return x, tape
 
 
-def backward(layers, weights, tape, dout):
+def backward(tape, dout):
     """dout (n, k) -> dx (n, d), and the gradients of the weights."""
     grads = []
-    for layer, arrays, (x, z, mask) in zip(layers[::-1], weights[::-1], tape[::-1], strict=True):
+    for layer, arrays, x, z, mask, branches in reversed(tape):
         dout, of_layer = LAYERS[kind(layer)][1](layer, arrays, x, z, dout, mask)
         grads.insert(0, of_layer)
+        if branches:
+            ends = [backward(branch, d) for branch, d in zip(branches, dout, strict=True)]
+            dout = sum(dx for dx, _ in ends)
+            grads = [[], *(of_layer for _, of_branch in ends for of_layer in of_branch), *grads]
     return dout, grads
 
 
@@ -123,9 +350,9 @@ LOSSES = {
 def penalties(layers, weights):
     """Return the sum of the penalties of trainable layers, and their gradients."""
     total, grads = 0.0, []
-    for layer, arrays in zip(layers, weights, strict=True):
+    for layer, arrays in zip(in_order(layers), weights, strict=True):
         of_layer = [np.zeros_like(w) for w in arrays]
-        for i, name in enumerate(REGULARIZERS.get(kind(layer), ())[: len(arrays)]):
+        for i, name in enumerate(REGULARIZERS.get(layer and kind(layer), ())[: len(arrays)]):
             regularizer = getattr(layer, name)
             if regularizer is not None and layer.trainable:
                 l1, l2 = regularizer.factors
@@ -140,11 +367,11 @@ def value_and_grad(layers, weights, x, y, loss, row_weights=None, masks=None):
     out, tape = forward(layers, weights, x, masks)
     losses, dout = LOSSES[loss](out, y)
     row_weights = np.ones(len(x)) if row_weights is None else row_weights
-    _, grads = backward(layers, weights, tape, dout * row_weights[:, None] / len(x))
+    _, grads = backward(tape, dout * row_weights[:, None] / len(x))
     penalty, of_penalty = penalties(layers, weights)
     grads = [
         [(g + p) * layer.trainable for g, p in zip(of_layer, of_pen, strict=True)]
-        for layer, of_layer, of_pen in zip(layers, grads, of_penalty, strict=True)
+        for layer, of_layer, of_pen in zip(in_order(layers), grads, of_penalty, strict=True)
     ]
     return (losses * row_weights).mean() + penalty, grads
 
@@ -167,7 +394,7 @@ def unflatten(flat, like):
 
 def weights_of(model):
     """Return copies of a model's parameters, in float64, as a list of arrays for each layer."""
-    weights = [[] for _ in model.layers]
+    weights = [[] for _ in model.engine.network.layers]
     for placed in model.engine.network.params:
         weights[placed.layer].append(model.views[placed.name].astype(np.float64))
     return weights
@@ -175,7 +402,7 @@ def weights_of(model):
 
 def limit_norms(layers, weights):
     """Scale the columns of constrained kernels, in place."""
-    for layer, arrays in zip(layers, weights, strict=True):
+    for layer, arrays in zip(in_order(layers), weights, strict=True):
         constraint = getattr(layer, "kernel_constraint", None)
         if constraint is not None and layer.trainable:
             norms = np.sqrt((arrays[0] ** 2).sum(0))
@@ -194,7 +421,7 @@ def train(
     losses : list of float, before each step
     path : (steps, P), the parameters after each step
     """
-    pairs = zip(layers, weights, strict=True)
+    pairs = zip(in_order(layers), weights, strict=True)
     trainable = flatten([[np.full_like(w, layer.trainable) for w in arrays] for layer, arrays in pairs])
     losses, path, state, p = [], [], {}, flatten(weights)
     for t, ((x, y, row_weights, masks), lr) in enumerate(zip(batches, lrs, strict=True), start=1):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastbp import Dropout
+
 MASK32, MASK64 = 2**32 - 1, 2**64 - 1
 
 
@@ -45,15 +47,15 @@ def shuffled(n, seed, epoch):
 
 
 def dropout_mask(seed, step, layer, shape, rate):
-    """Return the factors (n, k) of inverted dropout: 0 or 1 / (1 - rate)."""
-    bits = random_bits(stream_key(seed, step, layer), np.arange(shape[0] * shape[1])).reshape(shape)
+    """Return the factors (n, ...) of inverted dropout: 0 or 1 / (1 - rate)."""
+    bits = random_bits(stream_key(seed, step, layer), np.arange(np.prod(shape))).reshape(shape)
     return np.where(bits >= int(rate * 2**32), 1 / (1 - rate), 0.0)
 
 
 def dropout_masks(model, n, step):
     """Return {layer's index: mask} of a step of a model, for a batch of `n` rows."""
     return {
-        index: dropout_mask(model.seed, step, index, (n, placed.output_shape[0]), placed.spec.rate)
+        index: dropout_mask(model.seed, step, index, (n, *placed.output_shape), placed.spec.rate)
         for index, placed in enumerate(model.engine.network.layers)
-        if placed.spec.registered[1] == "Dropout"
+        if type(placed.spec) is Dropout
     }

@@ -1,0 +1,65 @@
+"""What layers with a kernel and a bias share: the settings of both, and the parameters made of them."""
+
+import math
+
+from fastbp.activations import ACTIVATIONS
+from fastbp.initializers import INITIALIZERS
+from fastbp.layers.base import Param, check_factors, whole_number
+from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+
+_OPTIONAL_SETTINGS = {
+    "kernel_regularizer": REGULARIZERS,
+    "bias_regularizer": REGULARIZERS,
+    "kernel_constraint": CONSTRAINTS,
+}
+
+
+def resolve_settings(spec):
+    """Check the settings of a spec that has kernel and bias; put objects where names are."""
+    spec.units = whole_number(spec, "units")
+    spec.activation = ACTIVATIONS.resolve("linear" if spec.activation is None else spec.activation)
+    spec.kernel_initializer = INITIALIZERS.resolve(spec.kernel_initializer)
+    spec.bias_initializer = INITIALIZERS.resolve(spec.bias_initializer)
+    for setting, registry in _OPTIONAL_SETTINGS.items():
+        if getattr(spec, setting, None) is not None:
+            setattr(spec, setting, registry.resolve(getattr(spec, setting)))
+    check_factors(spec)
+    if spec.parametrization not in ("standard", "ntk"):
+        name = type(spec).__name__
+        raise ValueError(f'{name}(parametrization={spec.parametrization!r}): it is "standard" or "ntk".')
+
+
+def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm=0.0):
+    """Return the parameters (without the bias where the spec has none); kernel (..., d, k)."""
+    # The kernel is 1 / sqrt(d) times the one that "ntk" speaks of, and so are its steps; the decay is as it was.
+    scale = math.sqrt(kernel_shape[-2]) if spec.parametrization == "ntk" else 1.0
+    kernel = Param(
+        "kernel",
+        kernel_shape,
+        kernel_initializer,
+        *_penalties(spec.kernel_regularizer),
+        max_norm,
+        spec.kernel_learning_rate_factor / scale,
+        spec.kernel_decay_factor * scale,
+    )
+    bias = Param(
+        "bias",
+        bias_shape,
+        spec.bias_initializer,
+        *_penalties(spec.bias_regularizer),
+        learning_rate_factor=spec.bias_learning_rate_factor,
+        decay_factor=spec.bias_decay_factor,
+    )
+    return [kernel, bias] if spec.use_bias else [kernel]
+
+
+def adapt_to_inputs(spec, kernel, bias, x, rng):
+    """Adapt kernel (d, k) and bias (k,) (or None), in place, to inputs x (n, d), as far as their initializers do."""
+    if hasattr(spec.kernel_initializer, "adapt"):
+        kernel[...] = spec.kernel_initializer.adapt(kernel, x, rng)
+    if bias is not None and hasattr(spec.bias_initializer, "adapt"):
+        bias[...] = spec.bias_initializer.adapt(x @ kernel, rng)
+
+
+def _penalties(regularizer):
+    return regularizer.factors if regularizer else (0.0, 0.0)
