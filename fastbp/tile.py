@@ -218,7 +218,10 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
-    a_rows = [ir.Constant(I64, 0)] + [_opaque(builder, builder.mul(a_row, ir.Constant(I64, r))) for r in range(1, rows)]
+    # The lower half of 12 rows goes by a pointer of its own: x86 has no registers for the offsets of 11 rows.
+    half = rows if rows <= 8 else rows // 2
+    offsets = [_opaque(builder, builder.mul(a_row, ir.Constant(I64, r))) for r in range(1, min(half + 1, rows))]
+    a_rows = [ir.Constant(I64, 0), *offsets]
 
     with cgutils.for_range(builder, tiles) as loop:
         out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
@@ -241,7 +244,9 @@ def _emit_tiles(function, shape, rows, vectors, masked):
             ]
             a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
             for r in range(rows):
-                scalar = builder.load(builder.gep(a_column, [a_rows[r]]))
+                if r == half:
+                    a_column = _opaque(builder, builder.gep(a_column, [a_rows[half]]))
+                scalar = builder.load(builder.gep(a_column, [a_rows[r % half]]))
                 spread = splat(builder, scalar, shape.lanes)
                 for v in range(vectors):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))

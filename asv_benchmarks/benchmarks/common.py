@@ -1,6 +1,9 @@
-"""Networks and data that the benchmarks share.  Data is generated from a seed; nothing is downloaded."""
+"""Networks and data that the benchmarks share.  Nothing is downloaded: data is generated, or read from FASTBP_DATA."""
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -63,3 +66,16 @@ WORKLOADS = {
     "W6 4-32-16-4 tanh, full batch": Workload((4, 32, 16, 4), 10_000, activation="tanh"),
     "W7 8-256-256-256-1, batch 256": Workload((8, 256, 256, 256, 1), 256),
 }
+
+
+def read_table(name):
+    """Return `name`.csv.gz from the folder that FASTBP_DATA names, or one below it; skip the benchmark without it."""
+    import pandas as pd
+
+    folder = os.environ.get("FASTBP_DATA")
+    path = next(Path(folder).rglob(f"{name}.csv.gz"), None) if folder else None
+    if path is None:
+        reason = f"skipped: set FASTBP_DATA to a folder that holds {name}.csv.gz"
+        print(reason, file=sys.stderr)
+        raise NotImplementedError(reason)
+    return pd.read_csv(path)

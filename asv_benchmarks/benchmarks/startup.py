@@ -1,54 +1,68 @@
-"""Start-up, each in a fresh process: import, first call with an empty cache, first call with a filled one."""
+"""Start-up, each in a fresh process: imports, first fits with an empty kernel cache and with a filled one."""
 
-import os
-import subprocess
-import sys
-import tempfile
+import importlib.util
 
-FIT = """
-import numpy as np, fastbp
-from sklearn.datasets import load_iris
-x, y = load_iris(return_X_y=True)
-layers = [fastbp.Dense(64, activation="relu"), fastbp.Dense(3, activation="softmax")]
-model = fastbp.Sequential(layers, seed=0)
-model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy")
-model.fit(x, y, epochs=50, verbose=0)
-"""
+from .processes import FASTBP_W3, IRIS, FreshProcesses
 
 
-def run(code, cache):
-    """Run `code` in a new process whose kernels are cached in the folder `cache`."""
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "FASTBP_CACHE_DIR": cache})
-
-
-class Import:
-    """`import fastbp` beside `import numba`, each in a process of its own."""
-
-    params = ["import fastbp", "import numba", "import fastbp.sequential"]
-    param_names = ("code",)
-
-    def time_import(self, code):
-        run(code, os.devnull)
-
-
-class FirstFit:
-    """Iris, 64 hidden units, 50 epochs, from starting Python to the end."""
+class Fresh:
+    """A folder with iris and a kernel cache; each run is one process, and one number."""
 
     timeout = 300
     number, warmup_time = 1, 0
 
-    def setup(self):
-        self.filled = tempfile.TemporaryDirectory()
-        run(FIT, self.filled.name)
+    def setup(self, *case):
+        self.processes = FreshProcesses().__enter__()
 
-    def teardown(self):
-        self.filled.cleanup()
+    def teardown(self, *case):
+        self.processes.__exit__(None, None, None)
 
-    def time_cold(self):
-        with tempfile.TemporaryDirectory() as empty:
-            run(FIT, empty)
+
+class Import(Fresh):
+    """`import fastbp`, alone and with what a model needs, beside `import numba`."""
+
+    params = ["fastbp", "numba", "fastbp.sequential"]
+    param_names = ("module",)
+
+    def setup(self, module):
+        super().setup()
+        self.time_import(module)
+
+    def time_import(self, module):
+        self.processes.seconds(f"import {module}")
+
+
+class FirstFit(Fresh):
+    """Iris, 64 hidden units, 50 epochs, and an epoch of W3 on two threads, from starting Python to the end."""
+
+    params = ["iris", "W3"]
+    param_names = ("network",)
+
+    def setup(self, network):
+        super().setup()
+        self.code = {"iris": IRIS["fastbp"], "W3": FASTBP_W3}[network]
+        self.processes.seconds(self.code)
+
+    def time_cold(self, network):
+        self.processes.seconds(self.code, cold=True)
 
     time_cold.repeat = 2
 
-    def time_warm(self):
-        run(FIT, self.filled.name)
+    def time_warm(self, network):
+        self.processes.seconds(self.code)
+
+
+class PeersFirstFit(Fresh):
+    """The same start of the peers: import, and a fit on iris."""
+
+    params = ["sklearn", "lightgbm"]
+    param_names = ("peer",)
+
+    def setup(self, peer):
+        if importlib.util.find_spec(peer) is None:
+            raise NotImplementedError(f"{peer} is not installed")
+        super().setup()
+        self.time_fit(peer)
+
+    def time_fit(self, peer):
+        self.processes.seconds(IRIS[peer])
