@@ -53,6 +53,7 @@ ORDER = [
     "layers.members",
     "layers.columns",
     "layers.embedding",
+    "layers.categories",
     "layers.periodic",
     "layers.piecewise",
     "layers",

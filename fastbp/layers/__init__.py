@@ -3,10 +3,11 @@
 from fastbp.layers.activation import Activation
 from fastbp.layers.base import LAYERS, Layer
 from fastbp.layers.branches import Concatenate, Residual
+from fastbp.layers.categories import CategoryEmbedding, OneHot
 from fastbp.layers.columns import Columns
 from fastbp.layers.dense import Dense
 from fastbp.layers.dropout import Dropout
-from fastbp.layers.embedding import CategoryEmbedding, Embedding, OneHot
+from fastbp.layers.embedding import Embedding
 from fastbp.layers.members import MemberDense, MemberMean, RepeatMembers
 from fastbp.layers.parametric import ParametricActivation
 from fastbp.layers.periodic import PeriodicEmbedding
