@@ -16,6 +16,8 @@ from fastbp.plan import Plan
 from fastbp.threads import get_num_threads, run_together
 from fastbp.training import STEP_PHASES, run_steps
 
+# Kinds of jobs kept for the next call.
+MOST_JOBS = 8
 _SEED, _COUNTER, _TRAINING, _ROWS, _DIVISOR = map(STEP.names.index, ("seed", "counter", "training", "rows", "divisor"))
 
 
@@ -100,6 +102,8 @@ class Runner:
         has_outputs = data.outputs is not None or data.dx is not None
         demands = Demands(data.x is not None, has_outputs, backward, mean, update and update.settings)
         if demands not in self._jobs:
+            if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
+                self._jobs.clear()
             self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, demands)
         return self._jobs[demands]
 
