@@ -1,0 +1,25 @@
+"""Prediction, warm, of fastbp and its peers: NumPy rows in, NumPy probabilities out."""
+
+from .common import WORKLOADS
+from .predictors import PREDICTORS
+
+THREADS = 1
+
+
+class Predict:
+    """`predict` of one row and of 10,000 rows."""
+
+    params = (list(PREDICTORS), ["W2 30-64-64-3, batch 64", "W5 784-512-512-10, batch 128"], [1, 10_000])
+    param_names = ("library", "network", "rows")
+
+    def setup(self, library, network, rows):
+        workload = WORKLOADS[network]
+        self.x = workload.data()[0][:rows]
+        try:
+            self.predict = PREDICTORS[library](workload, THREADS).predict
+        except ImportError as error:
+            raise NotImplementedError(f"skipped: {error}") from None
+        self.predict(self.x)
+
+    def time_predict(self, library, network, rows):
+        self.predict(self.x)

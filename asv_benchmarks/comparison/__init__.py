@@ -1,0 +1,1 @@
+"""The sections of compare.py: each prints its tables through a `Report`."""

@@ -1,0 +1,72 @@
+"""Microseconds a training step, beside the peers; the ratios, the share of the peak, and the losses."""
+
+import statistics
+import time
+
+from benchmarks.common import WORKLOADS
+
+from comparison.workers import medians, ratios, threads_text, workers
+
+PEERS = ["jax", "torch", "torch-compile", "sklearn"]
+# Seconds of one turn of fastbp, and of the slowest peer at most; all do the same epochs.
+TURN_SECONDS = 0.05
+SLOWEST_SECONDS = 2
+
+
+def run(report, options, peers):
+    """Print two tables for each number of threads: times with ratios, and losses, so that equal work is visible."""
+    names = ["fastbp", *peers]
+    columns = {"network": ""} | dict.fromkeys(names, ".1f") | {f"x {peer}": ".2f" for peer in peers}
+    for threads in options.threads:
+        title = f"{threads_text(threads)}, microseconds a step (median of {options.repeats} turns; x: times fastbp's)"
+        row = report.table(title, columns | {"of peak": ".0%"})
+        losses = {}
+        for workload in WORKLOADS:
+            if workload.startswith(tuple(options.only)):
+                figures, losses[workload] = compare(workload, names, threads, options.repeats)
+                row(workload, *figures)
+        row = report.table("Mean loss of the last epoch", {"network": ""} | dict.fromkeys(names, ".4f"))
+        for workload, values in losses.items():
+            row(workload, *values)
+
+
+def compare(workload, names, threads, repeats):
+    """Return the times, ratios and share of the peak of one workload, and its losses."""
+    with workers("steps", names, workload, threads) as running:
+        steps = running["fastbp"].about["steps"]
+        # Everybody warms up with two epochs, and the second tells how many make a turn.
+        for _ in range(2):
+            warm = {name: worker.ask(epochs=1)["seconds"] for name, worker in running.items()}
+        epochs = max(round(min(TURN_SECONDS / warm["fastbp"], SLOWEST_SECONDS / max(warm.values()))), 1)
+        turns = [{name: worker.ask(epochs=epochs) for name, worker in running.items()} for _ in range(repeats)]
+    times = [seconds / (epochs * steps) * 1e6 for seconds in medians(turns, "seconds", names)]
+    share = statistics.median(turn["fastbp"]["peak_seconds"] / turn["fastbp"]["seconds"] for turn in turns)
+    return [*times, *ratios(turns, "seconds", names), share], [turns[-1][name]["loss"] for name in names]
+
+
+def make(name, case, threads):
+    """Return a worker."""
+    return TimedTrainer(name, WORKLOADS[case], threads)
+
+
+class TimedTrainer:
+    """Trains for a number of epochs; answers with the seconds and the loss."""
+
+    def __init__(self, name, workload, threads):
+        from benchmarks.peers import TRAINERS
+
+        self._name, self._workload, self._threads = name, workload, threads
+        self._trainer = TRAINERS[name](workload, threads)
+        self.about = {"steps": workload.steps}
+
+    def answer(self, epochs):
+        """Train; for fastbp also tell the seconds that the arithmetic alone would take at the peak."""
+        started = time.perf_counter()
+        loss = self._trainer.train(epochs)
+        answer = {"seconds": time.perf_counter() - started, "loss": loss}
+        if self._name == "fastbp":
+            from benchmarks.peak import peak_multiply_adds
+
+            work = epochs * self._workload.rows * self._workload.multiply_adds
+            answer["peak_seconds"] = work / (peak_multiply_adds() * self._threads)
+        return answer
