@@ -30,6 +30,7 @@ def _train_small(task, dropout, n_columns, n_rows=600):
 
     x = np.random.default_rng(0).normal(size=(n_rows, n_columns))
     frame = pd.DataFrame(x).rename(columns=str)
+    frame["category"] = [f"category {i % 12}" for i in range(n_rows)]  # more than 8 are embedded
     frame["target"] = np.sign(x[:, 0]).astype(int) if task == "classification" else x[:, 0]
     # Batches of 256 rows have enough work for several threads, whose code is compiled too.
     settings = Settings(task=task, dropout=dropout, epochs=1, batch_size=256)

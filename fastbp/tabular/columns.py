@@ -1,11 +1,84 @@
-"""One column of a DataFrame, of whatever library, as plain numbers or plain texts (through narwhals)."""
+"""The border: tables of whatever library, and their columns as plain numbers.
 
-import numbers as abstract
+A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy vector of numbers (of an array).
+"""
 
 import numpy as np
 
 from fastbp._registry import nearest
+from fastbp.tabular.objects import SECONDS, settle
 from fastbp.tabular.reading import TableError
+
+
+class Useless(TableError):
+    """Why a column says nothing to a network; encoders leave it out."""
+
+
+class ArrayTable:
+    """An array (n, d) of numbers, read like a narwhals DataFrame; its columns are called "x0", "x1" and so on."""
+
+    def __init__(self, array):
+        self.array = array
+        self.columns = [f"x{i}" for i in range(array.shape[1])]
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, name):
+        return self.array[:, int(name[1:])]
+
+
+def as_table(data):
+    """Return a table with `columns`, a length, and columns by name; and whether the names are the user's.
+
+    Parameters
+    ----------
+    data : DataFrame of pandas, polars or pyarrow; array or list of rows
+
+    Raises
+    ------
+    TableError
+        It is none of these, has no rows or no columns, or two columns of one name.
+    """
+    table, named = _table(data)
+    shape = (len(table), len(table.columns))
+    for size, what in zip(shape, ("sample", "feature"), strict=True):
+        if size == 0:  # in scikit-learn's words, which its checks of estimators look for
+            raise TableError(f"Found a table with 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")
+    return table, named
+
+
+def _table(data):
+    if hasattr(data, "toarray"):
+        raise TableError("a sparse matrix is no table that can be used: write x.toarray().")
+    if isinstance(data, list) or (hasattr(data, "__array__") and not hasattr(data, "columns")):
+        return _array_table(data)
+    return as_frame(data), True
+
+
+def _array_table(data):
+    """Return the table of an array or a list of rows; what is no number goes through pandas."""
+    if np.ma.isMaskedArray(data):
+        data = data.astype(np.float64).filled(np.nan)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:  # rows of different lengths
+        raise TableError(f"this list is no table: {error}.") from None
+    if array.dtype.kind == "c":
+        raise TableError("Complex data not supported: give the real and the imaginary part a column each.")
+    if array.dtype.names:
+        raise TableError("a structured array is no table that can be used: write pandas.DataFrame(x).")
+    if array.ndim != 2:
+        raise TableError(
+            f"Expected 2D array, got {array.ndim}D array instead: its shape is {array.shape}. Reshape your data: "
+            "x[:, None] is one column, x[None, :] one row."
+        )
+    if array.dtype.kind in "biuf":
+        return ArrayTable(array), False
+    import pandas as pd
+
+    rows = np.array(data, dtype=object) if isinstance(data, list) else array  # numbers in a list with text are numbers
+    return as_frame(pd.DataFrame(rows, columns=[f"x{i}" for i in range(array.shape[1])])), False
 
 
 def as_frame(frame):
@@ -17,10 +90,13 @@ def as_frame(frame):
         names = [str(name) for name in frame.columns]
     except (TypeError, ValueError, nw.exceptions.NarwhalsError) as error:
         raise TableError(f"this is no table that can be used: {' '.join(str(error).split())}") from None
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise TableError(f"there are two columns named {twice[0]!r}.")
-    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+    library = frame.implementation
+    if library.is_polars() or library.is_pyarrow():
+        return frame
+    return nw.from_native(settle(frame.to_pandas(), names), eager_only=True)
 
 
 def take_column(frame, name):
@@ -37,32 +113,48 @@ def nearest_name(name, names):
 
 
 def column_kind(column):
-    """Return "number", "boolean", "text", or "other" (lists, bytes ...) for a narwhals Series.
+    """Return "number", "boolean", "date", "text" or "other" (lists, structs ...).
 
-    Dates, times and durations are numbers: seconds.  A pandas column of objects is what all of its
-    values are, and text if they differ.
+    Durations and times of day are numbers: seconds.  A column of nulls without a type is one of numbers.
     """
+    dtype = column.dtype
+    if isinstance(column, np.ndarray):
+        return "boolean" if dtype.kind == "b" else "number"
     import narwhals as nw
 
-    dtype = column.dtype
     if dtype == nw.Boolean:
         return "boolean"
-    if dtype.is_numeric() or dtype.is_temporal():
+    if dtype in (nw.Datetime, nw.Date):
+        return "date"
+    if dtype.is_numeric() or dtype in (nw.Duration, nw.Time):
         return "number"
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "text"
-    if dtype != nw.Object:
-        return "number" if dtype == nw.Unknown and len(column) == column.null_count() else "other"
-    kinds = {type(value) for value in column.drop_nulls().to_list()}
-    if kinds and kinds <= {bool, np.bool_}:
-        return "boolean"
-    if all(issubclass(kind, abstract.Number) and kind is not bool for kind in kinds):
-        return "number"
-    return "text"
+    if dtype == nw.Object and column.implementation.is_pandas():
+        return "text"  # of different types, or `settle` had made it a better one
+    return "number" if all_missing(column) else "other"
+
+
+def all_missing(column):
+    """Tell whether a column holds nulls and NaN only, of whatever type."""
+    return bool(is_missing(column).all())
+
+
+def is_integer(column):
+    """Tell whether a Series holds integers that NumPy has, too."""
+    return column.dtype.is_integer() and "128" not in str(column.dtype)
+
+
+def type_name(column):
+    """Return the name of a column's type, in its library's words where narwhals has none."""
+    native = column if isinstance(column, np.ndarray) else column.to_native()
+    return str(getattr(native, "dtype", column.dtype))
 
 
 def is_missing(column):
-    """Return a boolean array: which values of a narwhals Series are null or NaN."""
+    """Return a boolean array: which values of a column are null or NaN."""
+    if isinstance(column, np.ndarray):
+        return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
     missing = column.is_null().to_numpy().astype(bool)
     if column.dtype.is_float():
         missing |= column.is_nan().fill_null(True).to_numpy().astype(bool)
@@ -70,40 +162,39 @@ def is_missing(column):
 
 
 def to_numbers(column):
-    """Return a column that is no text as float64, NaN where a value is missing; dates as seconds since 1970."""
+    """Return a column that is no text as float64, NaN where a value is missing.
+
+    Durations are seconds, times of day seconds since midnight, dates seconds since 1970.  Whole numbers beyond 2**53
+    are rounded to 53 bits.
+    """
+    if isinstance(column, np.ndarray):
+        return column.astype(np.float64)
     import narwhals as nw
 
-    dtype, missing = column.dtype, is_missing(column)
-    if dtype == nw.Object or dtype == nw.Unknown:
-        values = column.to_list()
-        return np.array([np.nan if gone else float(v) for v, gone in zip(values, missing, strict=True)])
+    dtype = column.dtype
+    if all_missing(column):
+        return np.full(len(column), np.nan)
     if dtype in (nw.Datetime, nw.Date):
-        column = column.dt.timestamp("us")
-    elif dtype == nw.Duration:
-        column = column.dt.total_microseconds()
-    elif dtype == nw.Time:
-        raise TableError(f"column {column.name!r} holds times of day, which cannot be used: make them numbers.")
-    numbers = column.cast(nw.Float64).to_numpy().astype(np.float64)  # a copy of our own
-    if dtype.is_temporal():
-        numbers /= 1e6
-    numbers[missing] = np.nan
+        return _floats(column.dt.timestamp("us")) / 1e6
+    if dtype == nw.Duration:
+        return _spread(column, column.drop_nulls().to_numpy().astype("m8[us]").astype(np.int64)) / 1e6
+    if dtype == nw.Time:
+        return sum(factor * _floats(getattr(column.dt, part)()) for part, factor in SECONDS.items())
+    return _floats(column)
+
+
+def _floats(column):
+    import narwhals as nw
+
+    if is_integer(column):  # pyarrow refuses to round those beyond 2**53
+        return _spread(column, column.drop_nulls().to_numpy())
+    if column.dtype == nw.Decimal:  # polars turns 0.57 into 0.57 - 1e-16 on the straight way
+        column = column.cast(nw.String)
+    return column.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
+
+
+def _spread(column, known):
+    """Return the numbers of the rows that are not missing as float64 (n,), NaN elsewhere."""
+    numbers = np.full(len(column), np.nan)
+    numbers[~is_missing(column)] = known
     return numbers
-
-
-def to_texts(column):
-    """Return the values of a column as a list of str, None where missing.
-
-    Whole numbers are written without a fraction, so that the category "3" is found again in a column
-    which a missing value has turned into floats.
-    """
-    missing = is_missing(column)
-    texts = [value if type(value) is str else _text(value) for value in column.to_list()]
-    for row in np.flatnonzero(missing):
-        texts[row] = None
-    return texts
-
-
-def _text(value):
-    if isinstance(value, (float, np.floating)) and value == value and float(value).is_integer():
-        return str(int(value))
-    return str(value)

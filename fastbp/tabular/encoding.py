@@ -2,198 +2,298 @@
 
 The rules, fitted on the training rows:
 
-- Numbers, booleans and dates are standardised: ``(value - mean) / deviation``, cut off at +-10.
-  A missing value is replaced by the median; a column with missing values in training also gets an
-  indicator column "name (missing)" of 0 and 1.
-- Text becomes one 0/1 column for each of its `MOST_CATEGORIES` most frequent categories, "name=value".
-  The rest is folded into "name (other)".  Missing values in training get "name (missing)".
-- Left out with a notice: columns with one value only, empty ones, text that is different in each row
-  (a name or a number of a file), and columns that hold neither numbers nor text.
-
-What training did not see: a new category counts as "(other)" where there is one, and is 0 in all columns
-of its own otherwise; a missing number is the median, a missing text is 0 in all of its columns.
-An infinite value is always an error.
+- Numbers are scaled robustly and clipped smoothly into (-3, 3) (`fastbp.tabular.scaling`).  A missing value is 0, the
+  median's place; a column with missing values in training also gets a plain column "name (missing)".  Infinities
+  land at the ends, beside the largest values: a ratio with a zero below the line says just that, and a value beyond
+  float32 must not decide whether a table can be used.
+- Dates become a linear time and the parts of it that tell more, treated as numbers (`fastbp.tabular.dates`).
+- Text, categories, booleans, and whole numbers by the rule of `fastbp.tabular.coders.is_category`, become one-hot
+  columns, scaled and clipped as the numbers are (of two values, one column), or, where they have more than 8 values,
+  a column of codes for a trained embedding (`fastbp.tabular.vocabulary`).
+- Left out, with a reason: empty columns, columns with one value only, text that is different in nearly each row,
+  and columns that hold none of these types.
 """
-
-from collections import Counter
 
 import numpy as np
 
-from fastbp.tabular.coders import NumberColumns, TextColumn, finite
-from fastbp.tabular.columns import as_frame, column_kind, nearest_name, to_numbers, to_texts
+from fastbp.tabular.categories import CategoryCoder
+from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
+from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.reading import TableError
-
-MOST_CATEGORIES = 64
+from fastbp.tabular.target_statistics import StatisticsCoder, as_targets
 
 
 class TableEncoder:
     """Learn from training rows how a table becomes a matrix, and do it to any rows.
 
+    Parameters
+    ----------
+    target_statistics : bool, default False
+        Give each column of codes the mean targets of its categories too, as numeric columns
+        (`fastbp.tabular.target_statistics`).
+
     Attributes
     ----------
-    notices : list of str
-        What `fit` left out or folded, one line each.
+    n_numeric, n_plain, n_codes : int
+        The matrix's three groups of columns, in this order: numbers (for numeric embeddings), one-hot and indicator
+        columns, and codes for embeddings.
+    cardinalities : list of int
+        The number of codes of each column of codes: 0 is a missing (or unseen) value, 1 the most frequent category.
+    feature_names_in : list of str
+        The names of the columns of training.
     feature_names_out : list of str
         The names of the matrix's columns.
+    dropped : dict {str: str}
+        Columns that are left out, and why.
 
     Examples
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"age": [20, 40, None, 60], "pet": ["cat", "dog", "cat", "cat"]})
     >>> encoder = TableEncoder().fit(table)
-    >>> encoder.feature_names_out
-    ['age', 'age (missing)', 'pet=cat', 'pet=dog']
-    >>> encoder.transform(table).round(2).tolist()[2]
-    [0.0, 1.0, 1.0, 0.0]
+    >>> encoder.feature_names_out, encoder.n_numeric, encoder.n_plain, encoder.n_codes
+    (['age', 'age (missing)', 'pet=dog'], 1, 2, 0)
+    >>> encoder.transform(table)[1].round(1)
+    array([0. , 0. , 2.4], dtype=float32)
     """
 
-    def __init__(self):
-        self.notices = []
-        self._numbers = NumberColumns([], np.zeros((3, 0)), [])
-        self._texts = []
+    def __init__(self, target_statistics=False):
+        self.target_statistics = target_statistics
+        self.dropped = {}
+        self.feature_names_in = []
+        self._named = True
+        self._coders = []
 
-    def fit(self, frame):
-        """Learn from the rows of a DataFrame (pandas, polars or pyarrow); return the encoder.
+    def fit(self, frame, y=None, *, categorical_features=None):
+        """Learn from the rows of a table; return the encoder.
+
+        Parameters
+        ----------
+        frame : DataFrame of pandas, polars or pyarrow; array or list of rows
+        y : array-like (n,) or (n, k), optional
+            The target as numbers, for target statistics alone: a quantity, 0 and 1 for two classes, one such column a
+            class for more.
+        categorical_features : None, "from_dtype", or list of str, int or bool
+            Which columns of numbers are categories: by the rule (None), none ("from_dtype"), or those named, at these
+            positions, or with a True in a list for all columns. Text, categories and booleans always are.
 
         Raises
         ------
         TableError
-            A value is infinite, or no column is left to learn from.
+            The table is empty or none, two columns have one name, or no column is left to learn from.
         """
-        frame = as_frame(frame)
-        self.notices, self._texts, names, columns = [], [], [], []
-        for name in frame.columns:
-            kind = column_kind(frame[name])
-            if kind == "other":
-                self.notices.append(f"column {name!r} is left out: it holds {frame[name].dtype}.")
-            elif kind == "text":
-                self._add_text(name, to_texts(frame[name]))
-            elif self._varies(name, numbers := finite(name, to_numbers(frame[name]))):
-                names.append(name)
-                columns.append(numbers)
-        self._numbers = NumberColumns.fit(names, columns)
-        if not self.feature_names_out:
-            raise TableError("no column is left to learn from. " + " ".join(self.notices))
+        for _ in self._fitted(frame, y, categorical_features):
+            pass
         return self
 
-    def fit_transform(self, frame):
-        """Return ``fit(frame).transform(frame)``."""
-        return self.fit(frame).transform(frame)
+    def fit_transform(self, frame, y=None, *, categorical_features=None):
+        """Return ``fit(frame, y).transform(frame)``, but with ordered target statistics: those of training rows."""
+        pairs = list(self._fitted(frame, y, categorical_features))
+        return self._encoded(pairs, as_targets(y, _n_rows(pairs)) if self.target_statistics else None)
 
-    def expect(self, frame):
-        """Take no more notice of values that occur in these rows, which training keeps out; return the encoder.
-
-        What they become does not change: a category or a missing value of validation rows alone is all zeros,
-        or the median.
-        """
-        frame = as_frame(frame)
-        for name, missing in zip(self._numbers.names, self._numbers.missing, strict=True):
-            if not missing and np.isnan(to_numbers(frame[name])).any():
-                self._numbers.unsurprising.append(name)
-        for text in self._texts:
-            text.unsurprising = sorted(set(to_texts(frame[text.name])) - set(text.categories), key=str)
-        return self
+    def _fitted(self, frame, y, categorical_features):
+        """Fit one coder after the other; yield each with the values it read."""
+        table, named = as_table(frame)
+        names = list(table.columns)
+        categorical = chosen_categories(categorical_features, names)
+        targets = as_targets(y, len(table)) if self.target_statistics else None
+        coders, dropped = [], {}
+        for name in names:
+            try:
+                for coder, values in _fit_column(name, table[name], categorical.get(name), targets):
+                    coders.append(coder)
+                    yield coder, values
+            except Useless as reason:
+                dropped[name] = str(reason)
+        if not coders:
+            raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
+        self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
 
     def transform(self, frame, notices=None):
         """Encode rows.
 
         Parameters
         ----------
-        frame : DataFrame
-            With the columns of training, in any order; others are ignored.
+        frame : DataFrame, array or list of rows
+            A DataFrame's columns are found by name, in any order, as scikit-learn's ColumnTransformer does it: others
+            are ignored, and so is the absence of columns that were left out. Where these rows or training's were no
+            DataFrame, columns are found by position, and must be as many as in training.
         notices : list, optional
             A line is appended for each column with unseen categories or unexpected missing values.
 
         Returns
         -------
         numpy.ndarray
-            (n, k) float32, the columns named by `feature_names_out`.
+            (n, n_numeric + n_plain + n_codes) float32, finite, in C order.
 
         Raises
         ------
         TableError
-            A column is missing, holds words where training saw numbers, or holds an infinite value.
+            A column is missing, or holds another type than in training.
         """
-        frame = as_frame(frame)
-        notices = [] if notices is None else notices
-        _check_names(frame.columns, self.columns)
-        out = np.zeros((len(frame), len(self.feature_names_out)), np.float32)
-        start = self._numbers.width
-        self._numbers.transform(out[:, :start], frame, notices)
-        for text in self._texts:
-            stop = start + text.width
-            text.transform(out[:, start:stop], frame, notices)
-            start = stop
+        pairs = self._read(frame)
+        if notices is not None:
+            notices.extend(line for coder, values in pairs for line in coder.surprises(values))
+        return self._encoded(pairs)
+
+    def expect(self, frame):
+        """Take no more notice of values that occur in these rows, which training keeps out; return the encoder.
+
+        What they become does not change.
+        """
+        for coder, values in self._read(frame):
+            coder.expect(values)
+        return self
+
+    def _read(self, frame):
+        """Return a list of (coder, values read) for a table."""
+        if not self._coders:
+            raise TableError("this TableEncoder is not fitted: call fit first.")
+        table, named = as_table(frame)
+        place = {name: name for name in table.columns}
+        if named and self._named:
+            _check_names(table.columns, self.columns)
+        elif len(place) != len(self.feature_names_in):
+            raise TableError(
+                f"X has {len(place)} features, but TableEncoder is expecting {len(self.feature_names_in)} features as "
+                "input."
+            )
+        else:
+            place = dict(zip(self.feature_names_in, table.columns, strict=True))
+        values = {}
+        for coder in self._coders:
+            if coder.name not in values:  # a column has one way of reading, though it may have two coders
+                values[coder.name] = _read_column(coder, table[place[coder.name]])
+        return [(coder, values[coder.name]) for coder in self._coders]
+
+    def _encoded(self, pairs, targets=None):
+        out = np.empty((_n_rows(pairs), self.n_numeric + self.n_plain + self.n_codes), np.float32)
+        stops = [0, self.n_numeric, self.n_numeric + self.n_plain]
+        for coder, values in pairs:
+            views = []
+            for group, size in enumerate(_widths(coder)):
+                views.append(out[:, stops[group] : stops[group] + size])
+                stops[group] += size
+            if targets is not None and isinstance(coder, StatisticsCoder):
+                coder.encode_training(values, targets, views[0])
+            else:
+                coder.encode(values, *views)
         return out
+
+    @property
+    def n_numeric(self):
+        """The number of numeric columns."""
+        return sum(_widths(coder)[0] for coder in self._coders)
+
+    @property
+    def n_plain(self):
+        """The number of plain columns."""
+        return sum(_widths(coder)[1] for coder in self._coders)
+
+    @property
+    def n_codes(self):
+        """The number of columns of codes."""
+        return len(self.cardinalities)
+
+    @property
+    def cardinalities(self):
+        """The number of codes of each column of codes."""
+        return [size for coder in self._coders for size in coder.cardinalities]
 
     @property
     def feature_names_out(self):
         """The names of the matrix's columns."""
-        return sum((part.feature_names_out for part in self._texts), self._numbers.feature_names_out)
+        coders = self._coders
+        return [
+            *(name for coder in coders for name in coder.numeric_names),
+            *(name for coder in coders for name in coder.plain_names),
+            *(coder.name for coder in coders for _ in coder.cardinalities),
+        ]
 
     @property
     def columns(self):
         """The names of the columns that `transform` reads."""
-        return self._numbers.names + self.text_columns
+        return list(dict.fromkeys(coder.name for coder in self._coders))
 
     @property
     def text_columns(self):
         """The names of the columns that are read as text."""
-        return [text.name for text in self._texts]
+        return [coder.name for coder in self._coders if isinstance(coder, CategoryCoder) and coder.is_text]
+
+    @property
+    def notices(self):
+        """What was left out or folded, one line each."""
+        lines = _reasons(self.dropped)
+        for coder in self._coders:
+            if isinstance(coder, CategoryCoder) and coder.vocabulary.rare:
+                kept = len(coder.vocabulary.texts)
+                lines.append(f"column {coder.name!r}: its {kept} most frequent categories are kept, the rest is one.")
+        return lines
 
     def get_state(self):
         """Return (tensors, description): numpy arrays by name, and what is left, ready for JSON."""
-        numbers = self._numbers
+        tensors, coders = {}, []
+        for i, coder in enumerate(self._coders):
+            state = coder.get_state()
+            arrays = {field: value for field, value in state.items() if isinstance(value, np.ndarray)}
+            tensors |= {f"{i}/{field}": array for field, array in arrays.items()}
+            rest = {field: value for field, value in state.items() if field not in arrays}
+            coders.append({"coder": coder.kind, "arrays": sorted(arrays), "settings": rest})
         description = {
-            "numbers": [{"name": n, "missing": m} for n, m in zip(numbers.names, numbers.missing, strict=True)],
-            "unsurprising": numbers.unsurprising,
-            "texts": [vars(text) for text in self._texts],
+            "coders": coders,
+            "feature_names_in": self.feature_names_in,
+            "named": self._named,
+            "dropped": self.dropped,
+            "target_statistics": self.target_statistics,
         }
-        return {"median_mean_scale": numbers.statistics}, description
+        return tensors, description
 
     @classmethod
     def from_state(cls, tensors, description):
         """Return the encoder that `get_state` described."""
-        encoder, numbers = cls(), description["numbers"]
-        names, missing = [c["name"] for c in numbers], [c["missing"] for c in numbers]
-        encoder._numbers = NumberColumns(
-            names, np.array(tensors["median_mean_scale"]), missing, description["unsurprising"]
-        )
-        encoder._texts = [TextColumn(**fields) for fields in description["texts"]]
+        encoder = cls(description["target_statistics"])
+        encoder.feature_names_in, encoder._named = description["feature_names_in"], description["named"]
+        encoder.dropped = description["dropped"]
+        for i, part in enumerate(description["coders"]):
+            arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
+            encoder._coders.append(CODERS[part["coder"]](**part["settings"], **arrays))
         return encoder
 
-    def _varies(self, name, numbers):
-        missing = np.isnan(numbers)
-        if missing.all():
-            self.notices.append(f"column {name!r} is left out: it is empty.")
-            return False
-        if not missing.any() and np.all(numbers == numbers[0]):
-            self.notices.append(f"column {name!r} is left out: it has one value only.")
-            return False
-        return True
 
-    def _add_text(self, name, texts):
-        counts = Counter(texts)
-        n_missing = counts.pop(None, 0)
-        if not counts:
-            self.notices.append(f"column {name!r} is left out: it is empty.")
-        elif len(counts) == 1 and not n_missing:
-            self.notices.append(f"column {name!r} is left out: it has one value only.")
-        elif len(counts) > 1 and len(counts) == len(texts) - n_missing:
-            self.notices.append(f"column {name!r} is left out: its text is different in each row.")
-        else:
-            ranked = sorted(counts, key=lambda category: (-counts[category], category))
-            folded = len(ranked) > MOST_CATEGORIES
-            if folded:
-                self.notices.append(
-                    f"column {name!r} has {len(ranked)} categories: the {MOST_CATEGORIES} most frequent are kept, "
-                    "the rest is folded into one."
-                )
-            self._texts.append(TextColumn(name, sorted(ranked[:MOST_CATEGORIES]), folded, n_missing > 0))
+def _fit_column(name, column, categorical, targets):
+    """Yield the coders of a column, fitted, each with what it read; raise Useless where there is none."""
+    coder, values = fit_coder(name, column, categorical)
+    yield coder, values
+    if targets is not None and isinstance(coder, CategoryCoder) and coder.cardinalities:
+        means = StatisticsCoder.fit(name, values, targets)
+        if means is not None:
+            yield means, values
+
+
+def _read_column(coder, column):
+    try:
+        return coder.read(column)
+    except Useless as reason:
+        raise TableError(f"column {coder.name!r} cannot be used: {reason}.") from None
+
+
+def _reasons(dropped):
+    return [f"column {name!r} is left out: {reason}." for name, reason in dropped.items()]
+
+
+def _widths(coder):
+    return len(coder.numeric_names), len(coder.plain_names), len(coder.cardinalities)
+
+
+def _n_rows(pairs):
+    """Return the number of rows of values read: vectors, (2, n), or (codes, texts)."""
+    values = pairs[0][1]
+    return len(values[0]) if isinstance(values, tuple) else values.shape[-1]
 
 
 def _check_names(names, wanted):
-    absent = [name for name in wanted if name not in names]
+    known = set(names)
+    absent = [name for name in wanted if name not in known]
     if absent:
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         free = [name for name in names if name not in wanted]

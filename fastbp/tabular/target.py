@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastbp.tabular.columns import column_kind, to_numbers, to_texts
+from fastbp.tabular.columns import column_kind, to_numbers
+from fastbp.tabular.factorize import to_texts
 from fastbp.tabular.reading import TableError
 
 
@@ -145,7 +146,7 @@ def _class_values(column, as_text):
 
 
 def _finite(column):
-    if column_kind(column) not in ("number", "boolean"):
+    if column_kind(column) not in ("number", "boolean", "date"):
         first = column.to_list()[0]
         raise TableError(f"the target column {column.name!r} holds {first!r}: regression needs numbers.")
     numbers = to_numbers(column)

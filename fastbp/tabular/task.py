@@ -8,7 +8,8 @@
 
 import numpy as np
 
-from fastbp.tabular.columns import as_frame, column_kind, is_missing, take_column, to_numbers, to_texts
+from fastbp.tabular.columns import as_frame, column_kind, is_missing, take_column, to_numbers
+from fastbp.tabular.factorize import to_texts
 from fastbp.tabular.reading import TableError
 
 MOST_CLASSES = 20

@@ -20,6 +20,7 @@ FEWEST_ROWS = 10
 # ten of the sets.  No new data has confirmed these choices.
 PLATEAU_FACTOR = 0.3
 PATIENCE_STEPS = 300
+EMBEDDING_SIZE = 8  # as in RealMLP
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def train_table(frame, target, settings=None, verbose=1, tell=lambda line: None)
     tell(f"rows: {len(x[0])} to train, {len(x[1])} to validate; columns: {len(encoder.columns)} used")
     shape = "-".join(map(str, (x[0].shape[1], *settings.hidden, n_outputs)))
     tell(f"network: {shape}, relu, Adam with learning rate {settings.learning_rate:g}, batches of {batch_size} rows")
-    network = build_network(n_outputs, task, settings)
+    network = build_network(encoder, n_outputs, task, settings)
     history = _fit(network, (x[0], y[~valid_rows]), (x[1], y[valid_rows]), batch_size, settings, verbose)
     return Training(TabularModel(encoder, fitted, network), *parts, history)
 
@@ -161,11 +162,18 @@ def split_rows(codes, n_rows, part, seed):
     return chosen
 
 
-def build_network(n_outputs, task, settings):
-    """Return the network, compiled: hidden relu layers, and a softmax or one linear output."""
+def build_network(encoder, n_outputs, task, settings):
+    """Return the network, compiled: embeddings of codes, hidden relu layers, and a softmax or one linear output."""
     import fastbp
 
     layers = []
+    n_dense = encoder.n_numeric + encoder.n_plain
+    if encoder.n_codes:
+        embedding = fastbp.CategoryEmbedding(encoder.cardinalities, EMBEDDING_SIZE)
+        if n_dense:
+            codes = fastbp.Columns(range(n_dense, n_dense + encoder.n_codes))
+            embedding = fastbp.Concatenate([[fastbp.Columns(range(n_dense))], [codes, embedding]])
+        layers.append(embedding)
     for width in settings.hidden:
         layers.append(fastbp.Dense(width, activation="relu", kernel_initializer="he_uniform"))
         if settings.dropout:

@@ -1,0 +1,106 @@
+"""The coder of categories; see `fastbp.tabular.numeric` for what a coder is."""
+
+import numpy as np
+
+from fastbp.tabular.columns import all_missing, column_kind, type_name
+from fastbp.tabular.factorize import factorize
+from fastbp.tabular.numeric import missing_in
+from fastbp.tabular.reading import TableError
+from fastbp.tabular.scaling import robust_scale_of_counts, scaled
+from fastbp.tabular.vocabulary import MOST_ONE_HOT, Vocabulary, fit_vocabulary
+
+
+class CategoryCoder:
+    """Categories: one-hot columns among the plain ones, or a column of codes.
+
+    Parameters
+    ----------
+    name : str
+    texts, rare
+        The `Vocabulary`'s.
+    table : (len(vocabulary), k) float32, or None
+        The plain columns' values for each code; None for a column of codes.
+    is_text : bool
+        Whether the column held text, rather than numbers or booleans.
+    expected : list
+        Unseen texts, and None for missing values, that are no surprise.
+    """
+
+    kind = "category"
+
+    def __init__(self, name, texts, rare, table, is_text, expected):
+        self.name = name
+        self.vocabulary = Vocabulary(texts, rare)
+        self.table = table
+        self.is_text = is_text
+        self.expected = expected
+
+    @classmethod
+    def fit(cls, name, values, is_text):
+        """Learn from a factorized column."""
+        vocabulary, counts = fit_vocabulary(*values)
+        table = _one_hot_table(counts) if len(vocabulary) <= MOST_ONE_HOT else None
+        return cls(name, vocabulary.texts, vocabulary.rare, table, is_text, [None] * bool(counts[0]))
+
+    @property
+    def numeric_names(self):
+        return []
+
+    @property
+    def plain_names(self):
+        if self.table is None:
+            return []
+        names = [f"{self.name}={text}" for text in self.vocabulary.texts]
+        names += [f"{self.name} (rare)"] * self.vocabulary.rare
+        return names[-self.table.shape[1] :]  # of two values the second one has the column
+
+    @property
+    def cardinalities(self):
+        return [len(self.vocabulary)] if self.table is None else []
+
+    def read(self, column):
+        """Return the column factorized."""
+        if column_kind(column) in ("date", "other") and not all_missing(column):
+            raise TableError(f"column {self.name!r} held categories in training and holds {type_name(column)} now.")
+        return factorize(column)
+
+    def encode(self, values, numeric, plain, codes):
+        """Overwrite plain (n, k) or codes (n, 1)."""
+        own = self.vocabulary.lookup(*values)
+        if self.table is None:
+            codes[:, 0] = own
+        else:
+            np.take(self.table, own, axis=0, out=plain, mode="clip")  # the default mode would fill a copy first
+
+    def surprises(self, values):
+        """Return a list of lines about what training had not seen."""
+        lines, vocabulary = [], self.vocabulary
+        if not vocabulary.rare and (new := vocabulary.unseen(*values) - set(self.expected)):
+            few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
+            lines.append(f"column {self.name!r}: training did not see {few}; taken as none of its categories.")
+        if None not in self.expected and (n_missing := int(np.count_nonzero(values[0] < 0))):
+            lines.append(f"column {self.name!r}: {missing_in(n_missing)}; taken as none of its categories.")
+        return lines
+
+    def expect(self, values):
+        """Let the surprises in these values be none from now on."""
+        known = set(self.expected) | self.vocabulary.unseen(*values)
+        missing = None in known or bool((values[0] < 0).any())
+        self.expected = sorted(known - {None}) + [None] * missing
+
+    def get_state(self):
+        fields = dict(vars(self))
+        vocabulary = fields.pop("vocabulary")
+        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields}
+
+
+def _one_hot_table(counts):
+    """Return the values of the plain columns (codes, k) for codes that stand in so many rows: scaled one-hot columns.
+
+    The missing ones' are all zero before scaling; two categories make one column of -1, +1, and 0 where missing.
+    """
+    table = np.eye(len(counts))[:, 1:]
+    if len(counts) == 3:
+        table = np.array([[0.0], [-1.0], [1.0]])
+    columns = [scaled(column, *robust_scale_of_counts(column, counts)) for column in table.T]
+    return np.stack(columns, axis=1).astype(np.float32)

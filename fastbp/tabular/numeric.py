@@ -1,0 +1,174 @@
+"""Coders of numbers and dates.
+
+A coder is what one column of a table becomes. It reads a column (`read`), learns from what it read (`fit`, which raises
+`Useless`), and writes its columns into the three groups of the encoded table (`encode`); `surprises` says what
+training had not seen.
+"""
+
+import numpy as np
+
+from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
+from fastbp.tabular.dates import part_of, parts_that_tell, read_times
+from fastbp.tabular.factorize import factorize
+from fastbp.tabular.reading import MISSING_WORDS, TableError
+from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
+
+
+class NumberCoder:
+    """Numbers, robustly scaled (see `fastbp.tabular.scaling`), and a plain column that tells the missing ones.
+
+    Parameters
+    ----------
+    name : str
+    scales : list of (median, scale)
+        One for each numeric column; empty where all known values are the same.
+    indicator : (float, float) or None
+        The plain column's values for known and for missing rows; None where training had none missing.
+    expects_missing : bool
+        Whether missing values are no surprise.
+    """
+
+    kind = "number"
+
+    def __init__(self, name, scales, indicator, expects_missing):
+        self.name = name
+        self.scales = scales
+        self.indicator = indicator
+        self.expects_missing = expects_missing
+
+    @classmethod
+    def fit(cls, name, numbers):
+        """Learn from float64 numbers (n,), NaN where missing."""
+        return cls(name, *_fit_scales([numbers]))
+
+    @property
+    def numeric_names(self):
+        return [self.name] * len(self.scales)
+
+    @property
+    def plain_names(self):
+        return [f"{self.name} (missing)"] * (self.indicator is not None)
+
+    @property
+    def cardinalities(self):
+        return []
+
+    def read(self, column):
+        """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do."""
+        kind = column_kind(column)
+        if kind == "text":
+            return _parsed(column)
+        if kind in ("date", "other") and not all_missing(column):
+            raise TableError(f"column {self.name!r} held numbers in training and holds {type_name(column)} now.")
+        return to_numbers(column)
+
+    def encode(self, values, numeric, plain, codes):
+        """Overwrite numeric (n, k) and plain (n, 0 or 1)."""
+        columns = self._columns(values)
+        for j, scale in enumerate(self.scales):
+            numeric[:, j] = scaled(columns[j], *scale)
+        if self.indicator is not None:
+            plain[:, 0] = np.array(self.indicator, np.float32)[np.isnan(columns[0]).astype(np.int64)]
+
+    def surprises(self, values):
+        """Return a list of lines about what training had not seen."""
+        n_missing = int(np.count_nonzero(np.isnan(self._columns(values)[0])))
+        if self.expects_missing or n_missing == 0:
+            return []
+        return [f"column {self.name!r}: {missing_in(n_missing)}; taken as {self._middle()}."]
+
+    def expect(self, values):
+        """Let the surprises in these values be none from now on."""
+        self.expects_missing |= bool(np.isnan(self._columns(values)[0]).any())
+
+    def _columns(self, values):
+        return [values]
+
+    def _middle(self):
+        return f"the median {self.scales[0][0]:g}"
+
+    def get_state(self):
+        return vars(self)
+
+
+class DateCoder(NumberCoder):
+    """Dates: a linear time and parts of it (see `fastbp.tabular.dates`), each a numeric column.
+
+    Parameters
+    ----------
+    name, scales, indicator, expects_missing
+        As of `NumberCoder`; the first scale is the linear time's.
+    parts : list of str
+    zone : str or None
+        The time zone of training.
+    """
+
+    kind = "date"
+
+    def __init__(self, name, scales, indicator, expects_missing, parts, zone):
+        super().__init__(name, scales, indicator, expects_missing)
+        self.parts = parts
+        self.zone = zone
+
+    @classmethod
+    def fit(cls, name, times, zone):
+        """Learn from times (2, n) of `fastbp.tabular.dates.read_times`."""
+        parts = parts_that_tell(times)
+        return cls(name, *_fit_scales(_date_columns(times, parts)), parts, zone)
+
+    @property
+    def numeric_names(self):
+        return [f"{self.name} ({part})" for part in ["time", *self.parts]][: len(self.scales)]
+
+    def read(self, column):
+        """Return times (2, n)."""
+        return read_times(self.name, column, self.zone)
+
+    def _columns(self, values):
+        return _date_columns(values, self.parts)
+
+    def _middle(self):
+        return f"the median {np.datetime64(int(self.scales[0][0]), 's')}"
+
+
+def _fit_scales(columns):
+    """Return scales, indicator and expects_missing for float64 columns that miss the same rows."""
+    missing = np.isnan(columns[0])
+    n_missing, n = np.count_nonzero(missing), len(missing)
+    if n_missing == n:
+        raise Useless("it is empty")
+    first = robust_scale(columns[0])
+    if first is None and n_missing == 0:
+        raise Useless("it has one value only")
+    scales = [first, *map(robust_scale, columns[1:])] if first else []
+    indicator = None
+    if n_missing:
+        values = np.array([0.0, 1.0])
+        indicator = scaled(values, *robust_scale_of_counts(values, np.array([n - n_missing, n_missing]))).tolist()
+    return [list(scale) for scale in scales], indicator, bool(n_missing)
+
+
+def _date_columns(times, parts):
+    return [times[0], *(part_of(times[1], part) for part in parts)]
+
+
+def _parsed(column):
+    """Return text as numbers."""
+    codes, texts = factorize(column)
+    numbers = np.full(len(texts) + 1, np.nan)
+    for code, text in enumerate(texts):
+        if text not in MISSING_WORDS:
+            try:
+                numbers[code] = float(text)
+            except ValueError:
+                rows = np.flatnonzero(codes == code)
+                if len(rows):  # not so for an unused category
+                    raise TableError(
+                        f"column {column.name!r} held numbers in training and holds {text!r} in row {rows[0] + 1} now."
+                    ) from None
+    return numbers[codes]
+
+
+def missing_in(n_rows):
+    """Return the words for surprising missing values."""
+    return f"missing in {n_rows} row{'s' * (n_rows != 1)} (in none of training)"
