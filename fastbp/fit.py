@@ -1,19 +1,14 @@
 """What happens between compiled calls: epochs, shuffles, validation, callbacks, divergence, Ctrl-C."""
 
-import time
-
 import numpy as np
 
 from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
-from fastbp.job import Data, Update, make_steps
+from fastbp.job import Data, make_steps
 from fastbp.rng import shuffle
+from fastbp.stretches import Stretches
 from fastbp.threads import InterruptGuard
 
-# Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
-STRETCH_SECONDS = 0.2
-# The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
-FIRST_STRETCH_MULTIPLY_ADDS = 5e8
 # What `verbose` shows.
 REPORTERS = {0: [], 1: [ProgressBar], 2: [EpochLines]}
 
@@ -69,9 +64,7 @@ class Epochs:
 
     def __enter__(self):
         self._lent = self.engine.runner(self.batch_size, self.engine.training_purpose(), self.train.targets.shape[1])
-        self.runner = self._lent.__enter__()
-        step_multiply_adds = self.batch_size * self.runner.plan.row_multiply_adds
-        self.stretch = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
+        self.stretches = Stretches(self.engine, self._lent.__enter__(), self.data)
         return self
 
     def __exit__(self, *exception):
@@ -90,16 +83,14 @@ class Epochs:
         update = engine.next_update(len(steps))
         before = engine.snapshot()
         rate = float(update.coefficients[-1, 0])
-        losses = np.zeros(len(steps))
-        done, stopped = 0, False
-        while done < len(steps) and not stopped:
-            part = slice(done, done + self.stretch)
-            losses[part] = self._run_stretch(steps[part], update, part)
-            if not np.isfinite(losses[part]).all():
+        parts = []
+        for done, losses in self.stretches.run(steps, update):
+            if not np.isfinite(losses).all():
                 raise divergence_error(engine, before, self.data, steps, update)
-            done += len(steps[part])
-            engine.step += len(steps[part])
-            stopped = after_stretch(done)
+            parts.append(losses)
+            engine.step += len(losses)
+            if after_stretch(done):
+                break
         # A gradient may overflow under a loss that is finite; its update shows here.
         if not engine.is_finite():
             raise divergence_error(engine, before, self.data, steps, update)
@@ -107,19 +98,8 @@ class Epochs:
         if self.cut_short:
             return {}
         engine.epoch += 1
-        loss = float(losses @ self.shares)
+        loss = float(np.concatenate(parts) @ self.shares)
         return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
-
-    def _run_stretch(self, steps, update, part):
-        """Run some steps in one compiled call; set the size of the next by its time."""
-        engine = self.engine
-        started = time.perf_counter()
-        part_update = Update(update.optimizer, update.state, update.coefficients[part])
-        losses = self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=part_update)
-        seconds = max(time.perf_counter() - started, 1e-6)
-        # At most tenfold, in case the call was too short to tell (or compiled something).
-        self.stretch = max(1, min(int(len(steps) * STRETCH_SECONDS / seconds), 10 * self.stretch))
-        return losses
 
 
 def tell(callbacks, hook, *arguments):

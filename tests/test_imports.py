@@ -63,6 +63,7 @@ ORDER = [
     "training",
     "job",
     "runner",
+    "stretches",
     "outputs",
     "engine",
     "levenberg",

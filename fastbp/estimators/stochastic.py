@@ -4,7 +4,6 @@ Orders, batches, stopping and messages are those of scikit-learn's MLP, draw for
 call, or a few where it takes long, so that Ctrl-C is heard.
 """
 
-import time
 import warnings
 from math import isfinite
 
@@ -14,8 +13,8 @@ from sklearn.model_selection import train_test_split
 
 from fastbp.estimators.names import initial_rate, learning_rate_mode, optimizer_of
 from fastbp.estimators.watchers import Watchers
-from fastbp.fit import FIRST_STRETCH_MULTIPLY_ADDS, STRETCH_SECONDS
-from fastbp.job import Data, Update, make_steps
+from fastbp.job import Data, make_steps
+from fastbp.stretches import Stretches
 
 # Below this, an adaptive learning rate ends training instead of falling further.
 SMALLEST_LEARNING_RATE = 1e-6
@@ -132,9 +131,7 @@ class Epochs:
     def __enter__(self):
         purpose, n_targets = self.objective.purpose(training=True), self.data.y.shape[1]
         self._lent = self.engine.runner(self.batch_size, purpose, n_targets, self.objective.loss)
-        self.runner = self._lent.__enter__()
-        step_multiply_adds = self.batch_size * self.runner.plan.row_multiply_adds
-        self.stretch = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
+        self.stretches = Stretches(self.engine, self._lent.__enter__(), self.data)
         return self
 
     def __exit__(self, *exception):
@@ -149,16 +146,13 @@ class Epochs:
         if self.random_state is not None:
             self._shuffle()
         update = self._next_update()
-        losses = np.empty(len(steps))
-        done = 0
-        while done < len(steps):
-            part = slice(done, done + self.stretch)
-            losses[part] = self._run_stretch(steps[part], update, part)
-            done = min(part.stop, len(steps))
-            engine.step += len(steps[part])
+        parts = []
+        for done, losses in self.stretches.run(steps, update):
+            parts.append(losses)
+            engine.step += len(losses)
             after_stretch(done)
         self.counters += len(steps)
-        loss = float(losses @ self.shares)
+        loss = float(np.concatenate(parts) @ self.shares)
         if not isfinite(loss):
             engine.params[:] = np.nan
             return float("nan")
@@ -173,16 +167,6 @@ class Epochs:
             parts = np.split(update.coefficients, epochs)
             self.rate, self.ahead = rate, [update._replace(coefficients=part) for part in reversed(parts)]
         return self.ahead.pop()
-
-    def _run_stretch(self, steps, update, part):
-        """Run some steps in one compiled call; set the size of the next by its time."""
-        engine, started = self.engine, time.perf_counter()
-        update = Update(update.optimizer, update.state, update.coefficients[part])
-        losses = self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
-        seconds = max(time.perf_counter() - started, 1e-6)
-        # At most tenfold, in case the call was too short to tell (or compiled something).
-        self.stretch = max(1, min(int(len(steps) * STRETCH_SECONDS / seconds), 10 * self.stretch))
-        return losses
 
     def _shuffle(self):
         """Draw a new order from the last one, as sklearn.utils.shuffle does."""

@@ -1,0 +1,44 @@
+"""Stretches: an epoch cut into compiled calls that are short enough for Ctrl-C, progress bars and time limits."""
+
+import time
+
+from fastbp.job import Update
+
+# Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
+STRETCH_SECONDS = 0.2
+# The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
+FIRST_STRETCH_MULTIPLY_ADDS = 5e8
+
+
+class Stretches:
+    """Runs steps of one runner on one `Data`, in compiled calls whose lengths follow the clock.
+
+    Parameters
+    ----------
+    engine : Engine
+    runner : Runner
+    data : Data
+    """
+
+    def __init__(self, engine, runner, data):
+        self.engine, self.runner, self.data = engine, runner, data
+        step_multiply_adds = runner.plan.rows * runner.plan.row_multiply_adds
+        self.length = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
+
+    def run(self, steps, update):
+        """Run an epoch's steps; yield (steps done, losses of the last call) after each call.
+
+        Whoever leaves the loop early has the steps so far, and no more, behind him.
+        """
+        engine, done = self.engine, 0
+        while done < len(steps):
+            part = slice(done, done + self.length)
+            stretch = steps[part]
+            started = time.perf_counter()
+            part_update = Update(update.optimizer, update.state, update.coefficients[part])
+            losses = self.runner.run(engine.params, engine.grads, stretch, self.data, backward=True, update=part_update)
+            seconds = max(time.perf_counter() - started, 1e-6)
+            # At most tenfold, in case the call was too short to tell (or compiled something).
+            self.length = max(1, min(int(len(stretch) * STRETCH_SECONDS / seconds), 10 * self.length))
+            done += len(stretch)
+            yield done, losses
