@@ -66,6 +66,7 @@ ORDER = [
     "stretches",
     "outputs",
     "engine",
+    "leastsquares",
     "levenberg",
     "callbacks",
     "diagnose",

@@ -11,10 +11,11 @@ from test_layers import CASES, between
 from test_layers import problem as problem_for
 
 import fastbp
-from fastbp import Dense, Dropout, RandomUniform, levenberg
+from fastbp import Dense, Dropout, RandomUniform, leastsquares
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
-from fastbp.levenberg import BLOCK_ROWS, STRIP_ROWS, Damping, LeastSquares, levenberg_marquardt
+from fastbp.leastsquares import BLOCK_ROWS, STRIP_ROWS, LeastSquares
+from fastbp.levenberg import Damping, levenberg_marquardt
 
 SPREAD = RandomUniform(-1.0, 1.0)
 
@@ -283,8 +284,8 @@ def test_same_bits_at_any_number_of_threads_and_calls(run_threads, monkeypatch):
     results = []
     for n, per_call in ((1, 3e9), (1, 1), (2, 3e9), (3, 1)):
         run_threads(n)
-        monkeypatch.setattr(levenberg, "THREAD_MULTIPLY_ADDS", 0)
-        monkeypatch.setattr(levenberg, "CALL_MULTIPLY_ADDS", per_call)
+        monkeypatch.setattr(leastsquares, "THREAD_MULTIPLY_ADDS", 0)
+        monkeypatch.setattr(leastsquares, "CALL_MULTIPLY_ADDS", per_call)
         model = tanh_net(12, 2, 5)
         result = levenberg_marquardt(model.engine, x, y, alpha=0.1, max_iter=5)
         assert set(run_threads.used) == ({n} if n > 1 else set())
