@@ -102,7 +102,6 @@ ORDER = [
     "tabular.vocabulary",
     "tabular.numeric",
     "tabular.categories",
-    "tabular.target_statistics",
     "tabular.coders",
     "tabular.encoding",
     "tabular.target",

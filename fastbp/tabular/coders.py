@@ -8,9 +8,8 @@ from fastbp.tabular.dates import read_times, zone_of
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import DateCoder, NumberCoder
 from fastbp.tabular.reading import TableError
-from fastbp.tabular.target_statistics import StatisticsCoder
 
-CODERS = {coder.kind: coder for coder in (NumberCoder, DateCoder, CategoryCoder, StatisticsCoder)}
+CODERS = {coder.kind: coder for coder in (NumberCoder, DateCoder, CategoryCoder)}
 
 # Whole numbers of so many different values or fewer are categories.  More are taken for counts or ranks, whose order
 # is worth more to a network than a vector for each.

@@ -20,7 +20,6 @@ from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.reading import TableError
-from fastbp.tabular.target_statistics import StatisticsCoder, as_targets
 
 
 class TableEncoder:
@@ -28,9 +27,6 @@ class TableEncoder:
 
     Parameters
     ----------
-    target_statistics : bool, default False
-        Give each column of codes the mean targets of its categories too, as numeric columns
-        (`fastbp.tabular.target_statistics`).
 
     Attributes
     ----------
@@ -57,22 +53,18 @@ class TableEncoder:
     array([0. , 0. , 2.4], dtype=float32)
     """
 
-    def __init__(self, target_statistics=False):
-        self.target_statistics = target_statistics
+    def __init__(self):
         self.dropped = {}
         self.feature_names_in = []
         self._named = True
         self._coders = []
 
-    def fit(self, frame, y=None, *, categorical_features=None):
+    def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.
 
         Parameters
         ----------
         frame : DataFrame of pandas, polars or pyarrow; array or list of rows
-        y : array-like (n,) or (n, k), optional
-            The target as numbers, for target statistics alone: a quantity, 0 and 1 for two classes, one such column a
-            class for more.
         categorical_features : None, "from_dtype", or list of str, int or bool
             Which columns of numbers are categories: by the rule (None), none ("from_dtype"), or those named, at these
             positions, or with a True in a list for all columns. Text, categories and booleans always are.
@@ -82,29 +74,28 @@ class TableEncoder:
         TableError
             The table is empty or none, two columns have one name, or no column is left to learn from.
         """
-        for _ in self._fitted(frame, y, categorical_features):
+        for _ in self._fitted(frame, categorical_features):
             pass
         return self
 
-    def fit_transform(self, frame, y=None, *, categorical_features=None):
-        """Return ``fit(frame, y).transform(frame)``, but with ordered target statistics: those of training rows."""
-        pairs = list(self._fitted(frame, y, categorical_features))
-        return self._encoded(pairs, as_targets(y, _n_rows(pairs)) if self.target_statistics else None)
+    def fit_transform(self, frame, *, categorical_features=None):
+        """Return ``fit(frame).transform(frame)``, for which the frame is read once."""
+        return self._encoded(list(self._fitted(frame, categorical_features)))
 
-    def _fitted(self, frame, y, categorical_features):
+    def _fitted(self, frame, categorical_features):
         """Fit one coder after the other; yield each with the values it read."""
         table, named = as_table(frame)
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
-        targets = as_targets(y, len(table)) if self.target_statistics else None
         coders, dropped = [], {}
         for name in names:
             try:
-                for coder, values in _fit_column(name, table[name], categorical.get(name), targets):
-                    coders.append(coder)
-                    yield coder, values
+                coder, values = fit_coder(name, table[name], categorical.get(name))
             except Useless as reason:
                 dropped[name] = str(reason)
+                continue
+            coders.append(coder)
+            yield coder, values
         if not coders:
             raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
@@ -160,13 +151,9 @@ class TableEncoder:
             )
         else:
             place = dict(zip(self.feature_names_in, table.columns, strict=True))
-        values = {}
-        for coder in self._coders:
-            if coder.name not in values:  # a column has one way of reading, though it may have two coders
-                values[coder.name] = _read_column(coder, table[place[coder.name]])
-        return [(coder, values[coder.name]) for coder in self._coders]
+        return [(coder, _read_column(coder, table[place[coder.name]])) for coder in self._coders]
 
-    def _encoded(self, pairs, targets=None):
+    def _encoded(self, pairs):
         out = np.empty((_n_rows(pairs), self.n_numeric + self.n_plain + self.n_codes), np.float32)
         stops = [0, self.n_numeric, self.n_numeric + self.n_plain]
         for coder, values in pairs:
@@ -174,10 +161,7 @@ class TableEncoder:
             for group, size in enumerate(_widths(coder)):
                 views.append(out[:, stops[group] : stops[group] + size])
                 stops[group] += size
-            if targets is not None and isinstance(coder, StatisticsCoder):
-                coder.encode_training(values, targets, views[0])
-            else:
-                coder.encode(values, *views)
+            coder.encode(values, *views)
         return out
 
     @property
@@ -213,7 +197,7 @@ class TableEncoder:
     @property
     def columns(self):
         """The names of the columns that `transform` reads."""
-        return list(dict.fromkeys(coder.name for coder in self._coders))
+        return [coder.name for coder in self._coders]
 
     @property
     def text_columns(self):
@@ -244,30 +228,19 @@ class TableEncoder:
             "feature_names_in": self.feature_names_in,
             "named": self._named,
             "dropped": self.dropped,
-            "target_statistics": self.target_statistics,
         }
         return tensors, description
 
     @classmethod
     def from_state(cls, tensors, description):
         """Return the encoder that `get_state` described."""
-        encoder = cls(description["target_statistics"])
+        encoder = cls()
         encoder.feature_names_in, encoder._named = description["feature_names_in"], description["named"]
         encoder.dropped = description["dropped"]
         for i, part in enumerate(description["coders"]):
             arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
             encoder._coders.append(CODERS[part["coder"]](**part["settings"], **arrays))
         return encoder
-
-
-def _fit_column(name, column, categorical, targets):
-    """Yield the coders of a column, fitted, each with what it read; raise Useless where there is none."""
-    coder, values = fit_coder(name, column, categorical)
-    yield coder, values
-    if targets is not None and isinstance(coder, CategoryCoder) and coder.cardinalities:
-        means = StatisticsCoder.fit(name, values, targets)
-        if means is not None:
-            yield means, values
 
 
 def _read_column(coder, column):
