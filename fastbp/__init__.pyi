@@ -41,6 +41,7 @@ from fastbp.losses import Huber as Huber
 from fastbp.losses import MeanAbsoluteError as MeanAbsoluteError
 from fastbp.losses import MeanSquaredError as MeanSquaredError
 from fastbp.losses import Poisson as Poisson
+from fastbp.losses import QuantileLoss as QuantileLoss
 from fastbp.losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 from fastbp.modelfile import load_model as load_model
 from fastbp.optimizers import SGD as SGD
@@ -61,6 +62,8 @@ from fastbp.schedules import ExponentialDecay as ExponentialDecay
 from fastbp.schedules import OneCycle as OneCycle
 from fastbp.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
 from fastbp.sequential import Sequential as Sequential
+from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
+from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.threads import get_num_threads as get_num_threads
 from fastbp.threads import set_num_threads as set_num_threads
 
@@ -73,9 +76,13 @@ from fastbp.initializers import RandomSigns as RandomSigns
 from fastbp.initializers import RepeatedColumns as RepeatedColumns
 from fastbp.initializers import SameForMembers as SameForMembers
 from fastbp.initializers import UnitVariance as UnitVariance
+from fastbp.layers import AlphaDropout as AlphaDropout
+from fastbp.layers import BatchNormalization as BatchNormalization
 from fastbp.layers import CategoryEmbedding as CategoryEmbedding
 from fastbp.layers import Columns as Columns
 from fastbp.layers import Embedding as Embedding
+from fastbp.layers import GaussianNoise as GaussianNoise
+from fastbp.layers import LayerNormalization as LayerNormalization
 from fastbp.layers import MemberDense as MemberDense
 from fastbp.layers import MemberMean as MemberMean
 from fastbp.layers import OneHot as OneHot
@@ -83,6 +90,9 @@ from fastbp.layers import ParametricActivation as ParametricActivation
 from fastbp.layers import PeriodicEmbedding as PeriodicEmbedding
 from fastbp.layers import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
 from fastbp.layers import RepeatMembers as RepeatMembers
+from fastbp.layers import RMSNormalization as RMSNormalization
 from fastbp.layers import Scaling as Scaling
+from fastbp.layers import SpatialDropout1D as SpatialDropout1D
+from fastbp.layers import SpatialDropout2D as SpatialDropout2D
 from fastbp.losses import MemberLoss as MemberLoss
 from fastbp.schedules import LogCosine as LogCosine

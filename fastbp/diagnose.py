@@ -37,15 +37,17 @@ def divergence_error(engine, before, data, steps, update):
     epoch = engine.epoch + 1
     engine.restore(before)
     params, state, grads = engine.params.copy(), engine.state.copy(), np.zeros_like(engine.params)
+    buffers = engine.buffers.copy()
     rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
-    replay = Runner(engine.network, rows, engine.dtype, engine.training_purpose(), engine.loss, n_targets)
+    purpose = engine.training_purpose()
+    replay = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, buffers)
     for step in range(len(steps)):
         one, previous = slice(step, step + 1), params.copy()
         step_update = Update(update.optimizer, state, update.coefficients[one])
         losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
-        if not all(np.isfinite(values).all() for values in (losses, params, state)):
+        if not all(np.isfinite(values).all() for values in (losses, params, buffers, state)):
             break
-    updated = params, state.reshape(-1, params.size)
+    updated = params, state.reshape(-1, params.size), buffers
     where, layer = _first_bad(engine, previous, updated, data, steps[one])
     message = (
         f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {where} is not finite. Try a lower "
@@ -58,7 +60,7 @@ def divergence_error(engine, before, data, steps, update):
 def _first_bad(engine, params, updated, data, step):
     """Run one step on regions that hold the whole batch; return (what went bad first, its layer's name).
 
-    `updated` are the parameters and the slots of the optimizer's state (S, P) after the step.
+    `updated` are the parameters, the slots of the optimizer's state (S, P) and the buffers after the step.
     """
     purpose = Purpose(training=True, fused_output=engine.fused_output, keep_batch=True)
     runner = Runner(engine.network, int(step["rows"][0]), engine.dtype, purpose, engine.loss, data.y.shape[1])
@@ -78,6 +80,9 @@ def _first_bad(engine, params, updated, data, step):
         for placed in engine.network.params[::-1]:
             if not np.isfinite(values[:, placed.start : placed.stop]).all():
                 return f"{kind} of {placed.name!r}", engine.network.layers[placed.layer].name
+    for placed in engine.network.buffers:
+        if not np.isfinite(updated[2][placed.start : placed.stop]).all():
+            return f"{placed.name!r}", engine.network.layers[placed.layer].name
     name, row = plan.names[-1], plan.table[-1]
     largest = np.abs(plan.region(work, row["out"], row["n_out"])).max()
     return f"the loss of the outputs of layer {name!r} (as large as {largest:.2g})", name

@@ -57,14 +57,15 @@ class Loan:
 
 
 class Engine:
-    """Parameters (P,) of a network, their gradient, the optimizer's state, and the counters."""
+    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters."""
 
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
         self.params = self.network.initial_params(seed, self.dtype)
         self.grads = np.zeros_like(self.params)
-        self.views = self.network.views(self.params)
+        self.buffers = self.network.initial_buffers(seed, self.dtype)
+        self.views = self.network.views(self.params, self.buffers)
         self.n_outputs = int(np.prod(self.network.raw_shape))
         self.step = self.epoch = 0
         self.loss = self.optimizer = self.state = None
@@ -89,12 +90,12 @@ class Engine:
         self._free_runners = {}
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views into `params`, and runners, which hold addresses."""
+        """Leave out what belongs to this process: views, and runners, which hold addresses."""
         return {name: value for name, value in self.__dict__.items() if name not in ("views", "_free_runners")}
 
     def __setstate__(self, state):
         self.__dict__ |= state
-        self.views = self.network.views(self.params)
+        self.views = self.network.views(self.params, self.buffers)
         self._free_runners = {}
 
     def _output_activation_name(self):
@@ -114,7 +115,8 @@ class Engine:
         try:
             runner = free.pop()
         except IndexError:
-            runner = Runner(self.network, rows, self.dtype, purpose, loss if n_targets else None, n_targets)
+            loss = loss if n_targets else None
+            runner = Runner(self.network, rows, self.dtype, purpose, loss, n_targets, self.buffers)
         return Loan(runner, free)
 
     def training_purpose(self):
@@ -178,7 +180,7 @@ class Engine:
 
     def train_on(self, rows):
         """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
-        outputs = self._outputs_for_metrics(len(rows.x))
+        outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data, steps = (
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
@@ -186,6 +188,7 @@ class Engine:
             )
             loss = runner.run(self.params, self.grads, steps, data, backward=True, update=self.next_update(1))[0]
         if not np.isfinite(loss):
+            self.buffers[:] = buffers
             raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
         self.step += 1
         return {"loss": float(loss)} | self.metric_values(rows.y, outputs)
@@ -221,22 +224,22 @@ class Engine:
 
     def snapshot(self):
         """Return copies of all that training changes."""
-        return self.params.copy(), self.state.copy(), self.step, self.epoch
+        return self.params.copy(), self.buffers.copy(), self.state.copy(), self.step, self.epoch
 
     def restore(self, snapshot):
         """Put a snapshot back, in place."""
-        self.params[:], self.state[:], self.step, self.epoch = snapshot
+        self.params[:], self.buffers[:], self.state[:], self.step, self.epoch = snapshot
 
     def is_finite(self):
-        """Are the parameters and the optimizer's state free of NaN and infinity?"""
-        return all(_is_finite(array) for array in (self.params, self.state))
+        """Are the parameters, the buffers and the optimizer's state free of NaN and infinity?"""
+        return all(_is_finite(array) for array in (self.params, self.buffers, self.state))
 
     @property
     def nbytes(self):
-        """Bytes of parameters, gradients, optimizer state and the workspaces made so far."""
+        """Bytes of parameters, buffers, gradients, optimizer state and the workspaces made so far."""
         runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
         state = 0 if self.state is None else self.state.nbytes
-        return self.params.nbytes + self.grads.nbytes + state + runners
+        return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
 
 
 def _is_finite(array):

@@ -88,9 +88,11 @@ def check_gradients(
     """
     check_counts(entries=entries)
     x = as_float_rows(as_table(x), np.dtype(np.float64))
+    if model.engine is None:
+        model.build(x.shape[1:])
     if model.dtype != np.float64:
-        model = _in_float64(model, x)
-    _, grad = model.value_and_grad(x, y, training=training)
+        model = _in_float64(model)
+    _, grad = _value_and_grad(model, x, y, training)
     network = model.engine.network
     trainable = [p for p in network.params if network.layers[p.layer].spec.trainable]
     places = [(placed, i) for placed in trainable for i in range(placed.start, placed.stop)]
@@ -109,24 +111,30 @@ def check_gradients(
     return worst
 
 
-def _in_float64(model, x):
+def _in_float64(model):
     """Return a float64 model with the same layers, parameters and dropout masks."""
-    if model.engine is None:
-        model.build(x.shape[1:])
     twin = type(model)(model.layers, input_shape=model.engine.network.input_shape, seed=model.seed, dtype="float64")
     twin.compile(model.optimizer, model.loss)
-    twin.params[:] = model.params
+    twin.params[:], twin.engine.buffers[:] = model.params, model.engine.buffers
     twin.engine.step = model.step
     return twin
+
+
+def _value_and_grad(model, x, y, training):
+    """Return the model's `value_and_grad`; what its layers keep from step to step stays as it was."""
+    buffers = model.engine.buffers.copy()
+    result = model.value_and_grad(x, y, training=training)
+    model.engine.buffers[:] = buffers
+    return result
 
 
 def _central_difference(model, x, y, i, epsilon, training):
     params, kept = model.params, model.params[i]
     try:
         params[i] = kept + epsilon
-        above, _ = model.value_and_grad(x, y, training=training)
+        above, _ = _value_and_grad(model, x, y, training)
         params[i] = kept - epsilon
-        below, _ = model.value_and_grad(x, y, training=training)
+        below, _ = _value_and_grad(model, x, y, training)
     finally:
         params[i] = kept
     return (above - below) / (2 * epsilon)

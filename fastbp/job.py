@@ -77,10 +77,12 @@ class Job:
         self._plan, self._partials = plan, partials
         self.row = np.zeros(1, JOB)
         self._numbers = self.row.view(np.int64)
-        arrays = {"layout": plan.layout, "table": plan.table, "items": plan.items, "loss": loss_row, "shared": shared}
+        arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": plan.items}
+        arrays |= {"loss": loss_row, "shared": shared}
         for name, array in arrays.items():
             self.row[name] = address_of(array)
         self.row["n_layers"], self.row["n_items"] = len(plan.table), len(plan.items)
+        self.row["n_segments"] = plan.n_segments
         self.row["n_params"], self.row["shared_size"] = plan.n_params, shared.size
         self._set_demands(demands)
         self._has_penalties, self._has_squares = (bool(self.row[name][0]) for name in ("add_penalty", "sum_squares"))

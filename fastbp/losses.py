@@ -1,7 +1,7 @@
 """Losses: each a settings class that holds its formula; names, defaults and formulas are those of `keras.losses`.
 
-What they share is in lossbase.py, the crossentropies are in crossentropy.py, what ensembles need in
-memberloss.py; a loss of one's own is at the end.
+What they share is in lossbase.py, the crossentropies are in crossentropy.py, quantiles in quantileloss.py, what
+ensembles need in memberloss.py; a loss of one's own is at the end.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from fastbp._rows import make_row, row_dtype
 from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.memberloss import MemberLoss
+from fastbp.quantileloss import QuantileLoss
 from fastbp.targets import bounded_targets, dense_targets, table_targets
 from fastbp.vecmath import log
 
@@ -34,6 +35,7 @@ __all__ = [
     "MeanSquaredError",
     "MemberLoss",
     "Poisson",
+    "QuantileLoss",
     "SparseCategoricalCrossentropy",
     "VectorJacobian",
 ]

@@ -22,7 +22,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
 
     Returns
     -------
-    Sequential, TabularModel, MLPClassifier or MLPRegressor
+    Sequential, TabularClassifier, TabularRegressor, MLPClassifier or MLPRegressor
         What was saved. Its predictions and its continued training have the bits of the saved one's.
 
     Raises
@@ -55,9 +55,9 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
 
             return ESTIMATORS[description["class"]].from_state(tensors, description, custom_objects)
         if kind == "tabular":
-            from fastbp.tabular.model import TabularModel
+            from fastbp.tabular.model import estimator_from
 
-            return TabularModel.from_state(tensors, description)
+            return estimator_from(tensors, description)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise ModelFileError(f"{path} does not describe a whole model: {error}") from error
     raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")

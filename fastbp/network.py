@@ -27,6 +27,7 @@ class PlacedLayer:
     input_shapes: tuple[tuple[int, ...], ...]
     build: Build
     offset: int  # of its first parameter in params
+    buffer_offset: int  # of its first buffer in buffers
     depth: int  # branches around it
 
     @property
@@ -44,10 +45,15 @@ class PlacedLayer:
         """Number of parameters."""
         return sum(param.size for param in self.build.params)
 
+    @property
+    def n_buffers(self) -> int:
+        """Number of entries of its buffers."""
+        return sum(buffer.size for buffer in self.build.buffers)
+
 
 @dataclass(frozen=True)
 class PlacedParam:
-    """A named parameter and its place in the flat vector."""
+    """A named parameter (or buffer) and its place in the flat vector."""
 
     layer: int
     block: int  # its number within the layer
@@ -62,7 +68,7 @@ class PlacedParam:
 
 
 class Network:
-    """The specs of a model folded over an input shape: names, shapes, layout of `params`.
+    """The specs of a model folded over an input shape: names, shapes, layout of `params` and `buffers`.
 
     `layers` are in the order in which a forward pass runs them: a fork, the layers of each branch, the layer
     where they meet.  A layer's number is its place in this list.
@@ -70,9 +76,10 @@ class Network:
 
     def __init__(self, specs, input_shape):
         self.input_shape = tuple(int(size) for size in input_shape)
-        self.layers, self.n_params, self._names = [], 0, set()
+        self.layers, self.n_params, self.n_buffers, self._names = [], 0, 0, set()
         self.output, self.output_shape = self._chain(specs, Source(), self.input_shape, 0)
-        self.params = list(self._place_params())
+        self.params = list(self._place("params"))
+        self.buffers = list(self._place("buffers"))
         self._check_picky_layers()
 
     @property
@@ -96,7 +103,7 @@ class Network:
             name = unique_name(spec, self._names)
             sources, shapes = (source,), (shape,)
             if spec.branches:
-                fork, _ = self._place(Fork(len(spec.branches)), f"{name}/fork", sources, shapes, depth)
+                fork, _ = self._add(Fork(len(spec.branches)), f"{name}/fork", sources, shapes, depth)
                 ends = [
                     self._chain(branch, Source(fork.layer, number), shape, depth + 1)
                     for number, branch in enumerate(spec.branches)
@@ -105,20 +112,22 @@ class Network:
             if self.layers and self.layers[-1].spec.finish:
                 last = self.layers[-1].name
                 raise ValueError(f"{last!r} must be the last layer of the model; {name!r} comes after it.")
-            source, shape = self._place(spec, name, sources, shapes, depth)
+            source, shape = self._add(spec, name, sources, shapes, depth)
         return source, shape
 
-    def _place(self, spec, name, sources, shapes, depth):
+    def _add(self, spec, name, sources, shapes, depth):
         built = spec.build(*shapes)
-        placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, depth)
+        placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
         self.layers.append(placed)
         self.n_params += placed.n_params
+        self.n_buffers += placed.n_buffers
         return Source(len(self.layers) - 1), placed.output_shape
 
-    def _place_params(self):
+    def _place(self, kind):
+        """Yield every layer's "params" or "buffers" with their places, one after the other."""
+        start = 0
         for index, layer in enumerate(self.layers):
-            start = layer.offset
-            for block, param in enumerate(layer.build.params):
+            for block, param in enumerate(getattr(layer.build, kind)):
                 yield PlacedParam(index, block, f"{layer.name}/{param.name}", param, start)
                 start += param.size
 
@@ -164,18 +173,28 @@ class Network:
                     "may stand before it), not from other layers."
                 )
 
-    def views(self, flat):
-        """Return {name: view into the flat vector, in the parameter's shape}."""
-        return {p.name: flat[p.start : p.stop].reshape(p.param.shape) for p in self.params}
+    def views(self, params, buffers=None):
+        """Return {name: view into a flat vector, in the parameter's shape}; a layer's buffers follow its parameters."""
+        placed = [(p, params) for p in self.params]
+        if buffers is not None:
+            placed = sorted([*placed, *((p, buffers) for p in self.buffers)], key=lambda pair: pair[0].layer)
+        return {p.name: flat[p.start : p.stop].reshape(p.param.shape) for p, flat in placed}
 
     def initial_params(self, seed, dtype):
         """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number)."""
-        flat = np.empty(self.n_params, dtype)
-        for number, placed in enumerate(self.params):
-            rng = np.random.Generator(np.random.Philox(key=[seed, number]))
-            view = flat[placed.start : placed.stop].reshape(placed.param.shape)
-            view[...] = placed.param.initializer(placed.param.shape, rng, dtype)
-        return flat
+        return _draw(self.params, self.n_params, 0, seed, dtype)
+
+    def initial_buffers(self, seed, dtype):
+        """Draw the initial buffers, from the streams after those of the parameters."""
+        return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+
+
+def _draw(placed, size, first_stream, seed, dtype):
+    flat = np.empty(size, dtype)
+    for stream, p in enumerate(placed, start=first_stream):
+        rng = np.random.Generator(np.random.Philox(key=[seed, stream]))
+        flat[p.start : p.stop].reshape(p.param.shape)[...] = p.param.initializer(p.param.shape, rng, dtype)
+    return flat
 
 
 def unique_name(spec, taken):

@@ -10,6 +10,9 @@ A batch is cut into *slices* of rows, a slice into *chunks*.  Two schemes, by wh
   has its own place in `partials`, and phase 2 adds them in order.
 - otherwise (wide networks): the workspace holds the whole batch, a slice is one chunk, and phase 2
   computes each parameter block's gradient over all rows just before it updates the block.
+
+A layer that sums over the whole batch has two rows of the table in training.  A *segment* ends between them: all
+slices go through one segment before any of them begins the next.  Such plans are of the second scheme.
 """
 
 from typing import NamedTuple
@@ -86,7 +89,7 @@ class Plan:
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
         self.n_params = network.n_params
         placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
-        self.names = [p.name for p in placed.values()]
+        self._number_rows(placed)
         passes = 3 if purpose.training else 1
         self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
         row_entries = sum((1 + p.build.branches) * _size(p.output_shape) + p.build.extra for p in placed.values())
@@ -96,13 +99,26 @@ class Plan:
         self._place_regions(network, placed, n_targets)
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
+    def _number_rows(self, placed):
+        """Give every layer its row of the table (the second, if it has two), and find where segments begin."""
+        self.names, self.row_of, segments = [], {}, [0]
+        for number, layer in placed.items():
+            if self.purpose.training and layer.build.whole_batch:
+                self.names.append(layer.name)
+                segments.append(len(self.names))
+            self.row_of[number] = len(self.names)
+            self.names.append(layer.name)
+        self.segments = np.array([*segments, len(self.names)], np.int64)
+        self.n_segments = len(segments)
+
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
         slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
         slice_rows = round_up(-(-self.rows // slices), 32)
         tall = self.rows * row_entries * size > WORKSPACE_BYTES
         small = n_params * -(-self.rows // slice_rows) * size <= PARTIAL_BYTES
-        self.sliced = (not self.purpose.training or tall or small) and not self.purpose.keep_batch
+        whole = self.purpose.keep_batch or self.n_segments > 1
+        self.sliced = (not self.purpose.training or tall or small) and not whole
         if self.sliced:
             cached_rows = max(CHUNK_BYTES // (size * row_entries) // 32 * 32, 32)
             self.chunk_rows = min(cached_rows, slice_rows)
@@ -111,6 +127,9 @@ class Plan:
         else:
             # A wide layer's weights are read once a slice: 64 rows for each reading, if that leaves two slices.
             self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
+            if self.n_segments > 1:
+                # Every slice reads the sums of all slices: few enough that it costs nothing.
+                self.slice_rows *= -(-self.rows // (MAX_SLICES * self.slice_rows))
         self.n_slices = self.slices(self.rows)
 
     def region(self, work, offset, row_entries):
@@ -133,7 +152,7 @@ class Plan:
         # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
         dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
         wanted = _wanted_gradients(network, self.purpose)
-        self.table, self._kept = np.zeros(len(placed), LAYER_ROW), []  # and what its rows have addresses of
+        self.table, self._kept = np.zeros(len(self.names), LAYER_ROW), []  # and what its rows have addresses of
         # The offsets of every value and of its gradient; a fork's output has a gradient for each branch.
         places = {Source(): (x, dx)}
         for number, layer in enumerate(network.layers):
@@ -144,11 +163,13 @@ class Plan:
                 out = out if layer.spec.alias else self._region(size)
                 douts = [self._region(size) for _ in douts]
                 inputs = [(places[s][0], places[s][1] if wanted[s.layer] else -1, n) for s, n in layer.inputs]
-                place = list(placed).index(number)
+                place = self.row_of[number]
                 row = self.table[place : place + 1].view(layer.spec.dtype)
                 self._fill_row(row, layer, number, inputs, out, douts)
                 if not wanted[number]:
                     row["backward"] = 0
+                if place in self.segments[1:-1]:
+                    self._fill_first_row(place, layer)
                 if self.purpose.fused_output and number == network.output_layer and "activate" in row.dtype.names:
                     row["activate"] = row["differentiate"] = 0
             places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
@@ -174,7 +195,9 @@ class Plan:
         if spec.branches:
             self._kept.append(np.array(inputs, np.int64))
             row["n_inputs"], row["inputs"] = len(inputs), self._kept[-1].ctypes.data
-        row["extra"], row["params"] = self._region(build.extra), layer.offset
+        row["extra"], row["params"], row["buffers"] = self._region(build.extra), layer.offset, layer.buffer_offset
+        row["slice_stride"], row["slice_rows"] = round_up(build.slice_work, ALIGNMENT), self.slice_rows
+        row["slice_work"] = self._room(row["slice_stride"][0] * (1 if self.sliced else self.n_slices))
         for name, value in build.fields.items():
             row[name] = value
         self._kept.append(spec.fill(row, float_type))
@@ -185,9 +208,22 @@ class Plan:
         else:
             row["prepare"] = 0
 
+    def _fill_first_row(self, place, layer):
+        """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
+        whole = self.table.view(f"V{LAYER_ROW_SIZE}")  # with the fields of its kind, which the header does not name
+        whole[place - 1] = whole[place]
+        first, float_type = self.table[place - 1 : place], float_type_of(self.dtype)
+        first["gradient"] = first["prepare"] = 0
+        first["forward"] = kernel_address(type(layer.spec), "sum_forward", float_type)
+        if first["backward"]:
+            first["backward"] = kernel_address(type(layer.spec), "finish_backward", float_type)
+
     def _region(self, row_entries):
+        return self._room(row_entries * self.region_rows)
+
+    def _room(self, entries):
         offset = self.work_size
-        self.work_size += round_up(row_entries * self.region_rows, ALIGNMENT)
+        self.work_size += round_up(int(entries), ALIGNMENT)
         return offset
 
     def _make_items(self, network):
@@ -206,7 +242,7 @@ class Plan:
             for first in range(0, rows, item_rows):
                 item = np.zeros((), ITEM)
                 last = min(first + item_rows, rows)
-                item["layer"], item["block"] = self.names.index(layer.name), p.block
+                item["layer"], item["block"] = self.row_of[p.layer], p.block
                 item["first"], item["last"], item["columns"] = first, last, columns
                 item["start"], item["stop"] = p.start + first * columns, p.start + last * columns
                 item["learning_rate"], item["decay"] = p.param.learning_rate_factor, p.param.decay_factor

@@ -7,14 +7,14 @@ from numba import types
 
 from fastbp._jit import address
 from fastbp._rows import record_type
-from fastbp.job import Demands, Job, make_steps
+from fastbp.job import Demands, Job, address_of, make_steps
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.lossbase import LOSS_ROW
 from fastbp.optimizerbase import OPT_ROW
 from fastbp.phases import give_up, new_counters
 from fastbp.plan import Plan
 from fastbp.threads import get_num_threads, run_together
-from fastbp.training import STEP_PHASES, run_steps
+from fastbp.training import UPDATE_PHASES, run_steps
 
 # Kinds of jobs kept for the next call.
 MOST_JOBS = 8
@@ -35,14 +35,17 @@ class Runner:
         None where no loss is wanted.
     n_targets : int
         Entries of a row of targets.
+    buffers : (B,) array, optional
+        What layers keep from step to step, overwritten by them; default: initial ones of the runner's own.
     """
 
-    def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0):
+    def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0, buffers=None):
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose)
         self.loss_row = np.zeros(1, LOSS_ROW)
         if loss is not None:
             self.loss_row = _loss_row(loss, int(plan.layout["n_out"][0]), n_targets, plan.dtype)
         self.shared = np.zeros(plan.shared_size, plan.dtype)
+        self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
         self.work = np.empty((1, plan.work_size), plan.dtype)
         self.partials = None
         if purpose.training and plan.sliced and plan.n_slices > 1:
@@ -86,6 +89,8 @@ class Runner:
         """
         plan = self.plan
         rows = plan.rows if len(steps) > 1 else int(steps["rows"][0])
+        if self.buffers.size:
+            steps["buffers"] = address_of(self.buffers)
         job = self._job(data, backward, mean, update)
         job.point(data, steps, params, grads)
         sums = None
@@ -111,7 +116,8 @@ class Runner:
         """Call the driver in `wanted` threads, or fewer where other calls have the cores."""
         if self.plan.sliced and len(self.work) < wanted:
             self.work = np.empty((wanted, self.plan.work_size), self.plan.dtype)
-        counters = new_counters(1 + STEP_PHASES * n_steps if wanted > 1 else 0)
+        step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
+        counters = new_counters(1 + step_phases * n_steps if wanted > 1 else 0)
         errors = []
 
         def work(thread, n_threads):

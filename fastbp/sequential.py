@@ -57,7 +57,8 @@ class Sequential:
     grads : array (P,)
         The last gradient, in the same layout.
     views : dict of arrays
-        ``views["dense/kernel"]``: a parameter in its shape, a view into `params`.
+        ``views["dense/kernel"]``: a parameter in its shape, a view into `params`; and what layers keep beside their
+        parameters, such as ``views["batchnormalization/moving_mean"]``.
     step : int
         Number of updates since `compile`.
     custom_metrics : list of str
@@ -319,7 +320,7 @@ class Sequential:
         y : array-like (n,) or (n, t)
         sample_weight : array-like (n,), optional
         training : bool, default False
-            True draws the dropout masks of the next step.
+            True draws the dropout masks of the next step, and moves the moving statistics as a step does.
 
         Returns
         -------
@@ -349,7 +350,7 @@ class Sequential:
         dout : array-like (n, k)
             Gradient of some scalar with respect to the model's outputs.
         training : bool, default False
-            True draws the dropout masks of the next step.
+            True draws the dropout masks of the next step, and moves the moving statistics as a step does.
 
         Returns
         -------
@@ -389,11 +390,11 @@ class Sequential:
         engine.apply_gradients()
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the parameters in Keras's order and shapes: each layer's kernel, then its bias."""
+        """Return copies of `views` in Keras's order and shapes: each layer's kernel and bias, its moving statistics."""
         return [view.copy() for view in self.views.values()]
 
     def set_weights(self, weights: list) -> None:
-        """Overwrite the parameters.
+        """Overwrite the parameters, and what layers keep beside them.
 
         Parameters
         ----------
@@ -416,8 +417,8 @@ class Sequential:
             view[...] = array
 
     def count_params(self) -> int:
-        """Return the number of parameters."""
-        return self.params.size
+        """Return the number of parameters, moving statistics and the like included, as in Keras."""
+        return sum(view.size for view in self.views.values())
 
     def summary(self) -> None:
         """Print the layers with their output shapes, parameters and multiply-adds a row, and the memory."""
@@ -457,7 +458,7 @@ class Sequential:
 
     @property
     def views(self) -> dict[str, np.ndarray]:
-        """The parameters by name, in their shapes: views into `params`."""
+        """The parameters, and what layers keep beside them, by name and in their shapes; writable in place."""
         return self._built("views").views
 
     @property

@@ -12,15 +12,14 @@ def summary_text(engine) -> str:
         shape = "(n, " + ", ".join(str(size) for size in layer.output_shape) + ")"
         kind = type(layer.spec).__name__
         name = "  " * layer.depth + layer.name
-        rows.append((name, kind, shape, f"{layer.n_params:,}", f"{layer.build.multiply_adds:,}"))
+        rows.append((name, kind, shape, f"{layer.n_params + layer.n_buffers:,}", f"{layer.build.multiply_adds:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-" * len(lines[0]))
-    trainable = _trainable_params(engine.network)
-    frozen = engine.network.n_params - trainable
+    trainable, total = _trainable_params(engine.network), engine.network.n_params + engine.network.n_buffers
     lines.append("-" * len(lines[0]))
     lines.append(f"inputs (n, {', '.join(map(str, engine.network.input_shape))}), {engine.dtype.name}")
-    lines.append(f"params {engine.network.n_params:,}: {trainable:,} trainable, {frozen:,} not")
+    lines.append(f"params {total:,}: {trainable:,} trainable, {total - trainable:,} not")
     lines.append(f"memory {_bytes(engine.nbytes)}: params, gradient, optimizer state and the workspaces made so far")
     return "\n".join(lines)
 

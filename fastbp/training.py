@@ -5,9 +5,11 @@ Read `run_steps` first.  A step has two phases, each a number of pieces that thr
 1. slices of rows: gather, forward, loss, backward (`run_slice`); parameters are only read;
 2. items, pieces of parameters: gradient, penalties, update (`run_items`).
 
-Clipping by the global norm and max-norm constraints each add a phase.  A job may stop short: prediction
-ends after forward, evaluation after the loss, `value_and_grad` before the update.  Layers, loss,
-optimizer and the helpers of blocks.py are called through addresses; nothing here knows their kinds.
+Where layers sum over the whole batch, the first is a phase for each *turn*: forward through the segments of the plan
+up to the last, which goes on to the loss and backward, and backward through the others.  Clipping by the global norm
+and max-norm constraints each add a phase.  A job may stop short: prediction ends after forward, evaluation after the
+loss, `value_and_grad` before the update.  Layers, loss, optimizer and the helpers of blocks.py are called through
+addresses; nothing here knows their kinds.
 """
 
 import numpy as np
@@ -20,7 +22,7 @@ from fastbp.lossbase import LOSS_ROW
 from fastbp.optimizerbase import OPT_ROW
 from fastbp.phases import finish, take, wait
 from fastbp.plan import LAYER_ROW, LAYOUT
-from fastbp.pointers import array_at, float64s_at, part, rows_at
+from fastbp.pointers import array_at, float64s_at, int64_at, part, rows_at
 
 # Addresses of a run's arrays, in the model's dtype but for `order`; 0: none.
 ARRAYS = [
@@ -50,6 +52,7 @@ JOB = row_dtype(
         ("loss", "i8"),  # LOSS_ROW
         ("layout", "i8"),
         ("table", "i8"),
+        ("segments", "i8"),  # int64: their first rows of the table, and the table's end
         ("items", "i8"),
         # Their sizes.
         ("n_steps", "i8"),
@@ -58,6 +61,7 @@ JOB = row_dtype(
         ("shared_size", "i8"),
         ("n_sums", "i8"),
         ("n_layers", "i8"),
+        ("n_segments", "i8"),
         ("n_items", "i8"),
         # How far a step goes.
         ("backward", "i8"),
@@ -81,8 +85,8 @@ JOB = row_dtype(
     ],
 )
 
-# Phases of a step at most, for the counters of phases.py.
-STEP_PHASES = 4
+# Phases of a step's second part at most, for the counters of phases.py.
+UPDATE_PHASES = 3
 
 layers_at, items_at, steps_at, layouts_at = rows_at(LAYER_ROW), rows_at(ITEM), rows_at(STEP), rows_at(LAYOUT)
 losses_at, optimizers_at = rows_at(LOSS_ROW), rows_at(OPT_ROW)
@@ -128,18 +132,21 @@ def run_steps(jobs, work, counters, thread, n_threads):
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         if job.x:
             n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
-            taken = 0
-            while True:
-                piece = take(counters, phase, taken, n_threads)
-                if piece >= n_slices:
-                    break
-                taken += 1
-                value = run_slice(piece, job, layout, table, items, loss, step, params, shared, mine, partials)
-                if job.y:
-                    sums[piece] = value
-                finish(counters, phase, n_threads)
-            wait(counters, phase, n_slices, n_threads)
-            phase += 1
+            for turn in range(2 * job.n_segments - 1 if job.backward else job.n_segments):
+                taken = 0
+                while True:
+                    piece = take(counters, phase, taken, n_threads)
+                    if piece >= n_slices:
+                        break
+                    taken += 1
+                    value = run_slice(
+                        piece, turn, job, layout, table, items, loss, step, params, shared, mine, partials
+                    )
+                    if job.y and turn == job.n_segments - 1:
+                        sums[piece] = value
+                    finish(counters, phase, n_threads)
+                wait(counters, phase, n_slices, n_threads)
+                phase += 1
             if job.update:
                 for i in range(n_slices):
                     if not np.isfinite(sums[i]):
@@ -153,8 +160,14 @@ def run_steps(jobs, work, counters, thread, n_threads):
 
 
 @inline
-def run_slice(piece, job, layout, table, items, loss, step, params, shared, work, partials):
-    """Phase 1: take one slice of the batch, chunk by chunk, as far as the job goes; return its summed loss."""
+def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared, work, partials):
+    """Phase 1: take one slice of the batch, chunk by chunk, through one segment; return its summed loss in the last."""
+    n_segments = job.n_segments
+    # Turns 0, 1, 2 go forward through segments 0, 1, 2 (the last), backward through 2, and through 1 and 0 in turns
+    # 3 and 4.
+    segment = min(turn, 2 * (n_segments - 1) - turn)
+    low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
+    forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
     first = piece * layout.slice_rows
     last = min(first + layout.slice_rows, step.rows)
     value = 0.0
@@ -164,19 +177,21 @@ def run_slice(piece, job, layout, table, items, loss, step, params, shared, work
         start = 0 if layout.sliced else chunk
         stop = start + n
         row = step.first + chunk
-        call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
-        for i in range(table.size):
+        if turn == 0:
+            call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
+        for i in range(low, high if forward else low):
             if table[i].forward:
                 call(table[i].forward, (table[i], step, params, shared, work, start, stop, chunk - start))
-        if job.outputs:
-            out = layout.out + start * layout.n_out
-            call(job.scatter, (work, out, job.outputs, job.order, row, n, layout.n_out))
-        if job.y:
-            value += chunk_loss(job, layout, loss, step, row, start, stop, work)
-        if job.backward:
-            for i in range(table.size - 1, -1, -1):
-                if table[i].backward:
-                    call(table[i].backward, (table[i], step, params, shared, work, start, stop, chunk - start))
+        if turn == n_segments - 1:
+            if job.outputs:
+                out = layout.out + start * layout.n_out
+                call(job.scatter, (work, out, job.outputs, job.order, row, n, layout.n_out))
+            if job.y:
+                value += chunk_loss(job, layout, loss, step, row, start, stop, work)
+        for i in range(high - 1, low - 1 if backward else high - 1, -1):
+            if table[i].backward:
+                call(table[i].backward, (table[i], step, params, shared, work, start, stop, chunk - start))
+        if backward and low == 0:
             if job.dx:
                 dx = layout.dx + start * layout.n_in
                 call(job.scatter, (work, dx, job.dx, job.order, row, n, layout.n_in))

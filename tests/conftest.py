@@ -63,12 +63,11 @@ def folder(tmp_path_factory):
     from fastbp.commands import demo
 
     path = tmp_path_factory.mktemp("cli")
-    few = ["--epochs", "15", "--hidden", "16"]
     for name in ("wine", "diabetes"):
         demo.write_dataset(name, path / f"{name}.csv")
         target = demo.TARGETS[name][0]
         out = str(path / f"{name}.fastbp")
-        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, *few]) == 0
+        assert main(["train", str(path / f"{name}.csv"), "--target", target, "--out", out, "--preset", "fast"]) == 0
     return path
 
 

@@ -1,5 +1,6 @@
 """The command line on the data sets that scikit-learn bundles."""
 
+import io
 import re
 import subprocess
 import sys
@@ -7,14 +8,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics
 
+import fastbp
 from fastbp.cli import main
 from fastbp.commands import demo
-from fastbp.tabular.model import TabularModel
 from fastbp.tabular.reading import read_table
-from fastbp.tabular.trainer import split_rows
 
-FEW = ["--epochs", "15", "--hidden", "16"]
+FAST = ["--preset", "fast"]
 
 
 def value_of(output, name):
@@ -25,47 +26,95 @@ def value_of(output, name):
 
 def test_training_learns_and_reports(folder, tmp_path, capsys):
     out = tmp_path / "w.fastbp"
-    assert main(["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(out), "--hidden", "32,16"]) == 0
+    assert main(["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(out)]) == 0
     output = capsys.readouterr().out
-    assert value_of(output, "accuracy")[1] > 0.9
-    assert value_of(output, "rows") == [142, 36]
+    assert value_of(output, "accuracy")[0] > 0.9
+    assert value_of(output, "rows") == [178]
     assert "classification of 'cultivar', 3 classes (the target is text)" in output
     assert out.exists()
 
 
 @pytest.mark.parametrize("name", ["wine", "diabetes"])
-def test_evaluate_and_predict_repeat_what_training_measured(folder, tmp_path, capsys, name):
-    target, data, model = demo.TARGETS[name][0], folder / f"{name}.csv", tmp_path / "m.fastbp"
-    assert main(["train", str(data), "--target", target, "--out", str(model), *FEW]) == 0
-    trained = capsys.readouterr().out
+def test_evaluate_and_predict_tell_what_the_estimator_does(folder, tmp_path, capsys, name):
+    target, data, path = demo.TARGETS[name][0], folder / f"{name}.csv", folder / f"{name}.fastbp"
+    frame, model = read_table(data), fastbp.load_model(path)
+    kind = fastbp.TabularClassifier if name == "wine" else fastbp.TabularRegressor
+    same = kind("fast", random_state=0).fit(frame.drop(columns=target), frame[target])
+    predicted = model.predict(frame)
+    np.testing.assert_array_equal(predicted, same.predict(frame))
 
-    frame = read_table(data)
-    classes = pd.factorize(frame[target], sort=True)[0] if name == "wine" else None
-    valid = frame[split_rows(classes, len(frame), 0.2, seed=0)]
-    valid.to_csv(tmp_path / "valid.csv", index=False)
-    assert main(["evaluate", str(model), str(tmp_path / "valid.csv")]) == 0
+    some = frame.iloc[::3]
+    some.to_csv(tmp_path / "some.csv", index=False)
+    assert main(["evaluate", str(path), str(tmp_path / "some.csv")]) == 0
     evaluated = capsys.readouterr().out
-    for score in ("accuracy", "log loss", "ROC AUC") if name == "wine" else ("RMSE", "MAE", "R2"):
-        assert value_of(evaluated, score) == value_of(trained, score)[1:]
-
-    assert main(["predict", str(model), str(tmp_path / "valid.csv"), "--out", str(tmp_path / "p.csv")]) == 0
-    predicted = pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy()
     if name == "wine":
-        accuracy = (predicted == valid[target].to_numpy()).mean()
-        assert round(accuracy, 4) == value_of(trained, "accuracy")[1]
+        p = model.predict_proba(some)
+        expected = {
+            "accuracy": model.score(some, some[target]),
+            "log loss": metrics.log_loss(some[target], p),
+            "ROC AUC": metrics.roc_auc_score(some[target], p, multi_class="ovr"),
+            "Brier score": metrics.brier_score_loss(some[target], p),
+        }
     else:
-        error = np.abs(predicted - valid[target].to_numpy()).mean()
-        assert error == pytest.approx(value_of(trained, "MAE")[1], rel=1e-5)
-        np.testing.assert_allclose(predicted, TabularModel.load(model).predict(valid), rtol=1e-8)
+        expected = {
+            "RMSE": metrics.root_mean_squared_error(some[target], predicted[::3]),
+            "MAE": metrics.mean_absolute_error(some[target], predicted[::3]),
+            "R2": model.score(some, some[target]),
+        }
+    for score, value in expected.items():
+        assert value_of(evaluated, score) == [pytest.approx(value, abs=6e-5, rel=1e-5)]
+
+    assert main(["predict", str(path), str(tmp_path / "some.csv"), "--out", str(tmp_path / "p.csv")]) == 0
+    written = pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy()
+    if name == "wine":
+        np.testing.assert_array_equal(written, predicted[::3])
+    else:
+        np.testing.assert_allclose(written, predicted[::3], rtol=1e-8)
+
+
+def test_training_reports_the_out_of_fold_scores(folder, capsys, tmp_path):
+    words = ["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(tmp_path / "m"), *FAST, "--seed", "5"]
+    assert main(words) == 0
+    output = capsys.readouterr().out
+    frame = read_table(folder / "wine.csv")
+    same = fastbp.TabularClassifier("fast", random_state=5).fit(frame.drop(columns="cultivar"), frame["cultivar"])
+    known = ~np.isnan(same.oof_proba_).any(axis=1)
+    assert value_of(output, "rows") == [known.sum()]
+    assert value_of(output, "log loss") == [pytest.approx(same.best_score_, abs=6e-5)]
+    assert output.index("out of fold") < output.index("accuracy")
 
 
 def test_same_seed_same_file(folder, tmp_path):
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        words = ["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(tmp_path / name), *FEW]
-        assert main([*words, "--seed", seed, "--dropout", "0.1", "--threads", "1" if name == "b" else "2"]) == 0
+        words = ["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(tmp_path / name), *FAST]
+        assert main([*words, "--seed", seed, "--threads", "1" if name == "b" else "2"]) == 0
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b
     assert a != c
+
+
+def test_a_time_limit_still_gives_a_model(folder, tmp_path, capsys):
+    words = ["train", f"{folder}/diabetes.csv", "--target", "progression", "--out", str(tmp_path / "m")]
+    assert main([*words, "--preset", "best", "--time-limit", "0.01"]) == 0
+    assert value_of(capsys.readouterr().out, "rows")[0] < 442  # fewer networks than parts
+    assert main(["evaluate", str(tmp_path / "m"), f"{folder}/diabetes.csv"]) == 0
+
+
+def test_quantiles_fitted_in_python(folder, tmp_path, capsys):
+    frame = read_table(folder / "diabetes.csv")
+    y = frame.pop("progression")
+    model = fastbp.TabularRegressor("fast", quantiles=[0.1, 0.9], random_state=0).fit(frame, y)
+    model.save(tmp_path / "m")
+    assert main(["evaluate", str(tmp_path / "m"), f"{folder}/diabetes.csv"]) == 0
+    output, predicted = capsys.readouterr().out, model.predict(frame)
+    for i, level in enumerate((0.1, 0.9)):
+        loss = metrics.mean_pinball_loss(y, predicted[:, i], alpha=level)
+        expected = [(y <= predicted[:, i]).mean(), loss]
+        assert value_of(output, str(level)) == pytest.approx(expected, abs=6e-5, rel=1e-5)
+    assert main(["predict", str(tmp_path / "m"), f"{folder}/diabetes.csv"]) == 0
+    written = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(written.columns) == ["quantile_0.1", "quantile_0.9"]
+    np.testing.assert_allclose(written.to_numpy(), predicted, rtol=1e-8)
 
 
 def test_predict_writes_to_standard_output(folder, capsys):
@@ -88,6 +137,17 @@ def test_evaluate_shows_a_confusion_matrix_with_names(folder, capsys):
     assert precision == pytest.approx(matrix[1][1] / np.sum(matrix, axis=0)[1], abs=1e-4)
 
 
+def test_evaluate_shows_how_reliable_probabilities_are(folder, capsys):
+    assert main(["evaluate", f"{folder}/wine.fastbp", f"{folder}/wine.csv"]) == 0
+    output = capsys.readouterr().out
+    lines = output[output.index("reliability") : output.index("confusion matrix")].split("\n")[2:-2]
+    rows, mean, right = np.array([[float(word) for word in line.split()[3:]] for line in lines]).T
+    assert rows.sum() == 178
+    assert (rows * right).sum() / 178 == pytest.approx(value_of(output, "accuracy")[0], abs=1e-4)
+    error = (rows * np.abs(mean - right)).sum() / 178
+    assert value_of(output, "calibration error") == [pytest.approx(error, abs=2e-4)]
+
+
 def test_evaluate_rows_of_one_class(folder, csv, capsys):
     frame = read_table(folder / "wine.csv")
     assert main(["evaluate", f"{folder}/wine.fastbp", str(csv(frame[frame["cultivar"] == "class_1"]))]) == 0
@@ -98,7 +158,7 @@ def test_many_classes_get_a_list_of_confusions(csv, tmp_path, capsys):
     rng = np.random.default_rng(0)
     label = rng.integers(0, 40, 400)
     data = csv(pd.DataFrame({"x": label + rng.normal(size=400), "label": [f"c{i}" for i in label]}))
-    assert main(["train", str(data), "--target", "label", "--out", str(tmp_path / "m"), *FEW]) == 0
+    assert main(["train", str(data), "--target", "label", "--out", str(tmp_path / "m"), *FAST]) == 0
     assert main(["evaluate", str(tmp_path / "m"), str(data)]) == 0
     assert "most frequent confusions (40 classes" in capsys.readouterr().out
 
@@ -118,11 +178,11 @@ def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsy
     frame["happy"] = np.where(frame["pet"] == "dog", "yes", "no")
     frame.loc[:4, "happy"] = None
     model = tmp_path / "m.fastbp"
-    assert main(["train", str(csv(frame)), "--target", "happy", "--out", str(model), *FEW]) == 0
+    assert main(["train", str(csv(frame)), "--target", "happy", "--out", str(model), *FAST]) == 0
     output = capsys.readouterr().out
     assert "5 rows have no value in 'happy'" in output
     assert "'id' is left out" in output
-    assert value_of(output, "accuracy")[1] > 0.9
+    assert value_of(output, "accuracy")[0] > 0.9
 
     new = frame[["age", "pet", "size", "code"]].iloc[:4].copy()  # another order, no target, no id
     new["pet"] = ["cow", "dog", None, "None"]
@@ -148,7 +208,7 @@ def test_demo_prints_the_commands_it_runs(tmp_path, capsys):
     output = capsys.readouterr().out
     commands = [line[len("$ fastbp ") :].split() for line in output.splitlines() if line.startswith("$ fastbp ")]
     assert [words[0] for words in commands] == ["train", "evaluate", "predict"]
-    assert value_of(output, "accuracy")[1] > 0.9
+    assert value_of(output, "accuracy")[0] > 0.9
     model, predictions = (tmp_path / "wine.fastbp"), (tmp_path / "wine_predictions.csv")
     before = model.read_bytes(), predictions.read_bytes()
     for words in commands:

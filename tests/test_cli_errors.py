@@ -5,8 +5,6 @@ import pytest
 from fastbp.cli import main
 from fastbp.tabular.reading import read_table
 
-FEW = ["--epochs", "5", "--hidden", "8"]
-
 
 @pytest.fixture
 def fails(capsys):
@@ -34,13 +32,12 @@ def test_demo_leaves_a_users_file_alone(tmp_path, fails):
         ([], "required"),
         (["trian"], "invalid choice"),
         (["train", "x.csv"], "--target"),
-        (["train", "x.csv", "--target", "y", "--hidden", "8,,8"], "not a whole number"),
-        (["train", "x.csv", "--target", "y", "--hidden", "0"], "at least 1"),
-        (["train", "x.csv", "--target", "y", "--valid", "0.9"], "at most 0.5"),
-        (["train", "x.csv", "--target", "y", "--dropout", "1"], "below 1"),
-        (["train", "x.csv", "--target", "y", "--lr", "0"], "above 0"),
-        (["train", "x.csv", "--target", "y", "--lr", "nan"], "above 0"),
-        (["train", "x.csv", "--target", "y", "--epochs", "many"], "'many' is not a whole number"),
+        (["train", "x.csv", "--target", "y", "--preset", "slow"], "invalid choice"),
+        (["train", "x.csv", "--target", "y", "--time-limit", "0"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--time-limit", "nan"], "above 0"),
+        (["train", "x.csv", "--target", "y", "--time-limit", "long"], "'long' is not a number"),
+        (["train", "x.csv", "--target", "y", "--seed", "-1"], "at least 0"),
+        (["train", "x.csv", "--target", "y", "--threads", "1.5"], "'1.5' is not a whole number"),
         (["train", "no_such_file.csv", "--target", "y"], "there is no file"),
         (["train", "no_such_file.csv", "--target", "y", "--out", "no_such_folder/m"], "no folder 'no_such_folder'"),
         (["predict", "no_such_model", "x.csv"], "does not exist"),
@@ -79,15 +76,6 @@ def test_text_target_forced_to_regression(csv, fails, tmp_path):
     assert "regression needs numbers" in line
 
 
-def test_diverging_training(csv, capsys, tmp_path):
-    table = csv("x,y\n" + "".join(f"{i},{i * 1.5}\n" for i in range(100)))
-    assert main(["train", str(table), "--target", "y", "--lr", "1e30", "--out", str(tmp_path / "m")]) == 2
-    errors = capsys.readouterr().err  # the progress bar, then one line
-    assert "diverged" in errors.splitlines()[-1]
-    assert "Traceback" not in errors
-    assert not (tmp_path / "m").exists()
-
-
 def test_output_over_an_input(folder, csv, fails):
     table = csv("x,y\n1,2\n")
     assert "would overwrite" in fails("train", table, "--target", "y", "--out", table)
@@ -113,6 +101,16 @@ def test_a_model_without_a_table(tmp_path, csv, fails):
     fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0).save(tmp_path / "plain.fastbp")
     line = fails("predict", tmp_path / "plain.fastbp", csv("a,b\n1,2\n"))
     assert "without its table's encoding" in line
+
+
+def test_a_model_without_the_name_of_its_target(tmp_path, csv, fails):
+    import numpy as np
+
+    import fastbp
+
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    fastbp.TabularRegressor("fast").fit(x, x[:, 0]).save(tmp_path / "m")
+    assert "does not know its target's name" in fails("evaluate", tmp_path / "m", csv("a,b\n1,2\n"))
 
 
 def test_tables_that_do_not_fit_the_model(folder, csv, fails):

@@ -17,6 +17,7 @@ from fastbp import (
     L1L2,
     L2,
     Activation,
+    AlphaDropout,
     CategoryEmbedding,
     Columns,
     Concatenate,
@@ -25,6 +26,8 @@ from fastbp import (
     Dropout,
     Embedding,
     Flatten,
+    GaussianNoise,
+    LayerNormalization,
     MaxNorm,
     MemberDense,
     OneHot,
@@ -35,7 +38,10 @@ from fastbp import (
     RepeatMembers,
     Reshape,
     Residual,
+    RMSNormalization,
     Scaling,
+    SpatialDropout1D,
+    SpatialDropout2D,
 )
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
@@ -59,6 +65,24 @@ CASES = {
     ],
     "Activation": [*(Activation(name) for name in ACTIVATIONS), Activation("tanh", name="bend")],
     "Dropout": [Dropout(0.0), Dropout(0.2), Dropout(0.9), Dropout(0.5, name="drop")],
+    "AlphaDropout": [AlphaDropout(0.0), AlphaDropout(0.3), AlphaDropout(0.9, name="low")],
+    "SpatialDropout1D": [SpatialDropout1D(0.0), SpatialDropout1D(0.4), SpatialDropout1D(0.9, name="channels")],
+    "SpatialDropout2D": [SpatialDropout2D(0.0), SpatialDropout2D(0.4), SpatialDropout2D(0.9, name="channels")],
+    "GaussianNoise": [GaussianNoise(0.0), GaussianNoise(0.3), GaussianNoise(2.0, name="loud")],
+    "LayerNormalization": [
+        LayerNormalization(),
+        LayerNormalization(1, 0.1, gamma_initializer="random_normal", beta_initializer="ones", name="rows"),
+        LayerNormalization(gamma_initializer="random_normal", gamma_regularizer=L1(0.1), beta_regularizer=L2(0.2)),
+        LayerNormalization(center=False, gamma_constraint=MaxNorm(1.5)),
+        LayerNormalization(scale=False, beta_constraint=MaxNorm(0.1)),
+        LayerNormalization(center=False, scale=False),
+        LayerNormalization(trainable=False),
+    ],
+    "RMSNormalization": [
+        RMSNormalization(),
+        RMSNormalization(1, 0.1, name="rows"),
+        RMSNormalization(trainable=False),
+    ],
     "PReLU": [
         PReLU(),
         PReLU(alpha_initializer=Constant(0.25), name="slopes"),
@@ -126,7 +150,11 @@ CASES = {
     ],
 }
 # Layers that take inputs with several axes, and what makes them of a row.
-IN_FRONT = {"MemberDense": Reshape((2, 3))}
+IN_FRONT = {
+    "MemberDense": Reshape((2, 3)),
+    "SpatialDropout1D": Reshape((2, 3)),
+    "SpatialDropout2D": Reshape((1, 2, 3)),
+}
 # Layers that take categories: they come first, and get 0, 1 and 2.
 CATEGORIES = ("Embedding", "CategoryEmbedding", "OneHot")
 
@@ -138,8 +166,10 @@ def case_name(layer):
 
 
 every_layer = pytest.mark.parametrize("layer", [layer for cases in CASES.values() for layer in cases], ids=case_name)
-# MemberMean acts on predictions alone: tests/test_memberloss.py.
-every_kind = pytest.mark.parametrize("name", [name for name in LAYERS if name != "MemberMean"])
+# MemberMean acts on predictions alone (tests/test_memberloss.py); rows of a BatchNormalization depend on each other
+# (tests/test_layers_normalization.py).
+ELSEWHERE = ("MemberMean", "BatchNormalization")
+every_kind = pytest.mark.parametrize("name", [name for name in LAYERS if name not in ELSEWHERE])
 
 
 def between(layer):

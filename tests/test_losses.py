@@ -37,6 +37,7 @@ def variants():
             if field.type is float:
                 for value in (0.05, 0.6):
                     yield pytest.param(cls(**logits, **{field.name: value}), id=f"{name}-{field.name}={value}")
+    yield pytest.param(fastbp.QuantileLoss((0.02, 0.3, 0.97)), id="quantile-others")
 
 
 every_name = pytest.mark.parametrize("name", list(LOSSES))
@@ -156,7 +157,7 @@ def test_sure_and_right_is_a_small_loss_to_the_last_bits(name, dtype):
 
 
 def test_nan_survives_where_it_is(loss, dtype):
-    for n, k in ((37, 1), (5, 21)):
+    for n, k in ((37, 1), (12, 3), (5, 21)):
         if not suits(loss, k):
             continue
         out, y, _ = problem(loss, n, k, dtype)
@@ -214,10 +215,29 @@ def test_describe_and_rebuild_through_json(loss):
     assert rebuild(json.loads(json.dumps(describe(loss)))) == loss
 
 
+@pytest.mark.parametrize("count", [1, 2, 41])
+def test_any_number_of_quantiles(count):
+    loss = fastbp.QuantileLoss(np.linspace(0.1, 0.99, count) ** 2)
+    assert problems(loss)
+    test_reference(loss, "float32", 2e-6)
+    test_reference(loss, "float64", 1e-13)
+    test_jax(loss)
+    test_rows_have_the_same_bits_alone(loss, "float32")
+
+
+def test_sorted_quantiles_never_have_a_larger_loss():
+    loss = fastbp.QuantileLoss((0.1, 0.3, 0.5, 0.9))
+    out, y, _ = problem(loss, 200, 4)
+    for i in range(len(out)):
+        alone, in_order = (run(loss, rows, y[i : i + 1])[0] for rows in (out[i : i + 1], np.sort(out[i : i + 1])))
+        assert in_order <= alone + 1e-12
+
+
 # Targets and outputs that do not fit.
 
 MSE, BCE, CCE = fastbp.MeanSquaredError(), fastbp.BinaryCrossentropy(), fastbp.CategoricalCrossentropy()
 SPARSE, HINGE, POISSON = fastbp.SparseCategoricalCrossentropy(), fastbp.Hinge(), fastbp.Poisson()
+QUANTILE = fastbp.QuantileLoss()
 OWN = fastbp.CustomLoss(numba.njit(lambda y_true, y_pred, dout: 0.0))
 
 BAD_TARGETS = [
@@ -250,6 +270,7 @@ BAD_TARGETS = [
     (HINGE, [-1, 0, 1], 1, "y holds -1 and 0, but hinge takes"),
     (HINGE, [-1, 0.5], 1, "y holds 0.5, but hinge takes"),
     (POISSON, [1, -2], 1, "y holds -2, but the poisson loss takes counts of at least 0"),
+    (QUANTILE, np.zeros((4, 3)), 3, r"y has shape \(4, 3\): the quantiles are of one target"),
     (OWN, np.zeros((2, 3, 4)), 1, r"y has shape \(2, 3, 4\): targets have shape"),
 ]
 
@@ -274,6 +295,7 @@ GOOD_TARGETS = [
     (HINGE, [-1, 1], 1, [[-1], [1]]),
     (HINGE, [False, False], 1, [[-1], [-1]]),
     (POISSON, [0, 7], 1, [[0], [7]]),
+    (QUANTILE, [1, 2], 3, [[1], [2]]),
     (OWN, [[1, 2, 3]], 1, [[1, 2, 3]]),
 ]
 
@@ -294,6 +316,7 @@ BAD_OUTPUTS = [
     (SPARSE, "sigmoid", 1, "an output for each class, the model has 1. For two classes write Dense.2, .*binary_cross"),
     (fastbp.BinaryCrossentropy(from_logits=True), "sigmoid", 1, 'takes raw outputs, but the last layer ends in "sigm'),
     (fastbp.CategoricalCrossentropy(from_logits=True), "softmax", 3, "drop that activation, or from_logits=True"),
+    (QUANTILE, "linear", 1, "QuantileLoss has 3 quantiles, but the model has 1 output: give the last layer a unit for"),
 ]
 
 
@@ -320,6 +343,11 @@ BAD_SETTINGS = [
     (lambda: fastbp.BinaryCrossentropy(label_smoothing=1.0), ValueError, r"BinaryCrossentropy\(label_smoothing=1.0\)"),
     (lambda: fastbp.CategoricalCrossentropy(label_smoothing=-0.1), ValueError, "at least 0 and below 1"),
     (lambda: fastbp.CustomLoss(lambda y_true, y_pred, dout: 0.0), TypeError, "compiled with numba.njit, not <function"),
+    (lambda: fastbp.QuantileLoss([0.5, 0.1]), ValueError, r"quantiles=\[0.5, 0.1\]: they are above 0, below 1"),
+    (lambda: fastbp.QuantileLoss([0.5, 1.0]), ValueError, "above 0, below 1"),
+    (lambda: fastbp.QuantileLoss([np.nan]), ValueError, "above 0, below 1"),
+    (lambda: fastbp.QuantileLoss([]), ValueError, "above 0, below 1"),
+    (lambda: fastbp.QuantileLoss(0.5), ValueError, "quantiles=0.5: they are a list of numbers"),
     (lambda: LOSSES.resolve("mean_square_error"), ValueError, "Did you mean 'mean_squared_error'"),
     (lambda: LOSSES.resolve(fastbp.Huber), TypeError, r"write Huber\(\)"),
     (lambda: LOSSES.resolve(fastbp.CustomLoss), TypeError, r"write CustomLoss\(\)"),

@@ -28,7 +28,9 @@ def output_activations(name):
     return [link, "linear"] if link else sorted(ACTIVATIONS)
 
 
-def loss_of(name, activation, smoothing):
+def loss_of(name, activation, smoothing, outputs=3):
+    if name == "quantile":
+        return fastbp.QuantileLoss((np.arange(outputs) + 0.5) / outputs)
     if LOSSES[name].link is None:
         return LOSSES[name]()
     return LOSSES[name](from_logits=activation == "linear", label_smoothing=smoothing)
@@ -65,7 +67,7 @@ def problems(draw):
     activation = draw(st.sampled_from(output_activations(name)))
     outputs = draw(st.integers(2 if "categorical" in name else 1, 12))
     last = Dense(outputs, activation=activation, use_bias=draw(st.booleans()))
-    loss = loss_of(name, activation, draw(st.sampled_from([0.0, 0.1])))
+    loss = loss_of(name, activation, draw(st.sampled_from([0.0, 0.1])), outputs)
     n, seed = draw(st.integers(1, 70)), draw(st.integers(0, 1000))
     return [*draw(st.lists(hidden_layers(), max_size=4)), last], draw(SIZES), n, loss, seed
 

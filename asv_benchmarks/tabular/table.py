@@ -13,11 +13,12 @@ LEAST_LOSS, MOST_RATIO = 0.01, 2.0
 
 
 def print_table(results, reference):
-    """Print what the rows, dicts of one fit each, say of every learner beside the reference."""
+    """Print what the rows, dicts of one fit each, say of every learner beside the reference (or the first one)."""
     cells = defaultdict(dict)
     for row in results:
         cells[row["dataset"], row["split"]][row["method"]] = row
     methods = sorted({row["method"] for row in results})
+    reference = reference if reference in methods else methods[0]
     print("loss".ljust(24) + "".join(method.rjust(13) for method in methods))
     for (dataset, number), row in cells.items():
         losses = [f"{row[method]['loss']:.4f}" if method in row else "" for method in methods]

@@ -27,12 +27,6 @@ def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
     return parse
 
 
-def widths(text):
-    """Return the argparse value of --hidden: "128,64" is (128, 64)."""
-    size = number(int, 1, 65536)
-    return tuple(size(word) for word in text.split(","))
-
-
 def check_output(path, *inputs):
     """Raise TableError where `path` cannot be written, or is one of the command's inputs."""
     path = Path(path)

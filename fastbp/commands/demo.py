@@ -33,7 +33,7 @@ def run(arguments):
     write_dataset(name, data)
     _run("train", data, "--target", target, "--out", model)
     _run("evaluate", model, data)
-    print("\n(These rows include those it was trained on: the validation scores above tell how it does on new ones.)")
+    print("\n(It was trained on these rows: the out-of-fold scores above tell how it does on new ones.)")
     _run("predict", model, data, "--out", predictions)
     with open(predictions, encoding="utf-8") as file:
         print("".join(line for line, _ in zip(file, range(4), strict=False)).rstrip())

@@ -20,23 +20,36 @@ def run(arguments):
     """Read model and table, predict, write."""
     if arguments.out:
         check_output(arguments.out, arguments.model, arguments.data)
-    import pandas as pd
 
-    from fastbp.commands.loading import load_model
+    from fastbp.commands.loading import load_model, text_columns
     from fastbp.tabular.reading import TableError, read_table
 
     model = load_model(arguments.model)
-    if arguments.proba and model.task != "classification":
+    if arguments.proba and not hasattr(model, "classes_"):
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
-    frame = read_table(arguments.data, text=model.text_columns)
+    frame = read_table(arguments.data, text=text_columns(model))
     unseen = []
-    outputs = model.outputs(frame, unseen)
+    model.encoder_.transform(frame, unseen)
     tell_unseen(unseen, arguments.allow_unseen)
-    table = pd.DataFrame({"prediction": model.decide(outputs)})
-    if arguments.proba:
-        for code, label in enumerate(model.target.labels):
-            table[f"proba_{label}"] = outputs[:, code]
+    table = _predictions(model, frame, arguments.proba)
     # 9 digits are what a float32 needs.
     table.to_csv(arguments.out or sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
     if arguments.out:
-        print(f"wrote {len(table)} predictions of {model.target.name!r} to {arguments.out}")
+        of_what = "" if model.target_name_ is None else f" of {model.target_name_!r}"
+        print(f"wrote {len(table)} predictions{of_what} to {arguments.out}")
+
+
+def _predictions(model, frame, with_probabilities):
+    """Return a DataFrame: the predictions, or a column for each quantile, then one for each class's probability."""
+    import pandas as pd
+
+    if not hasattr(model, "classes_"):
+        values = model.predict(frame)
+        names = ["prediction"] if model.quantiles is None else [f"quantile_{level:g}" for level in model.quantiles]
+        return pd.DataFrame(values.reshape(len(values), -1), columns=names)
+    probabilities = model.predict_proba(frame)
+    table = pd.DataFrame({"prediction": model.classes_[probabilities.argmax(axis=1)]})
+    if with_probabilities:
+        for code, label in enumerate(model.classes_):
+            table[f"proba_{label}"] = probabilities[:, code]
+    return table

@@ -2,23 +2,15 @@
 
 import numpy as np
 
+from fastbp.tabular.calibration import reliability
+from fastbp.tabular.quantiles import coverage, pinball_losses
+
 LARGEST_MATRIX = 30
 LONGEST_NAME = 16
 
 
-def scores(model, outputs, target):
-    """Return {name: value} for a model's outputs (n, k) and the target's column (a narwhals Series).
-
-    Precision, recall and F1 are macro averages over the classes in these rows or predicted for them; ROC AUC
-    is the mean over the classes that some rows have and others have not (one against the rest), NaN where
-    there is none.
-    """
-    if model.task == "regression":
-        return _regression_scores(model.target.decode(model.target.encode(target)), model.decide(outputs))
-    return _class_scores(model.target.encode(target), outputs.argmax(axis=1), outputs)
-
-
-def _regression_scores(truth, predicted):
+def quantity_scores(truth, predicted):
+    """Return {name: value} for true and predicted quantities (n,)."""
     from sklearn import metrics
 
     return {
@@ -29,11 +21,17 @@ def _regression_scores(truth, predicted):
     }
 
 
-def _class_scores(codes, predicted, probabilities):
+def class_scores(codes, probabilities):
+    """Return {name: value} for the true classes' codes (n,) and probabilities (n, k), float64.
+
+    Precision, recall and F1 are macro averages over the classes in these rows or predicted for them; ROC AUC
+    is the mean over the classes that some rows have and others have not (one against the rest), NaN where
+    there is none.  The Brier score is the mean squared error of the probabilities, summed over classes (of two
+    classes: of one of them); the calibration error that of `fastbp.tabular.calibration.reliability`.
+    """
     from sklearn import metrics
 
-    probabilities = probabilities.astype(np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 rows sum to 1 within 1e-7 only
+    every, predicted = np.arange(probabilities.shape[1]), probabilities.argmax(axis=1)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         codes, predicted, average="macro", zero_division=0.0
     )
@@ -43,9 +41,16 @@ def _class_scores(codes, predicted, probabilities):
         "precision (macro)": precision,
         "recall (macro)": recall,
         "F1 (macro)": f1,
-        "log loss": metrics.log_loss(codes, probabilities, labels=np.arange(probabilities.shape[1])),
+        "log loss": metrics.log_loss(codes, probabilities, labels=every),
         "ROC AUC": _roc_auc(codes, probabilities),
+        "Brier score": _brier(codes, probabilities),
+        "calibration error": reliability(probabilities, codes).error,
     }
+
+
+def _brier(codes, probabilities):
+    squares = np.square(probabilities - np.eye(probabilities.shape[1])[codes]).sum(axis=1).mean()
+    return float(squares / 2 if probabilities.shape[1] == 2 else squares)
 
 
 def _roc_auc(codes, probabilities):
@@ -57,13 +62,34 @@ def _roc_auc(codes, probabilities):
     return float(np.mean([roc_auc_score(codes == code, probabilities[:, code]) for code in present]))
 
 
-def full_report(model, outputs, target):
-    """Return the report of ``fastbp evaluate`` as text."""
-    summary = side_by_side({"": scores(model, outputs, target)})
-    if model.task == "regression":
-        return summary
-    codes, predicted, labels = model.target.encode(target), outputs.argmax(axis=1), model.target.labels
-    return "\n\n".join([summary, _class_table(codes, predicted, labels), _confusions(codes, predicted, labels)])
+def class_report(codes, probabilities, labels):
+    """Return the report of ``fastbp evaluate`` on classes as text."""
+    predicted = probabilities.argmax(axis=1)
+    return "\n\n".join(
+        [
+            side_by_side({"": class_scores(codes, probabilities)}),
+            _class_table(codes, predicted, labels),
+            _reliability_table(codes, probabilities),
+            _confusions(codes, predicted, labels),
+        ]
+    )
+
+
+def quantile_report(truth, predicted, levels):
+    """Return the report of ``fastbp evaluate`` on quantiles (n, q) as text."""
+    columns = (coverage(predicted, truth), pinball_losses(predicted, truth, levels))
+    rows = [["quantile", "rows at most that", "pinball loss"]]
+    rows += [[f"{level:g}", f"{share:.4f}", f"{loss:.6g}"] for level, share, loss in zip(levels, *columns, strict=True)]
+    return f"rows  {len(truth)}\n\n{format_table(rows)}"
+
+
+def _reliability_table(codes, probabilities):
+    found = reliability(probabilities, codes)
+    rows = [["probability of the prediction", "rows", "mean", "right"]]
+    for i in np.flatnonzero(found.rows):
+        ends = f"{found.edges[i]:.1f} to {found.edges[i + 1]:.1f}"
+        rows.append([ends, str(found.rows[i]), f"{found.confidence[i]:.4f}", f"{found.accuracy[i]:.4f}"])
+    return "reliability\n" + format_table(rows)
 
 
 def _class_table(codes, predicted, labels):

@@ -1,10 +1,11 @@
-"""``fastbp train``: a network from a table, in one file with its preprocessing."""
+"""``fastbp train``: networks from a table, in one file with its preprocessing."""
 
 from pathlib import Path
 
-from fastbp.commands.arguments import TABLE_HELP, check_output, number, widths
+from fastbp.commands.arguments import TABLE_HELP, check_output, number
+from fastbp.tabular.recipe import PRESETS
 
-HELP = "train a network on a table and save it"
+HELP = "train networks on a table and save them"
 
 
 def add_arguments(parser):
@@ -19,27 +20,14 @@ def add_arguments(parser):
         help="auto: text, booleans, two whole numbers, or at most 20 whole numbers with 5 rows or more each "
         "are classes; other numbers are a quantity",
     )
-    parser.add_argument("--hidden", type=widths, default=(128, 64), metavar="N,N", help="hidden units (128,64)")
-    parser.add_argument("--epochs", type=number(int, 1), default=200, metavar="N", help="at most (200)")
     parser.add_argument(
-        "--batch-size", type=number(int, 1), metavar="N", help="default: about rows / 100, a power of two, 16 to 256"
+        "--preset", choices=tuple(PRESETS), default="default", help="how much time goes into accuracy (default)"
     )
     parser.add_argument(
-        "--lr",
+        "--time-limit",
         type=number(float, 0, open_low=True),
-        default=2e-3,
-        metavar="X",
-        help="learning rate of Adam at the start (0.002)",
-    )
-    parser.add_argument(
-        "--dropout", type=number(float, 0, 1, open_high=True), default=0.0, metavar="P", help="after hidden layers (0)"
-    )
-    parser.add_argument(
-        "--valid",
-        type=number(float, 0, 0.5, open_low=True),
-        default=0.2,
-        metavar="PART",
-        help="part of the rows kept for validation and early stopping (0.2)",
+        metavar="SECONDS",
+        help="end the training early enough (no limit)",
     )
     parser.add_argument(
         "--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N", help="of all that is random (0)"
@@ -64,54 +52,59 @@ def run(arguments):
 
     frame = read_table(arguments.data)
     print(f"{arguments.data}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
-    training = _train(frame, arguments)
-    print(_stopping_line(training.history))
+    model, y = _train(frame, arguments)
+    _report(model, y)
+    model.save(out)
     print()
-    _print_scores(training)
-    training.model.save(out)
-    print()
-    print(f"saved {out} ({out.stat().st_size / 1e6:.2f} MB): network and preprocessing")
+    print(f"saved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing")
 
 
 def _train(frame, arguments):
-    from fastbp.tabular.trainer import Settings, train_table
+    """Return the fitted estimator and the target (n,) of its rows."""
+    import pandas as pd
+
+    from fastbp.tabular.task import check_learnable, class_values, detect_task, number_values, split_target
     from fastbp.threads import set_num_threads
 
-    settings = Settings(
-        task=arguments.task,
-        hidden=arguments.hidden,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.lr,
-        dropout=arguments.dropout,
-        valid=arguments.valid,
-        seed=arguments.seed,
-    )
-    if arguments.threads:
-        set_num_threads(arguments.threads)
+    features, column, dropped = split_target(frame, arguments.target)
+    if dropped:
+        print(f"{dropped} rows have no value in {arguments.target!r} and are left out.")
+    task, reason = detect_task(column)
+    if arguments.task not in ("auto", task):
+        task, reason = arguments.task, "as asked"
+    y = class_values(column) if task == "classification" else number_values(column)
+    check_learnable(arguments.target, y, task)
+    what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
+    print(f"task: {task} of {arguments.target!r}, {what} ({reason})", flush=True)
+    set_num_threads(arguments.threads)
     try:
-        return train_table(frame, arguments.target, settings, verbose=1, tell=_tell)
+        return _estimator(task, arguments).fit(features.to_native(), pd.Series(y, name=arguments.target)), y
     finally:
-        if arguments.threads:
-            set_num_threads(None)
+        set_num_threads(None)
 
 
-def _tell(line):
-    print(line, flush=True)
+def _estimator(task, arguments):
+    from fastbp.tabular.model import ESTIMATORS
+
+    kind = ESTIMATORS["TabularClassifier" if task == "classification" else "TabularRegressor"]
+    return kind(arguments.preset, time_limit=arguments.time_limit, random_state=arguments.seed, verbose=1)
 
 
-def _stopping_line(history):
-    losses = history.history.get("val_loss", [])
-    if not losses:
-        return "stopped in the first epoch"
-    best = min(range(len(losses)), key=losses.__getitem__)
-    return f"{len(losses)} epochs; the weights of epoch {best + 1} are kept, with the lowest validation loss"
+def _report(model, y):
+    """Print what was trained, and the scores of the out-of-fold predictions."""
+    import numpy as np
 
-
-def _print_scores(training):
     from fastbp.commands import report
 
-    columns = {}
-    for name, (features, target) in (("train", training.train), ("validation", training.valid)):
-        columns[name] = report.scores(training.model, training.model.outputs(features), target)
-    print(report.side_by_side(columns))
+    for line in model.encoder_.notices:
+        print(line)
+    epochs = [network["best_epoch"] for network in model.history_]
+    print(f"columns: {len(model.encoder_.columns)} used")
+    print(f"networks: {len(epochs)}; their best epochs: {min(epochs)} to {max(epochs)}")
+    print()
+    classes = hasattr(model, "classes_")
+    predicted = model.oof_proba_ if classes else model.oof_predictions_
+    known = ~np.isnan(predicted).reshape(len(y), -1).any(axis=1)
+    scores = report.class_scores if classes else report.quantity_scores
+    truth = np.searchsorted(model.classes_, y) if classes else y
+    print(report.side_by_side({"out of fold": scores(truth[known], predicted[known])}))

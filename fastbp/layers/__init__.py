@@ -2,13 +2,16 @@
 
 from fastbp.layers.activation import Activation
 from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.batchnorm import BatchNormalization
 from fastbp.layers.branches import Concatenate, Residual
 from fastbp.layers.categories import CategoryEmbedding, OneHot
 from fastbp.layers.columns import Columns
 from fastbp.layers.dense import Dense
 from fastbp.layers.dropout import Dropout
 from fastbp.layers.embedding import Embedding
+from fastbp.layers.layernorm import LayerNormalization, RMSNormalization
 from fastbp.layers.members import MemberDense, MemberMean, RepeatMembers
+from fastbp.layers.noise import AlphaDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
 from fastbp.layers.parametric import ParametricActivation
 from fastbp.layers.periodic import PeriodicEmbedding
 from fastbp.layers.piecewise import PiecewiseLinearEmbedding
@@ -19,6 +22,8 @@ from fastbp.layers.scaling import Scaling
 __all__ = [
     "LAYERS",
     "Activation",
+    "AlphaDropout",
+    "BatchNormalization",
     "CategoryEmbedding",
     "Columns",
     "Concatenate",
@@ -26,7 +31,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianNoise",
     "Layer",
+    "LayerNormalization",
     "MemberDense",
     "MemberMean",
     "OneHot",
@@ -34,8 +41,11 @@ __all__ = [
     "ParametricActivation",
     "PeriodicEmbedding",
     "PiecewiseLinearEmbedding",
+    "RMSNormalization",
     "RepeatMembers",
     "Reshape",
     "Residual",
     "Scaling",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
 ]

@@ -1,4 +1,4 @@
-"""What every layer has: a spec with `build`, a row of the layer table, and up to four kernels.
+"""What every layer has: a spec with `build`, a row of the layer table, and up to six kernels.
 
 The kernels of a layer kind, called through their addresses in its row:
 
@@ -11,6 +11,20 @@ The kernels of a layer kind, called through their addresses in its row:
 the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
 parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
 `shared` is what `prepare` makes of the parameters, read by all threads (a transposed kernel).
+
+`buffers` are what a layer keeps from step to step beside its parameters (running statistics), one vector of the
+model: `array_at(step.buffers, size, work)`, the layer's own from offset `layer.buffers`.
+
+A layer that needs sums over the whole batch (`Build.whole_batch`) has two more kernels, and in training two rows of
+the table.  All slices of the batch are through with what stands before its second row when that begins, and backward
+the other way round:
+
+    sum_forward    (as forward)    first row    x -> what its slice adds up to
+    forward                        second row   all slices' sums, x -> out
+    backward                       second row   dout -> what its slice adds up to
+    finish_backward(as backward)   first row    all slices' sums, dout -> dx
+
+The sums of slice s stand in work at layer.slice_work + s * layer.slice_stride; `gradient` may read all of them.
 """
 
 from dataclasses import dataclass, field, fields
@@ -27,7 +41,7 @@ from fastbp._rows import record_type, row_dtype
 
 LAYERS = Registry("layer")
 
-LAYER_ROW_SIZE = 256
+LAYER_ROW_SIZE = 512
 LAYER_HEADER = [
     ("forward", "i8"),  # kernel addresses; 0: there is nothing to do
     ("backward", "i8"),
@@ -48,6 +62,10 @@ LAYER_HEADER = [
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
     ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
+    ("buffers", "i8"),  # offset in the buffers
+    ("slice_work", "i8"),  # offset in work of what the layer keeps for slice 0, and the distance to slice 1
+    ("slice_stride", "i8"),
+    ("slice_rows", "i8"),  # rows of a slice; region row i belongs to slice i // slice_rows
 ]
 
 # What a kernel may ask about the step it runs in.
@@ -63,6 +81,7 @@ STEP = row_dtype(
         ("decay", "f8"),  # factor on every decoupled weight decay
         ("divisor", "f8"),  # what a mean loss divides by: the rows, or the sum of their weights
         ("penalty", "f8"),  # factor on every penalty
+        ("buffers", "i8"),  # address
     ],
 )
 
@@ -74,7 +93,7 @@ def layer_dtype(*fields):
 
 @dataclass(frozen=True)
 class Param:
-    """One named parameter of a layer: its shape, and how it starts and is updated."""
+    """One named parameter (or buffer) of a layer: its shape, and how it starts and is updated."""
 
     name: str
     shape: tuple[int, ...]
@@ -97,10 +116,13 @@ class Build:
 
     output_shape: tuple[int, ...]
     params: list[Param] = field(default_factory=list)
+    buffers: list[Param] = field(default_factory=list)  # kept from step to step, and in files; not trained
     fields: dict[str, int] = field(default_factory=dict)  # of its row: what depends on shapes alone
     branches: int = 1  # that read the output: each writes a dout of its own
     extra: int = 0  # entries of work that the layer keeps for each batch row
     shared: int = 0  # entries of the shared buffer
+    slice_work: int = 0  # entries of work that the layer keeps for each slice
+    whole_batch: bool = False  # training takes sums over the whole batch
     multiply_adds: int = 0  # a row, forward
 
 
@@ -118,6 +140,8 @@ class Layer:
     backward: ClassVar = None
     gradient: ClassVar = None
     prepare: ClassVar = None
+    sum_forward: ClassVar = None
+    finish_backward: ClassVar = None
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
     finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
     spread: ClassVar = None  # its gradient: dout, the outputs' shape -> dout of the outputs
@@ -177,13 +201,12 @@ def kernel_address(layer_class, kind, float_type):
     if kernel is None:
         return 0
     array, size, layer = types.Array(float_type, 1, "C"), types.int64, record_type(layer_class.dtype)
+    rows = (layer, record_type(STEP), array, array, array, size, size, size)
     signatures = {
-        "forward": (layer, record_type(STEP), array, array, array, size, size, size),
-        "backward": (layer, record_type(STEP), array, array, array, size, size, size),
         "gradient": (layer, array, array, array, size, size, size, size, size, types.boolean),
         "prepare": (layer, array, array, size, size),
     }
-    return address(kernel, *signatures[kind])
+    return address(kernel, *signatures.get(kind, rows))
 
 
 def float_type_of(dtype):

@@ -13,22 +13,33 @@ DROPOUT = layer_dtype(("rate", "f8"))
 
 
 @inline
+def rate_of(rate, step):
+    """Return the share of entries that a layer of this rate drops in this step."""
+    return rate * step.dropout if step.training else 0.0
+
+
+@inline
+def drop_threshold(rate):
+    """Return the number below which 32 random bits drop an entry: rate * 2**32."""
+    return np.uint32(min(rate * 4294967296.0, 4294967295.0))
+
+
+@inline
 def masked_copy(layer, step, work, to, source, start, stop, row0):
     """Write work[source] * mask / (1 - rate) to work[to], rows start to stop.
 
     The mask is drawn from the counter, never stored: forward and backward draw the same one.
     """
     k = layer.n_out
-    rate = layer.rate * step.dropout if step.training else 0.0
+    rate = rate_of(layer.rate, step)
     target = part(work, to + start * k, (stop - start) * k)
     values = part(work, source + start * k, (stop - start) * k)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold = np.uint32(min(rate * 4294967296.0, 4294967295.0))
+    threshold = drop_threshold(rate)
     scale = work.dtype.type(1.0 / (1.0 - rate))
     zero = work.dtype.type(0)
     first = np.uint32((row0 + start) * k)
     for i in range(target.size):
-        # An entry is dropped where its 32 random bits fall below rate * 2**32.
         bits = random_bits(low, high, np.uint32(first + np.uint32(i)))
         target[i] = values[i] * scale if bits >= threshold else zero
 
@@ -44,6 +55,13 @@ def dropout_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, k), with the mask of the forward pass."""
     if layer.dx >= 0:
         masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
+
+
+def check_rate(layer):
+    """Raise ValueError where the layer's rate is not a share below 1."""
+    if not 0 <= layer.rate < 1:
+        raise ValueError(f"{type(layer).__name__}(rate={layer.rate!r}): the rate is a share of at least 0 and below 1.")
+    layer.rate = float(layer.rate)
 
 
 @LAYERS.register("Dropout")
@@ -81,9 +99,7 @@ class Dropout(Layer):
     training_only = True
 
     def __post_init__(self):
-        if not 0 <= self.rate < 1:
-            raise ValueError(f"Dropout(rate={self.rate!r}): the rate is a share of at least 0 and below 1.")
-        self.rate = float(self.rate)
+        check_rate(self)
 
     def build(self, input_shape):
         return Build(output_shape=input_shape)

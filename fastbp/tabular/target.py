@@ -1,155 +1,116 @@
-"""The target as the network learns it: classes as 0, 1, 2 ..., quantities with mean 0 and deviation 1."""
+"""The target as the networks learn it: classes as 0, 1, 2 ..., quantities with mean 0 and deviation 1."""
+
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 
-from fastbp.tabular.columns import column_kind, to_numbers
-from fastbp.tabular.factorize import to_texts
-from fastbp.tabular.reading import TableError
+from fastbp.estimators.files import _packed_array
 
 
-class ClassTarget:
-    """The classes of a target column, in order, and their codes.
+class Classes(NamedTuple):
+    """The classes of a target, sorted.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The target's column.
-    classes : list
-        The different values, sorted: all str, all bool, all int, or all float.
-
-    Examples
-    --------
-    >>> import narwhals as nw, pandas as pd
-    >>> column = nw.from_native(pd.Series(["no", "yes", "no"], name="answer"), series_only=True)
-    >>> target = ClassTarget.fit(column)
-    >>> target.classes, target.encode(column), target.decode([1, 0]).tolist()
-    (['no', 'yes'], array([0, 1, 0]), ['yes', 'no'])
+    classes : (k,)
+    factors : (k,) or None
+        What `class_weight` makes of each class's rows; not kept in files, prediction has no use for it.
     """
 
-    task = "classification"
-
-    def __init__(self, name, classes):
-        self.name = name
-        self.classes = classes
+    classes: np.ndarray
+    factors: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, column):
-        """Learn the classes of a narwhals Series without missing values."""
-        classes = sorted(set(_class_values(column, column_kind(column) == "text")))
-        if len(classes) < 2:
-            raise TableError(f"the target column {column.name!r} has one value only: there is nothing to learn.")
-        if len(classes) > max(2, len(column) // 2):
-            raise TableError(
-                f"the target column {column.name!r} has {len(classes)} different values in {len(column)} rows: "
-                "too many to be classes."
+    def of(cls, y, weight, class_weight):
+        """Return the classes of y (n,), of which at least two have a row with a weight."""
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        counted = np.bincount(codes, weight, len(classes)) > 0
+        factors = None
+        if class_weight is not None:
+            rows = counted[codes] if weight is None else weight > 0
+            factors = np.ones(len(classes))
+            factors[counted] = compute_class_weight(class_weight, classes=classes[counted], y=y[rows])
+            counted &= factors > 0
+        if counted.sum() < 2:
+            left = classes[counted].tolist()
+            raise ValueError(
+                f"there is {'no class' if not left else f'only one class, {left[0]!r},'} whose rows have a weight: a "
+                "classifier needs two classes or more."
             )
-        return cls(column.name, classes)
+        return cls(classes, factors)
 
-    @property
-    def is_text(self):
-        """Whether the column is to be read as text."""
-        return isinstance(self.classes[0], str)
+    def encode(self, y):
+        """Return the codes (n,) int64 of y (n,), or raise ValueError for classes that are not known."""
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            known = ", ".join(repr(label) for label in self.classes[:10].tolist())
+            more = ", ..." if len(self.classes) > 10 else ""
+            raise ValueError(f"y holds {unknown.tolist()[0]!r}, which training did not see; known: {known}{more}.")
+        return np.searchsorted(self.classes, y)
 
-    @property
-    def labels(self):
-        """The classes as text, for reports and column names."""
-        return [str(label) for label in self.classes]
-
-    def encode(self, column):
-        """Return the codes (n,) int64 of a narwhals Series without missing values."""
-        codes = {label: code for code, label in enumerate(self.classes)}
-        try:
-            values = _class_values(column, self.is_text)
-            return np.fromiter((codes[value] for value in values), np.int64, len(values))
-        except KeyError as error:
-            known = ", ".join(self.labels[:10]) + (" ..." if len(self.classes) > 10 else "")
-            raise TableError(
-                f"the target column {self.name!r} holds {error.args[0]!r}, which training did not see; "
-                f"its classes are {known}."
-            ) from None
-
-    def decode(self, codes):
-        """Return the class of each code, as an array of the classes' own type."""
-        dtype = object if self.is_text else None
-        return np.array(self.classes, dtype=dtype)[np.asarray(codes)]
+    def weigh(self, codes, weight):
+        """Return the weights (n,) of rows with these codes, or None where all count the same."""
+        if self.factors is None:
+            return weight
+        return self.factors[codes] if weight is None else weight * self.factors[codes]
 
     def get_state(self):
         """Return what `from_state` needs, ready for JSON."""
-        return {"task": self.task, "name": self.name, "classes": self.classes}
-
-
-class NumberTarget:
-    """A quantity, standardised.
-
-    Parameters
-    ----------
-    name : str
-        The target's column.
-    mean, scale : float
-        The mean and the standard deviation of the training rows, in the target's unit.
-    """
-
-    task = "regression"
-    is_text = False
-
-    def __init__(self, name, mean, scale):
-        self.name = name
-        self.mean = mean
-        self.scale = scale
+        return {"classes": _packed_array(self.classes)}
 
     @classmethod
-    def fit(cls, column):
-        """Learn the mean and the deviation of a narwhals Series without missing values."""
-        values = _finite(column)
-        largest = np.abs(values).max() or 1.0  # scaled first: the squares of 1e200 overflow
-        mean, scale = float((values / largest).mean() * largest), float((values / largest).std() * largest)
-        if scale == 0.0 or np.all(values == values[0]):
-            raise TableError(f"the target column {column.name!r} has one value only: there is nothing to learn.")
-        return cls(column.name, mean, scale)
+    def from_state(cls, state):
+        """Return the classes of which `get_state` returned this."""
+        dtype, values = state["classes"]
+        return cls(np.array(values, dtype))
 
-    def encode(self, column):
-        """Return the standardised values (n,) float64 of a narwhals Series without missing values."""
-        return (_finite(column) - self.mean) / self.scale
+
+class Quantity(NamedTuple):
+    """A quantity: how it is standardised, and the range that it has in training."""
+
+    mean: float
+    scale: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, y, weight):
+        """Return the mean, the deviation and the range of y (n,) float64, in the rows that have a weight."""
+        if weight is not None:
+            y, weight = y[weight > 0], weight[weight > 0]
+        largest = np.abs(y).max() or 1.0  # scaled first: the squares of 1e200 overflow
+        mean = np.average(y / largest, weights=weight)
+        scale = np.sqrt(np.average((y / largest - mean) ** 2, weights=weight))
+        # One value only: rounding is no deviation.
+        scale = scale * largest if y.min() < y.max() else 1.0
+        return cls(float(mean * largest), float(scale) or 1.0, float(y.min()), float(y.max()))
+
+    def encode(self, y):
+        """Return y (n,) standardised, (n, 1) float32."""
+        return ((y - self.mean) / self.scale).astype(np.float32)[:, None]
+
+    def limit(self, outputs):
+        """Return outputs (n, k) cut to training's range, float64."""
+        low, high = ((end - self.mean) / self.scale for end in (self.low, self.high))
+        return np.clip(outputs.astype(np.float64), low, high)
 
     def decode(self, outputs):
-        """Return the network's outputs (n,) in the target's unit, float64."""
-        return np.asarray(outputs, np.float64) * self.scale + self.mean
+        """Return outputs (n, k) as quantities, cut to training's range."""
+        # Cut once more: the ends are rounded.
+        return np.clip(self.limit(outputs) * self.scale + self.mean, self.low, self.high)
+
+    def weigh(self, targets, weight):
+        """Return the weights (n,), or None where all count the same."""
+        return weight
 
     def get_state(self):
         """Return what `from_state` needs, ready for JSON."""
-        return {"task": self.task, "name": self.name, "mean": self.mean, "scale": self.scale}
+        return self._asdict()
 
-
-def fit_target(task, column):
-    """Return the target of a task ("classification" or "regression"), fitted to a narwhals Series."""
-    return (ClassTarget if task == "classification" else NumberTarget).fit(column)
-
-
-def target_from_state(state):
-    """Return the target of a description made by its `get_state`."""
-    fields = dict(state)
-    return {"classification": ClassTarget, "regression": NumberTarget}[fields.pop("task")](**fields)
-
-
-def _class_values(column, as_text):
-    """Return the values of a column as a list of str, bool, int (whole numbers) or float."""
-    if as_text:
-        return to_texts(column)
-    kind = column_kind(column)
-    if kind == "text":  # numbers in training, words now: let them be reported as unknown classes
-        return to_texts(column)
-    numbers = to_numbers(column)
-    if kind == "boolean":
-        return numbers.astype(bool).tolist()
-    whole = np.all(np.isfinite(numbers)) and np.all(np.abs(numbers) < 2**53) and np.all(numbers == np.round(numbers))
-    return numbers.astype(np.int64).tolist() if whole else numbers.tolist()
-
-
-def _finite(column):
-    if column_kind(column) not in ("number", "boolean", "date"):
-        first = column.to_list()[0]
-        raise TableError(f"the target column {column.name!r} holds {first!r}: regression needs numbers.")
-    numbers = to_numbers(column)
-    if not np.isfinite(numbers).all():
-        raise TableError(f"the target column {column.name!r} holds an infinite value.")
-    return numbers
+    @classmethod
+    def from_state(cls, state):
+        """Return the quantity of which `get_state` returned this."""
+        return cls(**state)

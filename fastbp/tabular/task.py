@@ -1,4 +1,4 @@
-"""What is to be learnt: the rule that tells classification from regression by the target's values.
+"""What is to be learnt: a target's column, and the rule that tells classification from regression by its values.
 
 - Text, categories and booleans are classes.
 - Numbers of which one at least is not whole are a quantity: regression.
@@ -14,6 +14,7 @@ from fastbp.tabular.reading import TableError
 
 MOST_CLASSES = 20
 ROWS_A_CLASS = 5
+FEWEST_ROWS = 10
 
 
 def split_target(frame, name):
@@ -85,3 +86,47 @@ def detect_task(target):
     if n_values == 2 or (n_values <= MOST_CLASSES and n_values * ROWS_A_CLASS <= len(target)):
         return "classification", f"the target has {n_values} different whole numbers"
     return "regression", f"the target has {n_values} different whole numbers in {len(target)} rows"
+
+
+def class_values(column, as_text=None):
+    """Return the classes of a target's column (a narwhals Series without missing values) as an array (n,).
+
+    Text is an array of objects; other columns become booleans, whole numbers (int64), or floats.
+
+    Parameters
+    ----------
+    column : narwhals.Series
+    as_text : bool, optional
+        Whether the classes are text, whatever the column looks like; by default, where it holds text.
+    """
+    kind = column_kind(column)
+    if kind == "text" or as_text:  # numbers in training, words now: let them be reported as unknown classes
+        return np.array(to_texts(column), dtype=object)
+    numbers = to_numbers(column)
+    if kind == "boolean":
+        return numbers.astype(bool)
+    whole = np.all(np.isfinite(numbers)) and np.all(np.abs(numbers) < 2**53) and np.all(numbers == np.round(numbers))
+    return numbers.astype(np.int64) if whole else numbers
+
+
+def number_values(column):
+    """Return a target's column (a narwhals Series without missing values) as float64 (n,)."""
+    if column_kind(column) not in ("number", "boolean", "date"):
+        first = column.to_list()[0]
+        raise TableError(f"the target column {column.name!r} holds {first!r}: regression needs numbers.")
+    numbers = to_numbers(column)
+    if not np.isfinite(numbers).all():
+        raise TableError(f"the target column {column.name!r} holds an infinite value.")
+    return numbers
+
+
+def check_learnable(name, values, task):
+    """Raise TableError where a target (n,) has too few rows, or too many classes, to be learnt."""
+    if len(values) < FEWEST_ROWS:
+        raise TableError(f"too few rows: {len(values)} have a target; at least {FEWEST_ROWS} are needed.")
+    n_classes = len(np.unique(values))
+    if task == "classification" and n_classes > max(2, len(values) // 2):
+        raise TableError(
+            f"the target column {name!r} has {n_classes} different values in {len(values)} rows: too many to be "
+            "classes."
+        )

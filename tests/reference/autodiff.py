@@ -55,8 +55,32 @@ def _piecewise(layer, weights, x, mask):
     return jnp.stack(columns, 1)
 
 
+def _alpha_dropout(layer, weights, x, mask):
+    if mask is None:
+        return x
+    low = -1.0507009873554805 * 1.6732632423543772
+    a = ((1 - layer.rate) * (1 + layer.rate * low**2)) ** -0.5
+    return a * (x * mask + low * (1 - mask)) - a * low * layer.rate
+
+
+def _layer_norm(layer, weights, x, mask):
+    weights = list(weights)
+    mean = x.mean(-1, keepdims=True)
+    xhat = (x - mean) / jnp.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + layer.epsilon)
+    out = xhat * weights.pop(0) if layer.scale else xhat
+    return out + weights.pop(0) if layer.center else out
+
+
 LAYERS = {
     "Dense": _dense,
+    "LayerNormalization": _layer_norm,
+    "RMSNormalization": lambda layer, weights, x, mask: (
+        x / jnp.sqrt((x**2).mean(-1, keepdims=True) + layer.epsilon) * weights[0]
+    ),
+    "SpatialDropout1D": lambda layer, weights, x, mask: x if mask is None else x * mask,
+    "SpatialDropout2D": lambda layer, weights, x, mask: x if mask is None else x * mask,
+    "AlphaDropout": _alpha_dropout,
+    "GaussianNoise": lambda layer, weights, x, mask: x if mask is None else x + mask,
     "Activation": lambda layer, weights, x, mask: _activate(layer.activation, x),
     "Dropout": lambda layer, weights, x, mask: x if mask is None else x * mask,
     "PReLU": lambda layer, weights, x, mask: jnp.where(x > 0, x, weights[0] * x),
@@ -123,6 +147,11 @@ def _categorical_crossentropy(loss, out, y):
     return -(t * _log_probabilities(loss, out)).sum(1)
 
 
+def _quantile(loss, out, y):
+    error, tau = y.reshape(-1, 1) - out, jnp.array(loss.quantiles)
+    return jnp.maximum(tau * error, (tau - 1) * error).mean(1)
+
+
 def _sparse_categorical_crossentropy(loss, out, y):
     return _categorical_crossentropy(loss, out, jax.nn.one_hot(y, out.shape[1], dtype=out.dtype))
 
@@ -137,6 +166,7 @@ LOSSES = {
     "binary_crossentropy": _binary_crossentropy,
     "categorical_crossentropy": _categorical_crossentropy,
     "sparse_categorical_crossentropy": _sparse_categorical_crossentropy,
+    "quantile": _quantile,
     "vector_jacobian": lambda loss, out, y: (out * y).sum(1),
 }
 
@@ -153,7 +183,7 @@ def random_targets(loss, rng, n, k):
         return rng.choice([-1.0, 1.0], (n, k))
     if loss.name == "poisson":
         return rng.poisson(2.0, (n, k)).astype(float)
-    return rng.standard_normal((n, k))
+    return rng.standard_normal((n, 1) if loss.name == "quantile" else (n, k))
 
 
 def _penalty(model, params):

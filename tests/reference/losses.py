@@ -55,6 +55,13 @@ def sparse_categorical_crossentropy(out, y, from_logits, label_smoothing):
     return categorical_crossentropy(out, one_hot, from_logits, label_smoothing)
 
 
+def quantile(out, y, quantiles):
+    """A row's target is above an output with probability 1 - tau: the error counts tau above, 1 - tau below."""
+    tau, above = np.array(quantiles), y > out
+    losses = np.where(above, tau, 1 - tau) * np.abs(y - out)
+    return losses.mean(axis=1), np.where(above, -tau, 1 - tau) / out.shape[1]
+
+
 def vector_jacobian(out, y):
     """The sum of products."""
     return np.sum(out * y, axis=1), y
@@ -71,6 +78,7 @@ LOSSES = {
         binary_crossentropy,
         categorical_crossentropy,
         sparse_categorical_crossentropy,
+        quantile,
         vector_jacobian,
     )
 }

@@ -244,8 +244,59 @@ def one_hot_backward(layer, weights, x, z, dout, mask):
     return np.zeros_like(x), []
 
 
+def noise_forward(layer, weights, x, mask):
+    """x (n, ...), the noise as mask -> out (n, ...), nothing."""
+    return (x if mask is None else x + mask), None
+
+
+def noise_backward(layer, weights, x, z, dout, mask):
+    """dout (n, ...) -> dx (n, ...), []."""
+    return dout, []
+
+
+def alpha_forward(layer, weights, x, mask):
+    """x (n, ...), what is kept as mask -> out (n, ...), a."""
+    if mask is None:
+        return x, 1.0
+    low = -1.0507009873554805 * 1.6732632423543772
+    a = 1 / np.sqrt((1 - layer.rate) * (1 + layer.rate * low**2))
+    return a * np.where(mask, x, low) - a * low * layer.rate, a
+
+
+def alpha_backward(layer, weights, x, a, dout, mask):
+    """dout (n, ...) -> dx (n, ...), []."""
+    return (dout if mask is None else dout * a * mask), []
+
+
+def layer_norm_forward(layer, weights, x, mask):
+    """x (n, ..., d) -> out (n, ..., d), xhat and 1 / sqrt(variance + epsilon)."""
+    centered = x - (0.0 if kind(layer) == "RMSNormalization" else x.mean(-1, keepdims=True))
+    inverse = 1 / np.sqrt((centered**2).mean(-1, keepdims=True) + layer.epsilon)
+    out = centered * inverse
+    if getattr(layer, "scale", True):
+        out = out * weights[0]
+    return out + (weights[-1] if getattr(layer, "center", False) else 0.0), (centered * inverse, inverse)
+
+
+def layer_norm_backward(layer, weights, x, kept, dout, mask):
+    """dout (n, ..., d) -> dx (n, ..., d), [dgamma (d,), dbeta (d,)]."""
+    xhat, inverse = kept
+    scales, shifts = getattr(layer, "scale", True), getattr(layer, "center", False)
+    g = dout * weights[0] if scales else dout
+    mean = 0.0 if kind(layer) == "RMSNormalization" else g.mean(-1, keepdims=True)
+    dx = inverse * (g - mean - xhat * (g * xhat).mean(-1, keepdims=True))
+    axes = tuple(range(x.ndim - 1))
+    return dx, [(dout * xhat).sum(axes)] * scales + [dout.sum(axes)] * shifts
+
+
 LAYERS = {
     "Dense": (dense_forward, dense_backward),
+    "LayerNormalization": (layer_norm_forward, layer_norm_backward),
+    "RMSNormalization": (layer_norm_forward, layer_norm_backward),
+    "GaussianNoise": (noise_forward, noise_backward),
+    "AlphaDropout": (alpha_forward, alpha_backward),
+    "SpatialDropout1D": (dropout_forward, dropout_backward),
+    "SpatialDropout2D": (dropout_forward, dropout_backward),
     "Activation": (activation_forward, activation_backward),
     "Dropout": (dropout_forward, dropout_backward),
     "PReLU": (prelu_forward, prelu_backward),
@@ -269,6 +320,7 @@ REGULARIZERS = {
     "Dense": ("kernel_regularizer", "bias_regularizer"),
     "MemberDense": ("kernel_regularizer", "bias_regularizer"),
     "PReLU": ("alpha_regularizer",),
+    "LayerNormalization": ("gamma_regularizer", "beta_regularizer"),
 }
 
 

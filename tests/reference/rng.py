@@ -1,8 +1,6 @@
-"""The counter-based generator in plain Python integers and NumPy, and the dropout masks it gives."""
+"""The counter-based generator in plain Python integers and NumPy, and the masks and the noise that layers draw."""
 
 import numpy as np
-
-from fastbp import Dropout
 
 MASK32, MASK64 = 2**32 - 1, 2**64 - 1
 
@@ -52,10 +50,39 @@ def dropout_mask(seed, step, layer, shape, rate):
     return np.where(bits >= int(rate * 2**32), 1 / (1 - rate), 0.0)
 
 
+def spatial_mask(seed, step, layer, shape, rate):
+    """Return the factors (n, 1, ..., c) of dropout of whole channels."""
+    return dropout_mask(seed, step, layer, (shape[0], *(1 for _ in shape[1:-1]), shape[-1]), rate)
+
+
+def alpha_mask(seed, step, layer, shape, rate):
+    """Return what AlphaDropout keeps (n, ...): 0 or 1."""
+    return (dropout_mask(seed, step, layer, shape, rate) > 0).astype(float)
+
+
+def normal_noise(seed, step, layer, shape, stddev):
+    """Return the noise (n, ...) of GaussianNoise, by the formula of Box and Muller."""
+    elements = 2 * np.arange(np.prod(shape)).reshape(shape)
+    key = stream_key(seed, step, layer)
+    u, v = (random_bits(key, elements) + 0.5) / 2**32, random_bits(key, elements + 1) / 2**32
+    return stddev * np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
+
+
+DRAWN = {
+    "Dropout": dropout_mask,
+    "SpatialDropout1D": spatial_mask,
+    "SpatialDropout2D": spatial_mask,
+    "AlphaDropout": alpha_mask,
+    "GaussianNoise": normal_noise,
+}
+
+
 def dropout_masks(model, n, step):
-    """Return {layer's index: mask} of a step of a model, for a batch of `n` rows."""
-    return {
-        index: dropout_mask(model.seed, step, index, (n, *placed.output_shape), placed.spec.rate)
-        for index, placed in enumerate(model.engine.network.layers)
-        if type(placed.spec) is Dropout
-    }
+    """Return {layer's index: mask or noise} of a step of a model, for a batch of `n` rows."""
+    drawn = {}
+    for index, placed in enumerate(model.engine.network.layers):
+        if type(placed.spec).__name__ in DRAWN:
+            setting = getattr(placed.spec, "stddev", None) or getattr(placed.spec, "rate", 0.0)
+            draw = DRAWN[type(placed.spec).__name__]
+            drawn[index] = draw(model.seed, step, index, (n, *placed.output_shape), setting)
+    return drawn

@@ -1,0 +1,191 @@
+"""Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
+
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Lock
+
+import numpy as np
+
+from fastbp.sequential import Sequential
+from fastbp.tabular.calibration import tempered
+from fastbp.tabular.folds import cut
+from fastbp.tabular.learner import Learner, epochs_of, learn
+from fastbp.tabular.networks import table_network
+from fastbp.tabular.pace import Pace
+from fastbp.threads import get_num_threads, limit_threads
+
+# Rows that initial values are adapted to.
+ADAPTING_ROWS = 2000
+
+
+class Ensemble:
+    """Networks whose predictions are averaged.
+
+    Parameters
+    ----------
+    networks : list of Sequential
+    temperature : float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised.
+
+    Attributes
+    ----------
+    history : list of dict
+        Of each network: its ``epochs``, ``best_epoch`` and ``score``.
+    oof_outputs : (n, k) or None
+        The mean outputs of the networks that did not train on a row; NaN where all did.
+    interrupted : bool
+        Whether Ctrl-C ended training.
+    """
+
+    def __init__(self, networks, temperature=1.0):
+        self.networks, self.temperature = networks, temperature
+        self.history, self.oof_outputs, self.interrupted = [], None, False
+
+    def outputs(self, x):
+        """x (n, d) float32 -> probabilities or standardised values (n, k) float32."""
+        total = self.networks[0].engine.predict(x)
+        for network in self.networks[1:]:
+            total += network.engine.predict(x)
+        total /= len(self.networks)
+        return total if self.temperature == 1.0 else tempered(total, self.temperature)
+
+    def get_state(self):
+        """Return what a file needs: tensors by name, and a JSON-ready description."""
+        states = [network.get_state() for network in self.networks]
+        tensors = {f"{i}/{name}": array for i, (own, _) in enumerate(states) for name, array in own.items()}
+        description = {
+            "networks": [description for _, description in states],
+            "temperature": self.temperature,
+            "history": self.history,
+        }
+        return tensors, description
+
+    @classmethod
+    def from_state(cls, tensors, description):
+        """Return the ensemble that `get_state` described; without the outputs for training's rows."""
+        networks = []
+        for i, own in enumerate(description["networks"]):
+            start = f"{i}/"
+            arrays = {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
+            networks.append(Sequential.from_state(arrays, own))
+        ensemble = cls(networks, description["temperature"])
+        ensemble.history = description["history"]
+        return ensemble
+
+
+def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadline=None, progress=None):
+    """Train the networks of a recipe.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted.
+    part : Part
+        The encoded rows.
+    recipe : Recipe
+    objective : Objective
+    seed : int
+    valid : Part, optional
+        Rows to choose the best epochs by; then all networks train on all of `part`. By default each network leaves
+        out a part of the rows for that.
+    deadline : float, optional
+        The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
+    progress : callable, optional
+        Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
+
+    Returns
+    -------
+    Ensemble
+    """
+    training = Training(encoder, part, recipe, objective, seed, valid, deadline, progress)
+    return training.run()
+
+
+class Training:
+    """The training of an ensemble: what its threads share."""
+
+    def __init__(self, encoder, part, recipe, objective, seed, valid, deadline, progress):
+        self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
+        self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
+        n = recipe.networks
+        if valid is None:
+            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification")
+        else:
+            self.cuts = [(np.arange(len(part.x)), None)] * n
+        self.done, self.lock = np.zeros(n), Lock()
+
+    def run(self):
+        """Train the networks; return the `Ensemble`."""
+        n, n_threads = self.recipe.networks, get_num_threads()
+        epochs = self._epochs()
+        with ThreadPoolExecutor(min(n_threads, n)) as threads:
+            futures = [threads.submit(self._train, number, epochs, n_threads) for number in range(n)]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            except KeyboardInterrupt:
+                self.pace.interrupt()
+            if any(future.done() and future.exception() for future in futures):
+                self.pace.interrupt()
+        return self._ensemble([future.result() for future in futures])
+
+    def _train(self, number, epochs, n_threads):
+        """Train one network; return it with what was learned, or None where there is no time for it."""
+        # The first one is trained whatever the clock says: there must be something to predict with.
+        if number and not self.pace.another():
+            return None
+        started = time.perf_counter()
+        network, rows, valid = self._prepared(number)
+        # A thread for each network that is being trained; the last one may have those that are left.
+        with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
+            learner = Learner(network, self.part, rows, self.objective, self.recipe, epochs)
+            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+        self.pace.note(time.perf_counter() - started)
+        return network, learned
+
+    def _prepared(self, number):
+        """Return a network, adapted to its rows, the rows, and its validation part."""
+        rows, valid_rows = self.cuts[number]
+        valid = self.valid or self.part.rows(valid_rows)
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        sample = np.random.default_rng(seed).permutation(rows)[:ADAPTING_ROWS]
+        network = table_network(self.encoder, self.part.x[sample], self.objective, self.recipe, seed)
+        return network, rows, valid
+
+    def _tell(self, number, share):
+        with self.lock:
+            self.done[number] = share
+            if self.progress is not None:
+                self.progress(self.done.mean())
+
+    def _epochs(self):
+        """Return the epochs of each network: the recipe's, or as many as the time limit allows the first ones."""
+        rows = self.cuts[0][0]
+        epochs = epochs_of(len(rows), self.recipe)
+        if not self.pace.limited:
+            return epochs
+        network, _, _ = self._prepared(0)
+        with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
+            seconds = Learner(network, self.part, rows, self.objective, self.recipe, 1).seconds_an_epoch()
+        return int(np.clip(self.pace.left() / seconds, 1, epochs))
+
+    def _ensemble(self, results):
+        """Return the `Ensemble` of those networks that were trained."""
+        trained = [number for number, result in enumerate(results) if result is not None]
+        ensemble = Ensemble([results[number][0] for number in trained])
+        learned = [results[number][1] for number in trained]
+        ensemble.history = [{"best_epoch": one.epoch, "score": one.score} for one in learned]
+        ensemble.interrupted = self.pace.interrupted
+        if self.valid is None:
+            rows = [self.cuts[number][1] for number in trained]
+            ensemble.oof_outputs = mean_outputs(len(self.part.x), rows, [one.outputs for one in learned])
+        return ensemble
+
+
+def mean_outputs(n, rows, outputs):
+    """Return the mean (n, k) of outputs of several sets of rows; NaN for a row in none of them."""
+    total, count = np.zeros((n, outputs[0].shape[1]), np.float32), np.zeros((n, 1), np.float32)
+    for some, values in zip(rows, outputs, strict=True):
+        total[some] += values
+        count[some] += 1
+    with np.errstate(invalid="ignore"):
+        return total / count

@@ -1,0 +1,249 @@
+"""What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
+
+import sys
+import time
+import warnings
+from abc import ABC, abstractmethod
+from contextlib import contextmanager, nullcontext
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from fastbp.estimators.files import _packed, _unpacked
+from fastbp.saving import save_tensors
+from fastbp.tabular.bagging import Ensemble, train_ensemble
+from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.learner import Part
+from fastbp.tabular.recipe import PRESETS
+from fastbp.threads import limit_threads
+
+KIND = "tabular"
+PARAMETER_CONSTRAINTS = {
+    "preset": [StrOptions(set(PRESETS))],
+    "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+    "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+    "random_state": ["random_state"],
+    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "verbose": ["verbose"],
+}
+
+
+class BaseTabular(BaseEstimator, ABC):
+    """Base of the tabular estimators; the public classes say what is classified or regressed."""
+
+    _target_kind: type
+
+    @abstractmethod
+    def _checked_target(self, y):
+        """Return y as a vector (n,) without missing values, or raise scikit-learn's errors."""
+
+    @abstractmethod
+    def _target_of(self, y, weight):
+        """Return the `Classes` or the `Quantity` of y (n,), of which rows with weight (n,) 0 do not count."""
+
+    @abstractmethod
+    def _objective(self):
+        """Return the `Objective` for `_target`."""
+
+    @abstractmethod
+    def _judge(self, objective, outputs, part):
+        """Calibrate and score by the outputs (m, k) for rows of a `Part` that no network chose its parameters by."""
+
+    @abstractmethod
+    def _hold_oof(self, outputs):
+        """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, eval_set=None):
+        """Fit the model to a table.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
+            The columns as they are: numbers, booleans, text, categories, dates, with missing values.
+        y : array-like of shape (n_samples,)
+            The target: class labels, or for a regressor numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Rows of weight 0 are left out.
+        eval_set : tuple (X, y) or (X, y, sample_weight), default=None
+            Rows by which the best epochs are chosen and probabilities are calibrated; every network then trains on
+            all rows of X, and there are no out-of-fold predictions. By default each network leaves out another part
+            of the rows for that.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
+        X, part, kept = self._training_rows(X, y, sample_weight)
+        encoder = TableEncoder()
+        part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
+        valid = None if eval_set is None else self._valid_part(encoder, eval_set)
+        objective, seed = self._objective(), int(check_random_state(self.random_state).randint(2**31 - 1))
+        with self._thread_limit(), progress_bar(self.verbose) as progress:
+            ensemble = train_ensemble(
+                encoder,
+                part,
+                recipe=PRESETS[self.preset],
+                objective=objective,
+                seed=seed,
+                valid=valid,
+                deadline=deadline,
+                progress=progress,
+            )
+            self._hold(encoder, ensemble, hasattr(X, "columns"))
+            self._learn_from_unseen(objective, part, valid, kept)
+        if ensemble.interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        return self
+
+    def _training_rows(self, X, y, sample_weight):
+        """Return X, a `Part` without x, and which rows of the user's they are, (n,) of bool; set `_target`."""
+        self.target_name_ = name if isinstance(name := getattr(y, "name", None), str) else None
+        y = self._checked_target(y)
+        check_consistent_length(X, y)
+        if len(y) == 1:
+            raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
+        weight = _checked_weight(sample_weight, y)
+        self._target = self._target_of(y, weight)
+        targets = self._target.encode(y)
+        weight = self._target.weigh(targets, weight)
+        kept = np.ones(len(y), bool) if weight is None else weight > 0
+        if kept.all():
+            return X, _part(None, targets, weight), kept
+        return _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
+
+    def _valid_part(self, encoder, eval_set):
+        """Return the user's validation rows."""
+        if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+            raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
+        X, y, sample_weight = (*eval_set, None)[:3]
+        y = self._checked_target(y)
+        check_consistent_length(X, y)
+        targets = self._target.encode(y)
+        weight = self._target.weigh(targets, _checked_weight(sample_weight, y))
+        if weight is not None and not weight.any():
+            raise ValueError("the rows of eval_set have no weight.")
+        return _part(encoder.transform(X), targets, weight)
+
+    def _learn_from_unseen(self, objective, part, valid, kept):
+        """Calibrate, score and keep what was predicted for rows that were not trained on."""
+        if valid is not None:
+            self._judge(objective, self.ensemble_.outputs(valid.x), valid)
+            self._hold_oof(None)
+            return
+        outputs = self.ensemble_.oof_outputs
+        known = np.isfinite(outputs).all(axis=1)
+        self._judge(objective, outputs[known], part.rows(known))
+        oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
+        oof[kept] = outputs
+        self._hold_oof(oof)
+
+    def _hold(self, encoder, ensemble, named):
+        """Set the fitted attributes that files keep too."""
+        self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
+        self.n_features_in_ = len(encoder.feature_names_in)
+        vars(self).pop("feature_names_in_", None)
+        if named:
+            self.feature_names_in_ = np.array(encoder.feature_names_in, object)
+
+    def _outputs(self, X, notices=None):
+        """Return the mean outputs (n, k) of the networks for the user's X; see `TableEncoder.transform`."""
+        check_is_fitted(self)
+        self._tell_about_names(X)
+        x = self.encoder_.transform(X, notices)
+        with self._thread_limit():
+            return self.ensemble_.outputs(x)
+
+    def _tell_about_names(self, X):
+        """Warn, in scikit-learn's words, where columns are found by position though they have names."""
+        named, fitted_named = hasattr(X, "columns"), hasattr(self, "feature_names_in_")
+        if fitted_named and not named:
+            warnings.warn(
+                f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
+                stacklevel=4,
+            )
+        elif named and not fitted_named:
+            warnings.warn(
+                f"X has feature names, but {type(self).__name__} was fitted without feature names", stacklevel=4
+            )
+
+    def _thread_limit(self):
+        """Return the context of compiled calls."""
+        return nullcontext() if self.n_threads is None else limit_threads(self.n_threads)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.
+
+        Out-of-fold predictions are left out: a model's file tells nothing of single rows.
+
+        Parameters
+        ----------
+        path : str or path
+            The file appears whole or not at all.
+        """
+        save_tensors(path, *self.get_state())
+
+    def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
+        """Return what a file needs: tensors by name, and a JSON-ready description."""
+        check_is_fitted(self)
+        tensors, description = {}, {"kind": KIND, "class": type(self).__name__}
+        for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
+            own, description[name] = part.get_state()
+            tensors |= {f"{name}/{key}": array for key, array in own.items()}
+        description["parameters"] = {key: _packed(value) for key, value in self.get_params(deep=False).items()}
+        description["named"] = hasattr(self, "feature_names_in_")
+        description["target"] = self._target.get_state()
+        description["target_name"], description["best_score"] = self.target_name_, self.best_score_
+        return tensors, description
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
+        """Return the estimator of which `get_state` returned these."""
+        estimator = cls(**{key: _unpacked(value, {}) for key, value in description["parameters"].items()})
+        estimator._target = cls._target_kind.from_state(description["target"])
+        parts = {}
+        for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
+            prefix = f"{name}/"
+            own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
+            parts[name] = kind.from_state(own, description[name])
+        estimator._hold(**parts, named=description["named"])
+        estimator.target_name_, estimator.best_score_ = description["target_name"], description["best_score"]
+        estimator._hold_oof(None)
+        return estimator
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+
+def _checked_weight(sample_weight, y):
+    """Return weights (n,) in float64, or None."""
+    if sample_weight is None:
+        return None
+    return _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+
+
+def _part(x, targets, weight):
+    """Return rows for the core: their weights, in float32, have the mean 1."""
+    return Part(x, targets, None if weight is None else (weight / weight.mean()).astype(np.float32))
+
+
+@contextmanager
+def progress_bar(verbose):
+    """Context of a progress bar on stderr: a function that takes the share that is done, or None where not verbose."""
+    if not verbose:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar:
+        yield lambda share: bar.update(share - bar.n)

@@ -1,0 +1,102 @@
+"""The network of a recipe for an encoded table: embeddings, a trained scale for each column, dense layers."""
+
+import numpy as np
+
+import fastbp
+
+# What a column of numbers becomes: itself and 3 maps of waves, and 8 piecewise linear functions.
+WAVES_WIDTH, PIECES_WIDTH = 4, 8
+CODE_WIDTH = 8
+ACTIVATIONS = {"classification": "selu", "regression": "mish"}
+
+
+def table_network(encoder, x, objective, recipe, seed):
+    """Return a network for encoded rows, its initial values adapted to them.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted.
+    x : (n, d) float32
+        Training rows, some thousands of them.
+    objective : Objective
+    recipe : Recipe
+    seed : int
+
+    Returns
+    -------
+    Sequential
+    """
+    layers = [*_columns(encoder, x, recipe), fastbp.Scaling(learning_rate_factor=6.0)]
+    for units in recipe.hidden:
+        layers.append(_dense(units))
+        layers.append(fastbp.ParametricActivation(ACTIVATIONS[objective.task], learning_rate_factor=0.1))
+        layers.append(fastbp.Dropout(recipe.dropout))
+    layers.append(_dense(objective.n_outputs, objective.activation))
+    network = fastbp.Sequential(layers, input_shape=x.shape[1:], seed=seed)
+    fastbp.initialize_from_data(network, x)
+    return network
+
+
+def _columns(encoder, x, recipe):
+    """Return the layers that make one row of numbers of the three groups of columns."""
+    n_dense = encoder.n_numeric + encoder.n_plain
+    branches = []
+    if encoder.n_numeric:
+        numbers = _of_numbers(x[:, : encoder.n_numeric], recipe)
+        branches.append([fastbp.Columns(range(encoder.n_numeric)), *numbers])
+    if encoder.n_plain:
+        branches.append([fastbp.Columns(range(encoder.n_numeric, n_dense))])
+    if encoder.n_codes:
+        codes = fastbp.Columns(range(n_dense, n_dense + encoder.n_codes))
+        vectors = fastbp.CategoryEmbedding(encoder.cardinalities, CODE_WIDTH, "random_normal")
+        branches.append([codes, vectors, fastbp.Flatten()])
+    return branches[0] if len(branches) == 1 else [fastbp.Concatenate(branches)]
+
+
+def _of_numbers(x, recipe):
+    """Return the layers for numeric columns x (n, d): waves and piecewise linear functions, side by side."""
+    embeddings = []
+    if recipe.n_frequencies:
+        waves = fastbp.PeriodicEmbedding(recipe.n_frequencies, WAVES_WIDTH, learning_rate_factor=0.1)
+        embeddings.append([waves, fastbp.Flatten()])
+    if recipe.n_knots:
+        places = [knots(column, recipe.n_knots) for column in x.T]
+        pieces = fastbp.PiecewiseLinearEmbedding(places, PIECES_WIDTH, learning_rate_factor=0.3)
+        embeddings.append([pieces, fastbp.Flatten()])
+    return (
+        [fastbp.Concatenate(embeddings)]
+        if len(embeddings) > 1
+        else [layer for layers in embeddings for layer in layers]
+    )
+
+
+def knots(values, n):
+    """Return the values (at least two, increasing) at which functions of a column (m,) may bend.
+
+    They are n + 1 quantiles of its rows, and as many of its distinct values, of which a column that has one value in
+    most rows has most in few rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> knots(np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0]), 4)
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    shares = np.linspace(0, 1, n + 1)
+    places = np.concatenate([np.quantile(values, shares), np.quantile(np.unique(values), shares)])
+    found = np.unique(places.astype(np.float32)).tolist()
+    return found if len(found) > 1 else [found[0], found[0] + 1.0]
+
+
+def _dense(units, activation=None):
+    """Return a dense layer in RealMLP's parametrisation, whose initial values the training rows decide."""
+    return fastbp.Dense(
+        units,
+        activation=activation,
+        kernel_initializer="unit_variance",
+        bias_initializer="minus_random_products",
+        parametrization="ntk",
+        bias_learning_rate_factor=0.1,
+        bias_decay_factor=0.0,
+    )

@@ -1,0 +1,133 @@
+"""Objectives: what the networks of a tabular estimator minimise, and the figure by which the best epoch is chosen.
+
+The figures are those of scikit-learn's metrics of the same names, in NumPy: its checks of arguments would take longer
+than the prediction of a small validation part.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp.losses import MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
+from fastbp.tabular.quantiles import pinball_losses, uncrossed
+
+CLASSIFICATION_METRICS = ("log_loss", "accuracy", "roc_auc")
+REGRESSION_METRICS = ("rmse", "mae")
+GREATER_IS_BETTER = frozenset({"accuracy", "roc_auc"})
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised, and what is measured.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    n_outputs : int
+        Classes, quantiles, or 1.
+    loss : Loss
+    activation : str or None
+        Of the last layer.
+    metric : str
+        A name of `METRICS`; of quantiles "pinball".
+    quantiles : tuple of float, optional
+    """
+
+    task: str
+    n_outputs: int
+    loss: Any
+    activation: str | None
+    metric: str
+    quantiles: tuple[float, ...] | None = None
+
+    def value(self, outputs, targets, weight=None):
+        """Return the metric of probabilities or values (n, k); NaN where one is not finite.
+
+        Parameters
+        ----------
+        outputs : (n, k)
+        targets : (n,) class codes, or (n, 1) values
+        weight : (n,), optional
+        """
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        if self.quantiles:
+            return float(pinball_losses(uncrossed(outputs), targets, self.quantiles, weight).mean())
+        return float(METRICS[self.metric](outputs, targets, weight))
+
+    def score(self, outputs, targets, weight=None):
+        """Return the metric as something to be minimised."""
+        value = self.value(outputs, targets, weight)
+        return -value if self.metric in GREATER_IS_BETTER else value
+
+
+def classification_objective(n_classes, metric=None):
+    """Return the objective of a classifier: the log loss, whatever is measured."""
+    metric = metric or CLASSIFICATION_METRICS[0]
+    return Objective("classification", n_classes, SparseCategoricalCrossentropy(), "softmax", metric)
+
+
+def regression_objective(metric=None):
+    """Return the objective of a regressor: squared errors, whatever is measured."""
+    return Objective("regression", 1, MeanSquaredError(), None, metric or REGRESSION_METRICS[0])
+
+
+def quantile_objective(quantiles):
+    """Return the objective of a regressor of several quantiles: the pinball loss."""
+    loss = QuantileLoss(quantiles)
+    return Objective("regression", len(loss.quantiles), loss, None, "pinball", loss.quantiles)
+
+
+def accuracy(probabilities, codes, weight=None):
+    """Return the share of rows whose largest probability is the true class's."""
+    return np.average(probabilities.argmax(axis=1) == codes, weights=weight)
+
+
+def log_loss(probabilities, codes, weight=None):
+    """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does."""
+    smallest = np.finfo(np.float64).eps
+    p = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0].astype(np.float64)
+    return -np.average(np.log(np.clip(p, smallest, 1 - smallest)), weights=weight)
+
+
+def roc_auc(probabilities, codes, weight=None):
+    """Return the area under the ROC curve; of more than two classes, the mean over them, one against the rest.
+
+    Classes that all or none of the rows have are left out; 0.5 where none is left.
+    """
+    weight = np.ones(len(codes)) if weight is None else weight.astype(np.float64)
+    k = probabilities.shape[1]
+    areas = [_area(probabilities[:, i], codes == i, weight) for i in ((1,) if k == 2 else range(k))]
+    known = [area for area in areas if area is not None]
+    return np.mean(known) if known else 0.5
+
+
+def _area(scores, positive, weight):
+    """Return the probability that a positive row's score is above a negative one's, ties half; None without a pair."""
+    order = np.argsort(scores)
+    scores = scores[order]
+    # The last place of each group of equal scores.
+    ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    above, below = (np.cumsum((weight * mask)[order])[ends] for mask in (positive, ~positive))
+    if above[-1] == 0 or below[-1] == 0:
+        return None
+    half_way = below - np.diff(below, prepend=0) / 2
+    return np.diff(above, prepend=0) @ half_way / (above[-1] * below[-1])
+
+
+def rmse(outputs, targets, weight=None):
+    """Return the root of the mean squared error."""
+    return np.sqrt(np.average(np.square(_errors(outputs, targets)), weights=weight))
+
+
+def mae(outputs, targets, weight=None):
+    """Return the mean absolute error."""
+    return np.average(np.abs(_errors(outputs, targets)), weights=weight)
+
+
+def _errors(outputs, targets):
+    return outputs[:, 0].astype(np.float64) - targets[:, 0]
+
+
+METRICS = {function.__name__: function for function in (accuracy, log_loss, roc_auc, rmse, mae)}

@@ -1,0 +1,33 @@
+"""Quantiles: outputs that do not cross, and how many rows they cover.
+
+The outputs of a row are sorted (Chernozhukov, Fernandez-Val and Galichon, 2010).  Sorting never raises the pinball
+loss: the sum over j of ``max(tau_j e, (tau_j - 1) e)``, e = y - q_j, is ``-sum(tau_j q_j)`` plus what does not depend
+on which q belongs to which tau, and that sum is largest where both rise.  Sums of softplus steps, the other way, would
+need a loss of their own and tie the quantiles' gradients together, for outputs that cross less the longer they train.
+"""
+
+import numpy as np
+
+
+def uncrossed(outputs):
+    """Return outputs (n, q) with each row in rising order."""
+    return np.sort(outputs, axis=1)
+
+
+def pinball_losses(outputs, targets, quantiles, weight=None):
+    """Return the mean pinball loss of each quantile (q,): outputs (n, q), targets (n, 1) or (n,)."""
+    error = np.asarray(targets, np.float64).reshape(-1, 1) - outputs
+    levels = np.asarray(quantiles)
+    return np.average(np.maximum(levels * error, (levels - 1) * error), axis=0, weights=weight)
+
+
+def coverage(outputs, targets, weight=None):
+    """Return the share of rows (q,) whose target is at most the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coverage(np.array([[0.0, 2.0], [0.0, 2.0]]), np.array([1.0, -1.0]))
+    array([0.5, 1. ])
+    """
+    return np.average(np.asarray(targets).reshape(-1, 1) <= outputs, axis=0, weights=weight)

@@ -1,0 +1,54 @@
+"""Recipes: how the networks of the tabular estimators look, how they train, and how many there are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of an ensemble of networks for a table.
+
+    Parameters
+    ----------
+    folds : int
+        The training rows are cut into so many parts; each network leaves one of them out, to choose its best epoch.
+    networks : int
+        Networks; those beyond `folds` go on with a new cut.
+    epochs : int
+        Passes over the rows of each network.
+    batch_size : int
+        Rows of a step; the last, short batch of an epoch is dropped.
+    hidden : tuple of int
+        Units of the hidden layers.
+    n_frequencies : int
+        Cosines of each numeric column (`PeriodicEmbedding`); 0: none.
+    n_knots : int
+        Places, about twice as many, at which the piecewise linear functions of each numeric column bend
+        (`PiecewiseLinearEmbedding`); 0: none.
+    dropout, weight_decay : float
+        Both fall to zero in the second half of training (by half a cosine wave).
+    classification_rate, regression_rate : float
+        The highest learning rate.
+    averaging : float
+        The networks used are running means of the parameters over the steps, with weights that fall by 1 / e in this
+        share of training.
+    """
+
+    folds: int
+    networks: int
+    epochs: int
+    batch_size: int = 256
+    hidden: tuple[int, ...] = (128, 128, 128)
+    n_frequencies: int = 16
+    n_knots: int = 16
+    dropout: float = 0.2
+    weight_decay: float = 0.02
+    classification_rate: float = 0.04
+    regression_rate: float = 0.2
+    averaging: float = 0.04
+
+
+PRESETS = {
+    "fast": Recipe(folds=5, networks=2, epochs=24),
+    "default": Recipe(folds=6, networks=12, epochs=24),
+    "best": Recipe(folds=6, networks=36, epochs=24),
+}

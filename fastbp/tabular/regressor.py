@@ -1,0 +1,185 @@
+"""TabularRegressor: quantities, or quantiles of them, from a table, without settings."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_y
+
+from fastbp.quantileloss import checked_quantiles
+from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
+from fastbp.tabular.objectives import REGRESSION_METRICS, quantile_objective, regression_objective
+from fastbp.tabular.quantiles import uncrossed
+from fastbp.tabular.target import Quantity
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """Regressor for tables: an ensemble of networks that needs no tuning.
+
+    It takes a DataFrame as it is, with text, categories, dates and missing values, or an array. Each network is
+    trained without one part of the rows, by which its best epoch is chosen; the predictions are the networks' mean.
+
+    Parameters
+    ----------
+    preset : {'fast', 'default', 'best'}, default='default'
+        How much time goes into accuracy.
+    quantiles : sequence of float, default=None
+        Predict these quantiles, each above 0, below 1 and above the one before it, in place of the mean.
+    time_limit : float, default=None
+        Seconds that `fit` may take; it ends with fewer epochs or fewer networks.
+    eval_metric : {'rmse', 'mae'}, default=None
+        By which each network's best epoch is chosen; None: 'rmse', and with `quantiles` their mean pinball loss,
+        beside which there is no choice. The networks minimise squared errors (or the pinball loss) in any case.
+    categorical_features : None, 'from_dtype', or array-like of str, int or bool, default=None
+        Which columns of numbers are categories: by a rule (whole numbers with few different values), none, or those
+        named, at these positions, or with a True in a list for all columns. Text, categories and booleans always are.
+    random_state : int, RandomState instance or None, default=None
+        Of the parts of the rows, the first weights, the order of rows and dropout. The same number gives the same
+        bits, whatever the number of threads, unless a time limit cuts training short.
+    n_threads : int, default=None
+        Threads at most; None: as `fastbp.get_num_threads` says.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    oof_predictions_ : array of shape (n_samples,) or (n_samples, n_quantiles), or None
+        Out-of-fold predictions: those of the networks that did not train on a row. NaN in rows that all networks
+        trained on (where there are fewer networks than parts) and in rows of weight 0. None with `eval_set` and in a
+        loaded model.
+    best_score_ : float
+        `eval_metric` of the out-of-fold predictions (with `eval_set`: on its rows), in the target's unit. A little
+        too good, because each network's best epoch was chosen by the rows that it left out.
+    ensemble_ : Ensemble
+        The networks (``ensemble_.networks``).
+    encoder_ : TableEncoder
+        What makes numbers of columns; its `dropped` tells which columns are not used, and why.
+    history_ : list of dict
+        The best epoch and its score (of the standardised target) for each network.
+    target_name_ : str or None
+        The name of y, where it has one.
+    n_features_in_, feature_names_in_
+        As in scikit-learn; all names of a DataFrame's columns as text.
+
+    Notes
+    -----
+    Predictions stay within the range of the targets in training. The quantiles of a row are sorted, so that they do
+    not cross: that never raises their loss.
+
+    A DataFrame's columns are found by name, in any order, when predicting; others are ignored, unseen categories are
+    taken for missing values.
+
+    References
+    ----------
+    Holzmueller et al., Better by default: strong pre-tuned MLPs and boosted trees on tabular data, 2024
+    (arXiv:2407.04491), for the networks; Chernozhukov, Fernandez-Val and Galichon, Quantile and probability curves
+    without crossing, 2010, for sorted quantiles.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(X, y)
+    >>> reg.score(X, y) > 0.4
+    True
+    >>> bands = fastbp.TabularRegressor("fast", quantiles=[0.1, 0.9], random_state=0).fit(X, y).predict(X)
+    >>> bands.shape, bool((bands[:, 0] <= bands[:, 1]).all())
+    ((442, 2), True)
+    """
+
+    _parameter_constraints = {
+        **PARAMETER_CONSTRAINTS,
+        "quantiles": ["array-like", None],
+        "eval_metric": [StrOptions(set(REGRESSION_METRICS)), None],
+    }
+    _target_kind = Quantity
+
+    def __init__(
+        self,
+        preset="default",
+        *,
+        quantiles=None,
+        time_limit=None,
+        eval_metric=None,
+        categorical_features=None,
+        random_state=None,
+        n_threads=None,
+        verbose=0,
+    ):
+        self.preset = preset
+        self.quantiles = quantiles
+        self.time_limit = time_limit
+        self.eval_metric = eval_metric
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def predict(self, X):
+        """Predict the quantity.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,), or (n_samples, n_quantiles) with `quantiles`
+            float64; a row's quantiles rise.
+        """
+        return self._decided(self._outputs(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Return R^2; with `quantiles` the mean over them of its counterpart, scikit-learn's `d2_pinball_score`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            1.0 is best; 0.0 is as good as the mean (or the quantiles) of y for all rows.
+        """
+        if self.quantiles is None:
+            return super().score(X, y, sample_weight)
+        predicted, levels = self.predict(X), checked_quantiles(self.quantiles)
+        scores = [
+            d2_pinball_score(y, predicted[:, i], sample_weight=sample_weight, alpha=level)
+            for i, level in enumerate(levels)
+        ]
+        return float(np.mean(scores))
+
+    def _decided(self, outputs):
+        """Return the values (n,) or quantiles (n, q) of outputs (n, k)."""
+        values = self._target.decode(outputs)
+        return values[:, 0] if self.quantiles is None else uncrossed(values)
+
+    def _checked_target(self, y):
+        y = _check_y(y, y_numeric=True, estimator=self)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y holds {y.dtype} values such as {y.tolist()[0]!r}: regression needs numbers.")
+        return y.astype(np.float64)
+
+    def _target_of(self, y, weight):
+        return Quantity.of(y, weight)
+
+    def _objective(self):
+        if self.quantiles is None:
+            return regression_objective(self.eval_metric)
+        if self.eval_metric is not None:
+            raise ValueError(
+                f"eval_metric={self.eval_metric!r} is not for quantiles, which are judged by their pinball loss: leave "
+                "it out."
+            )
+        return quantile_objective(self.quantiles)
+
+    def _judge(self, objective, outputs, part):
+        # In the unit of the networks, where the squares of 1e200 do not overflow.
+        self.best_score_ = objective.value(self._target.limit(outputs), part.targets, part.weight) * self._target.scale
+
+    def _hold_oof(self, outputs):
+        self.oof_predictions_ = None if outputs is None else self._decided(outputs)

@@ -1,0 +1,226 @@
+"""The training of tabular ensembles: cuts, running means, the best epoch, time limits, threads."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fastbp
+from fastbp.tabular import bagging, learner
+from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
+from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.folds import cut
+from fastbp.tabular.learner import Part, RunningMean, epochs_of, late_fall
+from fastbp.tabular.networks import knots
+from fastbp.tabular.objectives import classification_objective, regression_objective
+from fastbp.tabular.pace import Pace
+from fastbp.tabular.recipe import PRESETS
+
+RECIPE = replace(PRESETS["default"], folds=3, networks=3, epochs=3, batch_size=64, hidden=(16,), n_frequencies=4)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(learner, "LEAST_STEPS", 1)
+
+
+def table(n=300, seed=0):
+    """Return an encoder, a part and an objective: numbers, a plain column and codes; three classes."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "zero": np.where(rng.random(n) < 0.8, 0, rng.exponential(size=n))})
+    frame["flag"], frame["town"] = rng.random(n) < 0.5, rng.integers(0, 12, n).astype(str)
+    classes = np.digitize(frame["x"] + (frame["zero"] > 0), [-0.3, 0.6])
+    encoder = TableEncoder()
+    return encoder, Part(encoder.fit_transform(frame), classes), classification_objective(3)
+
+
+def train(recipe=RECIPE, **settings):
+    encoder, part, objective = table()
+    return train_ensemble(encoder, part, recipe=recipe, objective=objective, seed=1, **settings)
+
+
+def parameters(ensemble):
+    return [network.params.tobytes() for network in ensemble.networks]
+
+
+@pytest.mark.parametrize("n_folds", [2, 5])
+def test_every_row_is_left_out_by_one_network_of_each_round(n_folds):
+    targets = np.random.default_rng(0).integers(0, 3, 50)
+    pairs = cut(targets, n_folds, 2 * n_folds, 7, stratify=True)
+    for first in (0, n_folds):
+        left_out = np.concatenate([valid for _, valid in pairs[first : first + n_folds]])
+        assert sorted(left_out) == list(range(50))
+    for rows, valid in pairs:
+        assert sorted([*rows, *valid]) == list(range(50))
+    shares = [np.bincount(targets[valid], minlength=3) for _, valid in pairs]
+    assert np.ptp(shares, axis=0).max() <= 1
+    assert not np.array_equal(pairs[0][1], pairs[n_folds][1])
+
+
+def test_cuts_of_few_rows():
+    assert [len(valid) for _, valid in cut(np.zeros(2, int), 5, 5, 0, stratify=True)] == [1] * 5
+    (rows, valid), _ = cut(np.zeros(1, int), 5, 2, 0, stratify=False)
+    assert rows.tolist() == valid.tolist() == [0]
+    assert len(cut(np.arange(6), 5, 5, 0, stratify=True)) == 5  # no class can be stratified
+
+
+def test_running_mean_by_hand():
+    mean = RunningMean(np.zeros(1), horizon=10.0)
+    for value in (1.0, 3.0):
+        mean.add(np.array([value]), 2)
+    assert mean.value == pytest.approx([2.0])  # all steps weigh the same at first
+    for _ in range(20):
+        mean.add(np.array([5.0]), 2)
+    before = mean.value.copy()
+    mean.add(np.array([7.0]), 2)
+    assert mean.value == pytest.approx(np.exp(-0.2) * before + (1 - np.exp(-0.2)) * 7.0)
+
+
+def test_late_fall():
+    np.testing.assert_allclose(late_fall(np.array([0, 0.49, 0.75, 1])), [1, 1, 0.5, 0], atol=1e-12)
+
+
+def test_few_rows_have_more_epochs(monkeypatch):
+    monkeypatch.setattr(learner, "LEAST_STEPS", 100)
+    recipe = replace(RECIPE, epochs=10, batch_size=50)
+    assert [epochs_of(n, recipe) for n in (10, 50, 149, 499, 500, 5000)] == [100, 100, 50, 12, 10, 10]
+
+
+def test_knots_follow_rows_and_distinct_values():
+    values = np.r_[np.zeros(980), np.arange(1.0, 21.0)]
+    found = np.array(knots(values, 16))
+    assert (np.diff(found) > 0).all()
+    assert found[0] == 0
+    assert found[-1] == 20
+    assert (found > 1).sum() >= 12  # the quantiles of the rows are all 0
+    assert knots(np.full(5, 3.0), 16) == [3.0, 4.0]
+
+
+def test_the_same_bits_at_one_and_two_threads():
+    found = set()
+    for n in (1, 2):
+        fastbp.set_num_threads(n)
+        found.add(tuple(parameters(train())))
+    fastbp.set_num_threads(None)
+    assert len(found) == 1
+    assert len(set(next(iter(found)))) == 3  # networks differ
+
+
+def test_each_network_has_the_parameters_of_its_best_epoch():
+    _, part, objective = table()
+    ensemble = train()
+    for network, (_, valid), told in zip(
+        ensemble.networks, cut(part.targets, 3, 3, 1, True), ensemble.history, strict=True
+    ):
+        outputs = network.predict(part.x[valid])
+        assert objective.score(outputs, part.targets[valid]) == pytest.approx(told["score"], rel=1e-6)
+        np.testing.assert_allclose(ensemble.oof_outputs[valid], outputs, rtol=1e-5)
+        assert 1 <= told["best_epoch"] <= RECIPE.epochs
+    mean = np.mean([network.predict(part.x) for network in ensemble.networks], axis=0)
+    np.testing.assert_allclose(ensemble.outputs(part.x), mean, rtol=1e-5)
+
+
+def test_it_learns_what_there_is_to_learn():
+    encoder, part, objective = table(1000)
+    recipe = replace(RECIPE, epochs=12)
+    ensemble = train_ensemble(encoder, part, recipe=recipe, objective=objective, seed=0)
+    assert (ensemble.oof_outputs.argmax(axis=1) == part.targets).mean() > 0.9
+
+
+def test_weights_stand_for_repeated_rows_in_the_loss_and_the_score():
+    encoder, part, objective = table()
+    ones = part._replace(weight=np.ones(len(part.x), np.float32))
+    assert parameters(train()) == parameters(train_ensemble(encoder, ones, recipe=RECIPE, objective=objective, seed=1))
+    some = part._replace(weight=np.where(part.targets == 0, 3, 0.1).astype(np.float32))
+    heavy = train_ensemble(encoder, some, recipe=RECIPE, objective=objective, seed=1)
+    assert heavy.outputs(part.x)[:, 0].mean() > train().outputs(part.x)[:, 0].mean() + 0.05
+
+
+def test_validation_rows_of_the_user():
+    encoder, part, objective = table()
+    ensemble = train_ensemble(
+        encoder, part.rows(slice(0, 200)), recipe=RECIPE, objective=objective, seed=0, valid=part.rows(slice(200, 300))
+    )
+    assert ensemble.oof_outputs is None
+    score = objective.score(ensemble.networks[0].predict(part.x[200:]), part.targets[200:])
+    assert score == pytest.approx(ensemble.history[0]["score"], rel=1e-6)
+
+
+def test_a_time_limit_leaves_networks_out_and_cuts_epochs():
+    long = replace(RECIPE, epochs=10**6, networks=9)
+    train(replace(RECIPE, epochs=1))  # the kernels are there
+    started = time.perf_counter()
+    ensemble = train(long, deadline=started + 1.0)
+    assert 1 <= len(ensemble.networks) < 9
+    assert not ensemble.interrupted
+    assert np.isfinite(ensemble.outputs(table()[1].x)).all()
+    late = train(long, deadline=time.perf_counter() - 1.0)
+    assert len(late.networks) == 1
+
+
+def test_pace():
+    pace = Pace(None)
+    assert pace.another()
+    assert not pace.stop()
+    pace.interrupt()
+    assert pace.stop()
+    assert not pace.another()
+    soon = Pace(time.perf_counter() + 1.0)
+    soon.note(100.0)
+    assert not soon.another()
+    assert not soon.stop()
+
+
+def test_ctrl_c_keeps_what_there_is(monkeypatch):
+    def interrupted(futures, return_when):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bagging, "wait", interrupted)
+    ensemble = train(replace(RECIPE, epochs=10**6))
+    assert ensemble.interrupted
+    assert 1 <= len(ensemble.networks) <= 3
+
+
+def test_an_error_in_a_thread_ends_all(monkeypatch):
+    objective = table()[2]
+
+    class Failing:
+        def __getattr__(self, name):
+            return getattr(objective, name)
+
+        def score(self, *arguments):
+            raise ZeroDivisionError("of a metric")
+
+    encoder, part, _ = table()
+    with pytest.raises(ZeroDivisionError, match="of a metric"):
+        train_ensemble(encoder, part, recipe=replace(RECIPE, epochs=10**6), objective=Failing(), seed=0)
+
+
+def test_progress_rises_to_the_end():
+    told = []
+    train(progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) == 9
+
+
+def test_regression_and_files():
+    encoder, part, _ = table()
+    values = part.x[:, :1] * 2
+    values = (values - values.mean()) / values.std()
+    part = part._replace(targets=values)
+    objective = regression_objective()
+    recipe = replace(RECIPE, epochs=30)
+    ensemble = train_ensemble(encoder, part, recipe=recipe, objective=objective, seed=0)
+    assert np.mean((ensemble.oof_outputs - values) ** 2) < 0.1
+    again = Ensemble.from_state(*ensemble.get_state())
+    np.testing.assert_array_equal(again.outputs(part.x), ensemble.outputs(part.x))
+    assert again.history == ensemble.history
+
+
+def test_mean_outputs():
+    rows = [np.array([0, 1]), np.array([1])]
+    found = mean_outputs(3, rows, [np.array([[1.0], [2.0]]), np.array([[4.0]])])
+    np.testing.assert_array_equal(found, np.array([[1.0], [3.0], [np.nan]], np.float32))
