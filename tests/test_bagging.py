@@ -122,6 +122,11 @@ def test_each_network_has_the_parameters_of_its_best_epoch():
     np.testing.assert_allclose(ensemble.outputs(part.x), mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("networks", "share"), [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (6, 2 / 6)])
+def test_the_share_of_networks_that_did_not_see_a_row(networks, share):
+    assert train(replace(RECIPE, epochs=1, networks=networks)).oof_share == pytest.approx(share)
+
+
 def test_it_learns_what_there_is_to_learn():
     encoder, part, objective = table(1000)
     recipe = replace(RECIPE, epochs=12)

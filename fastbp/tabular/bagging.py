@@ -33,13 +33,16 @@ class Ensemble:
         Of each network: its ``epochs``, ``best_epoch`` and ``score``.
     oof_outputs : (n, k) or None
         The mean outputs of the networks that did not train on a row; NaN where all did.
+    oof_share : float or None
+        The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
         Whether Ctrl-C ended training.
     """
 
     def __init__(self, networks, temperature=1.0):
         self.networks, self.temperature = networks, temperature
-        self.history, self.oof_outputs, self.interrupted = [], None, False
+        self.history, self.interrupted = [], False
+        self.oof_outputs = self.oof_share = None
 
     def outputs(self, x):
         """x (n, d) float32 -> probabilities or standardised values (n, k) float32."""
@@ -178,6 +181,7 @@ class Training:
         if self.valid is None:
             rows = [self.cuts[number][1] for number in trained]
             ensemble.oof_outputs = mean_outputs(len(self.part.x), rows, [one.outputs for one in learned])
+            ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(np.unique(np.concatenate(rows))))
         return ensemble
 
 

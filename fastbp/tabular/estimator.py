@@ -51,8 +51,11 @@ class BaseTabular(BaseEstimator, ABC):
         """Return the `Objective` for `_target`."""
 
     @abstractmethod
-    def _judge(self, objective, outputs, part):
-        """Calibrate and score by the outputs (m, k) for rows of a `Part` that no network chose its parameters by."""
+    def _judge(self, objective, outputs, part, share):
+        """Calibrate and score by the outputs (m, k) for the rows of a `Part`; return these outputs calibrated.
+
+        They are the means of so large a share of the networks, none of which trained on the row.
+        """
 
     @abstractmethod
     def _hold_oof(self, outputs):
@@ -135,14 +138,14 @@ class BaseTabular(BaseEstimator, ABC):
     def _learn_from_unseen(self, objective, part, valid, kept):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
         if valid is not None:
-            self._judge(objective, self.ensemble_.outputs(valid.x), valid)
+            self._judge(objective, self.ensemble_.outputs(valid.x), valid, 1.0)
             self._hold_oof(None)
             return
         outputs = self.ensemble_.oof_outputs
         known = np.isfinite(outputs).all(axis=1)
-        self._judge(objective, outputs[known], part.rows(known))
         oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
-        oof[kept] = outputs
+        share = self.ensemble_.oof_share
+        oof[np.flatnonzero(kept)[known]] = self._judge(objective, outputs[known], part.rows(known), share)
         self._hold_oof(oof)
 
     def _hold(self, encoder, ensemble, named):
