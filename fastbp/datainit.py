@@ -47,7 +47,8 @@ def initialize_from_data(model, x: ArrayLike) -> None:
     model.build(x.shape[1:])
     engine = model.engine
     engine.network.check_input(x)
-    runner = Runner(engine.network, len(x), engine.dtype, Purpose(training=False, keep_batch=True))
+    purpose = Purpose(training=False, keep_batch=True)
+    runner = Runner(engine.network, len(x), engine.dtype, purpose, buffers=engine.buffers)
     plan = runner.plan
     for number, layer in enumerate(engine.network.layers):
         if type(layer.spec).adapt is Layer.adapt:

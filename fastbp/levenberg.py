@@ -122,6 +122,11 @@ def _check(engine):
                 f'solver "lm" cannot train with a {type(placed.spec).__name__} layer ({placed.name!r}): a random loss '
                 'has no least squares. Leave it out, or take solver "adam".'
             )
+        if placed.build.buffers:
+            raise ValueError(
+                f'solver "lm" cannot train with a {type(placed.spec).__name__} layer ({placed.name!r}): it keeps '
+                'numbers from batch to batch, where the solver has no batches. Leave it out, or take solver "adam".'
+            )
     n_params = sum(placed.n_params for placed in engine.network.layers if placed.spec.trainable)
     if n_params == 0:
         raise ValueError('solver "lm" finds nothing to train: no layer has parameters and trainable=True.')

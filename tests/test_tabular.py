@@ -159,7 +159,12 @@ class TestTargets:
         ("y", "message"),
         [
             (np.where(np.arange(N) < 3, np.nan, 1.0), "Input y contains NaN"),
-            (np.where(np.arange(N) < 3, None, "a"), "Input y contains None"),
+            (np.where(np.arange(N) < 3, None, "a"), "Input y contains NaN: leave out the rows without a target"),
+            (pd.Series(["a", None, "b"] * 80, dtype="string"), "Input y contains NaN"),
+            (pl.Series(["a", None, "b"] * 80), "Input y contains NaN"),
+            (pd.Series([1, None, 2] * 80, dtype="Int64"), "Input y contains NaN"),
+            (np.array(["a", 1] * 120, object), "y holds labels of different types, int and str: make them all text or"),
+            (np.array(["2020-01-01", "2020-01-02"] * 120, "M8[D]"), "y holds datetime64.D. values: classes are text"),
             (np.arange(N) / 7, "Unknown label type: continuous"),
             (np.zeros(N), "only one class, 0.0,"),
             (np.zeros((N, 2), int), "y should be a 1d array"),
@@ -186,10 +191,12 @@ class TestTargets:
 
     def test_a_failed_fit_leaves_the_model_as_it_was(self):
         model = TabularClassifier(**FAST).fit(FRAME, RICH)
-        expected = model.predict_proba(FRAME)
+        before = dict(vars(model))
         with pytest.raises(TableError, match="no column is left"):
             model.fit(pd.DataFrame({"constant": np.ones(N)}), np.arange(N) % 3)
-        np.testing.assert_array_equal(model.predict_proba(FRAME), expected)
+        with pytest.raises(ValueError, match="which training did not see"):
+            model.fit(FRAME[["age"]], RICH, eval_set=(FRAME, INCOME.round() % 7))
+        assert vars(model) == before
 
     @pytest.mark.parametrize("scale", [1e-200, 1e-6, 1.0, 1e6, 1e200])
     def test_quantities_of_any_size(self, scale):

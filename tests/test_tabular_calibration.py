@@ -47,7 +47,7 @@ def test_few_rows_change_little():
 
 
 def test_weights_are_repetitions():
-    p, codes = problem(2.0, 5000)
+    p, codes = problem(1.3, 5000)
     times = np.random.default_rng(1).integers(0, 4, 5000)
     repeated = fit_temperature(p.repeat(times, axis=0), codes.repeat(times))
     # Repeated rows count as rows of their own before the prior; so many leave that no say.

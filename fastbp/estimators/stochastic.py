@@ -1,11 +1,10 @@
 """Solvers that take one step a batch: the epochs of a fit, and when they end.
 
-Orders, batches, stopping and messages are those of scikit-learn's MLP, draw for draw; an epoch is one compiled
-call, or a few where it takes long, so that Ctrl-C is heard.
+Orders, batches, stopping and messages are those of scikit-learn's MLP, draw for draw.  Short epochs between which
+nothing can happen are one compiled call together; a long epoch is several, so that Ctrl-C is heard.
 """
 
 import warnings
-from math import isfinite
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -18,8 +17,10 @@ from fastbp.stretches import Stretches
 
 # Below this, an adaptive learning rate ends training instead of falling further.
 SMALLEST_LEARNING_RATE = 1e-6
-# The coefficients of a short epoch take as long as a step of it; those of so many steps take no longer.
-STEPS_AHEAD = 500
+# Limits of the epochs of one compiled call: 10 ms of the smallest steps, beside which Python's 0.1 ms are little, and
+# 4 MB of orders.
+MOST_STEPS = 10_000
+MOST_ROWS = 500_000
 # Fitted attributes that all epochs write, those of earlier fits with warm_start too.
 EPOCHS_ATTRIBUTES = (
     "loss_curve_",
@@ -57,19 +58,16 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
     epochs = Epochs(mlp, objective, rows, train, batch_size)
     mlp.n_iter_ = 0
     try:
-        with Watchers(mlp, objective, len(epochs.steps), validation) as watchers, epochs:
-            while mlp.n_iter_ < (1 if incremental else mlp.max_iter):
-                watchers.tell("on_epoch_begin", mlp.n_iter_)
-                loss = epochs.run(watchers.stretch_ends)
-                if _epoch_ends(mlp, loss, len(train), watchers):
-                    break
-                if mlp.n_iter_ == mlp.max_iter and not incremental:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
-                        "hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=5,
-                    )
+        with Watchers(mlp, objective, len(epochs.firsts), validation) as watchers, epochs:
+            most = 1 if incremental else mlp.max_iter
+            over = _train(mlp, epochs, most, watchers)
+            if not over and not incremental:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
+                    "hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=5,
+                )
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=5)
     if mlp.early_stopping:
@@ -113,6 +111,38 @@ def _batch_size(batch_size, n):
     return min(batch_size, n)
 
 
+def _train(mlp, epochs, most, watchers):
+    """Run up to `most` epochs; return whether training is over before, or with the last of them."""
+    over = False
+    while mlp.n_iter_ < most and not over:
+        watchers.tell("on_epoch_begin", mlp.n_iter_)
+        n_epochs = epochs.in_a_call(min(most - mlp.n_iter_, _undisturbed_epochs(mlp, watchers)))
+        rates = _rates(mlp, n_epochs, epochs.n_rows)
+        for loss in epochs.run(n_epochs, rates, watchers.stretch_ends):
+            over = _epoch_ends(mlp, loss, epochs.n_rows, watchers)
+    return over
+
+
+def _undisturbed_epochs(mlp, watchers):
+    """Return how many epochs there are before something looks at the weights, ends training or changes its rate."""
+    if watchers.callbacks or watchers.validation is not None:
+        return 1
+    # So many epochs, all without improvement, exceed the patience with the last of them, at the earliest.
+    return max(1, mlp.n_iter_no_change + 1 - mlp._no_improvement_count)
+
+
+def _rates(mlp, n_epochs, n_rows):
+    """Return the learning rates of the next epochs; None where they are all the optimizer's."""
+    if learning_rate_mode(mlp) != "invscaling":
+        return None
+    return [mlp._optimizer.learning_rate, *(_scaled_rate(mlp, mlp.t_ + e * n_rows) for e in range(1, n_epochs))]
+
+
+def _scaled_rate(mlp, t):
+    """Return the rate of "invscaling" after t rows."""
+    return initial_rate(mlp) / (t + 1) ** mlp.power_t
+
+
 class Epochs:
     """Runs epochs on the rows `train` of `rows`; a context, because it borrows the engine's runner."""
 
@@ -120,69 +150,93 @@ class Epochs:
         self.engine, self.objective = mlp.model_.engine, objective
         self.batch_size = batch_size
         self.random_state = mlp._random_state if mlp.shuffle else None
-        self.data = Data(rows.x, rows.targets, rows.weight, np.array(train))
-        firsts = np.arange(0, len(train), batch_size)
-        sizes = np.minimum(batch_size, len(train) - firsts)
-        self.steps = make_steps(self.engine.seed, self.engine.step, firsts, sizes, training=True)
-        self.counters, self.shares = self.steps["counter"], sizes / len(train)
-        self.ahead = None
-        self._set_divisors()
+        self.firsts = np.arange(0, len(train), batch_size)
+        self.sizes = np.minimum(batch_size, len(train) - self.firsts)
+        self.shares = self.sizes / len(train)
+        self.n_rows, self.last_order = len(train), train
+        self.data = Data(rows.x, rows.targets, rows.weight)
 
     def __enter__(self):
         purpose, n_targets = self.objective.purpose(training=True), self.data.y.shape[1]
         self._lent = self.engine.runner(self.batch_size, purpose, n_targets, self.objective.loss)
         self.stretches = Stretches(self.engine, self._lent.__enter__(), self.data)
+        self._make_room(1)
         return self
 
     def __exit__(self, *exception):
         return self._lent.__exit__(*exception)
 
-    def run(self, after_stretch):
-        """Run one epoch; return its mean loss.
+    def in_a_call(self, most):
+        """Return how many epochs, `most` at most, may be one compiled call; 1 where an epoch takes several."""
+        steps = min(self.stretches.length, MOST_STEPS)
+        return max(1, min(most, steps // len(self.firsts), MOST_ROWS // self.n_rows))
 
-        After a loss that is not finite the parameters are NaN, as scikit-learn's would be.
+    def run(self, n_epochs, rates, after_call):
+        """Run as many epochs as `in_a_call` allows; yield the mean loss of each.
+
+        Parameters
+        ----------
+        n_epochs : int
+        rates : list of float or None
+            The learning rate of each epoch, if it is not the optimizer's.
+        after_call : callable
+            Takes the steps done, after each compiled call. Where it raises, the epoch of the last step is not
+            yielded: it counts as running.
         """
-        engine, steps = self.engine, self.steps
+        engine, n = self.engine, len(self.firsts)
+        steps = self._next_steps(n_epochs)
+        update = engine.next_update(len(steps))
+        if rates is not None:
+            update.coefficients[:, 0] = np.repeat(rates, n)
+        losses, ended = np.empty(len(steps)), 0
+        for done, part in self.stretches.run(steps, update):
+            engine.step += len(part)
+            losses[done - len(part) : done] = part
+            finite = np.isfinite(losses[:done])
+            if not finite.all():
+                # From here on all is NaN, as scikit-learn's would be.
+                losses[finite.argmin() : done] = engine.params[:] = np.nan
+            running = (done - 1) // n
+            for epoch in range(ended, running):
+                yield self._mean(losses, epoch)
+            ended = running
+            after_call(done)
+        yield self._mean(losses, ended)
+
+    def _mean(self, losses, epoch):
+        """Return an epoch's mean of the losses (steps,): added up as one epoch's alone."""
+        n = len(self.shares)
+        return float(losses[epoch * n : (epoch + 1) * n] @ self.shares)
+
+    def _next_steps(self, n_epochs):
+        """Return the STEP rows of the next epochs; their orders are drawn."""
+        if len(self.orders) < n_epochs:
+            self._make_room(n_epochs)
         if self.random_state is not None:
-            self._shuffle()
-        update = self._next_update()
-        parts = []
-        for done, losses in self.stretches.run(steps, update):
-            parts.append(losses)
-            engine.step += len(losses)
-            after_stretch(done)
-        self.counters += len(steps)
-        loss = float(np.concatenate(parts) @ self.shares)
-        if not isfinite(loss):
-            engine.params[:] = np.nan
-            return float("nan")
-        return loss
-
-    def _next_update(self):
-        """Return the `Update` of an epoch; while the rate stays, coefficients come for several epochs at once."""
-        n, rate = len(self.steps), self.engine.optimizer.learning_rate
-        if not self.ahead or rate != self.rate:
-            epochs = max(STEPS_AHEAD // n, 1)
-            update = self.engine.next_update(epochs * n)
-            parts = np.split(update.coefficients, epochs)
-            self.rate, self.ahead = rate, [update._replace(coefficients=part) for part in reversed(parts)]
-        return self.ahead.pop()
-
-    def _shuffle(self):
-        """Draw a new order from the last one, as sklearn.utils.shuffle does."""
-        order = self.data.order
-        places = np.arange(len(order))
-        self.random_state.shuffle(places)
-        order[:] = order[places]
+            self._shuffle(self.orders[:n_epochs])
+        steps = self.steps[: n_epochs * len(self.firsts)]
+        steps["counter"] = self.engine.step + np.arange(len(steps))
         if self.data.weight is not None:
-            self._set_divisors()
+            order = self.orders[:n_epochs].ravel()
+            self.objective.set_divisors(steps, np.add.reduceat(self.data.weight[order], steps["first"]))
+        return steps
 
-    def _set_divisors(self):
-        """Tell the steps the sum of their rows' weights."""
-        totals, weight = self.steps["rows"], self.data.weight
-        if weight is not None:
-            totals = np.add.reduceat(weight[self.data.order], self.steps["first"])
-        self.objective.set_divisors(self.steps, totals)
+    def _make_room(self, n_epochs):
+        """Make the orders and steps of that many epochs; the epochs' orders follow each other."""
+        self.orders = np.tile(self.last_order, (n_epochs, 1))
+        self.stretches.data = self.data._replace(order=self.orders)
+        firsts = (np.arange(n_epochs)[:, None] * self.n_rows + self.firsts).ravel()
+        sizes = np.tile(self.sizes, n_epochs)
+        self.steps = make_steps(self.engine.seed, self.engine.step, firsts, sizes, training=True)
+        self.objective.set_divisors(self.steps, sizes)
+
+    def _shuffle(self, orders):
+        """Draw each order from the one before, as sklearn.utils.shuffle does."""
+        for order in orders:
+            places = np.arange(self.n_rows)
+            self.random_state.shuffle(places)
+            order[:] = self.last_order[places]
+            self.last_order = order
 
 
 def _epoch_ends(mlp, loss, n, watchers):
@@ -200,7 +254,7 @@ def _epoch_ends(mlp, loss, n, watchers):
     optimizer = mlp._optimizer
     watchers.epoch_ends(mlp.n_iter_ - 1, loss)
     if learning_rate_mode(mlp) == "invscaling":
-        optimizer.learning_rate = initial_rate(mlp) / (mlp.t_ + 1) ** mlp.power_t
+        optimizer.learning_rate = _scaled_rate(mlp, mlp.t_)
     if mlp._no_improvement_count > mlp.n_iter_no_change:
         if _stops(mlp, optimizer):
             return True

@@ -25,7 +25,7 @@ from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.layers.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
 from fastbp.pointers import array_at, at, copy_entries, part
 
-# Rows that are read twice, for their mean and their squares: they stay in the first-level cache at 256 columns.
+# Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32
 # Columns of a wide row, at most: the arrays of one entry a column stay in the first-level cache too.
 MOST_COLUMNS = 256

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 from fastbp.tabular.calibration import fit_temperature, tempered
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import CLASSIFICATION_METRICS, classification_objective
-from fastbp.tabular.target import Classes
+from fastbp.tabular.target import Classes, refuse_missing
 
 
 class TabularClassifier(ClassifierMixin, BaseTabular):
@@ -149,17 +149,16 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return self.classes_[outputs.argmax(axis=1)]
 
     def _checked_target(self, y):
+        refuse_missing(y)
         y = column_or_1d(y, warn=True)
-        if y.dtype == object and any(label is None for label in y):
-            raise ValueError("Input y contains None: leave out the rows without a target.")
         assert_all_finite(y, input_name="y")
         return y
 
     def _target_of(self, y, weight):
         return Classes.of(y, weight, self.class_weight)
 
-    def _objective(self):
-        return classification_objective(len(self.classes_), self.eval_metric)
+    def _objective(self, target):
+        return classification_objective(len(target.classes), self.eval_metric)
 
     def _judge(self, objective, outputs, part, share):
         temperature = fit_temperature(outputs, part.targets, part.weight)

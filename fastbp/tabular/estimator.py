@@ -47,8 +47,8 @@ class BaseTabular(BaseEstimator, ABC):
         """Return the `Classes` or the `Quantity` of y (n,), of which rows with weight (n,) 0 do not count."""
 
     @abstractmethod
-    def _objective(self):
-        """Return the `Objective` for `_target`."""
+    def _objective(self, target):
+        """Return the `Objective` for a target."""
 
     @abstractmethod
     def _judge(self, objective, outputs, part, share):
@@ -84,11 +84,13 @@ class BaseTabular(BaseEstimator, ABC):
             The fitted estimator.
         """
         deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
-        X, part, kept = self._training_rows(X, y, sample_weight)
+        # Nothing is set before the networks are trained: a fit that fails leaves the estimator as it was.
+        name, named = getattr(y, "name", None), hasattr(X, "columns")
+        target, X, part, kept = self._training_rows(X, y, sample_weight)
+        objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
         part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
-        valid = None if eval_set is None else self._valid_part(encoder, eval_set)
-        objective, seed = self._objective(), int(check_random_state(self.random_state).randint(2**31 - 1))
+        valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -100,37 +102,36 @@ class BaseTabular(BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
             )
-            self._hold(encoder, ensemble, hasattr(X, "columns"))
+            self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
             self._learn_from_unseen(objective, part, valid, kept)
         if ensemble.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=3)
         return self
 
     def _training_rows(self, X, y, sample_weight):
-        """Return X, a `Part` without x, and which rows of the user's they are, (n,) of bool; set `_target`."""
-        self.target_name_ = name if isinstance(name := getattr(y, "name", None), str) else None
+        """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
         y = self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) == 1:
             raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
         weight = _checked_weight(sample_weight, y)
-        self._target = self._target_of(y, weight)
-        targets = self._target.encode(y)
-        weight = self._target.weigh(targets, weight)
+        target = self._target_of(y, weight)
+        targets = target.encode(y)
+        weight = target.weigh(targets, weight)
         kept = np.ones(len(y), bool) if weight is None else weight > 0
         if kept.all():
-            return X, _part(None, targets, weight), kept
-        return _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
+            return target, X, _part(None, targets, weight), kept
+        return target, _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
 
-    def _valid_part(self, encoder, eval_set):
+    def _valid_part(self, encoder, target, eval_set):
         """Return the user's validation rows."""
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
         y = self._checked_target(y)
         check_consistent_length(X, y)
-        targets = self._target.encode(y)
-        weight = self._target.weigh(targets, _checked_weight(sample_weight, y))
+        targets = target.encode(y)
+        weight = target.weigh(targets, _checked_weight(sample_weight, y))
         if weight is not None and not weight.any():
             raise ValueError("the rows of eval_set have no weight.")
         return _part(encoder.transform(X), targets, weight)
@@ -148,19 +149,20 @@ class BaseTabular(BaseEstimator, ABC):
         oof[np.flatnonzero(kept)[known]] = self._judge(objective, outputs[known], part.rows(known), share)
         self._hold_oof(oof)
 
-    def _hold(self, encoder, ensemble, named):
-        """Set the fitted attributes that files keep too."""
+    def _hold(self, encoder, ensemble, target, target_name, named):
+        """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
+        self._target, self.target_name_ = target, target_name
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
         if named:
             self.feature_names_in_ = np.array(encoder.feature_names_in, object)
 
-    def _outputs(self, X, notices=None):
-        """Return the mean outputs (n, k) of the networks for the user's X; see `TableEncoder.transform`."""
+    def _outputs(self, X):
+        """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
         self._tell_about_names(X)
-        x = self.encoder_.transform(X, notices)
+        x = self.encoder_.transform(X)
         with self._thread_limit():
             return self.ensemble_.outputs(x)
 
@@ -210,14 +212,13 @@ class BaseTabular(BaseEstimator, ABC):
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
         """Return the estimator of which `get_state` returned these."""
         estimator = cls(**{key: _unpacked(value, {}) for key, value in description["parameters"].items()})
-        estimator._target = cls._target_kind.from_state(description["target"])
-        parts = {}
+        parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
             prefix = f"{name}/"
             own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
             parts[name] = kind.from_state(own, description[name])
-        estimator._hold(**parts, named=description["named"])
-        estimator.target_name_, estimator.best_score_ = description["target_name"], description["best_score"]
+        estimator._hold(**parts, target_name=description["target_name"], named=description["named"])
+        estimator.best_score_ = description["best_score"]
         estimator._hold_oof(None)
         return estimator
 

@@ -10,7 +10,7 @@ from fastbp.quantileloss import checked_quantiles
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import REGRESSION_METRICS, quantile_objective, regression_objective
 from fastbp.tabular.quantiles import uncrossed
-from fastbp.tabular.target import Quantity
+from fastbp.tabular.target import Quantity, refuse_missing
 
 
 class TabularRegressor(RegressorMixin, BaseTabular):
@@ -159,6 +159,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return values[:, 0] if self.quantiles is None else uncrossed(values)
 
     def _checked_target(self, y):
+        refuse_missing(y)
         y = _check_y(y, y_numeric=True, estimator=self)
         if y.dtype.kind not in "biuf":
             raise ValueError(f"y holds {y.dtype} values such as {y.tolist()[0]!r}: regression needs numbers.")
@@ -167,7 +168,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     def _target_of(self, y, weight):
         return Quantity.of(y, weight)
 
-    def _objective(self):
+    def _objective(self, target):
         if self.quantiles is None:
             return regression_objective(self.eval_metric)
         if self.eval_metric is not None:

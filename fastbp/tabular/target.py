@@ -9,6 +9,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from fastbp.estimators.files import _packed_array
 
 
+def refuse_missing(y):
+    """Raise ValueError where objects or times have missing values; scikit-learn's checks know those of numbers."""
+    import pandas as pd
+
+    values = np.asarray(y)
+    if values.ndim and values.dtype.kind in "OmM" and pd.isna(values).any():
+        raise ValueError("Input y contains NaN: leave out the rows without a target.")
+
+
 class Classes(NamedTuple):
     """The classes of a target, sorted.
 
@@ -25,8 +34,14 @@ class Classes(NamedTuple):
     @classmethod
     def of(cls, y, weight, class_weight):
         """Return the classes of y (n,), of which at least two have a row with a weight."""
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        if y.dtype.kind not in "biufOSU":
+            raise ValueError(f"y holds {y.dtype} values: classes are text, numbers or booleans.")
+        try:
+            check_classification_targets(y)
+            classes, codes = np.unique(y, return_inverse=True)
+        except TypeError:
+            kinds = " and ".join(sorted({type(label).__name__ for label in y}))
+            raise ValueError(f"y holds labels of different types, {kinds}: make them all text or numbers.") from None
         counted = np.bincount(codes, weight, len(classes)) > 0
         factors = None
         if class_weight is not None:
