@@ -1,12 +1,13 @@
 """Compare fastbp with its peers, here and now.
 
-    python asv_benchmarks/compare.py [--sections steps,predict,startup,scaling] [--only W1,W3] [--threads 1,2]
+    python asv_benchmarks/compare.py [--sections steps,recurrent,predict,startup,scaling] [--only W1,W3] [--threads 1,2]
         [--peers jax,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5] [--json FILE]
 
 Sections:
 
 - steps: microseconds a training step, each peer's multiple of it, the share of the multiply-add peak that fastbp
   reaches (measured beside it, by a loop that stays in registers), and every trainer's loss after as many epochs.
+- recurrent: microseconds a training step of an LSTM and a GRU, each peer's multiple of it, and the losses.
 - predict: microseconds of `predict`, one row and 10,000.
 - startup: seconds of fresh processes, with a filled and an empty kernel cache; memory of a large fit.
 - scaling: what a step costs as width, depth, batch and rows double, and whether there is a cliff.
@@ -21,7 +22,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ["steps", "predict", "startup", "scaling"]
+SECTIONS = ["steps", "recurrent", "predict", "startup", "scaling"]
 PEERS = ["jax", "torch", "torch-compile", "sklearn", "onnxruntime", "lightgbm"]
 
 

@@ -222,6 +222,12 @@ class Engine:
         outputs = self.network.finish(outputs).reshape(len(outputs), -1)
         return {name: float(function(y, outputs)) for name, function in self.metrics}
 
+    def reset_states(self):
+        """Set the states of stateful layers to zero."""
+        for placed in self.network.buffers:
+            if self.network.layers[placed.layer].spec.stateful:
+                self.buffers[placed.start : placed.stop] = 0
+
     def snapshot(self):
         """Return copies of all that training changes."""
         return self.params.copy(), self.buffers.copy(), self.state.copy(), self.step, self.epoch

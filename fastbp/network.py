@@ -180,6 +180,37 @@ class Network:
             placed = sorted([*placed, *((p, buffers) for p in self.buffers)], key=lambda pair: pair[0].layer)
         return {p.name: flat[p.start : p.stop].reshape(p.param.shape) for p, flat in placed}
 
+    @property
+    def batch_size(self):
+        """The number of rows that every batch must have, because a layer keeps states of them; or None."""
+        sizes = {layer.name: layer.spec.batch_size for layer in self.layers if layer.spec.batch_size is not None}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"stateful layers must agree on batch_size; they have {sizes}.")
+        return next(iter(sizes.values()), None)
+
+    def check_batch(self, rows):
+        """Raise ValueError where a batch of so many rows does not suit stateful layers."""
+        if self.batch_size is not None and rows != self.batch_size:
+            raise ValueError(
+                f"a stateful layer keeps the states of batch_size={self.batch_size} rows: every batch must have as "
+                f"many, this one has {rows}."
+            )
+
+    def masking_layer(self, number):
+        """Return the number of the layer that writes the mask of a layer's input; None: every time step counts.
+
+        A mask of t steps goes on through layers whose outputs have several axes, of which t is the first.
+        """
+        source = self.layers[number].sources[0].layer
+        while source >= 0:
+            layer = self.layers[source]
+            if layer.build.mask:
+                return source
+            if len(layer.output_shape) < 2 or layer.output_shape[0] != layer.input_shapes[0][0]:
+                return None
+            source = layer.sources[0].layer
+        return None
+
     def initial_params(self, seed, dtype):
         """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number)."""
         return _draw(self.params, self.n_params, 0, seed, dtype)

@@ -41,6 +41,7 @@ class Runner:
 
     def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0, buffers=None):
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose)
+        self._network, self._batch_size = network, network.batch_size
         self.loss_row = np.zeros(1, LOSS_ROW)
         if loss is not None:
             self.loss_row = _loss_row(loss, int(plan.layout["n_out"][0]), n_targets, plan.dtype)
@@ -89,6 +90,9 @@ class Runner:
         """
         plan = self.plan
         rows = plan.rows if len(steps) > 1 else int(steps["rows"][0])
+        if self._batch_size is not None and data.x is not None:
+            for one in np.unique(steps["rows"]):
+                self._network.check_batch(int(one))
         if self.buffers.size:
             steps["buffers"] = address_of(self.buffers)
         job = self._job(data, backward, mean, update)

@@ -389,6 +389,21 @@ class Sequential:
         self.grads[:] = grad
         engine.apply_gradients()
 
+    def reset_states(self) -> None:
+        """Set the states that stateful layers keep from batch to batch to zero: other sequences begin.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> model = fastbp.Sequential([fastbp.GRU(2, stateful=True, batch_size=3)], input_shape=(4, 1), seed=0)
+        >>> x = np.ones((3, 4, 1))
+        >>> first, second = model.predict(x), model.predict(x)
+        >>> model.reset_states()
+        >>> bool((first == second).any()), bool((model.predict(x) == first).all())
+        (False, True)
+        """
+        self._built("reset_states").reset_states()
+
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of `views` in Keras's order and shapes: each layer's kernel and bias, its moving statistics."""
         return [view.copy() for view in self.views.values()]

@@ -119,14 +119,14 @@ def tile_height(typingctx, pointer, width, kind):
         sizes = [height for heights in shape.heights for height in heights]
         values = ir.Constant.literal_array([ir.Constant(I64, height) for height in sizes])
         table = cgutils.global_constant(builder, "tile_heights", values)
-        before = _vectors_before_last(builder, shape, args[1])
+        before = vectors_before_last(builder, shape, args[1])
         index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), args[2])
         return builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
 
     return types.int64(pointer, types.int64, types.int64), codegen
 
 
-def _vectors_before_last(builder, shape, width):
+def vectors_before_last(builder, shape, width):
     """The number of vectors that `width` columns (1 or more) fill before their last one."""
     return builder.udiv(builder.sub(width, ir.Constant(I64, 1)), ir.Constant(I64, shape.lanes))
 
@@ -160,7 +160,7 @@ def run_tiles(typingctx, tiles, kind, width, out, out_stride, init, init_stride,
         shape = Shape(context, signature.args[3].dtype)
         table = _tile_table(builder.module, shape, args[3].type)
         lanes = ir.Constant(I64, shape.lanes)
-        before = _vectors_before_last(builder, shape, width_)
+        before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
         masked = builder.zext(builder.icmp_signed("<", edge, lanes), I64)
         # The functions stand by vectors, then height, then whether the last vector is masked.
@@ -205,12 +205,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
-    places = [(r, v) for r in range(rows) for v in range(vectors)]
-    sums = {place: builder.alloca(vector) for place in places}
-
-    def entry(base, stride, r, v):
-        offset = builder.add(builder.mul(stride, ir.Constant(I64, r)), ir.Constant(I64, v * shape.lanes))
-        return builder.gep(base, [offset])
+    sums = {(r, v): builder.alloca(vector) for r in range(rows) for v in range(vectors)}
 
     def below(base, stride, tile):
         return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.Constant(I64, rows))])
@@ -225,17 +220,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
 
     with cgutils.for_range(builder, tiles) as loop:
         out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
-        is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
-        with builder.if_else(is_null) as (zero, load):
-            with zero:
-                for place in places:
-                    builder.store(ir.Constant(vector, None), sums[place])
-            with load:
-                init_tile = below(init, init_stride, loop.index)
-                for r, v in places:
-                    builder.store(
-                        load_vector(builder, entry(init_tile, init_stride, r, v), vector, mask_of(v)), sums[r, v]
-                    )
+        initial_sums(builder, sums, below(init, init_stride, loop.index), init_stride, init, mask_of)
         with cgutils.for_range(builder, depth) as inner:
             b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
             b_vectors = [
@@ -251,9 +236,58 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                 for v in range(vectors):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
-        for r, v in places:
-            store_vector(builder, builder.load(sums[r, v]), entry(out_tile, out_stride, r, v), mask_of(v))
+        store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()
+
+
+def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
+    """Set the accumulators {(row, vector): place} to what `init_tile` holds, or to zero of a null `init`."""
+    is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
+    with builder.if_else(is_null) as (zero, load):
+        with zero:
+            for place in sums.values():
+                builder.store(ir.Constant(place.type.pointee, None), place)
+        with load:
+            for (r, v), place in sums.items():
+                vector = place.type.pointee
+                start = _entry(builder, init_tile, init_stride, r, v * vector.count)
+                builder.store(load_vector(builder, start, vector, mask_of(v)), place)
+
+
+def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
+    """Store the accumulators {(row, vector): place}; in the last vector of each row only the first `edge` lanes count.
+
+    A masked store takes AMD's Zen 3 some ten cycles: 784 rows of 6 columns and 25 products each took 20 us instead of
+    the 9.7 of 8 columns.  Where rows follow each other without a gap, the lanes beyond one are overwritten by the
+    next, so only the last row needs its mask.
+    """
+    rows, vectors = (1 + max(numbers) for numbers in zip(*sums, strict=True))
+    lanes = sums[0, 0].type.pointee.count
+
+    def store(r, v, mask):
+        value = builder.load(sums[r, v])
+        store_vector(builder, value, _entry(builder, out_tile, out_stride, r, v * lanes), mask)
+
+    if mask_of(vectors - 1) is None or rows == 1:
+        for r, v in sums:
+            store(r, v, mask_of(v))
+        return
+    width = builder.add(edge, ir.Constant(I64, (vectors - 1) * lanes))
+    beyond = builder.sub(ir.Constant(I64, lanes), edge)
+    dense = builder.and_(builder.icmp_signed("==", out_stride, width), builder.icmp_signed("<=", beyond, width))
+    with builder.if_else(dense) as (overlapping, apart):
+        with overlapping:
+            for r, v in sums:
+                store(r, v, mask_of(v) if r == rows - 1 else None)
+        with apart:
+            for r, v in sums:
+                store(r, v, mask_of(v))
+
+
+def _entry(builder, base, stride, row, column):
+    """Return the pointer to an entry of a tile."""
+    offset = builder.add(builder.mul(stride, ir.Constant(I64, row)), ir.Constant(I64, column))
+    return builder.gep(base, [offset])
 
 
 def _opaque(builder, value):

@@ -37,13 +37,18 @@ class TorchTrainer:
         self.torch = torch
         x, y = workload.data()
         self.x, self.y, self.batch = torch.from_numpy(x), torch.from_numpy(y), workload.batch
-        model = torch_network(workload)
+        model = self.network(workload)
         regression = workload.sizes[-1] == 1
         loss = nn.MSELoss() if regression else nn.CrossEntropyLoss()
         if regression:
             self.y = self.y[:, None]
         self.loss_of = lambda x, y: loss(model(x), y)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, eps=EPSILON, fused=True)
+
+    @staticmethod
+    def network(workload):
+        """Return the network, without its last activation."""
+        return torch_network(workload)
 
     def train(self, epochs):
         """Train; return the last epoch's mean loss."""
@@ -100,13 +105,11 @@ class JaxTrainer:
         weights = [jnp.asarray(weight) for weight in workload.model().get_weights()]
         optimizer = optax.adam(LEARNING_RATE, eps=EPSILON)
         self.state, self.key = (weights, optimizer.init(weights)), jax.random.key(0)
-        activation = jnp.tanh if workload.activation == "tanh" else jax.nn.relu
+        outputs = self.network(workload)
         regression, batch, n = workload.sizes[-1] == 1, workload.batch, workload.rows
 
         def loss_of(weights, x, y):
-            for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
-                x = activation(x @ kernel + bias)
-            out = x @ weights[-2] + weights[-1]
+            out = outputs(weights, x)
             if regression:
                 return jnp.mean((out[:, 0] - y) ** 2)
             return optax.softmax_cross_entropy_with_integer_labels(out, y).mean()
@@ -130,7 +133,22 @@ class JaxTrainer:
                 total += last * (n - full)
             return state, total / n
 
-        self.epoch, self.split = epoch, jax.random.split
+        self.epoch, self.step, self.split = epoch, jax.jit(step), jax.random.split
+
+    @staticmethod
+    def network(workload):
+        """Return outputs(weights, x), without the last activation."""
+        import jax
+        import jax.numpy as jnp
+
+        activation = jnp.tanh if workload.activation == "tanh" else jax.nn.relu
+
+        def outputs(weights, x):
+            for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+                x = activation(x @ kernel + bias)
+            return x @ weights[-2] + weights[-1]
+
+        return outputs
 
     def train(self, epochs):
         """Train; return the last epoch's mean loss."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 # What a peer needs, where that is not just the module of its name.
-MODULES = {"torch-compile": ["torch"], "onnxruntime": ["onnx", "onnxruntime"]}
+MODULES = {"jax-steps": ["jax"], "torch-compile": ["torch"], "onnxruntime": ["onnx", "onnxruntime"]}
 COMPILE = "import torch; torch.compile(lambda x: x * 2)(torch.ones(3))"
 
 

@@ -23,16 +23,16 @@ def run(report, options, peers):
         losses = {}
         for workload in WORKLOADS:
             if workload.startswith(tuple(options.only)):
-                figures, losses[workload] = compare(workload, names, threads, options.repeats)
+                figures, losses[workload] = measure("steps", workload, names, threads, options.repeats)
                 row(workload, *figures)
         row = report.table("Mean loss of the last epoch", {"network": ""} | dict.fromkeys(names, ".4f"))
         for workload, values in losses.items():
             row(workload, *values)
 
 
-def compare(workload, names, threads, repeats):
-    """Return the times, ratios and share of the peak of one workload, and its losses."""
-    with workers("steps", names, workload, threads) as running:
+def measure(section, workload, names, threads, repeats):
+    """Return the microseconds a step, ratios and share of the peak of one of a section's workloads, and its losses."""
+    with workers(section, names, workload, threads) as running:
         steps = running["fastbp"].about["steps"]
         # Everybody warms up with two epochs, and the second tells how many make a turn.
         for _ in range(2):
@@ -46,17 +46,17 @@ def compare(workload, names, threads, repeats):
 
 def make(name, case, threads):
     """Return a worker."""
-    return TimedTrainer(name, WORKLOADS[case], threads)
+    from benchmarks.peers import TRAINERS
+
+    return TimedTrainer(name, TRAINERS[name], WORKLOADS[case], threads)
 
 
 class TimedTrainer:
     """Trains for a number of epochs; answers with the seconds and the loss."""
 
-    def __init__(self, name, workload, threads):
-        from benchmarks.peers import TRAINERS
-
+    def __init__(self, name, trainer, workload, threads):
         self._name, self._workload, self._threads = name, workload, threads
-        self._trainer = TRAINERS[name](workload, threads)
+        self._trainer = trainer(workload, threads)
         self.about = {"steps": workload.steps}
 
     def answer(self, epochs):

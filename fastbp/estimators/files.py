@@ -36,9 +36,9 @@ def state_of(mlp):
     description = {
         "kind": "estimator",
         "class": type(mlp).__name__,
-        "parameters": {name: _packed(value) for name, value in parameters.items()},
+        "parameters": {name: packed(value) for name, value in parameters.items()},
         "fitted": {name: getattr(mlp, name) for name in PLAIN if hasattr(mlp, name)},
-        "names": {name: _packed_array(getattr(mlp, name)) for name in NAMES if hasattr(mlp, name)},
+        "names": {name: packed_array(getattr(mlp, name)) for name in NAMES if hasattr(mlp, name)},
         "model": model,
     }
     return tensors, description
@@ -46,7 +46,7 @@ def state_of(mlp):
 
 def estimator_from(cls, tensors, description, custom_objects):
     """Return the estimator (class `cls`) of which `state_of` returned these."""
-    parameters = {name: _unpacked(value, custom_objects) for name, value in description["parameters"].items()}
+    parameters = {name: unpacked(value, custom_objects) for name, value in description["parameters"].items()}
     mlp = cls(**parameters)
     fitted, names = description["fitted"], description["names"]
     if unknown := {*fitted, *names} - {*PLAIN, *NAMES}:
@@ -60,7 +60,7 @@ def estimator_from(cls, tensors, description, custom_objects):
     return mlp
 
 
-def _packed(value):
+def packed(value):
     """Return a parameter as JSON can hold it."""
     if isinstance(value, dict):
         return {"pairs": [[describe(key), describe(factor)] for key, factor in value.items()]}
@@ -72,8 +72,8 @@ def _packed(value):
     return describe(value)
 
 
-def _unpacked(value, custom_objects):
-    """Return the parameter of which `_packed` made `value`."""
+def unpacked(value, custom_objects):
+    """Return the parameter of which `packed` made `value`."""
     if isinstance(value, dict) and "pairs" in value:
         return dict(value["pairs"])
     if isinstance(value, dict) and "random_state" in value:
@@ -87,6 +87,6 @@ def _unpacked(value, custom_objects):
     return rebuild(value)
 
 
-def _packed_array(array):
+def packed_array(array):
     """Return an array of labels or names as its dtype and a list."""
     return [array.dtype.str, array.tolist()]

@@ -59,6 +59,8 @@ LAYER_HEADER = [
     ("inputs", "i8"),
     ("n_branches", "i8"),  # where they part: how many, and the distance from one's dout to the next one's
     ("branch_stride", "i8"),
+    ("mask", "i8"),  # offset in work of the mask (n, t) of the input's time steps, 0 for one to skip; -1: none
+    ("own_mask", "i8"),  # of the mask that the layer writes for those behind it
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
     ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
@@ -120,6 +122,7 @@ class Build:
     fields: dict[str, int] = field(default_factory=dict)  # of its row: what depends on shapes alone
     branches: int = 1  # that read the output: each writes a dout of its own
     extra: int = 0  # entries of work that the layer keeps for each batch row
+    mask: int = 0  # time steps of the mask that the layer writes
     shared: int = 0  # entries of the shared buffer
     slice_work: int = 0  # entries of work that the layer keeps for each slice
     whole_batch: bool = False  # training takes sums over the whole batch
@@ -149,6 +152,8 @@ class Layer:
     always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
     branches = ()
     trainable = True
+    stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
+    batch_size = None  # every batch must have
 
     def build(self, *input_shapes: tuple[int, ...]) -> Build:
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""

@@ -1,32 +1,33 @@
 """What layers with a kernel and a bias share: the settings of both, and the parameters made of them."""
 
 import math
+from dataclasses import fields
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import Param, check_factors, whole_number
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 
-_OPTIONAL_SETTINGS = {
-    "kernel_regularizer": REGULARIZERS,
-    "bias_regularizer": REGULARIZERS,
-    "kernel_constraint": CONSTRAINTS,
-}
+_REGISTRIES = {"_initializer": INITIALIZERS, "_regularizer": REGULARIZERS, "_constraint": CONSTRAINTS}
 
 
 def resolve_settings(spec):
-    """Check the settings of a spec that has kernel and bias; put objects where names are."""
+    """Check the settings of a dense spec; put objects where names are."""
     spec.units = whole_number(spec, "units")
-    spec.activation = ACTIVATIONS.resolve("linear" if spec.activation is None else spec.activation)
-    spec.kernel_initializer = INITIALIZERS.resolve(spec.kernel_initializer)
-    spec.bias_initializer = INITIALIZERS.resolve(spec.bias_initializer)
-    for setting, registry in _OPTIONAL_SETTINGS.items():
-        if getattr(spec, setting, None) is not None:
-            setattr(spec, setting, registry.resolve(getattr(spec, setting)))
+    resolve_weights(spec)
     check_factors(spec)
     if spec.parametrization not in ("standard", "ntk"):
         name = type(spec).__name__
         raise ValueError(f'{name}(parametrization={spec.parametrization!r}): it is "standard" or "ntk".')
+
+
+def resolve_weights(spec):
+    """Put objects where names are in a spec's activation, initializers, regularizers and constraint (or None)."""
+    spec.activation = ACTIVATIONS.resolve("linear" if spec.activation is None else spec.activation)
+    for setting in (field.name for field in fields(spec)):
+        registry = _REGISTRIES.get(setting[setting.rfind("_") :])
+        if registry is not None and (registry is INITIALIZERS or getattr(spec, setting) is not None):
+            setattr(spec, setting, registry.resolve(getattr(spec, setting)))
 
 
 def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm=0.0):
@@ -37,7 +38,7 @@ def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm
         "kernel",
         kernel_shape,
         kernel_initializer,
-        *_penalties(spec.kernel_regularizer),
+        *penalties(spec.kernel_regularizer),
         max_norm,
         spec.kernel_learning_rate_factor / scale,
         spec.kernel_decay_factor * scale,
@@ -46,7 +47,7 @@ def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm
         "bias",
         bias_shape,
         spec.bias_initializer,
-        *_penalties(spec.bias_regularizer),
+        *penalties(spec.bias_regularizer),
         learning_rate_factor=spec.bias_learning_rate_factor,
         decay_factor=spec.bias_decay_factor,
     )
@@ -61,5 +62,6 @@ def adapt_to_inputs(spec, kernel, bias, x, rng):
         bias[...] = spec.bias_initializer.adapt(x @ kernel, rng)
 
 
-def _penalties(regularizer):
+def penalties(regularizer):
+    """Return the factors l1 and l2 of a regularizer, or of none."""
     return regularizer.factors if regularizer else (0.0, 0.0)

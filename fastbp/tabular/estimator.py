@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from fastbp.estimators.files import _packed, _unpacked
+from fastbp.estimators.files import packed, unpacked
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -202,7 +202,7 @@ class BaseTabular(BaseEstimator, ABC):
         for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
             own, description[name] = part.get_state()
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
-        description["parameters"] = {key: _packed(value) for key, value in self.get_params(deep=False).items()}
+        description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
         description["named"] = hasattr(self, "feature_names_in_")
         description["target"] = self._target.get_state()
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
@@ -211,7 +211,7 @@ class BaseTabular(BaseEstimator, ABC):
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
         """Return the estimator of which `get_state` returned these."""
-        estimator = cls(**{key: _unpacked(value, {}) for key, value in description["parameters"].items()})
+        estimator = cls(**{key: unpacked(value, {}) for key, value in description["parameters"].items()})
         parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
             prefix = f"{name}/"

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastbp.estimators.files import _packed_array
+from fastbp.estimators.files import packed_array
 
 
 def refuse_missing(y):
@@ -74,7 +74,7 @@ class Classes(NamedTuple):
 
     def get_state(self):
         """Return what `from_state` needs, ready for JSON."""
-        return {"classes": _packed_array(self.classes)}
+        return {"classes": packed_array(self.classes)}
 
     @classmethod
     def from_state(cls, state):

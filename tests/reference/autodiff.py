@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reference import recurrent_jax, windows_autodiff
+
 ACTIVATIONS = {
     "linear": lambda x, a: x,
     "sigmoid": lambda x, a: jax.nn.sigmoid(x),
@@ -71,6 +73,10 @@ def _layer_norm(layer, weights, x, mask):
     return out + weights.pop(0) if layer.center else out
 
 
+def _convolution(layer, weights, x, mask):
+    return windows_autodiff.convolution(layer, weights, x, _activate)
+
+
 LAYERS = {
     "Dense": _dense,
     "LayerNormalization": _layer_norm,
@@ -105,6 +111,9 @@ LAYERS = {
     "MemberDense": _member_dense,
     "PeriodicEmbedding": _periodic,
     "PiecewiseLinearEmbedding": _piecewise,
+    **windows_autodiff.LAYERS,
+    **dict.fromkeys(windows_autodiff.CONVOLUTIONS, _convolution),
+    **recurrent_jax.LAYERS,
 }
 
 

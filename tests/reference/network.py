@@ -8,6 +8,7 @@ branches' layers, then its own. Gradients come in the same form. `masks` is {pla
 
 import numpy as np
 
+from reference import recurrent, windows
 from reference.activations import BACKWARD, FORWARD
 from reference.optimizers import UPDATES, clip
 
@@ -315,11 +316,17 @@ LAYERS = {
     "MemberDense": (member_dense_forward, member_dense_backward),
     "PeriodicEmbedding": (periodic_forward, periodic_backward),
     "PiecewiseLinearEmbedding": (piecewise_forward, piecewise_backward),
+    **windows.LAYERS,
+    **recurrent.LAYERS,
 }
 REGULARIZERS = {
     "Dense": ("kernel_regularizer", "bias_regularizer"),
     "MemberDense": ("kernel_regularizer", "bias_regularizer"),
     "PReLU": ("alpha_regularizer",),
+    "Conv1D": ("kernel_regularizer", "bias_regularizer"),
+    "Conv2D": ("kernel_regularizer", "bias_regularizer"),
+    "DepthwiseConv2D": ("depthwise_regularizer", "bias_regularizer"),
+    **recurrent.REGULARIZERS,
     "LayerNormalization": ("gamma_regularizer", "beta_regularizer"),
 }
 
@@ -453,11 +460,11 @@ def weights_of(model):
 
 
 def limit_norms(layers, weights):
-    """Scale the columns of constrained kernels, in place."""
+    """Scale each output's weights in constrained kernels, in place."""
     for layer, arrays in zip(in_order(layers), weights, strict=True):
         constraint = getattr(layer, "kernel_constraint", None)
         if constraint is not None and layer.trainable:
-            norms = np.sqrt((arrays[0] ** 2).sum(0))
+            norms = np.sqrt((arrays[0] ** 2).sum(tuple(range(arrays[0].ndim - 1))))
             arrays[0] *= np.minimum(1.0, constraint.max_value / norms)
 
 
