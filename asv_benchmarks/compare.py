@@ -1,12 +1,14 @@
 """Compare fastbp with its peers, here and now.
 
-    python asv_benchmarks/compare.py [--sections steps,recurrent,predict,startup,scaling] [--only W1,W3] [--threads 1,2]
-        [--peers jax,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5] [--json FILE]
+    python asv_benchmarks/compare.py [--sections steps,lenet,recurrent,predict,startup,scaling] [--only W1,W3]
+        [--threads 1,2] [--peers jax,jax-steps,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5]
+        [--json FILE]
 
 Sections:
 
 - steps: microseconds a training step, each peer's multiple of it, the share of the multiply-add peak that fastbp
   reaches (measured beside it, by a loop that stays in registers), and every trainer's loss after as many epochs.
+- lenet: milliseconds a training step of LeNet-5, the same way; jax-steps is JAX with a call a step, no scan.
 - recurrent: microseconds a training step of an LSTM and a GRU, each peer's multiple of it, and the losses.
 - predict: microseconds of `predict`, one row and 10,000.
 - startup: seconds of fresh processes, with a filled and an empty kernel cache; memory of a large fit.
@@ -22,8 +24,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ["steps", "recurrent", "predict", "startup", "scaling"]
-PEERS = ["jax", "torch", "torch-compile", "sklearn", "onnxruntime", "lightgbm"]
+SECTIONS = ["steps", "lenet", "recurrent", "predict", "startup", "scaling"]
+PEERS = ["jax", "jax-steps", "torch", "torch-compile", "sklearn", "onnxruntime", "lightgbm"]
 
 
 def main():

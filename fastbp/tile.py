@@ -257,9 +257,9 @@ def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
 def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
     """Store the accumulators {(row, vector): place}; in the last vector of each row only the first `edge` lanes count.
 
-    A masked store takes AMD's Zen 3 some ten cycles: 784 rows of 6 columns and 25 products each took 20 us instead of
-    the 9.7 of 8 columns.  Where rows follow each other without a gap, the lanes beyond one are overwritten by the
-    next, so only the last row needs its mask.
+    A masked store takes AMD's Zen 3 some ten cycles.  Where rows follow each other without a gap, the lanes beyond one
+    are overwritten by the next, so only the last row needs its mask: 784 rows of 6 columns and 25 products each take
+    6.5 us instead of 9.9 (8 columns: 5.0).
     """
     rows, vectors = (1 + max(numbers) for numbers in zip(*sums, strict=True))
     lanes = sums[0, 0].type.pointee.count

@@ -449,15 +449,3 @@ class TestSurprises:
         assert encoder.feature_names_out == ["t=b"]
         encoder.transform(pd.DataFrame({"t": pd.Categorical(["a"], categories=["z", "a"])}), notices := [])
         assert notices == []
-
-    def test_values_of_rows_kept_out_are_no_news(self):
-        train = pd.DataFrame({"n": [1.0, 2.0, 3.0], "t": ["a", "b", "a"]})
-        valid = pd.DataFrame({"n": [None, 2.0], "t": ["c", None]})
-        surprised, expecting = TableEncoder().fit(train), TableEncoder().fit(train).expect(valid)
-        expecting = TableEncoder.from_state(*expecting.get_state())
-        before, after = surprised.transform(valid, told := []), expecting.transform(valid, silence := [])
-        assert len(told) == 3
-        assert silence == []
-        np.testing.assert_array_equal(before, after)
-        expecting.transform(valid.assign(t=["d", "a"]), silence)
-        assert "'d'" in silence[0]

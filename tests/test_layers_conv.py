@@ -247,6 +247,18 @@ def test_items_follow_the_work_at_all_positions():
     assert [(item["first"], item["last"]) for item in cut.items if item["block"] == 0] == [(i, i + 1) for i in range(5)]
 
 
+def test_a_network_of_images_is_sliced():
+    """LeNet-5: its activations are many times its parameters, so gradients are made while they are in the cache."""
+    layers = [
+        *(Conv2D(6, 5, padding="same"), MaxPooling2D(), Conv2D(16, 5), MaxPooling2D(), Flatten()),
+        *(Dense(120), Dense(84), Dense(10)),
+    ]
+    made = Plan(Network(layers, (28, 28, 1)), 128, 1, "float32", plan.Purpose(training=True))
+    assert made.sliced
+    # There is nothing to compute in phase 2, so no kernel is cut into rows too few for a tile.
+    assert [item["last"] for item in made.items if item["columns"] in (5 * 6, 5 * 6 * 16)] == [5, 5]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -22,25 +22,25 @@ class CategoryCoder:
         The plain columns' values for each code; None for a column of codes.
     is_text : bool
         Whether the column held text, rather than numbers or booleans.
-    expected : list
-        Unseen texts, and None for missing values, that are no surprise.
+    expects_missing : bool
+        Whether missing values are no surprise.
     """
 
     kind = "category"
 
-    def __init__(self, name, texts, rare, table, is_text, expected):
+    def __init__(self, name, texts, rare, table, is_text, expects_missing):
         self.name = name
         self.vocabulary = Vocabulary(texts, rare)
         self.table = table
         self.is_text = is_text
-        self.expected = expected
+        self.expects_missing = expects_missing
 
     @classmethod
     def fit(cls, name, values, is_text):
         """Learn from a factorized column."""
         vocabulary, counts = fit_vocabulary(*values)
         table = _one_hot_table(counts) if len(vocabulary) <= MOST_ONE_HOT else None
-        return cls(name, vocabulary.texts, vocabulary.rare, table, is_text, [None] * bool(counts[0]))
+        return cls(name, vocabulary.texts, vocabulary.rare, table, is_text, bool(counts[0]))
 
     @property
     def numeric_names(self):
@@ -75,18 +75,12 @@ class CategoryCoder:
     def surprises(self, values):
         """Return a list of lines about what training had not seen."""
         lines, vocabulary = [], self.vocabulary
-        if not vocabulary.rare and (new := vocabulary.unseen(*values) - set(self.expected)):
+        if not vocabulary.rare and (new := vocabulary.unseen(*values)):
             few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
             lines.append(f"column {self.name!r}: training did not see {few}; taken as none of its categories.")
-        if None not in self.expected and (n_missing := int(np.count_nonzero(values[0] < 0))):
+        if not self.expects_missing and (n_missing := int(np.count_nonzero(values[0] < 0))):
             lines.append(f"column {self.name!r}: {missing_in(n_missing)}; taken as none of its categories.")
         return lines
-
-    def expect(self, values):
-        """Let the surprises in these values be none from now on."""
-        known = set(self.expected) | self.vocabulary.unseen(*values)
-        missing = None in known or bool((values[0] < 0).any())
-        self.expected = sorted(known - {None}) + [None] * missing
 
     def get_state(self):
         fields = dict(vars(self))

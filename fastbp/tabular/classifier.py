@@ -162,10 +162,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _judge(self, objective, outputs, part, share):
         temperature = fit_temperature(outputs, part.targets, part.weight)
-        # A mean of networks is less sure of itself than each of them. Of the logarithm of one's temperature, 1 / M
-        # suits a mean of M: with 1, 2 and 4 networks the log loss fell by 1.1, 0.5 and 0.2 % (11 data sets); with
-        # the temperature of one it rose by 0.7 % for 4.
-        self.ensemble_.temperature = temperature**share
+        # A mean of M networks is less sure of itself than each of them, which the temperature is found for.  Of its
+        # logarithm, 1 / M suits tables of 10,000 rows (log loss -0.2 % with M = 4, +0.7 % with all of it), and half
+        # or more those of 150 to 2,500 rows (-0.2 to -0.4 % with M = 12; -0.1 % with 1 / M).
+        self.ensemble_.temperature = temperature**share**0.5
         outputs = tempered(outputs, temperature)
         self.best_score_ = objective.value(outputs, part.targets, part.weight)
         return outputs

@@ -127,15 +127,6 @@ class TableEncoder:
             notices.extend(line for coder, values in pairs for line in coder.surprises(values))
         return self._encoded(pairs)
 
-    def expect(self, frame):
-        """Take no more notice of values that occur in these rows, which training keeps out; return the encoder.
-
-        What they become does not change.
-        """
-        for coder, values in self._read(frame):
-            coder.expect(values)
-        return self
-
     def _read(self, frame):
         """Return a list of (coder, values read) for a table."""
         if not self._coders:

@@ -77,10 +77,6 @@ class NumberCoder:
             return []
         return [f"column {self.name!r}: {missing_in(n_missing)}; taken as {self._middle()}."]
 
-    def expect(self, values):
-        """Let the surprises in these values be none from now on."""
-        self.expects_missing |= bool(np.isnan(self._columns(values)[0]).any())
-
     def _columns(self, values):
         return [values]
 
