@@ -74,6 +74,7 @@ from fastbp.threads import set_num_threads as set_num_threads
 
 __version__: str
 from fastbp.datainit import initialize_from_data as initialize_from_data
+from fastbp.idx import read_idx as read_idx
 from fastbp.initializers import FanInNormal as FanInNormal
 from fastbp.initializers import FanInUniform as FanInUniform
 from fastbp.initializers import MinusRandomProducts as MinusRandomProducts
@@ -82,12 +83,23 @@ from fastbp.initializers import RepeatedColumns as RepeatedColumns
 from fastbp.initializers import SameForMembers as SameForMembers
 from fastbp.initializers import UnitVariance as UnitVariance
 from fastbp.layers import AlphaDropout as AlphaDropout
+from fastbp.layers import AveragePooling1D as AveragePooling1D
+from fastbp.layers import AveragePooling2D as AveragePooling2D
 from fastbp.layers import BatchNormalization as BatchNormalization
 from fastbp.layers import CategoryEmbedding as CategoryEmbedding
 from fastbp.layers import Columns as Columns
+from fastbp.layers import Conv1D as Conv1D
+from fastbp.layers import Conv2D as Conv2D
+from fastbp.layers import DepthwiseConv2D as DepthwiseConv2D
 from fastbp.layers import Embedding as Embedding
 from fastbp.layers import GaussianNoise as GaussianNoise
+from fastbp.layers import GlobalAveragePooling1D as GlobalAveragePooling1D
+from fastbp.layers import GlobalAveragePooling2D as GlobalAveragePooling2D
+from fastbp.layers import GlobalMaxPooling1D as GlobalMaxPooling1D
+from fastbp.layers import GlobalMaxPooling2D as GlobalMaxPooling2D
 from fastbp.layers import LayerNormalization as LayerNormalization
+from fastbp.layers import MaxPooling1D as MaxPooling1D
+from fastbp.layers import MaxPooling2D as MaxPooling2D
 from fastbp.layers import MemberDense as MemberDense
 from fastbp.layers import MemberMean as MemberMean
 from fastbp.layers import OneHot as OneHot
@@ -99,19 +111,7 @@ from fastbp.layers import RMSNormalization as RMSNormalization
 from fastbp.layers import Scaling as Scaling
 from fastbp.layers import SpatialDropout1D as SpatialDropout1D
 from fastbp.layers import SpatialDropout2D as SpatialDropout2D
-from fastbp.losses import MemberLoss as MemberLoss
-from fastbp.schedules import LogCosine as LogCosine
-from fastbp.layers import AveragePooling1D as AveragePooling1D
-from fastbp.layers import AveragePooling2D as AveragePooling2D
-from fastbp.layers import Conv1D as Conv1D
-from fastbp.layers import Conv2D as Conv2D
-from fastbp.layers import DepthwiseConv2D as DepthwiseConv2D
-from fastbp.layers import GlobalAveragePooling1D as GlobalAveragePooling1D
-from fastbp.layers import GlobalAveragePooling2D as GlobalAveragePooling2D
-from fastbp.layers import GlobalMaxPooling1D as GlobalMaxPooling1D
-from fastbp.layers import GlobalMaxPooling2D as GlobalMaxPooling2D
-from fastbp.layers import MaxPooling1D as MaxPooling1D
-from fastbp.layers import MaxPooling2D as MaxPooling2D
 from fastbp.layers import ZeroPadding1D as ZeroPadding1D
 from fastbp.layers import ZeroPadding2D as ZeroPadding2D
-from fastbp.idx import read_idx as read_idx
+from fastbp.losses import MemberLoss as MemberLoss
+from fastbp.schedules import LogCosine as LogCosine

@@ -18,7 +18,7 @@ from fastbp.tabular.objectives import classification_objective, regression_objec
 from fastbp.tabular.pace import Pace
 from fastbp.tabular.recipe import PRESETS
 
-RECIPE = replace(PRESETS["default"], folds=3, networks=3, epochs=3, batch_size=64, hidden=(16,), n_frequencies=4)
+RECIPE = replace(PRESETS["default"], folds=3, networks=3, epochs=3, batch_size=64, hidden=((16,),), n_frequencies=4)
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,11 @@ def test_each_network_has_the_parameters_of_its_best_epoch():
 @pytest.mark.parametrize(("networks", "share"), [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (6, 2 / 6)])
 def test_the_share_of_networks_that_did_not_see_a_row(networks, share):
     assert train(replace(RECIPE, epochs=1, networks=networks)).oof_share == pytest.approx(share)
+
+
+def test_networks_take_turns_in_width():
+    ensemble = train(replace(RECIPE, epochs=1, hidden=((8,), (16, 4))))
+    assert [network.views["dense/kernel"].shape[1] for network in ensemble.networks] == [8, 16, 8]
 
 
 def test_it_learns_what_there_is_to_learn():

@@ -39,8 +39,8 @@ N = 240
 
 WHOLE = dict(PRESETS)
 SMALL = {
-    "fast": replace(PRESETS["fast"], hidden=(32,), n_frequencies=4),
-    "default": replace(PRESETS["default"], hidden=(64, 64), n_frequencies=4, folds=4, networks=4),
+    "fast": replace(PRESETS["fast"], hidden=((32,),), n_frequencies=4),
+    "default": replace(PRESETS["default"], hidden=((64, 64),), n_frequencies=4, folds=4, networks=4),
 }
 
 

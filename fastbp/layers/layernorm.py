@@ -212,7 +212,7 @@ class RMSNormalization(Layer):
     --------
     >>> import fastbp, numpy as np
     >>> model = fastbp.Sequential([fastbp.RMSNormalization()], input_shape=(2,))
-    >>> model.predict(np.array([[3.0, -3.0]])).tolist()
+    >>> model.predict(np.array([[3.0, -3.0]])).round(4).tolist()
     [[1.0, -1.0]]
     """
 

@@ -151,7 +151,8 @@ class Training:
         valid = self.valid or self.part.rows(valid_rows)
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         sample = np.random.default_rng(seed).permutation(rows)[:ADAPTING_ROWS]
-        network = table_network(self.encoder, self.part.x[sample], self.objective, self.recipe, seed)
+        hidden = self.recipe.hidden[number % len(self.recipe.hidden)]
+        network = table_network(self.encoder, self.part.x[sample], self.objective, self.recipe, hidden, seed)
         return network, rows, valid
 
     def _tell(self, number, share):

@@ -10,7 +10,7 @@ CODE_WIDTH = 8
 ACTIVATIONS = {"classification": "selu", "regression": "mish"}
 
 
-def table_network(encoder, x, objective, recipe, seed):
+def table_network(encoder, x, objective, recipe, hidden, seed):
     """Return a network for encoded rows, its initial values adapted to them.
 
     Parameters
@@ -21,6 +21,8 @@ def table_network(encoder, x, objective, recipe, seed):
         Training rows, some thousands of them.
     objective : Objective
     recipe : Recipe
+    hidden : tuple of int
+        One of the recipe's.
     seed : int
 
     Returns
@@ -28,7 +30,7 @@ def table_network(encoder, x, objective, recipe, seed):
     Sequential
     """
     layers = [*_columns(encoder, x, recipe), fastbp.Scaling(learning_rate_factor=6.0)]
-    for units in recipe.hidden:
+    for units in hidden:
         layers.append(_dense(units))
         layers.append(fastbp.ParametricActivation(ACTIVATIONS[objective.task], learning_rate_factor=0.1))
         layers.append(fastbp.Dropout(recipe.dropout))
