@@ -1,8 +1,8 @@
 """Recipes: how the networks of the tabular estimators look, how they train, and how many there are.
 
-The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491) with what lowered the loss on 16 tables of 275 to
-10,000 rows: piecewise linear functions of numeric columns beside the waves, running means of the parameters, bags of
-short trainings on different parts of the rows, and a temperature.  `asv_benchmarks/ablate_tabular.py` measures each
+The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491) with what lowered the loss on 16 tables of 275
+to 10,000 rows: piecewise linear functions of numeric columns beside the waves, running means of the parameters, bags
+of short trainings on different parts of the rows, and a temperature.  `asv_benchmarks/ablate_tabular.py` measures each
 choice, `asv_benchmarks/compare_tabular.py` the presets beside other learners.
 """
 
