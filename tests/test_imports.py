@@ -132,6 +132,7 @@ ORDER = [
     "tabular.recipe",
     "tabular.quantiles",
     "tabular.calibration",
+    "tabular.repeats",
     "tabular.objectives",
     "tabular.networks",
     "tabular.learner",

@@ -12,10 +12,13 @@ from fastbp.tabular.folds import cut
 from fastbp.tabular.learner import Learner, epochs_of, learn
 from fastbp.tabular.networks import table_network
 from fastbp.tabular.pace import Pace
+from fastbp.tabular.repeats import Repeats
 from fastbp.threads import get_num_threads, limit_threads
 
 # Rows that initial values are adapted to.
 ADAPTING_ROWS = 2000
+# What the names of the repeats' tensors begin with.
+REPEATS = "repeats/"
 
 
 class Ensemble:
@@ -26,6 +29,8 @@ class Ensemble:
     networks : list of Sequential
     temperature : float, default 1.0
         Averaged probabilities p become ``p ** (1 / temperature)``, normalised.
+    repeats : Repeats, optional
+        Training rows whose targets join the prediction where a row has the same features.
 
     Attributes
     ----------
@@ -39,8 +44,8 @@ class Ensemble:
         Whether Ctrl-C ended training.
     """
 
-    def __init__(self, networks, temperature=1.0):
-        self.networks, self.temperature = networks, temperature
+    def __init__(self, networks, temperature=1.0, repeats=None):
+        self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
         self.oof_outputs = self.oof_share = None
 
@@ -50,7 +55,9 @@ class Ensemble:
         for network in self.networks[1:]:
             total += network.engine.predict(x)
         total /= len(self.networks)
-        return total if self.temperature == 1.0 else tempered(total, self.temperature)
+        if self.temperature != 1.0:
+            total = tempered(total, self.temperature)
+        return total if self.repeats is None else self.repeats.mixed(total, x)
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -60,20 +67,30 @@ class Ensemble:
             "networks": [description for _, description in states],
             "temperature": self.temperature,
             "history": self.history,
+            "strength": None,
         }
+        if self.repeats is not None:
+            own, description["strength"] = self.repeats.get_state()
+            tensors |= {f"{REPEATS}{name}": array for name, array in own.items()}
         return tensors, description
 
     @classmethod
     def from_state(cls, tensors, description):
         """Return the ensemble that `get_state` described; without the outputs for training's rows."""
-        networks = []
-        for i, own in enumerate(description["networks"]):
-            start = f"{i}/"
-            arrays = {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
-            networks.append(Sequential.from_state(arrays, own))
-        ensemble = cls(networks, description["temperature"])
+        networks = [
+            Sequential.from_state(_below(f"{i}/", tensors), own) for i, own in enumerate(description["networks"])
+        ]
+        repeats = None
+        if description["strength"] is not None:
+            repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
+        ensemble = cls(networks, description["temperature"], repeats)
         ensemble.history = description["history"]
         return ensemble
+
+
+def _below(start, tensors):
+    """Return the tensors whose names begin with `start`, by the rest of their names."""
+    return {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
 
 
 def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadline=None, progress=None):

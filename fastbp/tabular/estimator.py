@@ -20,6 +20,7 @@ from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
+from fastbp.tabular.repeats import Repeats, found_strength
 from fastbp.threads import limit_threads
 
 KIND = "tabular"
@@ -51,11 +52,15 @@ class BaseTabular(BaseEstimator, ABC):
         """Return the `Objective` for a target."""
 
     @abstractmethod
-    def _judge(self, objective, outputs, part, share):
-        """Calibrate and score by the outputs (m, k) for the rows of a `Part`; return these outputs calibrated.
+    def _calibrated(self, outputs, part, share):
+        """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs calibrated.
 
         They are the means of so large a share of the networks, none of which trained on the row.
         """
+
+    @abstractmethod
+    def _score(self, objective, outputs, part):
+        """Return `best_score_` by calibrated outputs (m, k) for the rows of a `Part`."""
 
     @abstractmethod
     def _hold_oof(self, outputs):
@@ -138,15 +143,28 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _learn_from_unseen(self, objective, part, valid, kept):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
+        repeats, values = None, objective.values
+        if objective.row_losses is not None:
+            repeats = Repeats.of(part.x, values(part.targets), part.weight)
         if valid is not None:
-            self._judge(objective, self.ensemble_.outputs(valid.x), valid, 1.0)
-            self._hold_oof(None)
-            return
-        outputs = self.ensemble_.oof_outputs
-        known = np.isfinite(outputs).all(axis=1)
-        oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
-        share = self.ensemble_.oof_share
-        oof[np.flatnonzero(kept)[known]] = self._judge(objective, outputs[known], part.rows(known), share)
+            outputs, share = self.ensemble_.outputs(valid.x), 1.0
+            seen = repeats and repeats.seen(valid.x)
+        else:
+            outputs, share = self.ensemble_.oof_outputs, self.ensemble_.oof_share
+            known = np.isfinite(outputs).all(axis=1)
+            outputs, valid = outputs[known], part.rows(known)
+            seen = repeats and repeats.seen_by_others(valid.x, values(valid.targets), valid.weight)
+        outputs = self._calibrated(outputs, valid, share)
+        if repeats is not None:
+            strength = found_strength(outputs, values(valid.targets), seen, objective.row_losses, valid.weight)
+            if strength is not None:
+                repeats.strength, self.ensemble_.repeats = strength, repeats
+                outputs = seen.mixed(outputs, strength)
+        self.best_score_ = self._score(objective, outputs, valid)
+        oof = None
+        if self.ensemble_.oof_outputs is not None:
+            oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
+            oof[np.flatnonzero(kept)[known]] = outputs
         self._hold_oof(oof)
 
     def _hold(self, encoder, ensemble, target, target_name, named):
@@ -186,7 +204,8 @@ class BaseTabular(BaseEstimator, ABC):
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.
 
-        Out-of-fold predictions are left out: a model's file tells nothing of single rows.
+        Out-of-fold predictions are left out. Where repeated rows help (``ensemble_.repeats``), the file holds a hash
+        number of each training row and the sums of their targets.
 
         Parameters
         ----------

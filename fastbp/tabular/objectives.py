@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp.losses import MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
+from fastbp.tabular.repeats import log_losses, squared_errors
 
 CLASSIFICATION_METRICS = ("log_loss", "accuracy", "roc_auc")
 REGRESSION_METRICS = ("rmse", "mae")
@@ -32,6 +33,8 @@ class Objective:
     metric : str
         A name of `METRICS`; of quantiles "pinball".
     quantiles : tuple of float, optional
+    row_losses : callable, optional
+        What repeated rows must lower: outputs (n, k), values (n, k) -> (n,); None: they are not used.
     """
 
     task: str
@@ -40,6 +43,11 @@ class Objective:
     activation: str | None
     metric: str
     quantiles: tuple[float, ...] | None = None
+    row_losses: Any = None
+
+    def values(self, targets):
+        """Return targets as outputs (n, k) that are right: classes as rows of an identity matrix."""
+        return targets if self.task == "regression" else np.eye(self.n_outputs, dtype=np.float32)[targets]
 
     def value(self, outputs, targets, weight=None):
         """Return the metric of probabilities or values (n, k); NaN where one is not finite.
@@ -65,12 +73,14 @@ class Objective:
 def classification_objective(n_classes, metric=None):
     """Return the objective of a classifier: the log loss, whatever is measured."""
     metric = metric or CLASSIFICATION_METRICS[0]
-    return Objective("classification", n_classes, SparseCategoricalCrossentropy(), "softmax", metric)
+    loss = SparseCategoricalCrossentropy()
+    return Objective("classification", n_classes, loss, "softmax", metric, row_losses=log_losses)
 
 
 def regression_objective(metric=None):
     """Return the objective of a regressor: squared errors, whatever is measured."""
-    return Objective("regression", 1, MeanSquaredError(), None, metric or REGRESSION_METRICS[0])
+    metric = metric or REGRESSION_METRICS[0]
+    return Objective("regression", 1, MeanSquaredError(), None, metric, row_losses=squared_errors)
 
 
 def quantile_objective(quantiles):

@@ -178,10 +178,12 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             )
         return quantile_objective(self.quantiles)
 
-    def _judge(self, objective, outputs, part, share):
-        # In the unit of the networks, where the squares of 1e200 do not overflow.
-        self.best_score_ = objective.value(self._target.limit(outputs), part.targets, part.weight) * self._target.scale
+    def _calibrated(self, outputs, part, share):
         return outputs
+
+    def _score(self, objective, outputs, part):
+        # In the unit of the networks, where the squares of 1e200 do not overflow.
+        return objective.value(self._target.limit(outputs), part.targets, part.weight) * self._target.scale
 
     def _hold_oof(self, outputs):
         self.oof_predictions_ = None if outputs is None else self._decided(outputs)

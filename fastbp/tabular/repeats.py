@@ -1,0 +1,154 @@
+"""Repeated rows: the targets of training rows with the same features, beside what the networks predict.
+
+Where m training rows have just the features of a row, targets ``y_1 ... y_m``, and the networks predict f for it,
+
+    (a f + y_1 + ... + y_m) / (a + m)
+
+is predicted: the mean of a posterior distribution (Dirichlet for classes, normal for quantities) whose prior has the
+mean f and weighs as much as a rows.  Trees and nearest neighbours find such rows by themselves, a network does not.  Of
+16 tables two gained by it, the others have no such rows or stayed as they were: 29 % of the rows of wine_quality_white
+have a twin (log loss 0.98 -> 0.73, CatBoost 0.86), 23 % of titanic's (0.422 -> 0.418).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
+STRENGTHS = np.geomspace(0.05, 50, 31)
+# Repeats are used where they lower the loss of the rows that have some by more than this many standard errors, and
+# there are so many rows to tell by.
+LEAST_ERRORS, FEWEST_ROWS = 2.0, 20
+# As log losses are clipped elsewhere (scikit-learn's rule for float32).
+SMALLEST = float(np.finfo(np.float32).eps)
+
+
+class Seen(NamedTuple):
+    """What training rows with the same features say: the sums of their values (n, k), and of their weights (n,)."""
+
+    sums: np.ndarray
+    counts: np.ndarray
+
+    def mixed(self, outputs, strength):
+        """Return ``(strength * outputs + sums) / (strength + counts)``."""
+        strength = outputs.dtype.type(strength)
+        return (strength * outputs + self.sums) / (strength + self.counts)[:, None]
+
+    def rows(self, rows):
+        """Return some of the rows."""
+        return Seen(self.sums[rows], self.counts[rows])
+
+
+class Repeats:
+    """The training rows, by hash numbers of their features.
+
+    Parameters
+    ----------
+    keys : (u,) uint64
+        Sorted, of the different rows.
+    sums : (u, k) float32
+        Of their values: classes as rows of an identity matrix, or standardised quantities.
+    counts : (u,) float32
+        Of their weights.
+    strength : float, optional
+        The weight of the networks' prediction, in rows.
+    """
+
+    def __init__(self, keys, sums, counts, strength=None):
+        self.keys, self.sums, self.counts, self.strength = keys, sums, counts, strength
+
+    @classmethod
+    def of(cls, x, values, weight=None):
+        """Return the repeats of rows x (n, d) float32 with values (n, k), weight (n,)."""
+        weight = np.ones(len(x), np.float32) if weight is None else weight
+        keys, places = np.unique(row_keys(x), return_inverse=True)
+        sums = np.zeros((len(keys), values.shape[1]), np.float32)
+        np.add.at(sums, places, values * weight[:, None])
+        return cls(keys, sums, np.bincount(places, weight, len(keys)).astype(np.float32))
+
+    def seen(self, x):
+        """Return what was `Seen` of rows x (n, d)."""
+        keys = row_keys(x)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        known = self.keys[places] == keys
+        return Seen(self.sums[places] * known[:, None], self.counts[places] * known)
+
+    def seen_by_others(self, x, values, weight=None):
+        """Return what was `Seen` of training's own rows, each without itself."""
+        weight = np.ones(len(x), np.float32) if weight is None else weight
+        sums, counts = self.seen(x)
+        counts = counts - weight
+        # Rounding is no other row: all weights are of the order of 1.
+        others = counts > 1e-6 * weight
+        return Seen((sums - values * weight[:, None]) * others[:, None], np.maximum(counts, 0) * others)
+
+    def get_state(self):
+        """Return what a file needs: tensors by name, and the strength."""
+        return {"keys": self.keys, "sums": self.sums, "counts": self.counts}, self.strength
+
+    @classmethod
+    def from_state(cls, tensors, strength):
+        """Return the repeats of which `get_state` returned these."""
+        return cls(**tensors, strength=strength)
+
+    def mixed(self, outputs, x):
+        """Return the prediction for rows x (n, d) of which the networks predict outputs (n, k)."""
+        return self.seen(x).mixed(outputs, self.strength)
+
+
+def found_strength(outputs, values, seen, loss, weight=None):
+    """Return the strength with the least loss, or None where repeats do not help beyond doubt.
+
+    Parameters
+    ----------
+    outputs : (n, k)
+        The networks' predictions for rows that they were not trained on.
+    values : (n, k)
+        The true ones.
+    seen : Seen
+        Of the same rows.
+    loss : callable
+        outputs (m, k), values (m, k) -> losses (m,).
+    weight : (n,), optional
+    """
+    rows = np.flatnonzero(seen.counts > 0)
+    if len(rows) < FEWEST_ROWS:
+        return None
+    outputs, values, seen = outputs[rows].astype(np.float64), values[rows], seen.rows(rows)
+    weight = np.ones(len(rows)) if weight is None else weight[rows]
+    losses = [loss(seen.mixed(outputs, strength), values) for strength in STRENGTHS]
+    best = int(np.argmin([weight @ one for one in losses]))
+    gains = weight * (loss(outputs, values) - losses[best])
+    if gains.mean() <= LEAST_ERRORS * gains.std() / np.sqrt(len(rows)):
+        return None
+    return float(STRENGTHS[best])
+
+
+def log_losses(probabilities, values):
+    """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
+    return -np.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+
+
+def squared_errors(outputs, values):
+    """Return each row's squared error."""
+    return np.square(outputs - values).sum(axis=1)
+
+
+def row_keys(x):
+    """Return a hash number (n,) uint64 for each row of x (n, d) float32: the same for equal rows.
+
+    Each entry's bits are multiplied by an odd number of its column's own and mixed, then added: two of a million
+    different rows have the same number with a probability of about 1e-7.
+    """
+    factors = np.random.Generator(np.random.Philox(key=[0, x.shape[1]])).integers(
+        2**63, size=x.shape[1], dtype=np.uint64
+    )
+    keys = np.zeros(len(x), np.uint64)
+    for column, factor in zip(x.T, factors * np.uint64(2) + np.uint64(1), strict=True):
+        bits = (column + np.float32(0)).view(np.uint32).astype(np.uint64)  # -0 becomes 0
+        bits *= factor
+        bits ^= bits >> np.uint64(29)
+        bits *= np.uint64(0xBF58476D1CE4E5B9)
+        bits ^= bits >> np.uint64(32)
+        keys += bits
+    return keys
