@@ -100,7 +100,7 @@ class BaseTabular(BaseEstimator, ABC):
             ensemble = train_ensemble(
                 encoder,
                 part,
-                recipe=PRESETS[self.preset],
+                recipe=PRESETS[self.preset].suited(len(part.x)),
                 objective=objective,
                 seed=seed,
                 valid=valid,
