@@ -10,19 +10,16 @@ import os
 import pickle
 import sys
 import warnings
-from functools import cache
 from pathlib import Path
 
 import numba
-import numpy as np
 from numba import types
 from numba.core import cgutils, compiler
 from numba.core.caching import _Cache
 from numba.extending import intrinsic
 
 from fastbp._files import replace_file
-
-_PACKAGE = Path(__file__).parent
+from fastbp._sources import is_ours, own_digest, source_digest
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
 # operations: a step of the smallest network takes 3.2 us instead of 4.1.
@@ -69,19 +66,6 @@ def cache_dir():
     return Path(base) / "fastbp"
 
 
-@cache
-def source_digest():
-    """A digest of every source of the package: an edited callee anywhere makes a new cache.
-
-    (Numba's own cache looks at the caller's file only, numba#1833.)
-    """
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:20]
-
-
 def _cache_folder():
     """The cache folder of these sources."""
     return cache_dir() / source_digest()
@@ -115,20 +99,29 @@ class _KernelCache(_Cache):
 
     def __init__(self, function):
         self._function = function
+        self._is_ours = is_ours(function)
 
     @property
     def cache_path(self):
         return str(cache_dir())
 
     def _path(self, signature, codegen):
-        key = repr((self._function.__module__, self._function.__qualname__, signature, codegen.magic_tuple()))
+        """Return where the machine code for a signature is kept, or None: not at all."""
+        # The folder is that of the package's sources; a kernel of a user's has others.
+        own = None if self._is_ours else own_digest(self._function)
+        if own is None and not self._is_ours:
+            return None
+        key = repr((self._function.__module__, self._function.__qualname__, signature, codegen.magic_tuple(), own))
         name = f"{self._function.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"
         return _cache_folder() / name
 
     def load_overload(self, sig, target_context):
         target_context.refresh()
         try:
-            content = self._path(sig, target_context.codegen()).read_bytes()
+            path = self._path(sig, target_context.codegen())
+            if path is None:
+                return None
+            content = path.read_bytes()
         except (OSError, RuntimeError):  # no file, or no home folder
             return None
         digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
@@ -140,6 +133,8 @@ class _KernelCache(_Cache):
         payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
         try:
             path = self._path(sig, data.codegen)
+            if path is None:
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, hashlib.sha256(payload).digest() + payload)
         except (OSError, RuntimeError) as error:

@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
+from importlib import import_module
 
 _REGISTRIES = {}
+_HOMES = {}
 
 
 def nearest(name, names):
@@ -12,26 +15,59 @@ def nearest(name, names):
     return f" Did you mean {found[0]!r}?" if found else ""
 
 
-class Registry(dict):
-    """Settings classes by name.  The classes are dataclasses; `kind` names the family in messages."""
+def declare(kind, homes):
+    """Say which module registers each name of a family, {name: module}: it is imported when the name is asked for."""
+    _HOMES[kind] = homes
+
+
+class Registry(Mapping):
+    """Settings classes by name.  The classes are dataclasses; `kind` names the family in messages.
+
+    Names of `declare` are there from the start, their classes when they are first asked for.
+    """
 
     def __init__(self, kind):
-        super().__init__()
         self.kind = kind
         self.nameless = ()
+        self._homes = _HOMES.get(kind, {})
+        self._classes = {}
         _REGISTRIES[kind] = self
+
+    def __getitem__(self, name):
+        if name not in self._classes and name in self._homes:
+            import_module(self._homes[name])
+        return self._classes[name]
+
+    def __iter__(self):
+        return iter(self._homes | self._classes)
+
+    def __len__(self):
+        return len(self._homes | self._classes)
+
+    def __contains__(self, name):
+        return name in self._classes or name in self._homes
 
     def register(self, name):
         """Class decorator: add the settings class under `name`, its `name` too unless that is a setting."""
 
         def add(cls):
+            self._check_free(name, cls)
             cls.registered = (self.kind, name)
             if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
-            self[name] = cls
+            self._classes[name] = cls
             return cls
 
         return add
+
+    def _check_free(self, name, cls):
+        """Raise ValueError where another class has the name; one that is defined once more takes its own place."""
+        old = self._classes.get(name)
+        taken_by = self._homes.get(name, cls.__module__) if old is None else old.__module__
+        if taken_by != cls.__module__ or (old is not None and old.__qualname__ != cls.__qualname__):
+            raise ValueError(
+                f"{taken_by} has a {self.kind} {name!r} already: give the {self.kind} of {cls.__module__} another name."
+            )
 
     def accept(self, cls):
         """Class decorator: objects of `cls` are settings too, but no name makes one and no file holds one."""
@@ -45,12 +81,15 @@ class Registry(dict):
                 known = ", ".join(sorted(self))
                 raise ValueError(f"unknown {self.kind} {value!r}.{nearest(value, self)} Known: {known}.")
             return self[value]()
-        classes = (*self.values(), *self.nameless)
+        # An object's class is loaded: those that are not need not be.
+        classes = (*self._classes.values(), *self.nameless)
         if isinstance(value, classes):
             return value
         if isinstance(value, type) and issubclass(value, classes):
             raise TypeError(f"{value.__name__} is a class; write {value.__name__}() for the {self.kind}.")
-        raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.")
+        unknown = dataclasses.is_dataclass(value) and not hasattr(value, "registered")
+        hint = f" Its class {type(value).__name__} is not registered." if unknown else ""
+        raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.{hint}")
 
 
 def describe(value):
@@ -62,17 +101,29 @@ def describe(value):
     if not hasattr(value, "registered"):
         return value
     settings = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-    return {"class": "/".join(value.registered), "settings": settings}
+    described = {"class": "/".join(value.registered), "settings": settings}
+    module = type(value).__module__
+    # Of a class that is not fastbp's the file tells where it was, for the message of whoever lacks it.
+    return described if module.startswith("fastbp.") else described | {"module": module}
 
 
 def rebuild(value):
     """Return what `describe` described.  Only registered classes are made: no code is run."""
     if isinstance(value, list):
         return tuple(rebuild(part) for part in value)
-    if not (isinstance(value, dict) and set(value) == {"class", "settings"}):
+    if not (isinstance(value, dict) and set(value) - {"module"} == {"class", "settings"}):
         return value
     kind, _, name = value["class"].partition("/")
     cls = _REGISTRIES.get(kind, {}).get(name)
     if cls is None:
-        raise ValueError(f"unknown {kind} {name!r} in a model's description: it needs a newer fastbp.")
+        raise ValueError(_unknown(kind, name, value.get("module")))
     return cls(**{key: rebuild(setting) for key, setting in value["settings"].items()})
+
+
+def _unknown(kind, name, module):
+    if module is None:
+        return f"unknown {kind} {name!r} in a model's description: it needs a newer fastbp."
+    return (
+        f"the {kind} {name!r} is not fastbp's own, and a file holds no code: import the module that registers it "
+        f"({module!r} when the model was saved) before you load the model."
+    )

@@ -436,7 +436,10 @@ class Sequential:
         return sum(view.size for view in self.views.values())
 
     def summary(self) -> None:
-        """Print the layers with their output shapes, parameters and multiply-adds a row, and the memory."""
+        """Print the layers with their output shapes, parameters and multiply-adds a row, the totals and the memory.
+
+        Multiply-adds are those of products, forward.
+        """
         print(summary_text(self._built("summary")))
 
     def save(self, path: str | Path) -> None:

@@ -4,7 +4,15 @@ from fastbp.network import Network
 
 
 def summary_text(engine) -> str:
-    """Return a table of the layers, then the totals of parameters, arithmetic and memory."""
+    """Return a table of the layers, then the totals of parameters, arithmetic and memory.
+
+    "params" are a layer's parameters and what it keeps beside them (moving statistics, states), which is not trainable.
+    "multiply-adds a row" are those of its products of inputs and weights, forward, for one row of a batch: of a dense
+    layer d * k, of a convolution as many for every place of its window, of a recurrent layer for every time step. (Of a
+    periodic embedding every wave counts as ten.) What is done once an entry (activations, normalisation, pooling,
+    masks, copies) is not counted. Training takes about three times as many: those of the gradients by the inputs (of
+    the first layer not needed) and by the weights.
+    """
     rows = [("layer", "kind", "output shape", "params", "multiply-adds a row")]
     for layer in engine.network.layers:
         if not hasattr(layer.spec, "name"):  # a fork: the layer where its branches meet is the one that has a name
@@ -20,6 +28,8 @@ def summary_text(engine) -> str:
     lines.append("-" * len(lines[0]))
     lines.append(f"inputs (n, {', '.join(map(str, engine.network.input_shape))}), {engine.dtype.name}")
     lines.append(f"params {total:,}: {trainable:,} trainable, {total - trainable:,} not")
+    multiply_adds = sum(layer.build.multiply_adds for layer in engine.network.layers)
+    lines.append(f"multiply-adds {multiply_adds:,} a row of a batch, forward; about three times as many in training")
     lines.append(f"memory {_bytes(engine.nbytes)}: params, gradient, optimizer state and the workspaces made so far")
     return "\n".join(lines)
 

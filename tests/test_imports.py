@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 import fastbp
+from fastbp.layers import LAYERS
 
 PACKAGE = Path(fastbp.__file__).parent
 
 # In this order a newcomer may read the package: a file imports only from files above it.
 ORDER = [
     "_files",
+    "_sources",
     "_jit",
     "_rows",
     "_registry",
     "pointers",
+    "prefetch",
     "_intrinsics",
     "phases",
     "threads",
@@ -44,7 +47,10 @@ ORDER = [
     "optimizerbase",
     "optimizers",
     "regularizers",
+    "layers",
     "layers.base",
+    "kernelviews",
+    "custom",
     "layers.branches",
     "layers.reshape",
     "layers.activation",
@@ -66,6 +72,7 @@ ORDER = [
     "layers.parametric",
     "layers.scaling",
     "layers.packs",
+    "layers.recurrentdropout",
     "layers.recurrent",
     "layers.recurrentspec",
     "layers.rnn",
@@ -79,15 +86,17 @@ ORDER = [
     "layers.categories",
     "layers.periodic",
     "layers.piecewise",
-    "layers",
     "network",
     "blocks",
+    "tables",
     "plan",
     "training",
+    "touched",
     "job",
     "runner",
     "stretches",
     "outputs",
+    "reach",
     "engine",
     "leastsquares",
     "levenberg",
@@ -101,6 +110,11 @@ ORDER = [
     "summary",
     "arguments",
     "sequential",
+    "interop.kerasgraph",
+    "interop.kerassettings",
+    "interop.kerascompile",
+    "interop.keras",
+    "interop",
     "gradcheck",
     "datainit",
     "estimators.names",
@@ -249,6 +263,7 @@ model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x, x[:, 0] > 0, validation_split=0.2, verbose=0)
 model.predict(x)
 stages["fit"] = sorted({name.split(".")[0] for name in sys.modules})
+stages["layers"] = sorted(name.removeprefix("fastbp.layers.") for name in sys.modules if "fastbp.layers." in name)
 print(json.dumps(stages))
 """
 
@@ -261,6 +276,36 @@ def test_importing_fastbp_imports_next_to_nothing():
     assert stages["dir"] == stages["import"]
     heavy = {"sklearn", "pandas", "jax", "torch", "narwhals", "matplotlib", "pyarrow", "safetensors"}
     assert not heavy & set(stages["fit"])
+    # And no layer of another family: a dense model does not wait for convolutions.
+    assert stages["layers"] == DENSE_LAYERS
+
+
+DENSE_LAYERS = ["activation", "base", "branches", "dense", "weights"]
+
+
+def test_estimators_import_no_layers_that_they_do_not_use():
+    found, waiting = set(), ["estimators"]
+    while waiting:
+        new = {name for name in imports(modules()[waiting.pop()]) if name not in found}
+        found |= new
+        waiting += sorted(new)
+    assert {name.removeprefix("layers.") for name in found if name.startswith("layers.")} <= {*DENSE_LAYERS, "dropout"}
+
+
+def test_layers_are_where_the_package_says():
+    """Every name of the table is registered by the module that the table names, and none besides."""
+    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.")}
+    for name in ours:
+        assert LAYERS[name].__module__ == f"fastbp.{fastbp._HOME_OF[name]}"
+    assert set(fastbp.layers.__all__) == {*ours, "LAYERS", "Layer"}
+    assert set(fastbp.layers.__all__) <= set(dir(fastbp.layers))
+    for name in fastbp.layers.__all__:
+        assert getattr(fastbp.layers, name)
+    with pytest.raises(AttributeError, match="module 'fastbp.layers' has no attribute 'Dens'"):
+        fastbp.layers.Dens  # noqa: B018
+    with pytest.raises(KeyError):
+        LAYERS["Dens"]
+    assert len(LAYERS) == len(list(LAYERS))
 
 
 def test_the_stub_names_what_the_package_offers():

@@ -1,0 +1,241 @@
+"""Layers of one's own: a dataclass of settings and up to four compiled kernels, trained in the same compiled call.
+
+A layer of a user's is made as those of fastbp are (layers/dense.py is one to read; examples/own_layer.py a complete
+one of a user's):
+
+    @kernel
+    def forward(layer, step, params, shared, work, start, stop, row0): ...      # x -> out
+    @kernel
+    def backward(layer, step, params, shared, work, start, stop, row0): ...     # dout -> dx
+    @kernel
+    def gradient(layer, params, grads, work, start, stop, block, first, last, accumulate): ...
+    @kernel
+    def prepare(layer, params, shared, first, last): ...                        # after its parameters changed
+
+    @register_layer
+    @dataclass
+    class MyLayer(Layer):
+        units: int
+        name: str | None = None
+
+        dtype = layer_dtype(("k", "i8"))                    # fields of its own in the layer's row: "i8" or "f8"
+        forward, backward, gradient, prepare = forward, backward, gradient, prepare
+
+        def build(self, input_shape):                       # shapes without the batch axis
+            (d,) = input_shape
+            params = [Param("kernel", (d, self.units), "glorot_uniform")]
+            return Build((self.units,), params, fields={"k": self.units}, multiply_adds=d * self.units)
+
+**Arrays.** `params`, `grads` (laid out as `params`), `shared` and `work` are flat, in the model's dtype; the row
+`layer` tells where things are in them. `rows` makes a matrix of a stretch:
+
+    x    = rows(work, layer.x, start, stop, layer.n_in)       the layer's inputs (n, d)
+    out  = rows(work, layer.out, start, stop, layer.n_out)    its outputs (n, k), which `forward` overwrites
+    dout = rows(work, layer.dout, start, stop, layer.n_out)   their gradient; `backward` may overwrite it
+    dx   = rows(work, layer.dx, start, stop, layer.n_in)      `backward` overwrites it, unless layer.dx < 0: not wanted
+    kept = rows(work, layer.extra, start, stop, e)            `Build.extra` = e entries a row from forward to backward
+    kernel = rows(params, layer.params, 0, d, k)              the first parameter; the next one is behind it
+
+**forward** and **backward** take rows `start` to `stop`, and only read the parameters. Row i of the regions is row
+``row0 + i`` of the batch. ``step.training`` tells whether this is training.
+
+**gradient** writes rows `first` to `last` (of the first axis) of the gradient of parameter number `block` of
+`Build.params`; with `accumulate` it adds to what is there. It runs after `backward`.
+
+**prepare** makes what `backward` (or `forward`, with ``always_prepare = True``, in training) reads from `shared`, of
+`Build.shared` entries from ``layer.shared``: of rows `first` to `last` of the first parameter, such as columns of its
+transpose.
+
+**fill**, a method ``fill(self, row, float_type)``, sets fields that hold other things than sizes: settings
+(``row["alpha"] = self.alpha``), addresses (``row["product"] = product_address(float_type)``, for `matmul`), and offsets
+(``row["bias"] = row["params"] + d * k``).
+
+Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
+``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make
+a float64: write ``x.dtype.type(0.5)`` for a constant. ``fastbp.vecmath`` has exp, tanh, sigmoid and others that
+vectorise; plain `numba.njit` functions may be called. The machine code is kept on disk; an edit of the layer's file, or
+of one that a kernel's functions come from, compiles it anew, and kernels without a file (a notebook's) are not kept.
+
+`fastbp.check_gradients` proves a layer's derivatives. A model file holds the settings, no code: import the module that
+registers the layer before `load_model`.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+
+import numpy as np
+
+from fastbp._jit import inline, kernel
+from fastbp.initializers import INITIALIZERS
+from fastbp.kernelviews import matmul, rows
+from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.tile import product_address
+
+__all__ = [
+    "Build",
+    "Layer",
+    "Param",
+    "inline",
+    "kernel",
+    "layer_dtype",
+    "matmul",
+    "product_address",
+    "register_layer",
+    "rows",
+]
+
+_ROWS = ("layer", "step", "params", "shared", "work", "start", "stop", "row0")
+_ARGUMENTS = dict.fromkeys(("forward", "backward", "sum_forward", "finish_backward"), _ROWS) | {
+    "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "last", "accumulate"),
+    "prepare": ("layer", "params", "shared", "first", "last"),
+}
+_HEADER = [name for name, _ in LAYER_HEADER]
+_COUNTS = ("extra", "shared", "mask", "slice_work", "multiply_adds")
+
+
+def register_layer(cls: type) -> type:
+    """Class decorator: make a dataclass derived from `Layer` a layer that models take and model files name.
+
+    Parameters
+    ----------
+    cls : class
+        A dataclass with a field ``name: str | None = None``. Files know it by the class's name.
+
+    Returns
+    -------
+    class
+        The same one; its `build` checks what it returns, and takes names for initializers.
+
+    Raises
+    ------
+    TypeError
+        Where it is no dataclass derived from `Layer`, or a kernel is none or has other arguments.
+    ValueError
+        Where another layer has its name.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from dataclasses import dataclass
+    >>> from fastbp.custom import Build, Layer, kernel, register_layer, rows
+    >>> @kernel
+    ... def square_forward(layer, step, params, shared, work, start, stop, row0):
+    ...     x, out = rows(work, layer.x, start, stop, layer.n_in), rows(work, layer.out, start, stop, layer.n_out)
+    ...     for i in range(len(x)):
+    ...         for j in range(layer.n_in):
+    ...             out[i, j] = x[i, j] * x[i, j]
+    >>> @kernel
+    ... def square_backward(layer, step, params, shared, work, start, stop, row0):
+    ...     if layer.dx < 0:
+    ...         return
+    ...     x, dx = rows(work, layer.x, start, stop, layer.n_in), rows(work, layer.dx, start, stop, layer.n_in)
+    ...     dout = rows(work, layer.dout, start, stop, layer.n_out)
+    ...     for i in range(len(x)):
+    ...         for j in range(layer.n_in):
+    ...             dx[i, j] = 2 * x[i, j] * dout[i, j]
+    >>> @register_layer
+    ... @dataclass
+    ... class Square(Layer):
+    ...     name: str | None = None
+    ...     forward, backward = square_forward, square_backward
+    ...     def build(self, input_shape):
+    ...         return Build(output_shape=input_shape)
+    >>> model = fastbp.Sequential([fastbp.Dense(3), Square(), fastbp.Dense(1)], input_shape=(2,), seed=0)
+    >>> model.compile(loss="mean_squared_error")
+    >>> fastbp.check_gradients(model, [[0.5, -1.0], [2.0, 0.25]], [1.0, 0.0]).max_relative_error < 1e-6
+    True
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Layer)):
+        raise TypeError(f"register_layer takes a class derived from fastbp.Layer, not {cls!r}.")
+    if "__dataclass_fields__" not in vars(cls):
+        raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass beneath @register_layer.")
+    if "name" not in cls.__dataclass_fields__:
+        raise TypeError(f"{cls.__name__} has no name: give it the field `name: str | None = None`.")
+    _check_row(cls)
+    _check_kernels(cls)
+    if "build" in vars(cls):
+        cls.build = _checked(cls.build)
+    return LAYERS.register(cls.__name__)(cls)
+
+
+def _check_row(cls):
+    """Raise TypeError where the dtype of the layer's row is not one of `layer_dtype`."""
+    dtype = cls.dtype
+    if (
+        not isinstance(dtype, np.dtype)
+        or dtype.itemsize != LAYER_ROW_SIZE
+        or list(dtype.names[: len(_HEADER)]) != _HEADER
+    ):
+        raise TypeError(f"{cls.__name__}.dtype is {dtype!r}: make it by layer_dtype(('field', 'i8'), ...).")
+
+
+def _check_kernels(cls):
+    """Raise TypeError where a kernel is missing, is none, or has other arguments than its kind."""
+    for kind, names in _ARGUMENTS.items():
+        given = getattr(cls, kind)
+        if given is None:
+            continue
+        if not hasattr(given, "py_func"):
+            raise TypeError(
+                f"{cls.__name__}.{kind} is {given!r}, no kernel: put @fastbp.custom.kernel over its function."
+            )
+        found = list(inspect.signature(given.py_func).parameters)
+        if len(found) != len(names):
+            raise TypeError(
+                f"{cls.__name__}.{kind} takes {len(found)} arguments ({', '.join(found)}); this kernel is called with "
+                f"{len(names)}: {', '.join(names)}."
+            )
+    if not cls.alias and (cls.forward is None or cls.backward is None):
+        missing = "forward" if cls.forward is None else "backward"
+        raise TypeError(f"{cls.__name__} has no kernel `{missing}`: a layer has forward and backward at least.")
+
+
+def _checked(build):
+    """Return `build` with its answer checked, and with initializers where it gives their names."""
+
+    @functools.wraps(build)
+    def checked(self, *input_shapes):
+        return _check_build(self, build(self, *input_shapes), input_shapes)
+
+    return checked
+
+
+def _check_build(layer, built, input_shapes):
+    where = f"{type(layer).__name__}.build{input_shapes if len(input_shapes) > 1 else f'({input_shapes[0]})'}"
+    if not isinstance(built, Build):
+        raise TypeError(f"{where} returned {built!r}: it returns a fastbp.custom.Build.")
+    _check_shape(where, "output_shape", built.output_shape)
+    if layer.alias and math.prod(built.output_shape) != math.prod(input_shapes[0]):
+        raise ValueError(f"{where}: the output of an alias is its input, of as many entries; not {built.output_shape}.")
+    for name in _COUNTS:
+        value = getattr(built, name)
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"{where} returned {name}={value!r}: it is a whole number of at least 0.")
+    own = set(type(layer).dtype.names) - set(_HEADER)
+    if unknown := set(built.fields) - own:
+        raise ValueError(
+            f"{where} returned the field {min(unknown)!r}; fields of its own in `dtype` are {sorted(own)}."
+        )
+    if built.params and layer.gradient is None and layer.trainable:
+        raise TypeError(f"{where} returned parameters, but {type(layer).__name__} has no kernel `gradient`.")
+    checked = {kind: [_check_param(where, param) for param in getattr(built, kind)] for kind in ("params", "buffers")}
+    return dataclasses.replace(built, **checked)
+
+
+def _check_param(where, param):
+    """Return a Param with an initializer object, or raise."""
+    if not isinstance(param, Param):
+        raise TypeError(f"{where} returned {param!r} among its parameters: each is a fastbp.custom.Param.")
+    _check_shape(f"{where}, {param.name!r}", "shape", param.shape)
+    initializer = param.initializer
+    if not callable(initializer):
+        initializer = INITIALIZERS.resolve(initializer)
+    return dataclasses.replace(param, initializer=initializer)
+
+
+def _check_shape(where, what, shape):
+    whole = isinstance(shape, tuple) and all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
+    if not whole or not shape:
+        raise ValueError(f"{where}: {what} is {shape!r}; it is a tuple of whole numbers of at least 1.")
