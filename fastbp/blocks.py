@@ -9,14 +9,14 @@ from functools import cache
 import numpy as np
 from numba import types
 
-from fastbp._jit import address, kernel
+from fastbp._jit import address, inline, kernel
 from fastbp._rows import record_type, row_dtype
 from fastbp.lossbase import lane_dot
 from fastbp.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
 ITEM = row_dtype(
-    128,
+    256,
     [
         ("layer", "i8"),
         ("block", "i8"),
@@ -30,6 +30,18 @@ ITEM = row_dtype(
         ("l1", "f8"),
         ("l2", "f8"),
         ("max_norm", "f8"),
+        # Of a table whose gradient is made row by row (touched.py); 0 reads: as any other parameter.
+        ("reads", "i8"),  # of table rows by a batch row
+        ("lazy", "i8"),
+        ("x", "i8"),  # offset in work of what names the first row that the batch reads, and the distance to that of
+        ("x_stride", "i8"),  # the next batch row
+        ("dout", "i8"),  # of its gradient
+        ("dout_stride", "i8"),
+        ("row", "i8"),  # offset in work of room for a row's gradient
+        ("zeros", "i8"),  # and for the gradient of rows that the batch does not read
+        ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
+        ("swap", "i8"),
+        ("digits", "i8"),
     ],
 )
 
@@ -94,8 +106,8 @@ def add_penalty(item, factor, params, grads):
     return factor * total
 
 
-@kernel
-def clip_values(grads, limit, start, stop):
+@inline
+def clip_each(grads, limit, start, stop):
     """Limit grads[start:stop] to +-limit."""
     high = grads.dtype.type(limit)
     for i in range(np.uint64(start), np.uint64(stop)):
@@ -105,16 +117,27 @@ def clip_values(grads, limit, start, stop):
 
 
 @kernel
-def sum_squares(grads, start, stop):
-    """Return the sum of squares of grads[start:stop]."""
-    total = 0.0
+def clip_values(grads, limit, start, stop):
+    """Limit grads[start:stop] to +-limit."""
+    clip_each(grads, limit, start, stop)
+
+
+@inline
+def add_squares(total, grads, start, stop):
+    """Return total + the sum of squares of grads[start:stop], added one after the other."""
     for i in range(np.uint64(start), np.uint64(stop)):
         total += np.float64(grads[i]) * np.float64(grads[i])
     return total
 
 
 @kernel
-def scale_entries(values, factor, start, stop):
+def sum_squares(grads, start, stop):
+    """Return the sum of squares of grads[start:stop]."""
+    return add_squares(0.0, grads, start, stop)
+
+
+@inline
+def scale_each(values, factor, start, stop):
     """values[start:stop] *= factor."""
     by = values.dtype.type(factor)
     for i in range(np.uint64(start), np.uint64(stop)):
@@ -122,11 +145,23 @@ def scale_entries(values, factor, start, stop):
 
 
 @kernel
-def decay_entries(values, rate, start, stop):
+def scale_entries(values, factor, start, stop):
+    """values[start:stop] *= factor."""
+    scale_each(values, factor, start, stop)
+
+
+@inline
+def decay_each(values, rate, start, stop):
     """values[start:stop] -= rate * values[start:stop] (1 - rate would lose most digits of a small rate)."""
     by = values.dtype.type(rate)
     for i in range(np.uint64(start), np.uint64(stop)):
         values[i] -= by * values[i]
+
+
+@kernel
+def decay_entries(values, rate, start, stop):
+    """values[start:stop] -= rate * values[start:stop]."""
+    decay_each(values, rate, start, stop)
 
 
 @kernel

@@ -41,14 +41,18 @@ def divergence_error(engine, before, data, steps, update):
     rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
     purpose = engine.training_purpose()
     replay = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, buffers)
+    # What training can change: of a table of a million rows few.
+    reach = before[0]
     for step in range(len(steps)):
-        one, previous = slice(step, step + 1), params.copy()
+        one, previous = slice(step, step + 1), reach.take(params)
         step_update = Update(update.optimizer, state, update.coefficients[one])
         losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
-        if not all(np.isfinite(values).all() for values in (losses, params, buffers, state)):
+        known = np.isfinite(losses).all() and np.isfinite(buffers).all()
+        if not (known and reach.is_finite(params) and reach.is_finite(state)):
             break
-    updated = params, state.reshape(-1, params.size), buffers
-    where, layer = _first_bad(engine, previous, updated, data, steps[one])
+    updated = params.copy(), state.reshape(-1, params.size), buffers
+    reach.put(params, previous)
+    where, layer = _first_bad(engine, params, updated, data, steps[one])
     message = (
         f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {where} is not finite. Try a lower "
         "learning rate, global_clipnorm=1.0 in the optimizer, or inputs and targets scaled to unit variance. "

@@ -12,6 +12,7 @@ from fastbp.losses import VectorJacobian
 from fastbp.network import Network
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
+from fastbp.reach import is_finite
 from fastbp.runner import Runner
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
@@ -63,7 +64,8 @@ class Engine:
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
         self.params = self.network.initial_params(seed, self.dtype)
-        self.grads = np.zeros_like(self.params)
+        # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
+        self.grads = np.zeros(self.params.size, self.dtype)
         self.buffers = self.network.initial_buffers(seed, self.dtype)
         self.views = self.network.views(self.params, self.buffers)
         self.n_outputs = int(np.prod(self.network.raw_shape))
@@ -228,17 +230,19 @@ class Engine:
             if self.network.layers[placed.layer].spec.stateful:
                 self.buffers[placed.start : placed.stop] = 0
 
-    def snapshot(self):
-        """Return copies of all that training changes."""
-        return self.params.copy(), self.buffers.copy(), self.state.copy(), self.step, self.epoch
+    def snapshot(self, reach):
+        """Return copies of all that training changes within its `Reach`."""
+        return reach, reach.take(self.params), reach.take(self.state), self.buffers.copy(), self.step, self.epoch
 
     def restore(self, snapshot):
         """Put a snapshot back, in place."""
-        self.params[:], self.buffers[:], self.state[:], self.step, self.epoch = snapshot
+        reach, params, state, self.buffers[:], self.step, self.epoch = snapshot
+        reach.put(self.params, params)
+        reach.put(self.state, state)
 
-    def is_finite(self):
-        """Are the parameters, the buffers and the optimizer's state free of NaN and infinity?"""
-        return all(_is_finite(array) for array in (self.params, self.buffers, self.state))
+    def is_finite(self, reach):
+        """Are the parameters and the optimizer's state within a `Reach`, and the buffers, free of NaN and infinity?"""
+        return reach.is_finite(self.params) and reach.is_finite(self.state) and is_finite(self.buffers)
 
     @property
     def nbytes(self):
@@ -246,9 +250,3 @@ class Engine:
         runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
         state = 0 if self.state is None else self.state.nbytes
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
-
-
-def _is_finite(array):
-    # A finite sum has finite terms, and is there in a third of the time; a sum may overflow, though.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

@@ -5,6 +5,7 @@ import numpy as np
 from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
 from fastbp.job import Data, make_steps
+from fastbp.reach import Reach
 from fastbp.rng import shuffle
 from fastbp.stretches import Stretches
 from fastbp.threads import InterruptGuard
@@ -56,6 +57,7 @@ class Epochs:
         self.order = np.empty(n, np.int64) if shuffled else None
         self.outputs = np.empty((n, engine.n_outputs), engine.dtype) if engine.metrics else None
         self.data = Data(train.x, train.targets, train.weight, self.order, self.outputs)
+        self.reach = Reach(engine.network, train.x)
         self.cut_short = False
         self.firsts = np.arange(0, n, batch_size)
         self.rows = np.minimum(batch_size, n - self.firsts)
@@ -81,7 +83,7 @@ class Epochs:
         steps = self.steps
         steps["counter"] = np.arange(engine.step, engine.step + len(steps))
         update = engine.next_update(len(steps))
-        before = engine.snapshot()
+        before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])
         parts = []
         for done, losses in self.stretches.run(steps, update):
@@ -92,7 +94,7 @@ class Epochs:
             if after_stretch(done):
                 break
         # A gradient may overflow under a loss that is finite; its update shows here.
-        if not engine.is_finite():
+        if not engine.is_finite(self.reach):
             raise divergence_error(engine, before, self.data, steps, update)
         self.cut_short = done < len(steps)
         if self.cut_short:

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp.blocks import block_address
 from fastbp.layers.base import STEP, float_type_of
+from fastbp.touched import touched_address, visits
 from fastbp.training import JOB, UPDATE_SETTINGS
 
 
@@ -70,15 +71,17 @@ class Job:
     shared : array
     partials : array (slices, P) or None
         None: the gradient is made in `grads`.
+    ids : int64 array
+        Room of touched.py.
     demands : Demands
     """
 
-    def __init__(self, plan, loss_row, shared, partials, demands):
-        self._plan, self._partials = plan, partials
+    def __init__(self, plan, loss_row, shared, partials, ids, demands):
+        self._plan, self._partials, self._items = plan, partials, _items_for(plan, demands)
         self.row = np.zeros(1, JOB)
         self._numbers = self.row.view(np.int64)
-        arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": plan.items}
-        arrays |= {"loss": loss_row, "shared": shared}
+        arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": self._items}
+        arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
             self.row[name] = address_of(array)
         self.row["n_layers"], self.row["n_items"] = len(plan.table), len(plan.items)
@@ -88,7 +91,7 @@ class Job:
         self._has_penalties, self._has_squares = (bool(self.row[name][0]) for name in ("add_penalty", "sum_squares"))
 
     def _set_demands(self, demands):
-        row, items = self.row, self._plan.items
+        row, items = self.row, self._items
         row["backward"], row["mean"], row["prepare"] = demands.backward, demands.mean, demands.backward
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
@@ -102,9 +105,13 @@ class Job:
             needed["clip_values"] = row["clipvalue"][0]
             needed["sum_squares"] = needed["scale_entries"] = row["global_clipnorm"][0]
             needed["decay_entries"] = row["weight_decay"][0]
+        float_type = float_type_of(self._plan.dtype)
         for name, wanted in needed.items():
             if wanted:
-                row[name] = block_address(name, float_type_of(self._plan.dtype))
+                row[name] = block_address(name, float_type)
+        if (items["reads"] > 0).any():
+            for name, kernel in visits(demands.backward, row["global_clipnorm"][0] > 0).items():
+                row[name] = touched_address(kernel, float_type)
 
     def point(self, data, steps, params, grads):
         """Say where the rows, the steps and the parameters of a call are."""
@@ -133,6 +140,19 @@ class Job:
     def losses(self, sums):
         """Return each step's loss, penalties included."""
         return sums[:, : self._loss_columns].sum(axis=1)
+
+
+def _items_for(plan, demands):
+    """Return the plan's items; those of tables are as any other's where the job needs, or has, their dense gradient.
+
+    A lazy table's rows have to be told apart in any update.
+    """
+    items = plan.items.copy()
+    if demands.settings is None:
+        items["reads"] = 0
+    elif not demands.backward:
+        items["reads"][items["lazy"] == 0] = 0
+    return items
 
 
 _STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS = (

@@ -155,6 +155,12 @@ class Network:
                 where = ", ".join(str(int(i)) for i in entry)
                 raise ValueError(f"x[{where}] is {value[row, *place]:g}: {rule} (layer {layer.name!r}).")
 
+    def rows_read(self, x):
+        """Return (parameter, its rows that inputs x (n, ...) of the model name) of each lazy table, as far as known."""
+        lazy = [p for p in self.params if p.param.lazy]
+        got = self._pass_on(x) if lazy else []
+        return [(p, _rows_named(p.param, got[p.layer])) for p in lazy if got[p.layer] is not None]
+
     def _pass_on(self, x):
         """Return what each layer gets of x (n, ...), or None where layers before it compute something new."""
         got, given = [], {-1: x}
@@ -226,6 +232,14 @@ def _draw(placed, size, first_stream, seed, dtype):
         rng = np.random.Generator(np.random.Philox(key=[seed, stream]))
         flat[p.start : p.stop].reshape(p.param.shape)[...] = p.param.initializer(p.param.shape, rng, dtype)
     return flat
+
+
+def _rows_named(param, x):
+    """Return the rows of a table, in order, that x (n, ...), the inputs of its layer, name."""
+    _, first, _ = param.lookup
+    named = np.zeros(param.shape[0], bool)
+    named[x.reshape(len(x), -1)[:, first : first + param.lookup.count].astype(np.int64)] = True
+    return np.flatnonzero(named)
 
 
 def unique_name(spec, taken):

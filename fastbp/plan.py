@@ -11,6 +11,9 @@ A batch is cut into *slices* of rows, a slice into *chunks*.  Two schemes, by wh
 - otherwise (wide networks): the workspace holds the whole batch, a slice is one chunk, and phase 2
   computes each parameter block's gradient over all rows just before it updates the block.
 
+A table of which a batch reads a few rows (an embedding) gets its gradient row by row in phase 2, sorted by the rows
+(touched.py), where it is lazy or large.  Such plans are of the second scheme, too.
+
 A layer that sums over the whole batch has two rows of the table in training.  A *segment* ends between them: all
 slices go through one segment before any of them begins the next.  Such plans are of the second scheme.
 """
@@ -23,6 +26,7 @@ from fastbp._rows import row_dtype
 from fastbp.blocks import ITEM
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, float_type_of, kernel_address
 from fastbp.network import Source
+from fastbp.tables import item_rows, made_by_rows, place_rooms, updated_entries
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
 
@@ -64,6 +68,8 @@ WORKSPACE_BYTES = 256 * 1024 * 1024
 ITEM_MULTIPLY_ADDS = 4_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
 THREAD_MULTIPLY_ADDS = 1_000_000
+# Updating so many entries of tables takes as long.
+THREAD_UPDATES = 50_000
 
 
 class Purpose(NamedTuple):
@@ -98,9 +104,11 @@ class Plan:
         self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
         row_entries = sum((1 + p.build.branches) * _size(p.output_shape) + p.build.extra for p in placed.values())
         row_entries += _size(network.input_shape)
+        self.tables = self._choose_tables(network, row_entries) if purpose.training else {}
         self._choose_slices(network.n_params, row_entries)
         self.region_rows = self.chunk_rows if self.sliced else round_up(rows, REGION_ROWS)
         self._place_regions(network, placed, n_targets)
+        self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
     def _number_rows(self, placed):
@@ -115,6 +123,17 @@ class Plan:
         self.segments = np.array([*segments, len(self.names)], np.int64)
         self.n_segments = len(segments)
 
+    def _choose_tables(self, network, row_entries):
+        """Return {name: parameter} of the tables whose gradients are made row by row."""
+        trained = {p.name: p.param for p in network.params if network.layers[p.layer].spec.trainable}
+        chosen = {name: p for name, p in trained.items() if made_by_rows(p, self.dtype.itemsize)}
+        # The second scheme's workspace may be too large for the batch: only lazy tables must have it.
+        return {name: p for name, p in chosen.items() if p.lazy or not self._is_tall(row_entries)}
+
+    def _is_tall(self, row_entries):
+        """Are the activations of a batch too large for one workspace?"""
+        return self.rows * row_entries * self.dtype.itemsize > WORKSPACE_BYTES
+
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
         slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
@@ -122,11 +141,10 @@ class Plan:
         grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
         slice_rows = round_up(-(-self.rows // slices), grain)
         activations = self.rows * row_entries * size
-        tall = activations > WORKSPACE_BYTES
         partials = n_params * -(-self.rows // slice_rows) * size
         small = partials <= PARTIAL_BYTES * max(activations / ACTIVATION_BYTES, 1)
-        whole = self.purpose.keep_batch or self.n_segments > 1
-        self.sliced = (not self.purpose.training or tall or small) and not whole
+        whole = self.purpose.keep_batch or self.n_segments > 1 or self.tables
+        self.sliced = (not self.purpose.training or self._is_tall(row_entries) or small) and not whole
         if self.sliced:
             cached_rows = max(CHUNK_BYTES // (size * row_entries) // 32 * 32, 32)
             self.chunk_rows = min(cached_rows, slice_rows)
@@ -151,7 +169,13 @@ class Plan:
 
     def threads_pay(self, rows):
         """Is there work for a second thread in a batch of `rows` rows?"""
+        if self.table_updates(rows) >= THREAD_UPDATES:
+            return True
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def table_updates(self, rows):
+        """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""
+        return sum(updated_entries(param, rows) for param in self.tables.values())
 
     def _place_regions(self, network, placed, n_targets):
         """Give every layer its offsets; fill the table and the layout."""
@@ -239,33 +263,46 @@ class Plan:
 
     def _make_items(self, network):
         """Cut the trainable parameters into items; the largest come first, for balance."""
-        items = []
-        for p in network.params:
-            layer = network.layers[p.layer]
-            if not layer.spec.trainable:
-                continue
-            rows, columns = p.param.shape[0], _size(p.param.shape[1:])
-            # Rows of a matrix come by tiles of 8; of more axes the first one's indices stand for themselves.
-            tile = 8 if len(p.param.shape) < 3 else 1
-            # Every entry meets as many inputs as a row has windows (1 in a dense layer of inputs (n, d)); of gradients
-            # made in phase 1, phase 2 has only sums to make.
-            windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
-            item_rows = max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows * windows), tile), tile)
-            if p.param.max_norm:
-                item_rows = rows  # the norms of columns need whole columns
-            for first in range(0, rows, item_rows):
-                item = np.zeros((), ITEM)
-                last = min(first + item_rows, rows)
-                item["layer"], item["block"] = self.row_of[p.layer], p.block
-                item["first"], item["last"] = first, last
-                # A column that has a norm runs over all axes but the last: a filter of a convolution.
-                item["columns"] = p.param.shape[-1] if p.param.max_norm else columns
-                item["start"], item["stop"] = p.start + first * columns, p.start + last * columns
-                item["learning_rate"], item["decay"] = p.param.learning_rate_factor, p.param.decay_factor
-                item["l1"], item["l2"], item["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm
-                items.append(item)
-        items = np.array(items, ITEM)
-        return items[np.argsort(items["start"] - items["stop"], kind="stable")]
+        parts = [self._items_of(p, network.layers[p.layer]) for p in network.params]
+        joined = np.concatenate([np.zeros(0, ITEM), *parts])
+        # Into zeros of the dtype, because joining leaves out its padding.
+        items = np.zeros(len(joined), ITEM)
+        items[:] = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
+        return items
+
+    def _items_of(self, p, layer):
+        """Return the items of one parameter."""
+        if not layer.spec.trainable:
+            return np.zeros(0, ITEM)
+        rows, columns = p.param.shape[0], _size(p.param.shape[1:])
+        firsts = np.arange(0, rows, self._item_rows(p, layer))
+        lasts = np.append(firsts[1:], rows)
+        items = np.zeros(len(firsts), ITEM)
+        items["layer"], items["block"] = self.row_of[p.layer], p.block
+        items["first"], items["last"] = firsts, lasts
+        # A column that has a norm runs over all axes but the last: a filter of a convolution.
+        items["columns"] = p.param.shape[-1] if p.param.max_norm else columns
+        items["start"], items["stop"] = p.start + firsts * columns, p.start + lasts * columns
+        items["learning_rate"], items["decay"] = p.param.learning_rate_factor, p.param.decay_factor
+        items["l1"], items["l2"], items["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm
+        if p.name in self.tables:
+            row = self.table[self.row_of[p.layer]]
+            self.ids_size = place_rooms(items, p.param, row, self.rows, self._room, self.ids_size)
+        return items
+
+    def _item_rows(self, p, layer):
+        """Return the rows of a parameter's items."""
+        rows, columns = p.param.shape[0], _size(p.param.shape[1:])
+        if p.name in self.tables:
+            return item_rows(p.param, self.rows)
+        if p.param.max_norm:
+            return rows  # the norms of columns need whole columns
+        # Rows of a matrix come by tiles of 8; of more axes the first one's indices stand for themselves.
+        tile = 8 if len(p.param.shape) < 3 else 1
+        # Every entry meets as many inputs as a row has windows (1 in a dense layer of inputs (n, d)); of gradients
+        # made in phase 1, phase 2 has only sums to make.
+        windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
+        return max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows * windows), tile), tile)
 
 
 def round_up(value, multiple):

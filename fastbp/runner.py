@@ -51,6 +51,7 @@ class Runner:
         self.partials = None
         if purpose.training and plan.sliced and plan.n_slices > 1:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
+        self.ids = np.empty(plan.ids_size, np.int64)
         self._jobs = {}
         self._step = make_steps(0, 0, np.zeros(1, np.int64), plan.rows, False)
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
@@ -113,7 +114,7 @@ class Runner:
         if demands not in self._jobs:
             if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
                 self._jobs.clear()
-            self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, demands)
+            self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
         return self._jobs[demands]
 
     def _call(self, job, n_steps, wanted):
@@ -139,7 +140,7 @@ class Runner:
     def nbytes(self):
         """Bytes of the buffers, with the workspaces of as many threads as have run."""
         partials = 0 if self.partials is None else self.partials.nbytes
-        return self.work.nbytes + self.shared.nbytes + partials
+        return self.work.nbytes + self.shared.nbytes + self.ids.nbytes + partials
 
 
 def _loss_row(loss, n_out, n_targets, dtype):

@@ -8,6 +8,8 @@ from fastbp.job import Update
 STRETCH_SECONDS = 0.2
 # The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8
+# What an entry of a large table costs beside the batch's own work (3 ns, of memory), in multiply-adds.
+ENTRY_MULTIPLY_ADDS = 75
 
 
 class Stretches:
@@ -22,7 +24,8 @@ class Stretches:
 
     def __init__(self, engine, runner, data):
         self.engine, self.runner, self.data = engine, runner, data
-        step_multiply_adds = runner.plan.rows * runner.plan.row_multiply_adds
+        plan = runner.plan
+        step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
         self.length = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
 
     def run(self, steps, update):

@@ -3,7 +3,8 @@
 Read `run_steps` first.  A step has two phases, each a number of pieces that threads take by ticket:
 
 1. slices of rows: gather, forward, loss, backward (`run_slice`); parameters are only read;
-2. items, pieces of parameters: gradient, penalties, update (`run_items`).
+2. items, pieces of parameters: gradient, penalties, update (`run_items`); of tables of which a batch reads a few
+   rows, the gradient of those alone (touched.py).
 
 Where layers sum over the whole batch, the first is a phase for each *turn*: forward through the segments of the plan
 up to the last, which goes on to the loss and backward, and backward through the others.  Clipping by the global norm
@@ -54,6 +55,7 @@ JOB = row_dtype(
         ("table", "i8"),
         ("segments", "i8"),  # int64: their first rows of the table, and the table's end
         ("items", "i8"),
+        ("ids", "i8"),  # int64, room of touched.py
         # Their sizes.
         ("n_steps", "i8"),
         ("n_params", "i8"),
@@ -79,6 +81,8 @@ JOB = row_dtype(
         ("scale_entries", "i8"),
         ("decay_entries", "i8"),
         ("limit_norms", "i8"),
+        ("visit", "i8"),  # of touched.py, for tables; the second where the gradient's norm is clipped
+        ("revisit", "i8"),
         # First columns of `sums`, after the slices' losses.
         ("penalties", "i8"),
         ("squares", "i8"),
@@ -232,14 +236,19 @@ def run_items(
             break
         taken += 1
         item = items[piece]
-        if job.backward:
-            penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
-            if job.add_penalty:
-                sums[job.penalties + piece] = penalty
-        if job.sum_squares:
-            sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
-        elif job.update:
-            update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
+        if item.reads:
+            squares = call_float(job.visit, (job, item, step, 1.0, coefficients, work))
+            if job.sum_squares:
+                sums[job.squares + piece] = squares
+        else:
+            if job.backward:
+                penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
+                if job.add_penalty:
+                    sums[job.penalties + piece] = penalty
+            if job.sum_squares:
+                sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
+            elif job.update:
+                update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
         finish(counters, phase, n_threads)
     wait(counters, phase, items.size, n_threads)
     phase += 1
@@ -255,7 +264,11 @@ def run_items(
             if piece >= items.size:
                 break
             taken += 1
-            update_item(items[piece], scale, job, table, optimizer, step, coefficients, params, grads, state, shared)
+            item = items[piece]
+            if item.reads:
+                call_float(job.revisit, (job, item, step, scale, coefficients, work))
+            else:
+                update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared)
             finish(counters, phase, n_threads)
         wait(counters, phase, items.size, n_threads)
         phase += 1

@@ -434,7 +434,7 @@ def test_an_optimizer_whose_state_overflows():
     # The gradient, 2e22, is finite; its square is not, and Adam would never move again.
     with pytest.raises(fastbp.TrainingDiverged, match="the optimizer's state of 'only/kernel'"):
         fit(model, np.full((4, 4), 1e12), np.full(4, 1e10))
-    assert model.engine.is_finite()
+    assert np.isfinite(model.engine.state).all()
 
 
 def test_an_update_that_overflows():

@@ -29,7 +29,7 @@ The sums of slice s stand in work at layer.slice_work + s * layer.slice_stride; 
 
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numba
 import numpy as np
@@ -93,9 +93,26 @@ def layer_dtype(*fields):
     return row_dtype(LAYER_ROW_SIZE, LAYER_HEADER, fields)
 
 
+class Lookup(NamedTuple):
+    """How a batch row reads a table (a parameter of two axes): `count` rows of it, and nothing else.
+
+    The layer's inputs `x` to `x + count` name them; each is copied to `columns` of its outputs, the first from `out`
+    on, the next one behind it.  So a row of the table's gradient is the sum of those parts of dout, in batch order.
+    The layer prepares nothing.
+    """
+
+    count: int
+    x: int = 0
+    out: int = 0
+
+
 @dataclass(frozen=True)
 class Param:
-    """One named parameter (or buffer) of a layer: its shape, and how it starts and is updated."""
+    """One named parameter (or buffer) of a layer: its shape, and how it starts and is updated.
+
+    A parameter with a `lookup` may get its gradient row by row; if `lazy`, an update changes (and decays) the rows
+    that the batch reads, and no others.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -105,6 +122,8 @@ class Param:
     max_norm: float = 0.0
     learning_rate_factor: float = 1.0
     decay_factor: float = 1.0
+    lookup: Lookup | None = None
+    lazy: bool = False
 
     @property
     def size(self) -> int:

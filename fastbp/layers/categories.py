@@ -7,8 +7,8 @@ import numpy as np
 
 from fastbp._jit import kernel
 from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
-from fastbp.layers.embedding import MOST_CATEGORIES, embedding_backward, unknown_category
+from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype
+from fastbp.layers.embedding import MOST_CATEGORIES, check_switches, embedding_backward, unknown_category
 from fastbp.pointers import at, copy_entries, int64_at, part
 
 TABLES = layer_dtype(("tables", "i8"))  # address of (offset in params, dim, first column of out) of each column
@@ -59,6 +59,8 @@ class CategoryEmbedding(Layer):
         The layer's own factor on the learning rate (and so on the decoupled weight decay).
     decay_factor : float, default 1.0
         The layer's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    lazy : bool, default False
+        Update only the rows that the batch reads, of all tables: see `Embedding`.
     trainable : bool, default True
     name : str, optional
         Default ``"categoryembedding"``, ``"categoryembedding_1"`` and so on.
@@ -86,6 +88,7 @@ class CategoryEmbedding(Layer):
     embeddings_initializer: Any = None
     learning_rate_factor: float = 1.0
     decay_factor: float = 1.0
+    lazy: bool = False
     trainable: bool = True
     name: str | None = None
 
@@ -104,12 +107,20 @@ class CategoryEmbedding(Layer):
         default = INITIALIZERS["random_normal"](0.0, 1.0)
         self.embeddings_initializer = INITIALIZERS.resolve(self.embeddings_initializer or default)
         check_factors(self)
+        check_switches(self, "lazy")
 
     def build(self, input_shape):
         check_columns(self, input_shape)
         factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         params = [
-            Param(f"column_{i}", shape, self.embeddings_initializer, **factors)
+            Param(
+                f"column_{i}",
+                shape,
+                self.embeddings_initializer,
+                lookup=Lookup(1, i, sum(self.output_dims[:i])),
+                lazy=self.lazy,
+                **factors,
+            )
             for i, shape in enumerate(self._shapes())
         ]
         return Build(output_shape=(sum(self.output_dims),), params=params)

@@ -4,6 +4,7 @@ Inputs are whole numbers in the model's float type, which holds them exactly up 
 at them before anything runs: the kernels trust them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from fastbp._jit import inline, kernel
 from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype, whole_number
+from fastbp.layers.weights import penalties
 from fastbp.pointers import at, copy_entries, part
+from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 
 # Whole numbers up to here are exact in float32.
 MOST_CATEGORIES = 2**24
@@ -27,16 +30,18 @@ def zero_gradient(layer, work, start, stop):
             dx[i] = 0
 
 
-EMBEDDING = layer_dtype(("dim", "i8"))
+EMBEDDING = layer_dtype(("dim", "i8"), ("mask_zero", "i8"))
 
 
 @kernel
 def embedding_forward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, t) whole numbers, table (c, dim) -> out (n, t, dim)."""
+    """x (n, t) whole numbers, table (c, dim) -> out (n, t, dim); with mask_zero, the mask (n, t) of x != 0."""
     dim = layer.dim
     for i in range(start * layer.n_in, stop * layer.n_in):
         row = np.int64(work[layer.x + i])
         copy_entries(at(work, layer.out + i * dim), at(params, layer.params + row * dim), dim)
+        if layer.mask_zero:
+            work[layer.own_mask + i] = row != 0
 
 
 @kernel
@@ -74,10 +79,18 @@ class Embedding(Layer):
         Numbers that a category becomes.
     embeddings_initializer : str or initializer object, default "random_uniform"
         Uniform in +-0.05, as in Keras.
+    embeddings_regularizer : str or regularizer object, optional
+        `L1`, `L2` or `L1L2`, of the whole table.
+    embeddings_constraint : MaxNorm, optional
+        Bounds the norm of each column of the table.
+    mask_zero : bool, default False
+        Category 0 is padding: recurrent layers behind skip its time steps, as after `Masking`. Inputs are ``(n, t)``.
     learning_rate_factor : float, default 1.0
         The layer's own factor on the learning rate (and so on the decoupled weight decay).
     decay_factor : float, default 1.0
         The layer's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    lazy : bool, default False
+        Update only the rows that the batch reads, so that a step costs the same for a table of any height.
     trainable : bool, default True
     name : str, optional
         Default ``"embedding"``, ``"embedding_1"`` and so on.
@@ -85,12 +98,20 @@ class Embedding(Layer):
     Raises
     ------
     ValueError
-        Where a size is out of range; when data are given, where an input is not such a whole number.
+        Where a size is out of range, or a lazy table has a regularizer or a constraint (which change all rows); when
+        data are given, where an input is not such a whole number.
 
     Notes
     -----
     Inputs ``(n, ...)``, embeddings ``(input_dim, output_dim)``, outputs ``(n, ..., output_dim)``. The gradient with
     respect to the inputs is zero.
+
+    By default every row moves in every step, as the optimizer's formula has it for a gradient of zero: by its momentum
+    and weight decay. With ``lazy=True`` the rows that the batch does not read keep their values and the optimizer's
+    state, as in ``torch.optim.SparseAdam`` and TensorFlow Addons' ``LazyAdam``: weight decay applies to the rows read,
+    bias corrections count the model's steps, not a row's, and clipping sees the gradient of the whole model either
+    way. `apply_gradients` gets a dense gradient: there the rows of a lazy table that have one other than zero count
+    as read. The model's `grads` get a table's gradient from `value_and_grad` and `vjp`; training does without.
 
     Examples
     --------
@@ -102,8 +123,12 @@ class Embedding(Layer):
     input_dim: int
     output_dim: int
     embeddings_initializer: Any = "random_uniform"
+    embeddings_regularizer: Any = None
+    embeddings_constraint: Any = None
+    mask_zero: bool = False
     learning_rate_factor: float = 1.0
     decay_factor: float = 1.0
+    lazy: bool = False
     trainable: bool = True
     name: str | None = None
 
@@ -115,20 +140,54 @@ class Embedding(Layer):
         if self.input_dim > MOST_CATEGORIES:
             raise ValueError(f"Embedding(input_dim={self.input_dim}): at most {MOST_CATEGORIES}, exact in float32.")
         self.embeddings_initializer = INITIALIZERS.resolve(self.embeddings_initializer)
+        if self.embeddings_regularizer is not None:
+            self.embeddings_regularizer = REGULARIZERS.resolve(self.embeddings_regularizer)
+        if self.embeddings_constraint is not None:
+            self.embeddings_constraint = CONSTRAINTS.resolve(self.embeddings_constraint)
         check_factors(self)
+        check_switches(self, "mask_zero", "lazy")
+        for setting in ("embeddings_regularizer", "embeddings_constraint"):
+            if self.lazy and getattr(self, setting) is not None:
+                raise ValueError(
+                    f"Embedding(lazy=True, {setting}={getattr(self, setting)!r}): it changes rows that the batch does "
+                    "not read. Leave one of the two out."
+                )
 
     def build(self, input_shape):
+        if self.mask_zero and len(input_shape) != 1:
+            raise ValueError(
+                f"Embedding(mask_zero=True) takes sequences, inputs of shape (t,) without the batch; they have shape "
+                f"{input_shape}."
+            )
         table = Param(
             "embeddings",
             (self.input_dim, self.output_dim),
             self.embeddings_initializer,
-            learning_rate_factor=self.learning_rate_factor,
-            decay_factor=self.decay_factor,
+            *penalties(self.embeddings_regularizer),
+            self.embeddings_constraint.max_value if self.embeddings_constraint else 0.0,
+            self.learning_rate_factor,
+            self.decay_factor,
+            Lookup(math.prod(input_shape)),
+            self.lazy,
         )
-        return Build(output_shape=(*input_shape, self.output_dim), params=[table], fields={"dim": self.output_dim})
+        return Build(
+            output_shape=(*input_shape, self.output_dim),
+            params=[table],
+            fields={"dim": self.output_dim, "mask_zero": int(self.mask_zero)},
+            mask=input_shape[0] if self.mask_zero else 0,
+        )
 
     def refuses(self, x):
         return unknown_category(x, self.input_dim, f"Embedding(input_dim={self.input_dim})")
+
+
+def check_switches(layer, *names):
+    """Raise ValueError where one of these settings of `layer` is neither True nor False."""
+    for name in names:
+        value = getattr(layer, name)
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{type(layer).__name__}({name}={value!r}): it is True or False.")
+        setattr(layer, name, bool(value))
 
 
 def unknown_category(x, limits, owner):

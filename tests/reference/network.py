@@ -323,6 +323,7 @@ REGULARIZERS = {
     "Dense": ("kernel_regularizer", "bias_regularizer"),
     "MemberDense": ("kernel_regularizer", "bias_regularizer"),
     "PReLU": ("alpha_regularizer",),
+    "Embedding": ("embeddings_regularizer",),
     "Conv1D": ("kernel_regularizer", "bias_regularizer"),
     "Conv2D": ("kernel_regularizer", "bias_regularizer"),
     "DepthwiseConv2D": ("depthwise_regularizer", "bias_regularizer"),
