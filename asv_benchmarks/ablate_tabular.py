@@ -12,12 +12,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from unittest.mock import patch
 
+import numpy as np
 from compare_tabular import measured
 from tabular import suite
 from tabular.table import geometric_mean, loss_ratio
 
 import fastbp
-from fastbp.tabular import classifier, scaling
+from fastbp.tabular import classifier, estimator, learner, networks, scaling
 from fastbp.tabular.recipe import PRESETS
 
 
@@ -35,24 +36,57 @@ def not_calibrated():
         yield
 
 
+@contextmanager
+def repeats_not_used():
+    """The networks' predictions as they are, also where training has rows with the same features."""
+    with patch.object(estimator, "found_strength", lambda *arguments: None):
+        yield
+
+
+@contextmanager
+def as_many_knots():
+    """As many knots for columns that have one value in most rows as for others."""
+    knots = networks.knots
+    with patch.object(
+        networks, "knots", lambda values, n: knots(values, n // 4) if is_spiked(values) else knots(values, n)
+    ):
+        yield
+
+
+def is_spiked(values):
+    """Has a column one value in more than half of its rows, between its quartiles?"""
+    return np.quantile(values, 0.25) == np.quantile(values, 0.75)
+
+
+@contextmanager
+def few_steps():
+    """No more epochs for tables of few rows than a hundred steps take."""
+    with patch.object(learner, "LEAST_STEPS", 100):
+        yield
+
+
 # What is changed of the recipe, and in which context it runs.
 VARIANTS = {
-    "one network": ({"networks": 1}, nullcontext),
-    "twice the networks": ({"networks": 2.0}, nullcontext),
+    "one network": ({"networks": 1, "few_rows_networks": 1}, nullcontext),
+    "twice the networks": ({"networks": 2.0, "few_rows_networks": 2.0}, nullcontext),
     "no waves": ({"n_frequencies": 0}, nullcontext),
+    "16 waves": ({"n_frequencies": 16}, nullcontext),
     "no piecewise functions": ({"n_knots": 0}, nullcontext),
-    "last parameters, no running means": ({"averaging": 1e-9}, nullcontext),
+    "spiked columns: no more knots": ({}, as_many_knots),
+    "spiked columns: scaled by the range": ({}, scaled_by_the_range),
+    "no running means": ({"averaging": 1e-9}, nullcontext),
+    "dropout 0.1": ({"dropout": 0.1}, nullcontext),
+    "dropout 0.2": ({"dropout": 0.2}, nullcontext),
+    "no weight decay": ({"weight_decay": 0.0}, nullcontext),
     "width 64": ({"hidden": ((64, 64, 64),)}, nullcontext),
     "width 256": ({"hidden": ((256, 256, 256),)}, nullcontext),
     "two hidden layers": ({"hidden": ((128, 128),)}, nullcontext),
     "16 epochs": ({"epochs": 16}, nullcontext),
     "48 epochs": ({"epochs": 48}, nullcontext),
-    "dropout 0.1": ({"dropout": 0.1}, nullcontext),
-    "dropout 0.3": ({"dropout": 0.3}, nullcontext),
     "half the learning rates": ({"classification_rate": 0.02, "regression_rate": 0.1}, nullcontext),
-    "batches of 64": ({"batch_size": 64}, nullcontext),
-    "no weight decay": ({"weight_decay": 0.0}, nullcontext),
-    "spiked columns scaled by their range": ({}, scaled_by_the_range),
+    "batches of 128": ({"batch_size": 128}, nullcontext),
+    "few rows: batches of 256, 100 steps": ({"few_rows_batch_size": 256}, few_steps),
+    "repeated rows not used": ({}, repeats_not_used),
     "no temperature": ({}, not_calibrated),
 }
 
@@ -68,7 +102,7 @@ def main():
     place = suite.folder()
     if place is None:
         raise SystemExit("no data: set FASTBP_DATA to a folder with an index.json.")
-    recipe = replace(PRESETS["default"], networks=options.networks)
+    recipe = replace(PRESETS["default"], networks=options.networks, few_rows_networks=options.networks)
     splits = []
     for entry in suite.entries(place, [name for name in options.only.split(",") if name]):
         frame, target = suite.load(place, entry)
@@ -76,8 +110,8 @@ def main():
     own = [loss_of(recipe, split) for split in splits]
     for name in options.variants.split(","):
         changes, context = VARIANTS[name]
-        if "networks" in changes:
-            changes = {"networks": int(changes["networks"] * (1 if changes["networks"] == 1 else recipe.networks))}
+        # A float is a factor.
+        changes = {key: int(value * options.networks) if value == 2.0 else value for key, value in changes.items()}
         with context():
             losses = [loss_of(replace(recipe, **changes), split) for split in splits]
         ratios = [loss_ratio(loss, reference) for loss, reference in zip(losses, own, strict=True)]

@@ -117,10 +117,10 @@ def levenberg_marquardt(engine, x, targets, weight=None, *, alpha=0.0, max_iter=
 def _check(engine):
     """Raise ValueError for a network that the solver cannot train."""
     for placed in engine.network.layers:
-        if placed.spec.training_only:
+        if placed.spec.draws:
             raise ValueError(
-                f'solver "lm" cannot train with a {type(placed.spec).__name__} layer ({placed.name!r}): a random loss '
-                'has no least squares. Leave it out, or take solver "adam".'
+                f'solver "lm" cannot train with a {type(placed.spec).__name__} layer ({placed.name!r}) that drops '
+                'entries or adds noise: a random loss has no least squares. Leave that out, or take solver "adam".'
             )
         if placed.build.buffers:
             raise ValueError(

@@ -23,6 +23,9 @@ def settings_of(layer):
         layer(3, return_sequences=True, zero_output_for_mask=True, **REGULARIZED),
         layer(3, **FACTORS),
         layer(3, stateful=True, batch_size=13),
+        layer(3, dropout=0.4),
+        layer(3, recurrent_dropout=0.3, return_sequences=True),
+        layer(5, dropout=0.3, recurrent_dropout=0.5, go_backwards=True),
         layer(2, trainable=False, return_sequences=True, go_backwards=True),
     ]
 
@@ -38,6 +41,7 @@ CASES = {
     "GRU": [
         *gated_settings_of(GRU),
         *(GRU(u, reset_after=False, bias_initializer="random_normal", return_sequences=u > 3) for u in (1, 5)),
+        GRU(4, reset_after=False, dropout=0.2, recurrent_dropout=0.3),
         GRU(3, "silu", "gelu", reset_after=False, use_bias=False, go_backwards=True),
     ],
     "Bidirectional": [
@@ -46,6 +50,7 @@ CASES = {
         Bidirectional(SimpleRNN(3, return_sequences=True, name="both"), "mul", name="ways"),
         Bidirectional(GRU(3, reset_after=False), "ave"),
         Bidirectional(LSTM(2, return_sequences=True, trainable=False)),
+        Bidirectional(GRU(2, dropout=0.4, recurrent_dropout=0.3)),
     ],
     "Masking": [
         Masking(),

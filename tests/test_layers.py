@@ -180,7 +180,9 @@ CASES = {
     ],
     "DepthwiseConv2D": [
         DepthwiseConv2D((2, 1)),
-        DepthwiseConv2D(3, 2, "same", 3, 2, "gelu", False, "he_normal", "ones", L2(0.1), L1(0.2), False, "w"),
+        DepthwiseConv2D(
+            3, 2, "same", 3, 2, "gelu", False, "he_normal", "ones", L2(0.1), L1(0.2), MaxNorm(0.5), False, "w"
+        ),
         DepthwiseConv2D((2, 1), activation="tanh", bias_initializer="ones", depthwise_regularizer="l2"),
     ],
     "MaxPooling1D": [MaxPooling1D(), MaxPooling1D(3, 1, "same", "coarse")],

@@ -8,7 +8,26 @@ from test_layers import assert_near
 from test_plan import SCHEMES, force
 
 import fastbp
-from fastbp import Activation, Concatenate, Dense, Dropout, Flatten, PReLU, Reshape, Residual
+from fastbp import (
+    GRU,
+    LSTM,
+    Activation,
+    BatchNormalization,
+    Concatenate,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalMaxPooling1D,
+    LayerNormalization,
+    Masking,
+    MaxPooling2D,
+    PReLU,
+    Reshape,
+    Residual,
+    SimpleRNN,
+)
 from fastbp.network import Network
 from fastbp.plan import Plan, Purpose
 
@@ -62,6 +81,46 @@ def test_nested_branches_have_jax_s_gradient():
     assert found == pytest.approx(value, rel=1e-12)
     assert_near(found_grad, grad, 1e-12)
     assert fastbp.check_gradients(model, x, y, training=True).max_relative_error < 1e-7
+
+
+# Of sequences (t, d) and of images (h, w, c): convolutional, recurrent and normalising branches.
+SEQUENCES = [
+    Residual([LayerNormalization(), GRU(4, return_sequences=True)]),
+    Concatenate([[LSTM(3, return_sequences=True)], [Conv1D(2, 3, padding="same", activation="tanh")], []]),
+    Concatenate([[GlobalMaxPooling1D()], [SimpleRNN(3, go_backwards=True)], [Flatten(), Dense(2)]]),
+    Dense(2),
+]
+IMAGES = [
+    Residual([Conv2D(3, 3, padding="same", activation="gelu"), Conv2D(4, 1)]),
+    Concatenate([[Conv2D(2, 1)], [MaxPooling2D(3, strides=1, padding="same"), Conv2D(3, 2, padding="same")], []]),
+    Concatenate([[Conv2D(9, 3, padding="same")], [LayerNormalization()]], axis=1),
+    Flatten(),
+    Dense(2),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape"), [(SEQUENCES, (5, 4)), (IMAGES, (4, 3, 4))], ids=["sequences", "images"])
+def test_branches_of_every_kind_have_the_reference_s_gradient(layers, shape):
+    x, y = problem(20, shape)
+    for dtype, tolerance in (("float64", 1e-12), ("float32", 3e-5)):
+        model = build(layers, shape, dtype)
+        value, grad = model.value_and_grad(x, y)
+        expected = network.value_and_grad(model.layers, network.weights_of(model), x, y, "mean_squared_error")
+        assert value == pytest.approx(expected[0], rel=tolerance)
+        assert_near(grad, network.flatten(expected[1]), tolerance)
+
+
+def test_branches_with_sums_over_the_batch_and_masks():
+    """BatchNormalization in several branches, and a mask that goes on into all of them."""
+    layers = [
+        Masking(),
+        Concatenate([[Dense(3), BatchNormalization()], [BatchNormalization(), GRU(2, return_sequences=True)]]),
+        Residual([BatchNormalization(), LSTM(5, return_sequences=True, dropout=0.2, recurrent_dropout=0.2)]),
+        SimpleRNN(2),
+    ]
+    x, y = problem(12, (5, 4))
+    x[::2, 3:] = 0
+    assert fastbp.check_gradients(build(layers, (5, 4)), x, y, training=True).max_relative_error < 1e-7
 
 
 def test_same_bits_at_one_and_two_threads(small_work, run_threads):

@@ -132,7 +132,9 @@ SGD = {"momentum": 0.0, "nesterov": False}
 NETWORK = [
     Conv2D(7, 3, padding="same", activation="gelu", kernel_regularizer="l2"),
     MaxPooling2D(),
-    DepthwiseConv2D(2, activation="tanh", depthwise_regularizer="l1"),
+    DepthwiseConv2D(
+        2, depth_multiplier=2, activation="tanh", depthwise_regularizer="l1", depthwise_constraint=fastbp.MaxNorm(0.4)
+    ),
     ZeroPadding2D(),
     Conv2D(9, (2, 3), strides=(1, 2), activation="relu", kernel_constraint=fastbp.MaxNorm(0.7)),
     Flatten(),
@@ -179,6 +181,9 @@ def test_training_is_the_reference_s():
     kernel = model.views["conv2d_1/kernel"]
     norms = np.sqrt((kernel**2).sum((0, 1, 2)))
     assert norms.max() == pytest.approx(0.7)
+    norms = np.sqrt((model.views["depthwiseconv2d/kernel"] ** 2).sum((0, 1)))
+    assert norms.shape == (7, 2)
+    assert 0.3 < norms.max() <= 0.4 * (1 + 1e-12)  # 0.58 without the constraint
 
 
 @pytest.mark.parametrize("partial_bytes", [plan.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])

@@ -3,17 +3,23 @@
 tests/test_layers.py holds every setting of each layer against JAX and NumPy; masks and their ways are here.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import autodiff, recurrent_jax
+from reference import autodiff, network, recurrent_jax
+from reference.rng import dropout_masks
 from test_layers import assert_near
 from test_plan import SCHEMES, force
 
 import fastbp
 from fastbp import GRU, LSTM, Bidirectional, Dense, Dropout, Flatten, Masking, Reshape, SimpleRNN
+from fastbp.job import Data, make_steps
 from fastbp.network import Network
+from fastbp.plan import Purpose
+from fastbp.runner import Runner
 
 T, D = 6, 3
 KINDS = {
@@ -34,7 +40,7 @@ STACK = [
     Dropout(0.0),
     Bidirectional(LSTM(4, return_sequences=True), "concat"),
     Dense(5),
-    GRU(4, return_sequences=True, go_backwards=True),
+    GRU(4, return_sequences=True, go_backwards=True, dropout=0.2, recurrent_dropout=0.3),
     SimpleRNN(3),
     Dense(2),
 ]
@@ -64,43 +70,52 @@ def sequences(n=40, rows=None):
     return x.astype(np.float32)
 
 
-def reference(model, params, x):
-    """Return JAX's outputs (n, ...) of a chain of layers, with the mask handed on from layer to layer."""
-    weights = [[] for _ in model.engine.network.layers]
-    for placed in model.engine.network.params:
-        weights[placed.layer].append(params[placed.start : placed.stop].reshape(placed.param.shape))
-    weights, steps = iter(weights), None
-    for layer in model.layers:
+def reference(layers, weights, x, steps, masks):
+    """Return JAX's outputs (n, ...) of a chain of layers, with the mask (n, t) handed on from layer to layer.
+
+    `weights` and `masks` are iterators over those of each layer, and of those that drop.
+    """
+    for layer in layers:
         kind = layer.registered[1]
-        if kind == "Masking":
-            steps = (x != layer.mask_value).any(-1)
         if kind == "Bidirectional":
-            next(weights)  # the fork
-            ways = [branch[0] for branch in layer.branches]
-            x = [recurrent_jax.recurrent(way, next(weights), x, steps)[0] for way in ways]
+            x = [recurrent_jax.recurrent(way, next(weights), x, steps)[0] for (way,) in layer.branches]
             x = recurrent_jax.merge(layer, x)
-            next(weights)
         elif kind in ("SimpleRNN", "LSTM", "GRU"):
-            x = recurrent_jax.recurrent(layer, next(weights), x, steps)[0]
+            drawn = next(masks, None) if layer.dropout or layer.recurrent_dropout else None
+            x = recurrent_jax.recurrent(layer, next(weights), x, steps, masks=drawn)[0]
         else:
-            x = autodiff.LAYERS[kind](layer, next(weights), x, None)
+            x = autodiff.LAYERS[kind](layer, next(weights) if kind == "Dense" else [], x, None)
         steps = steps if x.ndim == 3 else None
     return x
 
 
-def check_against_jax(model, x, tolerance=1e-10):
-    """Compare outputs, dx and the parameters' gradient with JAX's."""
-    dout = np.random.default_rng(1).standard_normal((len(x), *model.output_shape)).astype(np.float32)
+# Compiled once for each chain of layers: with and without masks, for both float types.
+RUNS = {}
 
-    @jax.jit
-    def run(params, x, dout):
-        out, pull = jax.vjp(lambda params, x: reference(model, params, x), params, x)
+
+def run_of(layers):
+    """Return f(weights, x, steps, masks, dout) -> JAX's outputs, gradients of the weights, dx."""
+
+    def run(weights, x, steps, masks, dout):
+        out, pull = jax.vjp(lambda w, x: reference(layers, iter(w), x, steps, iter(masks)), weights, x)
         return out, *pull(dout)
 
-    out, grad, dx = run(*(jnp.asarray(a, jnp.float64) for a in (model.params, x, dout)))
-    assert_near(model.predict(x), out, tolerance)
-    assert_near(model.vjp(x, dout), dx, tolerance)
-    assert_near(model.grads, grad, tolerance)
+    return RUNS.setdefault(tuple(map(id, layers)), jax.jit(run))
+
+
+def check_against_jax(model, x, tolerance=1e-10, training=False):
+    """Compare outputs (of predictions), dx and the parameters' gradient with JAX's; in training with dropout."""
+    dout = np.random.default_rng(1).standard_normal((len(x), *model.output_shape))
+    layers = [layer for layer in model.layers if type(layer) is not Masking]
+    steps = (x != 0).any(-1) if len(layers) < len(model.layers) else np.ones(x.shape[:2], bool)
+    masks = dropout_masks(model, len(x), step=0).values() if training else []
+    masks = [pair for pair in masks if isinstance(pair, tuple)]  # those of recurrent layers
+    weights = [arrays for arrays in network.weights_of(model) if arrays]
+    out, grad, dx = run_of(layers)(weights, x.astype(float), steps, masks, dout)
+    if not training:
+        assert_near(model.predict(x), out, tolerance)
+    assert_near(model.vjp(x, dout, training=training), dx, tolerance)
+    assert_near(model.grads, network.flatten(grad), tolerance)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,8 +124,15 @@ def test_values_and_gradients_are_jax_s(kind, masked):
     x = sequences()
     layers = [Masking(), KINDS[kind]] if masked else [KINDS[kind]]
     check_against_jax(build(layers), x)
-    single = build(layers, "float32")
-    check_against_jax(single, x, 2e-5)
+    check_against_jax(build(layers, "float32"), x, 2e-5)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU, reset before"])
+def test_masked_steps_and_dropout(kind):
+    """The masks of dropout belong to rows of the batch, not to their places in a pack."""
+    layer = dataclasses.replace(KINDS[kind], dropout=0.4, recurrent_dropout=0.3, return_sequences=True)
+    for dtype, tolerance in (("float64", 1e-10), ("float32", 2e-5)):
+        check_against_jax(build([Masking(), layer], dtype), sequences(), tolerance, training=True)
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -128,13 +150,13 @@ def test_a_stack_hands_the_mask_on():
     model, x = build(STACK), sequences()
     check_against_jax(model, x)
     y = np.random.default_rng(2).standard_normal((len(x), 2))
-    assert fastbp.check_gradients(model, x, y).max_relative_error < 1e-7
+    assert fastbp.check_gradients(model, x, y, training=True).max_relative_error < 1e-7
 
 
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_every_way_of_cutting_a_batch_has_the_same_gradient(monkeypatch, scheme):
     force(monkeypatch, scheme)
-    check_against_jax(build(STACK), sequences(301))
+    check_against_jax(build(STACK), sequences(301), training=True)
 
 
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU", "GRU, reset before", "both ways"])
@@ -249,6 +271,42 @@ def test_a_series_is_learned():
     assert model.evaluate(x, y)[1] > 0.97
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sequence_has_one_mask(dtype):
+    """With kernels that pass on, outputs are the masks: their shares and means, one for all steps of a row."""
+    n, d, rate = 500, 40, 0.3
+    x = np.ones((n, 3, d), dtype)
+
+    def steps(recurrent, **rates):
+        layer = SimpleRNN(d, None, False, "zeros", "zeros", return_sequences=True, **rates)
+        model = fastbp.Sequential([layer], input_shape=(3, d), seed=7, dtype=dtype)
+        model.views["simplernn/kernel"][:], model.views["simplernn/recurrent_kernel"][:] = np.eye(d), recurrent
+        assert np.array_equal(model.predict(x)[:, 0], x[:, 0])  # predictions drop nothing
+        return drawn(model, x)
+
+    first, *later = steps(np.zeros((d, d)), dropout=rate)
+    assert all(np.array_equal(out, first) for out in later)
+    before, *later = steps(np.eye(d), recurrent_dropout=rate)
+    masks = [out - 1 for out in later]  # h = 1 + mask * h before, from h = 0
+    assert np.array_equal(before, x[:, 0])
+    assert_near(masks[1], masks[0] * later[0], 1e-6)
+    for mask in (first, masks[0]):
+        assert_near(np.unique(mask), [0, 1 / (1 - rate)], 1e-6)
+        assert abs((mask == 0).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / mask.size)
+        assert len(np.unique(mask, axis=0)) == n
+        assert len(np.unique(mask, axis=1).T) == d
+    assert not np.array_equal(first, masks[0])
+
+
+def drawn(model, x):
+    """Return what the first training step makes of x, its time steps first."""
+    runner = Runner(model.engine.network, len(x), x.dtype, Purpose(training=True))
+    outputs = np.empty((len(x), *model.output_shape), x.dtype)
+    steps = make_steps(model.seed, 0, [0], len(x), training=True)
+    runner.run(model.params, np.zeros(0, x.dtype), steps, Data(x, outputs=outputs.reshape(len(x), -1)))
+    return outputs.swapaxes(0, 1)
+
+
 def stateful(rows, **settings):
     return [
         Masking(),
@@ -344,6 +402,8 @@ def test_a_batch_of_another_size_is_refused(call):
         (lambda: SimpleRNN(4, recurrent_initializer="orthogonl"), ValueError, "orthogonal"),
         (lambda: LSTM(4, recurrent_regularizer="l3"), ValueError, "l3"),
         (lambda: LSTM(4, recurrent_decay_factor=-1), ValueError, "recurrent_decay_factor=-1"),
+        (lambda: LSTM(4, dropout=1.0), ValueError, r"LSTM\(dropout=1\.0\)"),
+        (lambda: GRU(4, recurrent_dropout=-0.1), ValueError, r"recurrent_dropout=-0\.1"),
         (lambda: LSTM(4, stateful=True), ValueError, "stateful=True needs batch_size"),
         (lambda: GRU(4, batch_size=3), ValueError, "batch_size=3"),
         (lambda: GRU(4, stateful=True, batch_size=0), ValueError, "batch_size=0"),

@@ -11,7 +11,7 @@ from test_layers import CASES, between
 from test_layers import problem as problem_for
 
 import fastbp
-from fastbp import Dense, Dropout, RandomUniform, leastsquares
+from fastbp import LSTM, Dense, Dropout, RandomUniform, leastsquares
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 from fastbp.leastsquares import BLOCK_ROWS, STRIP_ROWS, LeastSquares
@@ -93,7 +93,7 @@ def test_jacobian_of_every_activation(name, outputs):
 
 
 def without_dropout(layer):
-    return not any(placed.spec.training_only for placed in build(between(layer), 6).engine.network.layers)
+    return not any(placed.spec.draws for placed in build(between(layer), 6).engine.network.layers)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CASES if not LAYERS[kind].training_only])
@@ -312,10 +312,11 @@ def test_parameters_that_are_not_trained_do_not_count():
     assert levenberg_marquardt(model.engine, *problem(10), max_iter=1).n_iter == 1
 
 
-def test_dropout_is_refused():
-    model = build([Dense(3), Dropout(0.1), Dense(1)])
-    with pytest.raises(ValueError, match=r"cannot train with a Dropout layer \('dropout'\)"):
-        levenberg_marquardt(model.engine, *problem(10))
+@pytest.mark.parametrize(("layer", "name"), [(Dropout(0.1), "dropout"), (LSTM(3, recurrent_dropout=0.1), "lstm")])
+def test_dropout_is_refused(layer, name):
+    model = build(between(layer), 6)
+    with pytest.raises(ValueError, match=rf"cannot train with a {type(layer).__name__} layer \('{name}'\)"):
+        levenberg_marquardt(model.engine, *problem(10, 6))
 
 
 def test_start_that_is_not_finite():

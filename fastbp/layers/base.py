@@ -124,6 +124,7 @@ class Param:
     decay_factor: float = 1.0
     lookup: Lookup | None = None
     lazy: bool = False
+    norm_axes: int = 1  # last axes whose every index has a norm of its own, which max_norm limits
 
     @property
     def size(self) -> int:
@@ -194,6 +195,11 @@ class Layer:
     def passes_on(self, x):
         """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
         return
+
+    @property
+    def draws(self):
+        """Does training draw random numbers, so that no two passes over the same rows have the same loss?"""
+        return self.training_only
 
     @property
     def output_activation(self):

@@ -167,6 +167,8 @@ class DepthwiseConv2D(Layer):
     depthwise_initializer, bias_initializer : str or initializer object
         Defaults ``"glorot_uniform"`` and ``"zeros"``.
     depthwise_regularizer, bias_regularizer : str or regularizer object, optional
+    depthwise_constraint : str or constraint object, optional
+        `MaxNorm` limits the norm of each filter ``(kh, kw)``, as Keras's ``MaxNorm(axis=[0, 1])``.
     trainable : bool, default True
     name : str, optional
         Default ``"depthwiseconv2d"``, ``"depthwiseconv2d_1"`` and so on.
@@ -200,6 +202,7 @@ class DepthwiseConv2D(Layer):
     bias_initializer: Any = "zeros"
     depthwise_regularizer: Any = None
     bias_regularizer: Any = None
+    depthwise_constraint: Any = None
     trainable: bool = True
     name: str | None = None
 
@@ -217,8 +220,10 @@ class DepthwiseConv2D(Layer):
     def build(self, input_shape):
         shape = as_image(self, input_shape, 2)
         windows, kernel_shape = self._windows(shape), (*self.kernel_size, shape[2], self.depth_multiplier)
+        factors = penalties(self.depthwise_regularizer)
+        max_norm = self.depthwise_constraint.max_value if self.depthwise_constraint else 0.0
         params = [
-            Param("kernel", kernel_shape, self.depthwise_initializer, *penalties(self.depthwise_regularizer)),
+            Param("kernel", kernel_shape, self.depthwise_initializer, *factors, max_norm, norm_axes=2),
             Param("bias", (windows.channels,), self.bias_initializer, *penalties(self.bias_regularizer)),
         ]
         return Build(

@@ -57,11 +57,12 @@ def dropout_backward(layer, step, params, shared, work, start, stop, row0):
         masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
 
 
-def check_rate(layer):
-    """Raise ValueError where the layer's rate is not a share below 1."""
-    if not 0 <= layer.rate < 1:
-        raise ValueError(f"{type(layer).__name__}(rate={layer.rate!r}): the rate is a share of at least 0 and below 1.")
-    layer.rate = float(layer.rate)
+def check_rate(layer, setting="rate"):
+    """Raise ValueError where a rate of the layer is not a share below 1."""
+    rate = getattr(layer, setting)
+    if not 0 <= rate < 1:
+        raise ValueError(f"{type(layer).__name__}({setting}={rate!r}): the rate is a share of at least 0 and below 1.")
+    setattr(layer, setting, float(rate))
 
 
 @LAYERS.register("Dropout")

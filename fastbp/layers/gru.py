@@ -10,9 +10,10 @@ from typing import Any
 from fastbp._intrinsics import like
 from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Layer
-from fastbp.layers.packs import PACK, RECURRENT, copy_before, pack_of, step_of
+from fastbp.layers.packs import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent import (
     activate,
+    copy_before,
     differentiate,
     enter,
     enter_backward,
@@ -23,7 +24,8 @@ from fastbp.layers.recurrent import (
     multiply_dz,
     recurrent_gradient,
 )
-from fastbp.layers.recurrentspec import build_recurrent, fill_recurrent, resolve_recurrent
+from fastbp.layers.recurrentdropout import add_aside, set_aside
+from fastbp.layers.recurrentspec import build_recurrent, draws, fill_recurrent, resolve_recurrent
 from fastbp.pointers import at, null, part
 
 GATES = 3  # z, r, h
@@ -35,12 +37,14 @@ def gru_forward(layer, step, params, shared, work, start, stop, row0):
     for first in range(start, stop, PACK):
         pack, rows = pack_of(layer, first), min(PACK, stop - first)
         steps = enter(layer, step, params, work, pack, first, rows, row0)
+        last = -PACK
         for p in range(steps):
             begin, m = step_of(layer, work, pack, p)
             gru_gates(layer, params, work, pack, begin, m)
-            gru_state(layer, work, pack, begin, m)
+            gru_state(layer, work, pack, begin, m, last)
             if p + 1 < steps:
-                copy_before(layer, work, pack, p + 1, begin)
+                copy_before(layer, step, work, pack, p + 1, begin)
+            last = begin
         leave(layer, step, work, pack, first, rows, row0)
 
 
@@ -71,14 +75,14 @@ def gru_gates(layer, params, work, pack, begin, m):
 
 
 @inline
-def gru_state(layer, work, pack, begin, m):
-    """h (m, u) = z * h before + (1 - z) * tanh(z of h)."""
+def gru_state(layer, work, pack, begin, m, last):
+    """h (m, u) = z * h before + (1 - z) * tanh(z of h); the states before begin at packed row `last`."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs = pack + layer.z + begin * u, pack + layer.outs + begin * u
     activate(layer.activate, layer.alpha, work, outs + 2 * gate, z + 2 * gate, size, u)
     update, state = part(work, outs, size), part(work, outs + 2 * gate, size)
-    before, h = part(work, pack + layer.before + begin * u, size), part(work, pack + layer.h + begin * u, size)
+    before, h = part(work, pack + layer.h + last * u, size), part(work, pack + layer.h + begin * u, size)
     for j in range(size):
         h[j] = update[j] * before[j] + (like(h[j], 1) - update[j]) * state[j]
 
@@ -86,7 +90,6 @@ def gru_state(layer, work, pack, begin, m):
 @kernel
 def gru_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, t, u) or (n, u) -> dz (3 or 4, packed rows, u), dx (n, t, d)."""
-    u = layer.units
     for first in range(start, stop, PACK):
         pack, rows = pack_of(layer, first), min(PACK, stop - first)
         steps = enter_backward(layer, params, work, pack, first, rows)
@@ -94,20 +97,21 @@ def gru_backward(layer, step, params, shared, work, start, stop, row0):
             begin, m = step_of(layer, work, pack, p)
             # Of the first step, the state before is no one's output: its gradient goes nowhere.
             last = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
-            gru_step_backward(layer, work, pack, begin, m, pack + layer.dh + last * u)
-        leave_backward(layer, work, pack, first, rows)
+            gru_step_backward(layer, step, work, pack, begin, m, last)
+        leave_backward(layer, step, work, pack, first, rows)
 
 
 @inline
-def gru_step_backward(layer, work, pack, begin, m, dbefore):
-    """dh (m, u) -> dz (3 or 4, m, u); dbefore (m, u), an offset in work, is added to."""
+def gru_step_backward(layer, step, work, pack, begin, m, last):
+    """dh (m, u) -> dz (3 or 4, m, u); dh of the states before, from packed row `last` on, is added to."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs, dz = pack + layer.z + begin * u, pack + layer.outs + begin * u, pack + layer.dz + begin * u
     update, r, state = part(work, outs, size), part(work, outs + gate, size), part(work, outs + 2 * gate, size)
     dupdate, dr, dstate = part(work, dz, size), part(work, dz + gate, size), part(work, dz + 2 * gate, size)
-    before, dh = part(work, pack + layer.before + begin * u, size), part(work, pack + layer.dh + begin * u, size)
+    before, dh = part(work, pack + layer.h + last * u, size), part(work, pack + layer.dh + begin * u, size)
     reset, dlast = part(work, pack + layer.reset + begin * u, size), part(work, pack + layer.last_dz + begin * u, size)
+    dbefore = pack + layer.dh + last * u
     dh_before = part(work, dbefore, size)
     # dupdate = dh * (h before - state), dstate = dh * (1 - update), dh before += dh * update
     for j in range(size):
@@ -118,6 +122,7 @@ def gru_step_backward(layer, work, pack, begin, m, dbefore):
         dh_before[j] += dh[j] * update[j]
     differentiate(layer.recurrent_differentiate, layer.recurrent_alpha, work, dz, z, outs, size, u)
     differentiate(layer.differentiate, layer.alpha, work, dz + 2 * gate, z + 2 * gate, outs + 2 * gate, size, u)
+    set_aside(layer, step, work, pack, dbefore, size)
     if layer.reset_after:
         # dr = dstate * reset; dreset = dstate * r goes through the recurrent kernel
         multiply(dr, dstate, reset)
@@ -127,13 +132,14 @@ def gru_step_backward(layer, work, pack, begin, m, dbefore):
         # dreset = dstate @ recurrent^T, dr = dreset * h before, dh before += dreset * r
         multiply_dz(layer, work, pack, 2, dz + 2 * gate, null(work), pack + layer.dstep, m)
         dreset = part(work, pack + layer.dstep, size)
-        multiply(dr, dreset, before)
+        multiply(dr, dreset, part(work, pack + layer.before + begin * u, size))
         for j in range(size):
             dh_before[j] += dreset[j] * r[j]
     differentiate(layer.recurrent_differentiate, layer.recurrent_alpha, work, dz + gate, z + gate, outs + gate, size, u)
     # dh before += dz @ recurrent^T
     for number in range(2):
         multiply_dz(layer, work, pack, number, dz + number * gate, at(work, dbefore), dbefore, m)
+    add_aside(layer, step, work, pack, dbefore, size)
 
 
 @LAYERS.register("GRU")
@@ -158,6 +164,9 @@ class GRU(Layer):
         The parameter's own factor on the learning rate (and so on the decoupled weight decay).
     kernel_decay_factor, recurrent_decay_factor, bias_decay_factor : float, default 1.0
         The parameter's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    dropout, recurrent_dropout : float, default 0.0
+        Shares of the inputs, and of the state where the recurrent kernel reads it, that training drops (Gal and
+        Ghahramani, 2016): a sequence has one mask of each for all its steps and gates.
     return_sequences : bool, default False
         True gives the outputs of all steps, as a recurrent layer behind it needs, False that of the last one.
     go_backwards : bool, default False
@@ -190,8 +199,6 @@ class GRU(Layer):
     ``h = z * h_before + (1 - z) * tanh(x @ kernel_h + b_h + r * (h_before @ recurrent_h + c_h))``, or ``... + (r *
     h_before) @ recurrent_h)`` without `reset_after`; z and r are sigmoids of the like sums. The state starts at zero.
 
-    Keras's `dropout` argument is `SpatialDropout1D` in front of the layer; `recurrent_dropout` has no counterpart.
-
     Examples
     --------
     >>> import fastbp
@@ -217,6 +224,8 @@ class GRU(Layer):
     kernel_decay_factor: float = 1.0
     recurrent_decay_factor: float = 1.0
     bias_decay_factor: float = 1.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     return_sequences: bool = False
     go_backwards: bool = False
     stateful: bool = False
@@ -227,6 +236,7 @@ class GRU(Layer):
     name: str | None = None
 
     dtype = RECURRENT
+    draws = draws
     forward, backward, gradient = gru_forward, gru_backward, recurrent_gradient
 
     def __post_init__(self):

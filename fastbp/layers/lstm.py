@@ -5,9 +5,10 @@ from typing import Any
 
 from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Layer
-from fastbp.layers.packs import PACK, RECURRENT, copy_before, keep_states, load_states, pack_of, step_of, zero
+from fastbp.layers.packs import PACK, RECURRENT, keep_states, load_states, pack_of, step_of, zero
 from fastbp.layers.recurrent import (
     activate,
+    copy_before,
     differentiate,
     enter,
     enter_backward,
@@ -18,7 +19,8 @@ from fastbp.layers.recurrent import (
     multiply_dz,
     recurrent_gradient,
 )
-from fastbp.layers.recurrentspec import BiasOf, build_recurrent, fill_recurrent, resolve_recurrent
+from fastbp.layers.recurrentdropout import add_aside, set_aside
+from fastbp.layers.recurrentspec import BiasOf, build_recurrent, draws, fill_recurrent, resolve_recurrent
 from fastbp.pointers import at, part
 
 GATES = 4  # i, f, c, o
@@ -41,7 +43,7 @@ def lstm_forward(layer, step, params, shared, work, start, stop, row0):
                 multiply_before(layer, work, pack, gate, before, at(work, z), u, z, m)
             lstm_step(layer, work, pack, begin, m, last)
             if p + 1 < steps:
-                copy_before(layer, work, pack, p + 1, begin)
+                copy_before(layer, step, work, pack, p + 1, begin)
             last = begin
         leave(layer, step, work, pack, first, rows, row0)
         keep_states(layer, step, work, pack, layer.cell, 1, row0 + first, rows)
@@ -85,10 +87,13 @@ def lstm_backward(layer, step, params, shared, work, start, stop, row0):
             lstm_step_backward(layer, work, pack, begin, m, last)
             if p > 0:
                 # dh of the step before += dz @ recurrent^T
+                dh = pack + layer.dh + last * u
+                set_aside(layer, step, work, pack, dh, m * u)
                 for gate in range(GATES):
-                    dz, dh = pack + layer.dz + (gate * PACK * layer.t + begin) * u, pack + layer.dh + last * u
+                    dz = pack + layer.dz + (gate * PACK * layer.t + begin) * u
                     multiply_dz(layer, work, pack, gate, dz, at(work, dh), dh, m)
-        leave_backward(layer, work, pack, first, rows)
+                add_aside(layer, step, work, pack, dh, m * u)
+        leave_backward(layer, step, work, pack, first, rows)
 
 
 @inline
@@ -148,6 +153,9 @@ class LSTM(Layer):
         The parameter's own factor on the learning rate (and so on the decoupled weight decay).
     kernel_decay_factor, recurrent_decay_factor, bias_decay_factor : float, default 1.0
         The parameter's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    dropout, recurrent_dropout : float, default 0.0
+        Shares of the inputs, and of the state where the recurrent kernel reads it, that training drops (Gal and
+        Ghahramani, 2016): a sequence has one mask of each for all its steps and gates.
     return_sequences : bool, default False
         True gives the outputs of all steps, as a recurrent layer behind it needs, False that of the last one.
     go_backwards : bool, default False
@@ -177,8 +185,6 @@ class LSTM(Layer):
     With ``z = x @ kernel + h_before @ recurrent_kernel + bias``: ``c = sigmoid(z_f) * c_before + sigmoid(z_i) *
     tanh(z_c)`` and ``h = sigmoid(z_o) * tanh(c)``. Both states start at zero.
 
-    Keras's `dropout` argument is `SpatialDropout1D` in front of the layer; `recurrent_dropout` has no counterpart.
-
     Examples
     --------
     >>> import fastbp
@@ -205,6 +211,8 @@ class LSTM(Layer):
     kernel_decay_factor: float = 1.0
     recurrent_decay_factor: float = 1.0
     bias_decay_factor: float = 1.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     return_sequences: bool = False
     go_backwards: bool = False
     stateful: bool = False
@@ -214,6 +222,7 @@ class LSTM(Layer):
     name: str | None = None
 
     dtype = RECURRENT
+    draws = draws
     forward, backward, gradient = lstm_forward, lstm_backward, recurrent_gradient
 
     def __post_init__(self):

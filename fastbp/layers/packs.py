@@ -27,10 +27,8 @@ ROWS, LENGTHS, RANKS, BEGINS = 0, PACK, 2 * PACK, 3 * PACK
 
 RECURRENT = layer_dtype(
     ("t", "i8"),
-    ("d", "i8"),
     ("units", "i8"),
     ("gates", "i8"),
-    ("sequences", "i8"),  # are the outputs of all steps wanted, or the last one's?
     ("backwards", "i8"),
     ("batch", "i8"),  # rows of a batch, whose states stay for the next one; 0: they start at zero
     ("zero_masked", "i8"),  # are outputs of masked steps zero, or do they repeat?
@@ -51,17 +49,21 @@ RECURRENT = layer_dtype(
     ("dz", "i8"),  # (gates or one more, capacity, u)
     ("h", "i8"),  # (PACK + capacity, u), from packed row 0 on; as all that has rows for the states before
     ("dh", "i8"),
-    ("before", "i8"),  # (capacity, u): h of each row's step before
+    ("before", "i8"),  # (capacity, u): h of each row's step before, as the recurrent kernel reads it
     ("biases", "i8"),  # (gates, u) that x's projections add
     ("weights", "i8"),  # (gates, u, u) and (gates, u, d): kernels as the products read them best
     ("cell", "i8"),  # LSTM: (PACK + capacity, u)
     ("cell_out", "i8"),  # (capacity, u)
     ("reset", "i8"),  # GRU: (capacity, u), what the reset gate lets pass, or is to
     ("dstep", "i8"),  # (PACK, u), gradient of LSTM's cell, or of GRU's reset, at the step at hand
+    ("masks", "i8"),  # of dropout (recurrentdropout.py)
     ("reset_after", "i8"),  # GRU: a bias of the state apart, and a gradient of what is reset
     # What the recurrent product of the last gate reads, and which gradient that product has.
     ("last_before", "i8"),
     ("last_dz", "i8"),
+    ("draw_masks", "i8"),  # address; 0: nothing is dropped
+    ("dropout", "f8"),
+    ("recurrent_dropout", "f8"),
 )
 
 
@@ -169,14 +171,6 @@ def keep_states(layer, step, work, pack, states, number, row, rows):
             r = last_place(layer, work, pack, i, layer.t - 1)
             to = at(kept, layer.buffers + (number * layer.batch + row + i) * u)
             copy_entries(to, at(work, pack + states + r * u), u)
-
-
-@inline
-def copy_before(layer, work, pack, p, source):
-    """before (m, u) of step p = h of as many packed rows from `source` on."""
-    begin, m = step_of(layer, work, pack, p)
-    u = layer.units
-    copy_entries(at(work, pack + layer.before + begin * u), at(work, pack + layer.h + source * u), m * u)
 
 
 @inline

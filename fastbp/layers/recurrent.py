@@ -9,7 +9,6 @@ from fastbp.layers.packs import (
     BEGINS,
     PACK,
     ROWS,
-    copy_before,
     is_zero,
     keep_states,
     last_place,
@@ -21,6 +20,7 @@ from fastbp.layers.packs import (
     whole,
     zero,
 )
+from fastbp.layers.recurrentdropout import drop_inputs, drop_states, drops
 from fastbp.pointers import at, copy_entries, null, one, part
 from fastbp.transpose import transpose
 
@@ -32,8 +32,10 @@ def enter(layer, step, params, work, pack, first, rows, row0):
     x (n, t, d), kernel (d, g u), recurrent kernel (u, g u) -> packed_x (packed rows, d), z (g, packed rows, u),
     weights (g, u, u).
     """
-    t, d, u, g = layer.t, layer.d, layer.units, layer.gates
+    t, d, u, g = layer.t, layer.n_in // layer.t, layer.units, layer.gates
     steps = lay_out(layer, work, pack, first, rows)
+    if drops(layer, step):
+        call(layer.draw_masks, (layer, step, work, pack, row0 + first, rows))
     inputs = pack + layer.packed_x
     for i in range(rows):
         for k in range(t):
@@ -41,8 +43,9 @@ def enter(layer, step, params, work, pack, first, rows, row0):
             if r >= 0:
                 x = layer.x + ((first + i) * t + source_step(layer, k)) * d
                 copy_entries(at(work, inputs + r * d), at(work, x), d)
+                drop_inputs(layer, step, work, pack, i, inputs + r * d)
     load_states(layer, step, work, pack, layer.h, 0, row0 + first, rows)
-    copy_before(layer, work, pack, 0, -PACK)
+    copy_before(layer, step, work, pack, 0, -PACK)
     add_biases(layer, params, work, pack)
     n = whole(work, pack + BEGINS + t)
     for gate in range(g):
@@ -55,6 +58,15 @@ def enter(layer, step, params, work, pack, first, rows, row0):
             to = at(work, pack + layer.weights + (gate * u + j) * u)
             copy_entries(to, at(params, layer.recurrent + (j * g + gate) * u), u)
     return steps
+
+
+@inline
+def copy_before(layer, step, work, pack, p, source):
+    """before (m, u) of step p = h of as many packed rows from `source` on, less what is dropped."""
+    begin, m = step_of(layer, work, pack, p)
+    before, size = pack + layer.before + begin * layer.units, m * layer.units
+    copy_entries(at(work, before), at(work, pack + layer.h + source * layer.units), size)
+    drop_states(layer, step, work, pack, before, size)
 
 
 @inline
@@ -83,7 +95,7 @@ def leave(layer, step, work, pack, first, rows, row0):
     t, u = layer.t, layer.units
     for i in range(rows):
         out = layer.out + (first + i) * layer.n_out
-        for k in range(0 if layer.sequences else t - 1, t):
+        for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if is_zero(layer, work, pack, i, k):
                 zero(part(work, out, u))
@@ -96,12 +108,12 @@ def leave(layer, step, work, pack, first, rows, row0):
 @inline
 def enter_backward(layer, params, work, pack, first, rows):
     """dout (n, t, u) or (n, u) -> dh (packed rows, u); kernels transposed; return the number of steps."""
-    t, d, u, g = layer.t, layer.d, layer.units, layer.gates
+    t, d, u, g = layer.t, layer.n_in // layer.t, layer.units, layer.gates
     n = whole(work, pack + BEGINS + t)
     zero(part(work, pack + layer.dh, n * u))
     for i in range(rows):
         dout = layer.dout + (first + i) * layer.n_out
-        for k in range(0 if layer.sequences else t - 1, t):
+        for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if r >= 0 and not is_zero(layer, work, pack, i, k):
                 add(part(work, pack + layer.dh + r * u, u), part(work, dout, u))
@@ -127,11 +139,11 @@ def multiply_dz(layer, work, pack, gate, dz, init, out, m):
 
 
 @inline
-def leave_backward(layer, work, pack, first, rows):
+def leave_backward(layer, step, work, pack, first, rows):
     """dz (g, packed rows, u) -> dx (n, t, d), zero where a step is masked."""
     if layer.dx < 0:
         return
-    t, d, u, g = layer.t, layer.d, layer.units, layer.gates
+    t, d, u, g = layer.t, layer.n_in // layer.t, layer.units, layer.gates
     n, dinputs = whole(work, pack + BEGINS + t), at(work, pack + layer.packed_dx)
     for gate in range(g):
         # dx = the sum over gates of dz[gate] @ kernel[:, gate]^T
@@ -144,6 +156,7 @@ def leave_backward(layer, work, pack, first, rows):
             r = whole(work, pack + layer.places + i * t + k)
             if r >= 0:
                 copy_entries(at(work, dx), at(work, pack + layer.packed_dx + r * d), d)
+                drop_inputs(layer, step, work, pack, i, dx)
             else:
                 zero(part(work, dx, d))
 
@@ -173,7 +186,7 @@ def recurrent_gradient(layer, params, grads, work, start, stop, block, first, la
 @inline
 def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate):
     """The part of `n` packed rows from r on: dkernel = x^T @ dz, drecurrent = before^T @ dz, dbias = 1^T @ dz."""
-    d, u, g = layer.d, layer.units, layer.gates
+    d, u, g = layer.n_in // layer.t, layer.units, layer.gates
     if block == 2:
         columns = g * u if layer.reset_after else 1
         for gate in range(2 * g):

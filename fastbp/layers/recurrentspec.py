@@ -7,12 +7,17 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS, Zeros
 from fastbp.layers.activation import ACTIVATION, fill_activation
 from fastbp.layers.base import Build, Param, check_factors, whole_number
+from fastbp.layers.dropout import check_rate
 from fastbp.layers.packs import BEGINS, PACK
+from fastbp.layers.recurrentdropout import draw_masks_address
 from fastbp.regularizers import REGULARIZERS
 from fastbp.tile import product_address
 
 # Offsets within a pack are multiples of 16 entries, a cache line of float32.
 ALIGNMENT = 16
+
+
+draws = property(lambda spec: bool(spec.dropout or spec.recurrent_dropout), doc="Is there dropout?")
 
 
 def resolve_recurrent(spec):
@@ -28,6 +33,8 @@ def resolve_recurrent(spec):
         if getattr(spec, setting) is not None:
             setattr(spec, setting, REGULARIZERS.resolve(getattr(spec, setting)))
     check_factors(spec)
+    for setting in ("dropout", "recurrent_dropout"):
+        check_rate(spec, setting)
     if spec.batch_size is not None:
         spec.batch_size = whole_number(spec, "batch_size")
     if bool(spec.stateful) != (spec.batch_size is not None):
@@ -69,8 +76,8 @@ def build_recurrent(spec, input_shape, gates, bias_initializer=None, *, cell=Fal
     # The last gate's recurrent product: reset_after gives it a gradient of its own, else it reads what reset lets pass.
     last_dz = arrays["dz"] + (gates - 1 + reset_after) * PACK * t * u
     last_before = arrays["reset" if reset and not reset_after else "before"]
-    fields = {"t": t, "d": d, "units": u, "gates": gates}
-    fields |= {"sequences": spec.return_sequences, "backwards": spec.go_backwards, "reset_after": reset_after}
+    fields = {"t": t, "units": u, "gates": gates}
+    fields |= {"backwards": spec.go_backwards, "reset_after": reset_after}
     fields |= {"zero_masked": spec.zero_output_for_mask, "batch": spec.batch_size or 0}
     names = (["state", "cell"] if cell else ["state"]) if spec.stateful else []
     return Build(
@@ -116,6 +123,7 @@ def _pack_arrays(spec, t, d, gates, cell, reset):
         "cell_out": (capacity * u if cell else 0, 0),
         "reset": (capacity * u if reset else 0, 0),
         "dstep": (states, 0),
+        "masks": (PACK * (d + 2 * u) if spec.dropout or spec.recurrent_dropout else 0, 0),
     }
     places, end = {}, BEGINS + _aligned(t + 1)
     for name, (size, in_front) in sizes.items():
@@ -137,9 +145,12 @@ def _needs_z(spec):
 
 def fill_recurrent(row, spec, float_type):
     """Set the fields of a recurrent layer's row that `build_recurrent` does not."""
-    row["recurrent"] = row["params"] + row["d"] * row["gates"] * row["units"]
+    row["recurrent"] = row["params"] + row["n_in"] // row["t"] * row["gates"] * row["units"]
     row["bias"] = row["recurrent"] + row["gates"] * row["units"] ** 2 if spec.use_bias else -1
     row["product"] = product_address(float_type)
+    if spec.dropout or spec.recurrent_dropout:
+        row["draw_masks"] = draw_masks_address(float_type)
+        row["dropout"], row["recurrent_dropout"] = spec.dropout, spec.recurrent_dropout
     fill_activation(row, spec.activation, float_type)
     gate = make_row(ACTIVATION)
     fill_activation(gate, getattr(spec, "recurrent_activation", spec.activation), float_type)

@@ -5,9 +5,10 @@ from typing import Any
 
 from fastbp._jit import kernel
 from fastbp.layers.base import LAYERS, Layer
-from fastbp.layers.packs import PACK, RECURRENT, copy_before, pack_of, step_of
+from fastbp.layers.packs import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent import (
     activate,
+    copy_before,
     differentiate,
     enter,
     enter_backward,
@@ -17,7 +18,8 @@ from fastbp.layers.recurrent import (
     multiply_dz,
     recurrent_gradient,
 )
-from fastbp.layers.recurrentspec import build_recurrent, fill_recurrent, resolve_recurrent
+from fastbp.layers.recurrentdropout import add_aside, set_aside
+from fastbp.layers.recurrentspec import build_recurrent, draws, fill_recurrent, resolve_recurrent
 from fastbp.pointers import at, copy_entries
 
 
@@ -35,7 +37,7 @@ def rnn_forward(layer, step, params, shared, work, start, stop, row0):
             multiply_before(layer, work, pack, 0, pack + layer.before + begin * u, at(work, z), u, z, m)
             activate(layer.activate, layer.alpha, work, h, z, m * u, u)
             if p + 1 < steps:
-                copy_before(layer, work, pack, p + 1, begin)
+                copy_before(layer, step, work, pack, p + 1, begin)
         leave(layer, step, work, pack, first, rows, row0)
 
 
@@ -56,8 +58,10 @@ def rnn_backward(layer, step, params, shared, work, start, stop, row0):
             if p > 0:
                 # dh of the step before += dz @ recurrent^T
                 dh = pack + layer.dh + step_of(layer, work, pack, p - 1)[0] * u
+                set_aside(layer, step, work, pack, dh, m * u)
                 multiply_dz(layer, work, pack, 0, dz, at(work, dh), dh, m)
-        leave_backward(layer, work, pack, first, rows)
+                add_aside(layer, step, work, pack, dh, m * u)
+        leave_backward(layer, step, work, pack, first, rows)
 
 
 @LAYERS.register("SimpleRNN")
@@ -80,6 +84,9 @@ class SimpleRNN(Layer):
         The parameter's own factor on the learning rate (and so on the decoupled weight decay).
     kernel_decay_factor, recurrent_decay_factor, bias_decay_factor : float, default 1.0
         The parameter's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    dropout, recurrent_dropout : float, default 0.0
+        Shares of the inputs, and of the state where the recurrent kernel reads it, that training drops (Gal and
+        Ghahramani, 2016): a sequence has one mask of each for all its steps.
     return_sequences : bool, default False
         True gives the outputs of all steps, as a recurrent layer behind it needs, False that of the last one.
     go_backwards : bool, default False
@@ -108,8 +115,6 @@ class SimpleRNN(Layer):
 
     The state starts at zero.
 
-    Keras's `dropout` argument is `SpatialDropout1D` in front of the layer; `recurrent_dropout` has no counterpart.
-
     Examples
     --------
     >>> import fastbp
@@ -134,6 +139,8 @@ class SimpleRNN(Layer):
     kernel_decay_factor: float = 1.0
     recurrent_decay_factor: float = 1.0
     bias_decay_factor: float = 1.0
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     return_sequences: bool = False
     go_backwards: bool = False
     stateful: bool = False
@@ -143,6 +150,7 @@ class SimpleRNN(Layer):
     name: str | None = None
 
     dtype = RECURRENT
+    draws = draws
     forward, backward, gradient = rnn_forward, rnn_backward, recurrent_gradient
 
     def __post_init__(self):

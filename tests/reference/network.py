@@ -463,9 +463,10 @@ def weights_of(model):
 def limit_norms(layers, weights):
     """Scale each output's weights in constrained kernels, in place."""
     for layer, arrays in zip(in_order(layers), weights, strict=True):
-        constraint = getattr(layer, "kernel_constraint", None)
+        filters = getattr(layer, "depthwise_constraint", None)
+        constraint = filters or getattr(layer, "kernel_constraint", None)
         if constraint is not None and layer.trainable:
-            norms = np.sqrt((arrays[0] ** 2).sum(tuple(range(arrays[0].ndim - 1))))
+            norms = np.sqrt((arrays[0] ** 2).sum(tuple(range(arrays[0].ndim - (2 if filters else 1)))))
             arrays[0] *= np.minimum(1.0, constraint.max_value / norms)
 
 

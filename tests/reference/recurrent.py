@@ -1,7 +1,8 @@
 """Plain NumPy float64 recurrent layers, step by step, as pairs for reference/network.py; and Masking.
 
-A step takes (layer, weights, x (n, d), states) to (states, tape); its backward takes (layer, weights, tape,
-dstates) to (dx (n, d), dstates before, [gradients]).  The first state is the output.
+A step takes (layer, weights, x (n, d), states, drop) to (states, tape); its backward takes (layer, weights, tape,
+dstates, drop) to (dx (n, d), dstates before, [gradients]).  The first state is the output; drop (n, u) are the factors
+of dropout on what the recurrent kernel reads of it.
 """
 
 import numpy as np
@@ -24,23 +25,23 @@ def products(weights, x, h, dz):
     return dz @ weights[0].T, dz @ weights[1].T, [x.T @ dz, h.T @ dz, dz.sum(0)]
 
 
-def rnn_step(layer, weights, x, states):
+def rnn_step(layer, weights, x, states, drop):
     """h = activation(x @ kernel + h before @ recurrent + bias)."""
-    (h,) = states
+    h = states[0] * drop
     z = x @ weights[0] + h @ weights[1] + (weights[2] if layer.use_bias else 0)
     return [act(layer.activation, z)], (x, h, z)
 
 
-def rnn_step_backward(layer, weights, tape, dstates):
+def rnn_step_backward(layer, weights, tape, dstates, drop):
     """dh -> dx, [dh before], gradients."""
     x, h, z = tape
     dx, dh, grads = products(weights, x, h, dact(layer.activation, dstates[0], z))
-    return dx, [dh], grads
+    return dx, [dh * drop], grads
 
 
-def lstm_step(layer, weights, x, states):
+def lstm_step(layer, weights, x, states, drop):
     """c = f * c before + i * g, h = o * activation(c)."""
-    h, c = states
+    h, c = states[0] * drop, states[1]
     z = x @ weights[0] + h @ weights[1] + (weights[2] if layer.use_bias else 0)
     zi, zf, zg, zo = np.split(z, 4, 1)
     i, f, o = (act(layer.recurrent_activation, part) for part in (zi, zf, zo))
@@ -49,7 +50,7 @@ def lstm_step(layer, weights, x, states):
     return [o * act(layer.activation, cell), cell], (x, h, c, zi, zf, zg, zo, i, f, g, o, cell)
 
 
-def lstm_step_backward(layer, weights, tape, dstates):
+def lstm_step_backward(layer, weights, tape, dstates, drop):
     """dh, dc -> dx, [dh before, dc before], gradients."""
     x, h, c, zi, zf, zg, zo, i, f, g, o, cell = tape
     dh, dcell = dstates
@@ -62,7 +63,7 @@ def lstm_step_backward(layer, weights, tape, dstates):
         dact(gate, dh * act(layer.activation, cell), zo),
     ]
     dx, dh, grads = products(weights, x, h, np.hstack(dz))
-    return dx, [dh, dcell * f], grads
+    return dx, [dh * drop, dcell * f], grads
 
 
 def gru_biases(layer, weights):
@@ -72,9 +73,9 @@ def gru_biases(layer, weights):
     return weights[2] if layer.reset_after else (weights[2], 0.0)
 
 
-def gru_step(layer, weights, x, states):
+def gru_step(layer, weights, x, states, drop):
     """h = z * h before + (1 - z) * state."""
-    (h,) = states
+    before, h = states[0], states[0] * drop
     u, (b, c) = layer.units, gru_biases(layer, weights)
     of_x, of_h = x @ weights[0] + b, h @ weights[1] + c
     zz, zr = of_x[:, :u] + of_h[:, :u], of_x[:, u : 2 * u] + of_h[:, u : 2 * u]
@@ -82,17 +83,17 @@ def gru_step(layer, weights, x, states):
     past = r * of_h[:, 2 * u :] if layer.reset_after else (r * h) @ weights[1][:, 2 * u :]
     zs = of_x[:, 2 * u :] + past
     state = act(layer.activation, zs)
-    return [update * h + (1 - update) * state], (x, h, of_h, zz, zr, zs, update, r, state)
+    return [update * before + (1 - update) * state], (x, before, h, of_h, zz, zr, zs, update, r, state)
 
 
-def gru_step_backward(layer, weights, tape, dstates):
+def gru_step_backward(layer, weights, tape, dstates, drop):
     """dh -> dx, [dh before], gradients."""
-    x, h, of_h, zz, zr, zs, update, r, state = tape
+    x, before, h, of_h, zz, zr, zs, update, r, state = tape
     u, dh, gate = layer.units, dstates[0], layer.recurrent_activation
     recurrent = weights[1]
     dzs = dact(layer.activation, dh * (1 - update), zs)
-    dzz = dact(gate, dh * (h - state), zz)
-    dh = dh * update
+    dzz = dact(gate, dh * (before - state), zz)
+    dbefore, dh = dh * update, np.zeros_like(dh)
     drecurrent = np.zeros_like(recurrent)
     if layer.reset_after:
         dr, dpast = dzs * of_h[:, 2 * u :], dzs * r
@@ -110,7 +111,7 @@ def gru_step_backward(layer, weights, tape, dstates):
     db = dz.sum(0)
     if layer.reset_after:
         db = np.stack([db, np.hstack([dgates, dpast]).sum(0)])
-    return dz @ weights[0].T, [dh], [x.T @ dz, drecurrent, db]
+    return dz @ weights[0].T, [dbefore + dh * drop], [x.T @ dz, drecurrent, db]
 
 
 # Steps, and how many states.
@@ -121,12 +122,18 @@ STEPS = {
 }
 
 
+def masks_of(mask):
+    """Return the factors of dropout on the inputs and on the states; without a mask 1."""
+    return (1.0, 1.0) if mask is None else mask
+
+
 def recurrent_forward(layer, weights, x, mask):
     """x (n, t, d) -> out (n, t, u) or (n, u), the steps' tapes."""
     step, _, n_states = STEPS[layer.registered[1]]
+    of_inputs, drop = masks_of(mask)
     states, outs, tapes = [np.zeros((len(x), layer.units))] * n_states, [], []
     for s in range(x.shape[1])[:: -1 if layer.go_backwards else 1]:
-        states, tape = step(layer, weights, x[:, s], states)
+        states, tape = step(layer, weights, x[:, s] * of_inputs, states, drop)
         outs.append(states[0])
         tapes.append((s, tape))
     return np.stack(outs, 1) if layer.return_sequences else outs[-1], tapes
@@ -136,11 +143,12 @@ def recurrent_backward(layer, weights, x, tapes, dout, mask):
     """dout -> dx (n, t, d), [dkernel, drecurrent, dbias]."""
     _, step_backward, n_states = STEPS[layer.registered[1]]
     dx, dstates = np.zeros_like(x), [np.zeros((len(x), layer.units))] * n_states
-    total = [np.zeros_like(w) for w in weights]
+    total, (of_inputs, drop) = [np.zeros_like(w) for w in weights], masks_of(mask)
     for k, (s, tape) in reversed(list(enumerate(tapes))):
         if layer.return_sequences or k == len(tapes) - 1:
             dstates = [dstates[0] + (dout[:, k] if layer.return_sequences else dout), *dstates[1:]]
-        dx[:, s], dstates, grads = step_backward(layer, weights, tape, dstates)
+        dx[:, s], dstates, grads = step_backward(layer, weights, tape, dstates, drop)
+        dx[:, s] *= of_inputs
         for whole, part in zip(total, grads, strict=False):
             whole += part
     return dx, total

@@ -11,36 +11,43 @@ def activate(activation):
     return lambda z: ACTIVATIONS[activation.name](z, activation.alpha)
 
 
-def step_of(layer, weights):
-    """Return f(states, x (n, d)) -> states of a layer kind; the first state is the output."""
+def step_of(layer, weights, drop=1.0):
+    """Return f(states, x (n, d)) -> states of a layer kind; the first state is the output.
+
+    drop (n, u) are the factors of dropout on what the recurrent kernel reads of it.
+    """
     kernel, recurrent, *bias = weights
     bias = bias[0] if bias else jnp.zeros(kernel.shape[1])
     act = activate(layer.activation)
     gate = activate(getattr(layer, "recurrent_activation", layer.activation))
 
     def rnn(states, x):
-        return (act(x @ kernel + states[0] @ recurrent + bias),)
+        return (act(x @ kernel + (drop * states[0]) @ recurrent + bias),)
 
     def lstm(states, x):
-        i, f, g, o = jnp.split(x @ kernel + states[0] @ recurrent + bias, 4, 1)
+        i, f, g, o = jnp.split(x @ kernel + (drop * states[0]) @ recurrent + bias, 4, 1)
         c = gate(f) * states[1] + gate(i) * act(g)
         return gate(o) * act(c), c
 
     def gru(states, x):
-        (h,) = states
+        h = drop * states[0]
         b, c = bias if bias.ndim == 2 else (bias, jnp.zeros_like(bias))
         xz, xr, xh = jnp.split(x @ kernel + b, 3, 1)
         hz, hr, hh = jnp.split(h @ recurrent + c, 3, 1)
         z, r = gate(xz + hz), gate(xr + hr)
         past = r * hh if layer.reset_after else (r * h) @ jnp.split(recurrent, 3, 1)[2]
-        return (z * h + (1 - z) * act(xh + past),)
+        return (z * states[0] + (1 - z) * act(xh + past),)
 
     return {"SimpleRNN": rnn, "LSTM": lstm, "GRU": gru}[layer.registered[1]]
 
 
-def recurrent(layer, weights, x, steps=None, states=None):
-    """x (n, t, d), steps (n, t) of bool or None, states before -> out (n, t, u) or (n, u), states after."""
-    step = step_of(layer, weights)
+def recurrent(layer, weights, x, steps=None, states=None, masks=None):
+    """x (n, t, d), steps (n, t) of bool or None, states before -> out (n, t, u) or (n, u), states after.
+
+    masks are the factors of dropout on the inputs (n, d) and on the states (n, u).
+    """
+    of_inputs, drop = (jnp.ones((1, 1)), 1.0) if masks is None else masks
+    x, step = x * of_inputs[:, None], step_of(layer, weights, drop)
     steps = jnp.ones(x.shape[:2], bool) if steps is None else steps
     if states is None:
         states = [jnp.zeros((len(x), layer.units))] * (2 if layer.registered[1] == "LSTM" else 1)
@@ -63,8 +70,12 @@ def merge(layer, x):
     return {"sum": there + back, "mul": there * back, "ave": (there + back) / 2}[layer.merge_mode]
 
 
+def _recurrent(layer, weights, x, masks):
+    return recurrent(layer, weights, x, masks=masks)[0]
+
+
 LAYERS = {
-    **dict.fromkeys(("SimpleRNN", "LSTM", "GRU"), lambda layer, weights, x, mask: recurrent(layer, weights, x)[0]),
+    **dict.fromkeys(("SimpleRNN", "LSTM", "GRU"), _recurrent),
     "Bidirectional": lambda layer, weights, x, mask: merge(layer, x),
     "Masking": lambda layer, weights, x, mask: x * (x != layer.mask_value).any(-1, keepdims=True),
 }

@@ -68,6 +68,14 @@ def normal_noise(seed, step, layer, shape, stddev):
     return stddev * np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
 
 
+def recurrent_masks(seed, step, layer, shape, rates):
+    """Return the factors of a recurrent layer's inputs (n, d) and of its states (n, u); shape is (n, d, u)."""
+    n, d, u = shape
+    bits = random_bits(stream_key(seed, step, layer), np.arange(n * (d + u))).reshape(n, d + u)
+    parts = zip((bits[:, :d], bits[:, d:]), rates, strict=True)
+    return tuple(np.where(part >= int(rate * 2**32), 1 / (1 - rate), 0.0) for part, rate in parts)
+
+
 DRAWN = {
     "Dropout": dropout_mask,
     "SpatialDropout1D": spatial_mask,
@@ -78,11 +86,16 @@ DRAWN = {
 
 
 def dropout_masks(model, n, step):
-    """Return {layer's index: mask or noise} of a step of a model, for a batch of `n` rows."""
+    """Return {layer's index: mask, masks or noise} of a step of a model, for a batch of `n` rows."""
     drawn = {}
     for index, placed in enumerate(model.engine.network.layers):
         if type(placed.spec).__name__ in DRAWN:
             setting = getattr(placed.spec, "stddev", None) or getattr(placed.spec, "rate", 0.0)
             draw = DRAWN[type(placed.spec).__name__]
             drawn[index] = draw(model.seed, step, index, (n, *placed.output_shape), setting)
+        elif getattr(placed.spec, "dropout", 0) or getattr(placed.spec, "recurrent_dropout", 0):
+            shape = n, placed.input_shapes[0][-1], placed.spec.units
+            drawn[index] = recurrent_masks(
+                model.seed, step, index, shape, (placed.spec.dropout, placed.spec.recurrent_dropout)
+            )
     return drawn

@@ -1,0 +1,173 @@
+"""Models from Keras, and weights to it.  Keras is not imported: whoever has a Keras model has it already."""
+
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from fastbp.interop.kerascompile import compile_settings
+from fastbp.interop.kerasgraph import chain_of, kind_of, layers_in_order
+from fastbp.interop.kerassettings import specs_of
+from fastbp.sequential import Sequential
+
+RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+
+
+def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, seed: int | None = None) -> Sequential:
+    """Return a fastbp model with the layers, settings and weights of a Keras model.
+
+    Parameters
+    ----------
+    keras_model : keras.Sequential or functional keras.Model
+        Built, of Keras 3, with one input and one output. In a functional model branches may part and meet again:
+        ``Add()([x, block(x)])`` becomes `Residual`, ``Concatenate()([...])`` of branches that read the same
+        `Concatenate`. Models within the model are unfolded.
+    input_shape : tuple of int, optional
+        Shape of one row, where the Keras model leaves a size open, as in ``keras.Input((None, 12))``.
+    seed : int, optional
+        As of `Sequential`: of shuffles and dropout masks.
+
+    Returns
+    -------
+    Sequential
+        Of the same dtype, layers under the same names. It is compiled if the Keras model is, and fastbp has the
+        optimizer, its schedule, the loss and the metrics with their settings; else call its `compile`. The optimizer
+        starts anew, and so do stateful layers; initializers are fastbp's defaults.
+
+    Raises
+    ------
+    TypeError
+        For an object that is no such model.
+    ValueError
+        For a model that is not built, a layer or a setting without a counterpart (named, with the layers that have
+        one), and where a mask would act in one of the two libraries alone.
+
+    Examples
+    --------
+    >>> import os
+    >>> _ = os.environ.setdefault("KERAS_BACKEND", "jax")
+    >>> import fastbp, keras, numpy as np
+    >>> layers = keras.layers
+    >>> theirs = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(1)])
+    >>> ours = fastbp.from_keras(theirs)
+    >>> x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    >>> bool(np.allclose(ours.predict(x), np.asarray(theirs(x)), atol=1e-5))
+    True
+    """
+    chain = chain_of(keras_model)
+    layers = layers_in_order(chain)
+    shape, batch_size = shapes_of(keras_model, input_shape)
+    model = Sequential(specs_of(chain, batch_size), input_shape=shape, seed=seed, dtype=dtype_of(layers))
+    check_masks(model, {layer.name: layer for layer in layers})
+    arrays, compiled = read(keras_model, layers)
+    for (name, view), array in zip(weights_in_both(model).items(), arrays, strict=True):
+        if array.shape != view.shape:
+            raise ValueError(f"Keras's weight for {name!r} has shape {array.shape}; fastbp's has {view.shape}.")
+        view[...] = array
+    if compiled is not None:
+        with suppress(ValueError):
+            model.compile(*compile_settings(compiled))
+    return model
+
+
+def to_keras_weights(model: Sequential, keras_model: Any) -> list[np.ndarray]:
+    """Return the weights of a fastbp model as a list for ``keras_model.set_weights``.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+    keras_model : keras.Sequential or functional keras.Model
+        Of the same architecture, such as the one that `from_keras` took. It is not changed.
+
+    Returns
+    -------
+    list of arrays
+        Copies, in the order of ``keras_model.weights``. For layers in a row that is ``model.get_weights()``; a
+        functional model with branches has an order of its own, and Keras does not count stateful layers' states
+        among the weights.
+
+    Raises
+    ------
+    ValueError
+        Where number or shapes of the weights differ.
+
+    Examples
+    --------
+    >>> import os
+    >>> _ = os.environ.setdefault("KERAS_BACKEND", "jax")
+    >>> import fastbp, keras
+    >>> theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> ours = fastbp.from_keras(theirs)
+    >>> ours.params[:] = 0.5
+    >>> theirs.set_weights(fastbp.to_keras_weights(ours, theirs))
+    """
+    variables = [variable for layer in layers_in_order(chain_of(keras_model)) for variable in layer.weights]
+    views = weights_in_both(model)
+    shapes, wanted = [view.shape for view in views.values()], [tuple(variable.shape) for variable in variables]
+    if shapes != wanted:
+        raise ValueError(f"the models differ: fastbp's weights have the shapes {shapes}, Keras's have {wanted}.")
+    arrays = {id(variable): view.copy() for variable, view in zip(variables, views.values(), strict=True)}
+    return [arrays[id(variable)] for variable in keras_model.weights]
+
+
+def shapes_of(keras_model, input_shape):
+    """Return the shape of a row, and the rows of a batch (or None)."""
+    batch_size, *shape = keras_model.input_shape
+    shape = tuple(shape) if input_shape is None else input_shape
+    if None in shape:
+        raise ValueError(
+            f"the Keras model takes rows of shape {shape}, and fastbp needs every size: give input_shape=(...) with "
+            "numbers for None."
+        )
+    return shape, batch_size
+
+
+def dtype_of(layers):
+    """Return the dtype that all layers compute in and keep their weights in."""
+    dtypes = {dtype: layer.name for layer in layers for dtype in (layer.compute_dtype, layer.variable_dtype)}
+    if len(dtypes) != 1 or next(iter(dtypes)) not in ("float32", "float64"):
+        shown = ", ".join(f"{dtype} ({name!r})" for dtype, name in dtypes.items())
+        raise ValueError(f'the Keras layers must all be of dtype "float32" or all of "float64"; they have {shown}.')
+    return next(iter(dtypes))
+
+
+def read(keras_model, layers):
+    """Return the weights of the layers, one list, and what the Keras model was compiled with (or None)."""
+    with warnings.catch_warnings():
+        # Keras 3.15 reads its own variables in a way that NumPy 2 warns of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        arrays = [np.asarray(array) for layer in layers for array in layer.get_weights()]
+        return arrays, keras_model.get_compile_config() if keras_model.compiled else None
+
+
+def weights_in_both(model):
+    """Return a model's views without the states of stateful layers, which Keras does not count among the weights."""
+    network = model.engine.network
+    states = {buffer.name for buffer in network.buffers if network.layers[buffer.layer].spec.stateful}
+    return {name: view for name, view in model.views.items() if name not in states}
+
+
+def check_masks(model, keras_layers):
+    """Raise ValueError where a mask reaches a layer in one library and not in the other.
+
+    Keras's masks end at layers that do not support them, fastbp's where time steps end; Keras's mean over time
+    leaves masked steps out.
+    """
+    network = model.engine.network
+    for number, placed in enumerate(network.layers):
+        masking, kind = network.masking_layer(number), type(placed.spec).__name__
+        if masking is None:
+            continue
+        if kind == "GlobalAveragePooling1D":
+            raise ValueError(f"Keras layer {placed.name!r} (GlobalAveragePooling1D) would leave out masked time steps.")
+        source = placed.sources[0].layer
+        while kind in RECURRENT and source != masking:
+            layer = keras_layers.get(network.layers[source].name)
+            if layer is not None and not layer.supports_masking:
+                raise ValueError(
+                    f"Keras layer {layer.name!r} ({kind_of(layer)}) ends the mask of {network.layers[masking].name!r}, "
+                    f"fastbp hands it on to {placed.name!r}: leave out the masking, or write the model in fastbp."
+                )
+            source = network.layers[source].sources[0].layer
