@@ -25,6 +25,7 @@ from fastbp._sources import is_ours, own_digest, source_digest
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
 # operations: a step of the smallest network takes 3.2 us instead of 4.1.
 _OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inline(function):
@@ -34,8 +35,7 @@ def inline(function):
     gelu in float64 took 28.6 ns an entry, inlined 7.3).  For compiled callers only: without the wrappers that
     Python would call, a first fit compiles in 8.5 s instead of 10.8.
     """
-    options = _OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(**options, pipeline_class=_InlineCompiler)(function)
+    return numba.njit(**_OPTIONS, **_NO_WRAPPERS, forceinline=True, pipeline_class=_InlineCompiler)(function)
 
 
 class _InlineLibrary(JITCodeLibrary):
@@ -79,10 +79,17 @@ def kernel(function):
     return dispatcher
 
 
+def unkept_kernel(function):
+    """Make `function`, which stands in no module, a kernel that each process compiles."""
+    return numba.njit(**_OPTIONS, **_NO_WRAPPERS)(function)
+
+
 def address(dispatcher, *argument_types, returns=types.void):
     """Compile `dispatcher` for the argument types (or find it compiled) and return its address."""
     signature = returns(*argument_types)
     result = dispatcher.get_compile_result(signature)
+    if isinstance(result.library, _InlineLibrary):
+        raise TypeError(f"{dispatcher.__name__} is an inline function: it has no address.")
     return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
 
 

@@ -12,7 +12,7 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from fastbp._intrinsics import like, select
-from fastbp._jit import address, call_float, inline, kernel
+from fastbp._jit import address, call_float, kernel, unkept_kernel
 from fastbp._rows import make_row, row_dtype
 from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
@@ -223,7 +223,7 @@ class CustomLoss(Loss):
 def _compiled(function, float_type):
     """Return the address of a compiled function with a float64 result, and what keeps its machine code alive."""
 
-    @inline
+    @unkept_kernel
     def in_float64(y_true, y_pred, dout):
         return np.float64(function(y_true, y_pred, dout))
 
