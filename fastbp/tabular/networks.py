@@ -77,8 +77,8 @@ def _of_numbers(x, recipe):
 def knots(values, n):
     """Return the values (at least two, increasing) at which functions of a column (m,) may bend.
 
-    They are n + 1 quantiles of its rows, and as many of its distinct values; of a column that has one value in most
-    rows four times as many, for it has most of its values in few rows (with them adult's log loss falls by 4 %).
+    They are n + 1 quantiles of its rows, and as many of its distinct values (or all of these); of a column that has one
+    value in most rows four times as many, for most of its values are in few rows (adult's log loss falls by 4 %).
 
     Examples
     --------
@@ -87,10 +87,16 @@ def knots(values, n):
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     spiked = np.quantile(values, 0.25) == np.quantile(values, 0.75)
-    shares = [np.linspace(0, 1, count + 1) for count in (n, 4 * n if spiked else n)]
-    places = np.concatenate([np.quantile(values, shares[0]), np.quantile(np.unique(values), shares[1])])
+    distinct = np.unique(values)
+    pieces = min(4 * n if spiked else n, len(distinct) - 1)
+    places = np.concatenate([_quantiles(values, n), _quantiles(distinct, pieces)])
     found = np.unique(places.astype(np.float32)).tolist()
     return found if len(found) > 1 else [found[0], found[0] + 1.0]
+
+
+def _quantiles(values, n):
+    """Return n + 1 quantiles, from the smallest value to the largest."""
+    return np.quantile(values, np.linspace(0, 1, n + 1))
 
 
 def _dense(units, activation=None):

@@ -1,9 +1,23 @@
 """Recipes: how the networks of the tabular estimators look, how they train, and how many there are.
 
 The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491) with what lowered the loss on 16 tables of 275
-to 10,000 rows: piecewise linear functions of numeric columns beside the waves, running means of the parameters, bags
-of short trainings on different parts of the rows, and a temperature.  `asv_benchmarks/ablate_tabular.py` measures each
-choice, `asv_benchmarks/compare_tabular.py` the presets beside other learners.
+to 10,000 rows.  Ratios of losses, geometric means, of three networks beside the recipe without the choice:
+
+- piecewise linear functions of numeric columns beside the waves, on six hard tables: 0.96
+- their knots at four times as many distinct values for columns that have one value in most rows, six tables that have
+  such columns, three splits: 0.98 (adult 0.97, spambase 0.94)
+- running means of the parameters: 0.99 to 0.995
+- a bag of five on different parts of the rows beside one network: 0.95
+- no dropout (RealMLP: 0.15): 0.98 (letter 0.86, covertype 0.95); of tables cut to 300 rows: as good
+- 8 waves in place of 16, or frequencies that are not trained: as good; width 128 in place of 256: as good but for
+  letter (0.8 with 256); 16 epochs: 1.02; weight decay 0.05 in place of 0.02, batches of 64 or 128: as good
+- few rows: batches of 64 and 250 steps, 15 tables cut to 800 rows: 0.92
+- targets of repeated rows (`repeats.py`): wine_quality_white 0.74, others as they were
+- without gain, and left out: statistics of the target for each category, spiked columns' values as categories,
+  nearest neighbours, label smoothing, other schedules, 48 epochs
+
+`asv_benchmarks/ablate_tabular.py` measures the choices again, `asv_benchmarks/compare_tabular.py` the presets beside
+other learners.
 """
 
 from dataclasses import dataclass, replace
