@@ -51,7 +51,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         the better for accuracy and ROC AUC. A little too good, because each network's best epoch was chosen by the
         rows that it left out: on noise an accuracy of 0.565 with 240 rows, of 0.518 with 1,500.
     ensemble_ : Ensemble
-        The networks (``ensemble_.networks``) and the temperature of the calibration.
+        The networks (``ensemble_.networks``), the temperature of the calibration, and `repeats`: the training rows
+        whose targets join the prediction for rows with the same features, or None where that does not help.
     encoder_ : TableEncoder
         What makes numbers of columns; its `dropped` tells which columns are not used, and why.
     history_ : list of dict
@@ -65,6 +66,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     -----
     A DataFrame's columns are found by name, in any order, when predicting; others are ignored, unseen categories are
     taken for missing values.
+
+    Where training rows with the same features help, which the rows left out tell, the prediction p becomes
+    ``(a p + sum of their classes) / (a + their number)``, the mean of a Dirichlet posterior of prior weight a.
 
     References
     ----------

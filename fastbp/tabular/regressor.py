@@ -51,7 +51,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         `eval_metric` of the out-of-fold predictions (with `eval_set`: on its rows), in the target's unit. A little
         too good, because each network's best epoch was chosen by the rows that it left out.
     ensemble_ : Ensemble
-        The networks (``ensemble_.networks``).
+        The networks (``ensemble_.networks``), and `repeats`: the training rows whose targets join the prediction for
+        rows with the same features, or None where that does not help (and with `quantiles`).
     encoder_ : TableEncoder
         What makes numbers of columns; its `dropped` tells which columns are not used, and why.
     history_ : list of dict
@@ -68,6 +69,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     A DataFrame's columns are found by name, in any order, when predicting; others are ignored, unseen categories are
     taken for missing values.
+
+    Where training rows with the same features help, which the rows left out tell, the prediction f becomes
+    ``(a f + sum of their targets) / (a + their number)``, the mean of a normal posterior of prior weight a.
 
     References
     ----------
