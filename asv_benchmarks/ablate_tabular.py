@@ -12,7 +12,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from unittest.mock import patch
 
-import numpy as np
 from compare_tabular import measured
 from tabular import suite
 from tabular.table import geometric_mean, loss_ratio
@@ -46,16 +45,8 @@ def repeats_not_used():
 @contextmanager
 def as_many_knots():
     """As many knots for columns that have one value in most rows as for others."""
-    knots = networks.knots
-    with patch.object(
-        networks, "knots", lambda values, n: knots(values, n // 4) if is_spiked(values) else knots(values, n)
-    ):
+    with patch.object(networks, "is_spiked", lambda values: False):
         yield
-
-
-def is_spiked(values):
-    """Has a column one value in more than half of its rows, between its quartiles?"""
-    return np.quantile(values, 0.25) == np.quantile(values, 0.75)
 
 
 @contextmanager

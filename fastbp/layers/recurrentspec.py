@@ -123,7 +123,7 @@ def _pack_arrays(spec, t, d, gates, cell, reset):
         "cell_out": (capacity * u if cell else 0, 0),
         "reset": (capacity * u if reset else 0, 0),
         "dstep": (states, 0),
-        "masks": (PACK * (d + 2 * u) if spec.dropout or spec.recurrent_dropout else 0, 0),
+        "masks": (PACK * (d + 2 * u) if spec.draws else 0, 0),
     }
     places, end = {}, BEGINS + _aligned(t + 1)
     for name, (size, in_front) in sizes.items():
@@ -148,7 +148,7 @@ def fill_recurrent(row, spec, float_type):
     row["recurrent"] = row["params"] + row["n_in"] // row["t"] * row["gates"] * row["units"]
     row["bias"] = row["recurrent"] + row["gates"] * row["units"] ** 2 if spec.use_bias else -1
     row["product"] = product_address(float_type)
-    if spec.dropout or spec.recurrent_dropout:
+    if spec.draws:
         row["draw_masks"] = draw_masks_address(float_type)
         row["dropout"], row["recurrent_dropout"] = spec.dropout, spec.recurrent_dropout
     fill_activation(row, spec.activation, float_type)

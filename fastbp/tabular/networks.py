@@ -86,12 +86,16 @@ def knots(values, n):
     >>> knots(np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0]), 4)
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
-    spiked = np.quantile(values, 0.25) == np.quantile(values, 0.75)
     distinct = np.unique(values)
-    pieces = min(4 * n if spiked else n, len(distinct) - 1)
+    pieces = min(4 * n if is_spiked(values) else n, len(distinct) - 1)
     places = np.concatenate([_quantiles(values, n), _quantiles(distinct, pieces)])
     found = np.unique(places.astype(np.float32)).tolist()
     return found if len(found) > 1 else [found[0], found[0] + 1.0]
+
+
+def is_spiked(values):
+    """Has a column (m,) one value from its first quartile to its third?"""
+    return np.quantile(values, 0.25) == np.quantile(values, 0.75)
 
 
 def _quantiles(values, n):
