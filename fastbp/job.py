@@ -92,7 +92,11 @@ class Job:
 
     def _set_demands(self, demands):
         row, items = self.row, self._items
-        row["backward"], row["mean"], row["prepare"] = demands.backward, demands.mean, demands.backward
+        row["backward"], row["mean"], row["prepare"] = (
+            demands.backward,
+            demands.mean,
+            demands.backward or self._plan.tabulates,
+        )
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None

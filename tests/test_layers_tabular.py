@@ -191,6 +191,41 @@ def test_shares_beyond_the_outer_edges():
     assert found.tolist() == [-2.0, 0.5, 1.0, 6.0, 21.0]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_predictions_and_the_training_pass_agree(dtype):
+    """Predictions look bins up and make waves feature by feature; training adds shares and keeps what it makes."""
+    rng = np.random.default_rng(0)
+    bins = [np.sort(rng.standard_normal(n)).tolist() for n in (2, 3, 40, 90)]
+    for layers in ([PiecewiseLinearEmbedding(bins, 5), Flatten()], [PeriodicEmbedding(7, 3, 0.5), Flatten()]):
+        model = build(layers, dtype, columns=4)
+        model.params[:] = rng.standard_normal(model.params.size)
+        x = rng.standard_normal((300, 4)) * 2
+        x[:2] = [[edges[0] for edges in bins], [edges[-1] for edges in bins]]
+        x[2:41, 2], x[2:91, 3] = bins[2][1:], bins[3][1:]
+        y = np.zeros_like(model.predict(x))
+        in_training, _ = model.value_and_grad(x, y)
+        assert_near(
+            np.square(model.predict(x).astype("float64")).mean(), in_training, 1e-12 if dtype == "float64" else 1e-5
+        )
+
+
+def test_missing_numbers_stay_missing():
+    model = build([PiecewiseLinearEmbedding(BINS, 2)], columns=3)
+    found = model.predict([[np.nan, 0.0, 1.0]])[0]
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1:]).all()
+
+
+def test_a_frozen_embedding_is_looked_up_in_training_too():
+    """Nothing goes back through it: its bins are tabulated there as for predictions."""
+    x, y = problem(40)
+    layers = [PiecewiseLinearEmbedding(BINS, 3, trainable=False), Flatten(), Dense(2)]
+    model = build(layers)
+    model.views["piecewiselinearembedding/kernel"][:] = np.random.default_rng(0).standard_normal((8, 3))
+    loss, _ = model.value_and_grad(x, y)
+    assert_near(np.square(model.predict(x) - y).mean(), loss, 1e-13)
+
+
 def test_waves_of_large_numbers_are_exact():
     """Whole turns do not lose digits: cos(2 pi * 2**40 * x) of quarters, in float32."""
     model = build([PeriodicEmbedding(1, 2)], "float32", columns=1)

@@ -1,4 +1,4 @@
-"""What every layer has: a spec with `build`, a row of the layer table, and up to six kernels.
+"""What every layer has: a spec with `build`, a row of the layer table, and up to seven kernels.
 
 The kernels of a layer kind, called through their addresses in its row:
 
@@ -6,11 +6,12 @@ The kernels of a layer kind, called through their addresses in its row:
     backward(layer, step, params, shared, work, start, stop, row0)   dout -> dx (dout may become dz in place)
     gradient(layer, params, grads, work, start, stop, block, first, last, accumulate)
     prepare (layer, params, shared, first, last)                     after its parameters changed
+    tabulate(layer, params, shared, first, last)                     before a call in which nothing goes back through it
 
 `start` and `stop` are batch rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
 the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
 parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
-`shared` is what `prepare` makes of the parameters, read by all threads (a transposed kernel).
+`shared` is what `prepare` or `tabulate` makes of the parameters, read by all threads (a transposed kernel).
 
 `buffers` are what a layer keeps from step to step beside its parameters (running statistics), one vector of the
 model: `array_at(step.buffers, size, work)`, the layer's own from offset `layer.buffers`.
@@ -163,6 +164,7 @@ class Layer:
     backward: ClassVar = None
     gradient: ClassVar = None
     prepare: ClassVar = None
+    tabulate: ClassVar = None
     sum_forward: ClassVar = None
     finish_backward: ClassVar = None
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
@@ -235,6 +237,7 @@ def kernel_address(layer_class, kind, float_type):
     signatures = {
         "gradient": (layer, array, array, array, size, size, size, size, size, types.boolean),
         "prepare": (layer, array, array, size, size),
+        "tabulate": (layer, array, array, size, size),
     }
     return address(kernel, *signatures.get(kind, rows))
 

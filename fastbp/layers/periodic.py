@@ -43,8 +43,17 @@ def half_turns(x, frequency, phase):
 def periodic_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, f, e - 1), bias (d, e - 1), frequency, phase (d, f) -> out (n, d, e).
 
-    Keeps the cosines (n, d, f) and their derivatives; a third such array is for the backward pass.
+    For backward the cosines (n, d, f) and their derivatives are kept; a third such array is its own.
     """
+    if layer.backward:
+        waves_and_slopes(layer, params, work, start, stop)
+    else:
+        waves_by_feature(layer, params, work, start, stop)
+
+
+@inline
+def waves_and_slopes(layer, params, work, start, stop):
+    """Row by row: what backward reads."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     frequency, phase = part(params, layer.frequency, m), part(params, layer.phase, m)
@@ -52,21 +61,45 @@ def periodic_forward(layer, step, params, shared, work, start, stop, row0):
         x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d * e, d * e)
         waves, slopes = part(work, layer.extra + row * 3 * m, m), part(work, layer.extra + row * 3 * m + m, m)
         spread(waves, x, f)
-        if layer.backward:
-            for j in range(m):
-                t = half_turns(waves[j], frequency[j], phase[j])
-                waves[j] = cospi(t)
-                slopes[j] = like(t, -2 * math.pi) * sinpi(t)
-        else:
-            for j in range(m):
-                waves[j] = cospi(half_turns(waves[j], frequency[j], phase[j]))
+        for j in range(m):
+            t = half_turns(waves[j], frequency[j], phase[j])
+            waves[j] = cospi(t)
+            slopes[j] = like(t, -2 * math.pi) * sinpi(t)
         for i in range(d):
             out[i * e] = x[i]
     for i in range(d):
-        # out[i, 1:] = waves[i] @ kernel[i] + bias[i]
-        out, waves = at(work, layer.out + (start * d + i) * e + 1), at(work, layer.extra + start * 3 * m + i * f)
-        weight, bias = at(params, layer.params + i * f * (e - 1)), at(params, layer.bias + i * (e - 1))
-        call(layer.product, (out, d * e, bias, 0, waves, 3 * m, 1, weight, e - 1, n, e - 1, f))
+        mix(layer, params, work, start, n, i, at(work, layer.extra + start * 3 * m + i * f), 3 * m, 1)
+
+
+@inline
+def waves_by_feature(layer, params, work, start, stop):
+    """Feature by feature, in vectors of rows, and nothing is kept: half the time."""
+    d, f, e = layer.features, layer.frequencies, layer.width
+    n = stop - start
+    kept = layer.extra + start * 3 * d * f
+    x = part(work, kept + f * n, n)
+    for i in range(d):
+        for row in range(n):
+            x[row] = work[layer.x + (start + row) * d + i]
+            work[layer.out + ((start + row) * d + i) * e] = x[row]
+        for j in range(f):
+            waves, frequency, phase = (
+                part(work, kept + j * n, n),
+                params[layer.frequency + i * f + j],
+                params[layer.phase + i * f + j],
+            )
+            for row in range(n):
+                waves[row] = cospi(half_turns(x[row], frequency, phase))
+        mix(layer, params, work, start, n, i, at(work, kept), 1, n)
+
+
+@inline
+def mix(layer, params, work, start, n, i, waves, row_stride, wave_stride):
+    """out[i, 1:] = waves[i] @ kernel[i] + bias[i]."""
+    d, f, e = layer.features, layer.frequencies, layer.width
+    out, bias = at(work, layer.out + (start * d + i) * e + 1), at(params, layer.bias + i * (e - 1))
+    weight = at(params, layer.params + i * f * (e - 1))
+    call(layer.product, (out, d * e, bias, 0, waves, row_stride, wave_stride, weight, e - 1, n, e - 1, f))
 
 
 @kernel

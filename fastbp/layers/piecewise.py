@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import as_dtype
 
-from fastbp._intrinsics import select
+from fastbp._intrinsics import like, select
 from fastbp._jit import call, inline, kernel
 from fastbp.initializers import RandomUniform, Zeros
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
-from fastbp.pointers import array_at, at, int64_at, null, one, part
+from fastbp.pointers import array_at, at, copy_entries, int64_at, null, one, part
 from fastbp.tile import product_address
 
 PIECEWISE = layer_dtype(
@@ -36,7 +36,16 @@ def shares(x, low, over, least, most):
 
 @kernel
 def piecewise_forward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); the shares (n, t) are kept."""
+    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); for backward the shares (n, t) are kept."""
+    if layer.backward:
+        add_shares(layer, params, work, start, stop)
+    else:
+        look_up(layer, shared, work, start, stop)
+
+
+@inline
+def add_shares(layer, params, work, start, stop):
+    """out = x * slope + bias + shares @ kernel."""
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
     low, over, least, most = part(tables, 0, t), part(tables, t, t), part(tables, 2 * t, t), part(tables, 3 * t, t)
@@ -58,6 +67,35 @@ def piecewise_forward(layer, step, params, shared, work, start, stop, row0):
         out, share = at(work, layer.out + (start * d + i) * k), at(work, layer.extra + start * t + first)
         weight = at(params, layer.params + first * k)
         call(layer.product, (out, d * k, out, d * k, share, t, 1, weight, k, stop - start, k, last - first))
+
+
+@inline
+def look_up(layer, shared, work, start, stop):
+    """out = base + (x - low) * gain of the bin that x lies in: a third of the time, of 32 bins and 8 units."""
+    d, k, t = layer.features, layer.units, layer.bins
+    n, low = stop - start, array_at(layer.tables, t, work)
+    column, place = part(work, layer.extra + start * t, n), part(work, layer.extra + start * t + n, n)
+    for i in range(d):
+        first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
+        find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, last)
+        for row in range(n):
+            b = np.int64(place[row])
+            above, out = column[row] - low[b], part(work, layer.out + ((start + row) * d + i) * k, k)
+            base, gain = part(shared, layer.shared + b * k, k), part(shared, layer.shared + (t + b) * k, k)
+            for j in range(k):
+                out[j] = base[j] + above * gain[j]
+
+
+@inline
+def find_bins(column, place, x, stride, low, first, last):
+    """column (n,) = x; place (n,) = each one's bin of first to last, by counting: a search's branches are guesses."""
+    for row in range(column.size):
+        column[row] = x[row * stride]
+        place[row] = first
+    for b in range(first + 1, last):
+        edge = low[b]
+        for row in range(column.size):
+            place[row] += select(column[row] >= edge, like(edge, 1), like(edge, 0))
 
 
 @kernel
@@ -114,6 +152,23 @@ def piecewise_gradient(layer, params, grads, work, start, stop, block, first, la
         call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dout, d * k, 1, (last - first) * k, n))
 
 
+@kernel
+def piecewise_tabulate(layer, params, shared, first, last):
+    """Write what is put out at each bin's low edge, and how it grows from there (t, k)."""
+    d, k, t = layer.features, layer.units, layer.bins
+    tables = array_at(layer.tables, 2 * t, params)
+    for i in range(d):
+        slope, total = part(params, layer.slope + i * k, k), part(shared, layer.shared + 2 * t * k, k)
+        copy_entries(at(shared, layer.shared + 2 * t * k), at(params, layer.bias + i * k), k)
+        for b in range(int64_at(layer.starts, i), int64_at(layer.starts, i + 1)):
+            low, over, weight = tables[b], tables[t + b], part(params, layer.params + b * k, k)
+            base, gain = part(shared, layer.shared + b * k, k), part(shared, layer.shared + (t + b) * k, k)
+            for j in range(k):
+                base[j] = total[j] + low * slope[j]
+                gain[j] = slope[j] + over * weight[j]
+                total[j] += weight[j]  # the share of a bin below is 1
+
+
 @LAYERS.register("PiecewiseLinearEmbedding")
 @dataclass
 class PiecewiseLinearEmbedding(Layer):
@@ -166,6 +221,7 @@ class PiecewiseLinearEmbedding(Layer):
 
     dtype = PIECEWISE
     forward, backward, gradient = piecewise_forward, piecewise_backward, piecewise_gradient
+    tabulate = piecewise_tabulate
 
     def __post_init__(self):
         self.bins = tuple(tuple(np.asarray(edges, np.float64).tolist()) for edges in self.bins)
@@ -194,7 +250,8 @@ class PiecewiseLinearEmbedding(Layer):
                 Param("bias", (d, k), start, **factors),
             ],
             fields={"features": d, "units": k, "bins": t},
-            extra=t,
+            extra=max(t, 2),
+            shared=(2 * t + 1) * k,
             multiply_adds=t * k + d * k,
         )
 
