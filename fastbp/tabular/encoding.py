@@ -14,12 +14,18 @@ The rules, fitted on the training rows:
   and columns that hold none of these types.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.reading import TableError
+from fastbp.threads import get_num_threads
+
+# Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
+THREAD_ROWS = 10_000
 
 
 class TableEncoder:
@@ -142,18 +148,22 @@ class TableEncoder:
             )
         else:
             place = dict(zip(self.feature_names_in, table.columns, strict=True))
-        return [(coder, _read_column(coder, table[place[coder.name]])) for coder in self._coders]
+        columns = [table[place[coder.name]] for coder in self._coders]
+        return list(zip(self._coders, _of_each(_read_column, len(table), self._coders, columns), strict=True))
 
     def _encoded(self, pairs):
-        out = np.empty((_n_rows(pairs), self.n_numeric + self.n_plain + self.n_codes), np.float32)
+        n_rows = _n_rows(pairs)
+        # Written column by column, and turned at the end: in a third of the time of columns 100 bytes apart.
+        out = np.empty((self.n_numeric + self.n_plain + self.n_codes, n_rows), np.float32).T
         stops = [0, self.n_numeric, self.n_numeric + self.n_plain]
-        for coder, values in pairs:
-            views = []
+        views = []
+        for coder, _ in pairs:
+            views.append([])
             for group, size in enumerate(_widths(coder)):
-                views.append(out[:, stops[group] : stops[group] + size])
+                views[-1].append(out[:, stops[group] : stops[group] + size])
                 stops[group] += size
-            coder.encode(values, *views)
-        return out
+        _of_each(lambda pair, own: pair[0].encode(pair[1], *own), n_rows, pairs, views)
+        return np.ascontiguousarray(out)
 
     @property
     def n_numeric(self):
@@ -232,6 +242,14 @@ class TableEncoder:
             arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
             encoder._coders.append(CODERS[part["coder"]](**part["settings"], **arrays))
         return encoder
+
+
+def _of_each(function, n_rows, *arguments):
+    """Return a list of what a function of one column returns for each of them: from several threads, of many rows."""
+    if n_rows < THREAD_ROWS:
+        return list(map(function, *arguments))
+    with ThreadPoolExecutor(get_num_threads()) as threads:
+        return list(threads.map(function, *arguments))
 
 
 def _read_column(coder, column):

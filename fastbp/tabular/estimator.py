@@ -180,9 +180,8 @@ class BaseTabular(BaseEstimator, ABC):
         """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
         self._tell_about_names(X)
-        x = self.encoder_.transform(X)
         with self._thread_limit():
-            return self.ensemble_.outputs(x)
+            return self.ensemble_.outputs(self.encoder_.transform(X))
 
     def _tell_about_names(self, X):
         """Warn, in scikit-learn's words, where columns are found by position though they have names."""

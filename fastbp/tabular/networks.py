@@ -46,8 +46,8 @@ def _columns(encoder, x, recipe):
     n_dense = encoder.n_numeric + encoder.n_plain
     branches = []
     if encoder.n_numeric:
-        numbers = _of_numbers(x[:, : encoder.n_numeric], recipe)
-        branches.append([fastbp.Columns(range(encoder.n_numeric)), *numbers])
+        numbers = range(encoder.n_numeric)
+        branches += [[fastbp.Columns(numbers), *layers] for layers in _of_numbers(x[:, numbers], recipe)]
     if encoder.n_plain:
         branches.append([fastbp.Columns(range(encoder.n_numeric, n_dense))])
     if encoder.n_codes:
@@ -58,20 +58,14 @@ def _columns(encoder, x, recipe):
 
 
 def _of_numbers(x, recipe):
-    """Return the layers for numeric columns x (n, d): waves and piecewise linear functions, side by side."""
+    """Return what numeric columns x (n, d) become, side by side: a list of lists of layers."""
     embeddings = []
     if recipe.n_frequencies:
-        waves = fastbp.PeriodicEmbedding(recipe.n_frequencies, WAVES_WIDTH, learning_rate_factor=0.1)
-        embeddings.append([waves, fastbp.Flatten()])
+        embeddings.append(fastbp.PeriodicEmbedding(recipe.n_frequencies, WAVES_WIDTH, learning_rate_factor=0.1))
     if recipe.n_knots:
         places = [knots(column, recipe.n_knots) for column in x.T]
-        pieces = fastbp.PiecewiseLinearEmbedding(places, PIECES_WIDTH, learning_rate_factor=0.3)
-        embeddings.append([pieces, fastbp.Flatten()])
-    return (
-        [fastbp.Concatenate(embeddings)]
-        if len(embeddings) > 1
-        else [layer for layers in embeddings for layer in layers]
-    )
+        embeddings.append(fastbp.PiecewiseLinearEmbedding(places, PIECES_WIDTH, learning_rate_factor=0.3))
+    return [[embedding, fastbp.Flatten()] for embedding in embeddings] or [[]]
 
 
 def knots(values, n):
