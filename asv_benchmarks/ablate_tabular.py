@@ -17,7 +17,7 @@ from tabular import suite
 from tabular.table import geometric_mean, loss_ratio
 
 import fastbp
-from fastbp.tabular import classifier, estimator, learner, networks, scaling
+from fastbp.tabular import classifier, estimator, networks, scaling
 from fastbp.tabular.recipe import PRESETS
 
 
@@ -50,9 +50,9 @@ def as_many_knots():
 
 
 @contextmanager
-def few_steps():
-    """No more epochs for tables of few rows than a hundred steps take."""
-    with patch.object(learner, "LEAST_STEPS", 100):
+def twice_the_functions():
+    """Eight piecewise linear functions of each numeric column."""
+    with patch.object(networks, "PIECES_WIDTH", 8):
         yield
 
 
@@ -60,25 +60,25 @@ def few_steps():
 VARIANTS = {
     "one network": ({"networks": 1, "few_rows_networks": 1}, nullcontext),
     "twice the networks": ({"networks": 2.0, "few_rows_networks": 2.0}, nullcontext),
+    "validation parts of a fifth": ({"folds": 5}, nullcontext),
     "no waves": ({"n_frequencies": 0}, nullcontext),
-    "16 waves": ({"n_frequencies": 16}, nullcontext),
+    "8 waves": ({"n_frequencies": 8}, nullcontext),
     "no piecewise functions": ({"n_knots": 0}, nullcontext),
+    "8 piecewise functions": ({}, twice_the_functions),
     "spiked columns: no more knots": ({}, as_many_knots),
     "spiked columns: scaled by the range": ({}, scaled_by_the_range),
     "no running means": ({"averaging": 1e-9}, nullcontext),
-    "dropout 0.1": ({"dropout": 0.1}, nullcontext),
-    "dropout 0.2": ({"dropout": 0.2}, nullcontext),
-    "no weight decay": ({"weight_decay": 0.0}, nullcontext),
-    "width 64": ({"hidden": ((64, 64, 64),)}, nullcontext),
-    "width 256": ({"hidden": ((256, 256, 256),)}, nullcontext),
-    "two hidden layers": ({"hidden": ((128, 128),)}, nullcontext),
-    "16 epochs": ({"epochs": 16}, nullcontext),
-    "48 epochs": ({"epochs": 48}, nullcontext),
-    "half the learning rates": ({"classification_rate": 0.02, "regression_rate": 0.1}, nullcontext),
-    "batches of 128": ({"batch_size": 128}, nullcontext),
-    "few rows: batches of 256, 100 steps": ({"few_rows_batch_size": 256}, few_steps),
+    "24 epochs": ({"epochs": 24, "least_steps": 250}, nullcontext),
+    "few rows: batches of 256": ({"few_rows_batch_size": 256}, nullcontext),
     "repeated rows not used": ({}, repeats_not_used),
     "no temperature": ({}, not_calibrated),
+    "dropout 0.1": ({"dropout": 0.1}, nullcontext),
+    "no weight decay": ({"weight_decay": 0.0}, nullcontext),
+    "half the learning rates": ({"classification_rate": 0.02, "regression_rate": 0.1}, nullcontext),
+    "two hidden layers": ({"hidden": ((128, 128),)}, nullcontext),
+    "width 64": ({"hidden": ((64, 64, 64),)}, nullcontext),
+    "width 256": ({"hidden": ((256, 256, 256),)}, nullcontext),
+    "batches of 128": ({"batch_size": 128}, nullcontext),
 }
 
 

@@ -8,22 +8,19 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp.tabular import bagging, learner
+from fastbp.tabular import bagging
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import cut
-from fastbp.tabular.learner import Part, RunningMean, epochs_of, late_fall
+from fastbp.tabular.learner import Learned, Part, RunningMean, epochs_of, late_fall, learn
 from fastbp.tabular.networks import knots
 from fastbp.tabular.objectives import classification_objective, regression_objective
 from fastbp.tabular.pace import Pace
 from fastbp.tabular.recipe import PRESETS
 
-RECIPE = replace(PRESETS["default"], folds=3, networks=3, epochs=3, batch_size=64, hidden=((16,),), n_frequencies=4)
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch):
-    monkeypatch.setattr(learner, "LEAST_STEPS", 1)
+RECIPE = replace(
+    PRESETS["default"], folds=3, networks=3, epochs=3, least_steps=1, batch_size=64, hidden=((16,),), n_frequencies=4
+)
 
 
 def table(n=300, seed=0):
@@ -82,10 +79,49 @@ def test_late_fall():
     np.testing.assert_allclose(late_fall(np.array([0, 0.49, 0.75, 1])), [1, 1, 0.5, 0], atol=1e-12)
 
 
-def test_few_rows_have_more_epochs(monkeypatch):
-    monkeypatch.setattr(learner, "LEAST_STEPS", 100)
-    recipe = replace(RECIPE, epochs=10, batch_size=50)
+def test_few_rows_have_more_epochs():
+    recipe = replace(RECIPE, epochs=10, least_steps=100, batch_size=50)
     assert [epochs_of(n, recipe) for n in (10, 50, 149, 499, 500, 5000)] == [100, 100, 50, 12, 10, 10]
+
+
+class Scored:
+    """A learner whose epochs have the given scores."""
+
+    def __init__(self, scores):
+        self.scores, self.epochs, self.done = scores, len(scores), 0
+        self.engine = self
+
+    params = np.zeros(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def run_epoch(self, stop):
+        self.done += 1
+        return stop()
+
+    def better(self, best, epoch, valid):
+        score = self.scores[epoch - 1]
+        return best if best is not None and best[0].score < score else (Learned(epoch, score, None), np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "done"),
+    [
+        ([5, 4, 3, 2, 1, 1, 1, 1], 8, 8),  # of equals the last
+        ([5, 1, 3, 3, 3, 3, 3, 3], 2, 4),  # learned by heart: half of the epochs tell
+        ([1, 3, 3, 3, 3, 3, 3, 3], 1, 4),
+        ([5, 4, 1, 3, 3, 3, 3, 0], 3, 6),
+        ([5, 4, 3, 1, 3, 3, 3, 2], 4, 8),
+    ],
+)
+def test_training_ends_where_no_later_epoch_is_better(scores, best, done):
+    scored = Scored(scores)
+    assert learn(scored, None, lambda: False, lambda share: None).epoch == best
+    assert scored.done == done
 
 
 def test_knots_follow_rows_and_distinct_values():

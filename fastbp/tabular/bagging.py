@@ -17,6 +17,8 @@ from fastbp.threads import get_num_threads, limit_threads
 
 # Rows that initial values are adapted to.
 ADAPTING_ROWS = 2000
+# With a time limit, networks have as many epochs as `fast` has before there are fewer of them.
+ENOUGH_EPOCHS = 24
 # What the names of the repeats' tensors begin with.
 REPEATS = "repeats/"
 
@@ -179,15 +181,20 @@ class Training:
                 self.progress(self.done.mean())
 
     def _epochs(self):
-        """Return the epochs of each network: the recipe's, or as many as the time limit allows the first ones."""
+        """Return the epochs of each network: the recipe's, or as many as the time limit allows.
+
+        Networks more are worth more than epochs beyond `ENOUGH_EPOCHS`.
+        """
         rows = self.cuts[0][0]
         epochs = epochs_of(len(rows), self.recipe)
         if not self.pace.limited:
             return epochs
         network, _, _ = self._prepared(0)
-        with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
+        n, n_threads = self.recipe.networks, get_num_threads()
+        with limit_threads(max(n_threads // n, 1)):
             seconds = Learner(network, self.part, rows, self.objective, self.recipe, 1).seconds_an_epoch()
-        return int(np.clip(self.pace.left() / seconds, 1, epochs))
+        possible, rounds = self.pace.left() / seconds, -(-n // n_threads)
+        return int(np.clip(min(possible, max(possible / rounds, ENOUGH_EPOCHS)), 1, epochs))
 
     def _ensemble(self, results):
         """Return the `Ensemble` of those networks that were trained."""

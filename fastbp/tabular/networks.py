@@ -4,8 +4,8 @@ import numpy as np
 
 import fastbp
 
-# What a column of numbers becomes: itself and 3 maps of waves, and 8 piecewise linear functions.
-WAVES_WIDTH, PIECES_WIDTH = 4, 8
+# What a column of numbers becomes: itself and 3 maps of waves, and 4 piecewise linear functions.
+WAVES_WIDTH, PIECES_WIDTH = 4, 4
 CODE_WIDTH = 8
 ACTIVATIONS = {"classification": "selu", "regression": "mish"}
 
