@@ -200,7 +200,8 @@ def test_validation_rows_of_the_user():
     assert score == pytest.approx(ensemble.history[0]["score"], rel=1e-6)
 
 
-def test_a_time_limit_leaves_networks_out_and_cuts_epochs():
+def test_a_time_limit_leaves_networks_out_and_cuts_epochs(monkeypatch):
+    monkeypatch.setattr(bagging, "ENOUGH_EPOCHS", 10**6)
     long = replace(RECIPE, epochs=10**6, networks=9)
     train(replace(RECIPE, epochs=1))  # the kernels are there
     started = time.perf_counter()

@@ -181,10 +181,7 @@ class Training:
                 self.progress(self.done.mean())
 
     def _epochs(self):
-        """Return the epochs of each network: the recipe's, or as many as the time limit allows.
-
-        Networks more are worth more than epochs beyond `ENOUGH_EPOCHS`.
-        """
+        """Return the epochs of each network: the recipe's, or as many as the time limit allows."""
         rows = self.cuts[0][0]
         epochs = epochs_of(len(rows), self.recipe)
         if not self.pace.limited:
@@ -193,8 +190,7 @@ class Training:
         n, n_threads = self.recipe.networks, get_num_threads()
         with limit_threads(max(n_threads // n, 1)):
             seconds = Learner(network, self.part, rows, self.objective, self.recipe, 1).seconds_an_epoch()
-        possible, rounds = self.pace.left() / seconds, -(-n // n_threads)
-        return int(np.clip(min(possible, max(possible / rounds, ENOUGH_EPOCHS)), 1, epochs))
+        return min(epochs_in_time(self.pace.left() / seconds, -(-n // n_threads)), epochs)
 
     def _ensemble(self, results):
         """Return the `Ensemble` of those networks that were trained."""
@@ -208,6 +204,17 @@ class Training:
             ensemble.oof_outputs = mean_outputs(len(self.part.x), rows, [one.outputs for one in learned])
             ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(np.unique(np.concatenate(rows))))
         return ensemble
+
+
+def epochs_in_time(possible, rounds):
+    """Return the epochs of each network where one could have `possible`, and they train in so many rounds.
+
+    Examples
+    --------
+    >>> [epochs_in_time(possible, rounds=5) for possible in (500.0, 200.0, 100.0, 10.0, 0.2)]
+    [100, 40, 24, 10, 1]
+    """
+    return max(int(min(possible, max(possible / rounds, ENOUGH_EPOCHS))), 1)
 
 
 def without_training(network):
