@@ -21,7 +21,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     preset : {'fast', 'default', 'best'}, default='default'
-        How much time goes into accuracy: 3 networks (6 for fewer than 2,500 rows), 10, or 20, half of them wide;
+        How much time goes into accuracy: 3 networks (8 for fewer than 2,500 rows), 10, or 20, half of them wide;
         some 3, 12 and 50 seconds for 10,000 rows on two cores.
     time_limit : float, default=None
         Seconds that `fit` may take; it ends with fewer epochs or fewer networks.
