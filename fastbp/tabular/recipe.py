@@ -1,8 +1,9 @@
 """Recipes: how the networks of the tabular estimators look, how they train, and how many there are.
 
 The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491) with what lowered the loss on 16 tables of 275
-to 10,000 rows ("suite" below).  48 others (263 to 10,000 rows, not looked at before) decided where it said "as good".
-Ratios of losses, geometric means, of three networks beside the recipe without the choice:
+to 10,000 rows (the suite).  48 others (of R's packages and KEEL, 263 to 10,000 rows, not looked at before) decided
+between what was as good there.  Ratios of losses, geometric means, of three networks beside the recipe without the
+choice, as they were when it was made:
 
 - piecewise linear functions of numeric columns beside the waves, on six hard tables: 0.96
 - waves beside the functions: suite 0.995, the 48 tables 0.98
