@@ -221,7 +221,8 @@ class TestTargets:
 
 
 class TestOutOfFold:
-    def test_noise_is_not_predicted(self):
+    def test_noise_is_not_predicted(self, monkeypatch):
+        monkeypatch.setitem(PRESETS, "default", WHOLE["default"])
         rng = np.random.default_rng(5)
         x, y = rng.normal(size=(600, 5)), rng.integers(0, 2, 600)
         model = TabularClassifier(random_state=0).fit(x, y)

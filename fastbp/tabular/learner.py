@@ -77,6 +77,7 @@ def learn(learner, valid, stop, tell):
                 ended = ended or (2 * epoch >= learner.epochs and 2 * best[0].epoch <= epoch)
             if ended:
                 break
+    tell(1.0)
     learned, parameters = best
     learner.engine.params[:] = parameters
     return learned
