@@ -163,7 +163,7 @@ def test_the_share_of_networks_that_did_not_see_a_row(networks, share):
     assert train(replace(RECIPE, epochs=1, networks=networks)).oof_share == pytest.approx(share)
 
 
-@pytest.mark.parametrize(("n_rows", "networks", "batch_size"), [(2499, 8, 64), (2500, 3, 256)])
+@pytest.mark.parametrize(("n_rows", "networks", "batch_size"), [(2499, 6, 64), (2500, 3, 256)])
 def test_few_rows_have_their_own_numbers_of_networks_and_of_rows_a_step(n_rows, networks, batch_size):
     recipe = PRESETS["fast"].suited(n_rows)
     assert (recipe.networks, recipe.batch_size) == (networks, batch_size)

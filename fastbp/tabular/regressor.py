@@ -22,7 +22,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     Parameters
     ----------
     preset : {'fast', 'default', 'best'}, default='default'
-        How much time goes into accuracy: 3 networks (8 for fewer than 2,500 rows), 10, or 20, half of them wide;
+        How much time goes into accuracy: 3 networks (6 for fewer than 2,500 rows), 10, or 20, half of them wide;
         some 3, 12 and 50 seconds for 10,000 rows on two cores.
     quantiles : sequence of float, default=None
         Predict these quantiles, each above 0, below 1 and above the one before it, in place of the mean.
