@@ -71,13 +71,12 @@ def learn(learner, valid, stop, tell):
     with learner:
         for epoch in range(1, learner.epochs + 1):
             ended = learner.run_epoch(stop)
-            tell(epoch / learner.epochs)
             if ended or epoch % every == 0 or epoch == learner.epochs:
                 best = learner.better(best, epoch, valid)
                 ended = ended or (2 * epoch >= learner.epochs and 2 * best[0].epoch <= epoch)
+            tell(1.0 if ended else epoch / learner.epochs)
             if ended:
                 break
-    tell(1.0)
     learned, parameters = best
     learner.engine.params[:] = parameters
     return learned
