@@ -94,8 +94,9 @@ class BaseTabular(BaseEstimator, ABC):
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
-        part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
-        valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
+        with self._thread_limit():
+            part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
+            valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
