@@ -105,11 +105,10 @@ class Plan:
         self._number_rows(placed)
         passes = 3 if purpose.training else 1
         self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
-        gradients = 1 if purpose.training else 0
-        row_entries = sum(
-            (1 + gradients * p.build.branches) * _size(p.output_shape) + p.build.extra for p in placed.values()
-        )
-        row_entries += _size(network.input_shape)
+        row_entries = _size(network.input_shape)
+        for p in placed.values():
+            gradients = p.build.branches if purpose.training else 0
+            row_entries += (1 + gradients) * _size(p.output_shape) + p.build.extra
         self.tables = self._choose_tables(network, row_entries) if purpose.training else {}
         self._choose_slices(network.n_params, row_entries)
         self.region_rows = self.chunk_rows if self.sliced else round_up(rows, REGION_ROWS)
@@ -186,7 +185,7 @@ class Plan:
 
     def _place_regions(self, network, placed, n_targets):
         """Give every layer its offsets; fill the table and the layout."""
-        self.work_size, self.shared_size, self.tabulates = 0, 0, False
+        self.work_size = self.shared_size = 0
         n_in, n_out = _size(network.input_shape), _size(network.raw_shape)
         x = self._region(n_in)
         # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
@@ -257,7 +256,6 @@ class Plan:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
             row["shared"] = self.shared_size
             self.shared_size += layer.build.shared
-            self.tabulates = True
 
     def _fill_first_row(self, place, layer):
         """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
