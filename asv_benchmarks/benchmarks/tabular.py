@@ -67,7 +67,7 @@ class Predict:
     timeout = 600
 
     def setup(self, preset):
-        frame, target = mixed_table(2000)
+        frame, target = mixed_table(5000)  # enough rows for `fast` to have 3 networks
         self.estimator = learner("mixed", preset).fit(frame, target)
         self.rows, _ = mixed_table(100_000)
 
