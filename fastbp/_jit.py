@@ -20,7 +20,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
 from fastbp._files import replace_file
-from fastbp._sources import is_ours, own_digest, source_digest
+from fastbp._sources import compiler_digest, kernel_digest
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
 # operations: a step of the smallest network takes 3.2 us instead of 4.1.
@@ -107,8 +107,8 @@ def cache_dir():
 
 
 def _cache_folder():
-    """The cache folder of these sources."""
-    return cache_dir() / source_digest()
+    """The cache folder of this compiler."""
+    return cache_dir() / compiler_digest()
 
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
@@ -139,7 +139,6 @@ class _KernelCache(_Cache):
 
     def __init__(self, function):
         self._function = function
-        self._is_ours = is_ours(function)
 
     @property
     def cache_path(self):
@@ -147,11 +146,11 @@ class _KernelCache(_Cache):
 
     def _path(self, signature, codegen):
         """Return where the machine code for a signature is kept, or None: not at all."""
-        # The folder is that of the package's sources; a kernel of a user's has others.
-        own = None if self._is_ours else own_digest(self._function)
-        if own is None and not self._is_ours:
+        made_from = kernel_digest(self._function)
+        if made_from is None:
             return None
-        key = repr((self._function.__module__, self._function.__qualname__, signature, codegen.magic_tuple(), own))
+        function = self._function
+        key = repr((function.__module__, function.__qualname__, signature, codegen.magic_tuple(), made_from))
         name = f"{self._function.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.kernel"
         return _cache_folder() / name
 

@@ -200,11 +200,11 @@ FACTOR = 1.0
 
 def test_a_file_edited_after_its_import_is_not_taken_for_the_new_one(monkeypatch):
     """The machine code of what was imported must not be found by those who import what is there now."""
-    old = _jit.own_digest(constant_of_a_file)
-    assert _jit.own_digest(constant_of_a_file) == old
-    assert _jit.own_digest(forget_edits(constant_of_a_file)) != old
+    old = _jit.kernel_digest(constant_of_a_file)
+    assert _jit.kernel_digest(constant_of_a_file) == old
+    assert _jit.kernel_digest(forget_edits(constant_of_a_file)) != old
     monkeypatch.setitem(globals(), "FACTOR", 2.0)
-    assert _jit.own_digest(constant_of_a_file) != old
+    assert _jit.kernel_digest(constant_of_a_file) != old
 
 
 def forget_edits(function):
