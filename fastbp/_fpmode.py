@@ -68,6 +68,7 @@ def call_flushed(builder, triple, make_call):
     result = make_call()
     _order_memory(builder)
     put_back()
+    _order_memory(builder)
     return result
 
 

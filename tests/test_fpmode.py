@@ -309,8 +309,8 @@ def test_no_entry_is_forgotten():
     assert unkept_kernel(lambda x: x).targetoptions["no_cpython_wrapper"]
 
 
-def _assembly(triple):
-    """Return the instructions of a function for `triple` that calls `work` in the mode."""
+def assembly(triple, emit, *argument_types, features=""):
+    """Return the optimised assembly, for another machine, of a function whose body is emit(builder, *arguments)."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:
@@ -319,18 +319,23 @@ def _assembly(triple):
         pytest.skip(str(error))
     module = ir.Module()
     module.triple = triple
-    kind = ir.FunctionType(ir.VoidType(), [])
-    work = ir.Function(module, kind, "work")
-    builder = ir.IRBuilder(ir.Function(module, kind, "entry").append_basic_block())
-    _fpmode.call_flushed(builder, triple, lambda: builder.call(work, []))
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), "entry")
+    builder = ir.IRBuilder(function.append_basic_block())
+    emit(builder, *function.args)
     builder.ret_void()
-    machine = target.create_target_machine(opt=3)
+    machine = target.create_target_machine(features=features, opt=3)
     parsed = llvm.parse_assembly(str(module))
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    llvm.create_pass_builder(machine, options).getModulePassManager().run(
-        parsed, llvm.create_pass_builder(machine, options)
-    )
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(parsed, passes)
     return machine.emit_assembly(parsed)
+
+
+def _call_work(triple):
+    def emit(builder):
+        work = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), []), "work")
+        _fpmode.call_flushed(builder, triple, lambda: builder.call(work, []))
+
+    return emit
 
 
 @pytest.mark.parametrize(
@@ -344,10 +349,10 @@ def _assembly(triple):
 )
 def test_machine_code(triple, instructions, value):
     """The register is read and set, the work is called, the register is put back."""
-    assembly = _assembly(triple)
-    found = re.findall(r"^\s*(stmxcsr|ldmxcsr|mrs|msr|callq|blr?|jr)\s", assembly, re.M)
+    code = assembly(triple, _call_work(triple))
+    found = re.findall(r"^\s*(stmxcsr|ldmxcsr|mrs|msr|callq|blr?|jr)\s", code, re.M)
     assert found == instructions
-    assert value in assembly
+    assert value in code
 
 
 def test_unknown_cpus_are_left_alone():
