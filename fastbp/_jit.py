@@ -20,6 +20,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
 from fastbp._files import replace_file
+from fastbp._fpmode import FlushingCompiler
 from fastbp._sources import compiler_digest, kernel_digest
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
@@ -72,9 +73,10 @@ class _InlineCompiler(compiler.Compiler):
 def kernel(function):
     """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
 
-    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.
+    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.  Python's calls flush
+    denormals (_fpmode.py).
     """
-    dispatcher = numba.njit(**_OPTIONS)(function)
+    dispatcher = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=FlushingCompiler)(function)
     dispatcher._cache = _KernelCache(function)
     return dispatcher
 

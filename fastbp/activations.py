@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
 from fastbp._registry import Registry
+from fastbp.lanes import lane_dot, lane_sum
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
 ACTIVATIONS = Registry("activation")
@@ -373,9 +374,7 @@ def softmax_forward(out, x, width, alpha):
     for i in range(out.size):
         out[i] = exp(out[i])
     for start in range(0, out.size, width):
-        total = out.dtype.type(0)
-        for i in range(start, start + width):
-            total += out[i]
+        total = out.dtype.type(lane_sum(out, start, start + width))
         for i in range(start, start + width):
             out[i] /= total
 
@@ -384,9 +383,7 @@ def softmax_forward(out, x, width, alpha):
 def softmax_backward(d, x, out, width, alpha):
     # dx = out * (dout - sum(dout * out))
     for start in range(0, d.size, width):
-        total = d.dtype.type(0)
-        for i in range(start, start + width):
-            total += d[i] * out[i]
+        total = d.dtype.type(lane_dot(d, out, start, start + width))
         for i in range(start, start + width):
             d[i] = out[i] * (d[i] - total)
 

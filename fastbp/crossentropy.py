@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
-from fastbp.lossbase import LOSSES, Loss, lane_dot, lane_maximum, lane_sum, mean_over_outputs
+from fastbp.lanes import lane_dot, lane_maximum, lane_sum
+from fastbp.lossbase import LOSSES, Loss, mean_over_outputs
 from fastbp.targets import bounded_targets, class_targets, one_hot_targets
 from fastbp.vecmath import exp, sigmoid, softplus
 

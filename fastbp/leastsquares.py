@@ -11,8 +11,8 @@ import numpy as np
 
 from fastbp._jit import call, inline, kernel
 from fastbp.job import make_steps
+from fastbp.lanes import lane_dot
 from fastbp.layers.base import float_type_of
-from fastbp.lossbase import lane_dot
 from fastbp.phases import finish, new_counters, take, wait
 from fastbp.plan import Plan, Purpose, round_up
 from fastbp.pointers import at, copy_entries, part, pointer_like, shift

@@ -8,7 +8,7 @@ import numpy as np
 from fastbp._jit import kernel
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype
-from fastbp.layers.embedding import MOST_CATEGORIES, check_switches, embedding_backward, unknown_category
+from fastbp.layers.embedding import MOST_CATEGORIES, add_reads, check_switches, embedding_backward, unknown_category
 from fastbp.pointers import at, copy_entries, int64_at, part
 
 TABLES = layer_dtype(("tables", "i8"))  # address of (offset in params, dim, first column of out) of each column
@@ -33,13 +33,9 @@ def tables_gradient(layer, params, grads, work, start, stop, block, first, last,
     if not accumulate:
         for j in range(dtable.size):
             dtable[j] = 0
-    for row in range(start, stop):
-        category = np.int64(work[layer.x + row * layer.n_in + block])
-        if first <= category < last:
-            drow = part(dtable, (category - first) * dim, dim)
-            dout = part(work, layer.dout + row * layer.n_out + int64_at(layer.tables, 3 * block + 2), dim)
-            for j in range(dim):
-                drow[j] += dout[j]
+    dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 3 * block + 2)
+    reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
+    add_reads(dtable, work, reads, stop - start, first, last, dim)
 
 
 @LAYERS.register("CategoryEmbedding")

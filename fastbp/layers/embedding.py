@@ -14,11 +14,14 @@ from fastbp._jit import inline, kernel
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype, whole_number
 from fastbp.layers.weights import penalties
-from fastbp.pointers import at, copy_entries, part
+from fastbp.pointers import at, copy_entries, part, shift
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.tile import DEPTH, stack_panel, tile_columns
 
 # Whole numbers up to here are exact in float32.
 MOST_CATEGORIES = 2**24
+# Reads of a small table whose gradients are added apart.
+FOLD = 512
 
 
 @inline
@@ -50,6 +53,37 @@ def embedding_backward(layer, step, params, shared, work, start, stop, row0):
     zero_gradient(layer, work, start, stop)
 
 
+@inline
+def add_reads(dtable, work, reads, n, first, last, dim):
+    """dtable, rows first to last of a gradient (., dim), += dout of each of n reads, in their order.
+
+    reads: offsets in work of the first row's number and of its dout, each with the distance to the next one's.
+    Of many reads of a small table, FOLD are added one after the other, and then such sums.
+    """
+    sums, room = stack_panel(at(dtable, 0)), DEPTH * tile_columns(at(dtable, 0))
+    if n <= FOLD or dtable.size > room or dtable.size > FOLD * dim:
+        add_each(at(dtable, 0), work, reads, 0, n, first, last, dim)
+        return
+    for start in range(0, n, FOLD):
+        for j in range(np.uint64(dtable.size)):
+            sums[j] = work.dtype.type(0)
+        add_each(sums, work, reads, start, min(start + FOLD, n), first, last, dim)
+        for j in range(np.uint64(dtable.size)):
+            dtable[j] += sums[j]
+
+
+@inline
+def add_each(table, work, reads, start, stop, first, last, dim):
+    """Add dout of reads start to stop to the rows of `table` that they name."""
+    x, x_stride, dout, dout_stride = reads
+    for i in range(start, stop):
+        row = np.int64(work[x + i * x_stride])
+        if first <= row < last:
+            drow, drow_add = shift(table, (row - first) * dim), part(work, dout + i * dout_stride, dim)
+            for j in range(np.uint64(dim)):
+                drow[j] += drow_add[j]
+
+
 @kernel
 def embedding_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
@@ -58,12 +92,8 @@ def embedding_gradient(layer, params, grads, work, start, stop, block, first, la
     if not accumulate:
         for j in range(dtable.size):
             dtable[j] = 0
-    for i in range(start * layer.n_in, stop * layer.n_in):
-        row = np.int64(work[layer.x + i])
-        if first <= row < last:
-            drow, dout = part(dtable, (row - first) * dim, dim), part(work, layer.dout + i * dim, dim)
-            for j in range(dim):
-                drow[j] += dout[j]
+    reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
+    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)
 
 
 @LAYERS.register("Embedding")
