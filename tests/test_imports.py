@@ -17,6 +17,8 @@ PACKAGE = Path(fastbp.__file__).parent
 ORDER = [
     "_files",
     "_sources",
+    "_madefrom",
+    "_kernelfolder",
     "_jit",
     "_rows",
     "_registry",
