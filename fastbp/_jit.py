@@ -131,11 +131,17 @@ class _Uncompiled:
         self.py_func, self.__name__, self.__doc__ = function, function.__name__, function.__doc__
 
     def __call__(self, *arguments):
+        need_compiler()
+
+    get_compile_result = __call__
+
+
+def need_compiler():
+    """Raise RuntimeError where Numba was told to compile nothing."""
+    if numba.config.DISABLE_JIT:
         raise RuntimeError(
             "NUMBA_DISABLE_JIT is set: fastbp's kernels run compiled or not at all. Unset it and start Python again."
         )
-
-    get_compile_result = __call__
 
 
 def address(dispatcher, *argument_types, returns=types.void):

@@ -22,6 +22,7 @@ ORDER = [
     "_jit",
     "_rows",
     "_registry",
+    "_formulas",
     "pointers",
     "prefetch",
     "_intrinsics",
