@@ -18,6 +18,7 @@ _NOTED_DAYS = 7
 # Files that no process used for so long are removed, and the oldest ones of more than so many bytes.
 _KEPT_DAYS, _KEPT_BYTES = 60, 2_000_000_000
 _OF_A_COMPILER = re.compile("[0-9a-f]{20}")
+_ROOT = 0
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -52,7 +53,7 @@ def _check_owner(path, status):
     """Raise UnsafeFolderError unless a thing is the user's or root's, and nobody else may write to it."""
     if not hasattr(os, "geteuid"):
         return
-    if status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (os.geteuid(), _ROOT):
         raise UnsafeFolderError(f"{path} belongs to another user (uid {status.st_uid})")
     if status.st_mode & 0o022:
         raise UnsafeFolderError(f"others may write to {path}: chmod go-w {path}")
