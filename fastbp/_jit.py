@@ -136,10 +136,14 @@ class _Uncompiled:
     get_compile_result = __call__
 
 
+class NoCompilerError(RuntimeError):
+    """Numba was told to compile nothing."""
+
+
 def need_compiler():
-    """Raise RuntimeError where Numba was told to compile nothing."""
+    """Raise NoCompilerError where Numba was told to compile nothing."""
     if numba.config.DISABLE_JIT:
-        raise RuntimeError(
+        raise NoCompilerError(
             "NUMBA_DISABLE_JIT is set: fastbp's kernels run compiled or not at all. Unset it and start Python again."
         )
 

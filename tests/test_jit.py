@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -467,14 +468,22 @@ for need in (
         need()
     except RuntimeError as error:
         print(error)
+from fastbp.cli import main
+assert main(["warmup"]) == 2
 """
 
 
 def test_numba_told_to_compile_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     lines = output_of(start(WITHOUT_COMPILER, folder=tmp_path)).splitlines()
-    assert len(lines) == 3
-    assert all(line.startswith("NUMBA_DISABLE_JIT is set: ") for line in lines)
+    assert sum(line.startswith("NUMBA_DISABLE_JIT is set: ") for line in lines) == 3
+
+
+def test_the_tested_releases_of_numba_are_those_that_the_package_declares():
+    with open(Path(fastbp.__file__).parents[1] / "pyproject.toml", "rb") as file:
+        (declared,) = (one for one in tomllib.load(file)["project"]["dependencies"] if one.startswith("numba"))
+    major, minor = _jit._TESTED_NUMBA
+    assert declared.endswith(f",<{major}.{minor + 1}")
 
 
 PLAIN_INLINE = """
