@@ -80,7 +80,11 @@ def main(argv=None):
 
 def _engine_errors():
     """Return the engine's errors that are no bugs, if it has been imported at all."""
-    names = (("fastbp.diagnose", "TrainingDiverged"), ("fastbp.saving", "ModelFileError"))
+    names = (
+        ("fastbp._jit", "NoCompilerError"),
+        ("fastbp.diagnose", "TrainingDiverged"),
+        ("fastbp.saving", "ModelFileError"),
+    )
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 

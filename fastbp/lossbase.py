@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._formulas import check_formula
 from fastbp._jit import inline, kernel
 from fastbp._registry import Registry
 from fastbp._rows import make_row, row_dtype
@@ -70,7 +71,18 @@ class Loss:
         return dense_targets(y, n_out, dtype)
 
 
-LOSSES = Registry("loss")
+def _check(cls):
+    """Raise TypeError where a class is no loss."""
+    if not issubclass(cls, Loss):
+        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Loss.")
+    if not hasattr(cls.kernel, "py_func"):
+        raise TypeError(
+            f"{cls.__name__}.kernel is {cls.kernel!r}: name the loss's formula `kernel` and put "
+            "@fastbp.custom.mean_over_outputs or @fastbp.custom.sum_over_outputs over it."
+        )
+
+
+LOSSES = Registry("loss", _check)
 
 
 def mean_over_outputs(formula):
@@ -88,6 +100,7 @@ def sum_over_outputs(formula):
 
 
 def _kernel_of(formula, mean):
+    check_formula("mean_over_outputs" if mean else "sum_over_outputs", formula, ("out", "y", "setting"))
     entry = inline(formula)
 
     def loop(row, dout, out, y, weight, scale):

@@ -12,7 +12,7 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from fastbp._intrinsics import like, select
-from fastbp._jit import address, call_float, kernel, unkept_kernel
+from fastbp._jit import address, call_float, kernel, need_compiler, unkept_kernel
 from fastbp._rows import make_row, row_dtype
 from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
@@ -202,6 +202,7 @@ class CustomLoss(Loss):
 
     def __init__(self, function, name: str = "custom_loss"):
         if not hasattr(function, "py_func"):
+            need_compiler()
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {function!r}.")
         self.function, self.name = function, name
 

@@ -145,26 +145,28 @@ class Runner:
 
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
-    return loss.row(n_out, n_targets, _loss_address(type(loss), float_type), float_type).view(LOSS_ROW)
+    kernel_address = _loss_address(loss.kernel, loss.dtype, float_type)
+    return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
 
 
+# By the kernel, not by the class: a class may be given another kernel.
 @cache
-def _loss_address(loss_class, float_type):
+def _loss_address(kernel, dtype, float_type):
     array = types.Array(float_type, 1, "C")
-    arguments = (record_type(loss_class.dtype), array, array, array, array, types.float64)
-    return address(loss_class.kernel, *arguments, returns=types.float64)
+    arguments = (record_type(dtype), array, array, array, array, types.float64)
+    return address(kernel, *arguments, returns=types.float64)
 
 
 @cache
-def _optimizer_address(optimizer_class, float_type):
+def _optimizer_address(kernel, dtype, float_type):
     array, coefficients = types.Array(float_type, 1, "C"), types.Array(types.float64, 1, "C")
-    row = record_type(optimizer_class.dtype)
-    arguments = (row, coefficients, types.float64, array, array, array, types.int64, types.int64)
-    return address(optimizer_class.kernel, *arguments)
+    arguments = (record_type(dtype), coefficients, types.float64, array, array, array, types.int64, types.int64)
+    return address(kernel, *arguments)
 
 
 def _update_arrays(update, dtype):
     """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients."""
-    kernel_address = _optimizer_address(type(update.optimizer), float_type_of(dtype))
-    row = update.optimizer.row(kernel_address).view(OPT_ROW)
+    optimizer = update.optimizer
+    kernel_address = _optimizer_address(optimizer.kernel, optimizer.dtype, float_type_of(dtype))
+    row = optimizer.row(kernel_address).view(OPT_ROW)
     return row, update.state, np.ascontiguousarray(update.coefficients).ravel()
