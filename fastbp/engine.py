@@ -3,12 +3,14 @@
 `Sequential` stands in front of it: it checks what users give and documents it.
 """
 
+import reprlib
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
+from fastbp.metrics import METRICS, check_metric
 from fastbp.network import Network
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
@@ -21,6 +23,8 @@ PREDICT_ROWS = 4096
 MOST_RUNNERS = 8
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
+# Rows at most with which users' metrics are tried before training.
+TRIAL_ROWS = 256
 PREDICTION = Purpose(training=False)
 
 
@@ -92,6 +96,16 @@ class Loan:
 def of_entries(array, mask, axes):
     """Return the entries that count, (m, ...), of an array whose first axes are all entries: mask (n, e)."""
     return array.reshape(mask.size, *array.shape[axes:])[mask.ravel()]
+
+
+def value_of(name, metric, y, outputs):
+    """Return a metric's value as a float."""
+    value = metric(y, outputs)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        shown = reprlib.repr(value)
+        raise TypeError(f"the metric {name!r} returned {shown}: it must return a number.") from None
 
 
 class Engine:
@@ -290,7 +304,28 @@ class Engine:
         y = rows.y
         if rows.mask is not None:
             y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
-        return {name: float(function(y, outputs)) for name, function in self.metrics}
+        return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
+
+    def check_metrics(self, rows):
+        """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        for name, function in self.metrics:
+            check_metric(name, function, rows.y, self.network.output_shape, self._output_activation_name())
+
+    def try_metrics(self, rows):
+        """Call the metrics that are users' functions with a few rows: their errors come before training."""
+        if all(function in METRICS.values() for _, function in self.metrics):
+            return
+        n, buffers = len(rows.x), self.buffers.copy()
+        few = (
+            np.arange(0, n, -(-n // TRIAL_ROWS)) if self.network.batch_size is None else slice(self.network.batch_size)
+        )
+        try:
+            self.evaluate(rows.part(few))
+        except Exception:
+            # Few rows may lack what all have: a class.
+            self.evaluate(rows)
+        finally:
+            self.buffers[:] = buffers
 
     def reset_states(self):
         """Set the states of stateful layers to zero."""

@@ -191,6 +191,46 @@ METRICS = {
     )
 }
 METRIC_NAMES = ["accuracy", *METRICS]
+# What they need to know of y and the outputs before they are asked.
+ENTRY_BY_ENTRY = (
+    *(binary_accuracy, sign_accuracy, mean_squared_error, root_mean_squared_error, mean_absolute_error, r2_score),
+)
+OF_CHOICES = (auc, precision, recall, f1_score, log_loss)
+
+
+def check_metric(name, function, y, shape, activation):
+    """Raise ValueError where a metric does not suit targets y (n, ...) and outputs of `shape`, ended by `activation`.
+
+    A user's function is not asked.
+    """
+    one_each = y.shape[1:] == shape
+    if function in ENTRY_BY_ENTRY and not one_each:
+        raise ValueError(
+            f"the metric {name!r} compares y and the outputs entry by entry, but y has shape {y.shape} and the outputs "
+            f'{(len(y), *shape)}: for class numbers there are "accuracy", "auc", "f1_score" and "log_loss".'
+        )
+    if function is sparse_categorical_accuracy and shape[-1] == 1:
+        raise ValueError(f'the metric {name!r} needs an output for each class, the model has 1: use "accuracy".')
+    if function is log_loss and activation not in ("sigmoid", "softmax"):
+        raise ValueError(
+            f"the metric {name!r} takes probabilities, but the last layer ends in {activation!r}: end it in "
+            '"sigmoid" or "softmax", without from_logits.'
+        )
+    if function in OF_CHOICES:
+        _check_choices(name, function, y, shape, one_each)
+
+
+def _check_choices(name, function, y, shape, one_each):
+    """Raise ValueError where targets are neither class numbers of the outputs nor from 0 to 1 (or -1 and 1)."""
+    if one_each:
+        known = (y >= 0) & (y <= 1) | (y == -1) & (function is not log_loss)
+        meaning = "targets from 0 to 1"
+    elif y.shape[1:] == shape[:-1]:
+        known, meaning = (y >= 0) & (y < shape[-1]) & (y == np.floor(y)), f"class numbers from 0 to {shape[-1] - 1}"
+    else:
+        raise ValueError(f"the metric {name!r}: y has shape {y.shape}, the outputs {(len(y), *shape)}.")
+    if not known.all():
+        raise ValueError(f"the metric {name!r} takes {meaning}, but y holds {y[~known][0]:g}.")
 
 
 def _accuracy_for(loss):

@@ -212,6 +212,12 @@ class Network:
         """Return the number of the layer that writes the mask of a layer's input; None: every time step counts."""
         return self._masking(self.layers[number].sources[0].layer)
 
+    def check_batches(self, n, size):
+        """Raise ValueError where `n` rows in batches of `size` do not suit stateful layers."""
+        if self.batch_size is not None:
+            for rows in {min(n, size), n % size} - {0}:
+                self.check_batch(rows)
+
     @property
     def output_masking(self):
         """The number of the layer that writes the mask of the outputs, which losses and metrics read; or None."""

@@ -123,7 +123,8 @@ class Sequential:
         loss : str or loss object
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
-            functions of ``(y_true, y_pred)``.
+            functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
+            the last axis); where a mask reaches the outputs, the time steps that count.
 
         Raises
         ------
@@ -165,19 +166,22 @@ class Sequential:
         x : array-like (n, d), or (n, ...) for an input shape with more axes
             C-contiguous rows in the model's dtype are read in place, memory maps too; anything else is
             converted once.
-        y : array-like (n,) or (n, t)
+        y : array-like (n,), (n, t), or of the outputs' shape
+            Numbers; text, objects and nullable columns do where all of them are numbers. Of outputs with several axes
+            each entry of the first ones (a time step) has a target: (n, t, k), or (n, t) for class numbers.
         epochs : int, default 1
         batch_size : int, default 32
             The last batch of an epoch may be shorter.
         validation_split : float, default 0
             Share of the rows, the last ones before shuffling, kept for validation.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
-        sample_weight : array-like (n,), optional
-            Each row's factor on its loss; the loss is divided by the number of rows, as in Keras.
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
+            Each row's or step's factor on its loss; the loss is divided by the number of rows (of all steps, or of
+            those that a mask leaves), as in Keras.
         class_weight : dict {class: weight}, optional
-            A factor more, for the training rows of each class; a class that is not named weighs 1.
+            A factor more, for the training rows (or time steps) of each class; a class that is not named weighs 1.
         shuffle : bool, default True
-            Draw a new order of the rows for every epoch.
+            Draw a new order of the rows for every epoch; stateful layers need False.
         callbacks : list of Callback, optional
             Called in this order.
         verbose : int, default 1
@@ -191,12 +195,16 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that does not fit the model, before anything is changed.
+            For data, batches or metrics that do not fit the model or each other, before anything is changed. Metrics
+            of one's own are called with some rows for that.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
         Notes
         -----
+        A batch whose weights sum to zero makes no update: the parameters and the optimizer's state stay as they are,
+        penalties, weight decay and momentum included; its loss is 0, and `step` counts it.
+
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
         """
         self._check_compiled("fit")
@@ -211,6 +219,7 @@ class Sequential:
             if class_weight is not None:
                 classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
                 train = train.weighted(class_weights(class_weight, *classes))
+            self._check_run(train, validation, batch_size, shuffle)
         return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
@@ -224,6 +233,24 @@ class Sequential:
             return rows, None
         kept = rows_kept(validation_split, len(rows.x))
         return rows.part(slice(0, kept)), rows.part(slice(kept, None))
+
+    def _check_run(self, train, validation, batch_size, shuffle):
+        """Raise ValueError where the batches or the metrics of a run do not suit the model."""
+        engine = self.engine
+        engine.network.check_batches(len(train.x), min(batch_size, len(train.x)))
+        if engine.network.batch_size is not None and shuffle:
+            raise ValueError(
+                "a stateful layer hands the states of a batch's rows on to the same rows of the next batch, and "
+                "shuffle=True mixes them: write shuffle=False."
+            )
+        engine.check_metrics(train)
+        engine.try_metrics(train)
+        if validation is not None:
+            try:
+                engine.network.check_batches(len(validation.x), engine.network.batch_size or len(validation.x))
+                engine.check_metrics(validation)
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
 
     @contextmanager
     def _as_before_on_error(self):
@@ -246,11 +273,13 @@ class Sequential:
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss (penalties included) and the metrics on `x` and `y`.
 
+        Stateful layers see the rows batch after batch, as in training.
+
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         verbose : int, default 0
             1 prints the figures.
         return_dict : bool, default False
@@ -262,6 +291,7 @@ class Sequential:
         """
         self._check_compiled("evaluate")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
         figures = self.engine.evaluate(rows)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
@@ -270,7 +300,7 @@ class Sequential:
         return _loss_or_list(figures)
 
     def predict(self, x: ArrayLike) -> np.ndarray:
-        """Return the outputs for `x`.
+        """Return the outputs for `x`; stateful layers see it batch after batch, as in training.
 
         Parameters
         ----------
@@ -292,8 +322,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
 
         Returns
         -------
@@ -309,6 +339,7 @@ class Sequential:
         """
         self._check_compiled("train_on_batch")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
         return _loss_or_list(self.engine.train_on(rows))
 
     def value_and_grad(
@@ -319,8 +350,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         training : bool, default False
             True draws the dropout masks of the next step, and moves the moving statistics as a step does.
 

@@ -207,7 +207,7 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
                     gradient = part(partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     # The loss of a mean: what the step adds up.
-    return value / step.divisor if job.mean and step.divisor > 0 else value
+    return value / step.divisor if job.mean and step.divisor != 0 else value
 
 
 @inline
@@ -231,7 +231,7 @@ def loss_scale(job, step):
     """Return the factor on a step's losses: 0 where nothing in the batch has a weight."""
     if not job.mean:
         return 1.0
-    return 1.0 / step.divisor if step.divisor > 0 else 0.0
+    return 1.0 / step.divisor if step.divisor != 0 else 0.0
 
 
 @inline
