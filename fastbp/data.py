@@ -128,19 +128,22 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False):
         raise TypeError(f"class_weight is a dict {{class: weight}}, not {class_weight!r}.")
     labels = _class_labels(np.reshape(y, (n * entries, -1)), soft)
     weights = np.ones(labels.shape, dtype)
-    unknown = []
     for label, weight in class_weight.items():
         if not isinstance(label, int | float | np.number | np.bool_):
             raise ValueError(f"class_weight has the key {label!r}: its keys are class numbers, as in y.")
         if not isinstance(weight, int | float | np.number) or not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"class_weight[{label!r}] is {weight!r}: weights are finite numbers and not negative.")
-        of_class = labels == label
-        weights[of_class] = weight
-        if not of_class.any():
-            unknown.append(label)
-    if unknown:
-        warnings.warn(f"class_weight names classes that y does not have: {unknown}.", stacklevel=3)
+        weights[labels == label] = weight
+    tell_unknown_classes(class_weight, np.unique(labels).tolist())
     return weights.reshape(n, entries) if entries > 1 else weights
+
+
+def tell_unknown_classes(class_weight, classes):
+    """Warn of classes that `class_weight` names and that are not among those of y, a list."""
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown:
+        shown = ", ".join(map(repr, classes[:10])) + ", ..." * (len(classes) > 10)
+        warnings.warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.", stacklevel=4)
 
 
 def _class_labels(y, soft):
