@@ -34,6 +34,7 @@ from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.summary import summary_text
+from fastbp.targets import as_numbers, beside_outputs, prepared_targets
 
 
 class Sequential:
@@ -122,7 +123,8 @@ class Sequential:
         loss : str or loss object
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
-            functions of ``(y_true, y_pred)``.
+            functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
+            the last axis); where a mask reaches the outputs, the time steps that count.
 
         Raises
         ------
@@ -164,19 +166,22 @@ class Sequential:
         x : array-like (n, d), or (n, ...) for an input shape with more axes
             C-contiguous rows in the model's dtype are read in place, memory maps too; anything else is
             converted once.
-        y : array-like (n,) or (n, t)
+        y : array-like (n,), (n, t), or of the outputs' shape
+            Numbers; text, objects and nullable columns do where all of them are numbers. Of outputs with several axes
+            each entry of the first ones (a time step) has a target: (n, t, k), or (n, t) for class numbers.
         epochs : int, default 1
         batch_size : int, default 32
             The last batch of an epoch may be shorter.
         validation_split : float, default 0
             Share of the rows, the last ones before shuffling, kept for validation.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
-        sample_weight : array-like (n,), optional
-            Each row's factor on its loss; the loss is divided by the number of rows, as in Keras.
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
+            Each row's or step's factor on its loss; the loss is divided by the number of rows (of all steps, or of
+            those that a mask leaves), as in Keras.
         class_weight : dict {class: weight}, optional
-            A factor more, for the training rows of each class; a class that is not named weighs 1.
+            A factor more, for the training rows (or time steps) of each class; a class that is not named weighs 1.
         shuffle : bool, default True
-            Draw a new order of the rows for every epoch.
+            Draw a new order of the rows for every epoch; stateful layers need False.
         callbacks : list of Callback, optional
             Called in this order.
         verbose : int, default 1
@@ -190,12 +195,16 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that does not fit the model, before anything is changed.
+            For data, batches or metrics that do not fit the model or each other, before anything is changed. Metrics
+            of one's own are called with some rows for that.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
         Notes
         -----
+        A batch whose weights sum to zero makes no update: the parameters and the optimizer's state stay as they are,
+        penalties, weight decay and momentum included; its loss is 0, and `step` counts it.
+
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
         """
         self._check_compiled("fit")
@@ -208,7 +217,9 @@ class Sequential:
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                train = train.weighted(class_weights(class_weight, train.y, len(train.x), self.dtype))
+                classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
+                train = train.weighted(class_weights(class_weight, *classes))
+            self._check_run(train, validation, batch_size, shuffle)
         return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
@@ -222,6 +233,24 @@ class Sequential:
             return rows, None
         kept = rows_kept(validation_split, len(rows.x))
         return rows.part(slice(0, kept)), rows.part(slice(kept, None))
+
+    def _check_run(self, train, validation, batch_size, shuffle):
+        """Raise ValueError where the batches or the metrics of a run do not suit the model."""
+        engine = self.engine
+        engine.network.check_batches(len(train.x), min(batch_size, len(train.x)))
+        if engine.network.batch_size is not None and shuffle:
+            raise ValueError(
+                "a stateful layer hands the states of a batch's rows on to the same rows of the next batch, and "
+                "shuffle=True mixes them: write shuffle=False."
+            )
+        engine.check_metrics(train)
+        engine.try_metrics(train)
+        if validation is not None:
+            try:
+                engine.network.check_batches(len(validation.x), engine.network.batch_size or len(validation.x))
+                engine.check_metrics(validation)
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
 
     @contextmanager
     def _as_before_on_error(self):
@@ -244,11 +273,13 @@ class Sequential:
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss (penalties included) and the metrics on `x` and `y`.
 
+        Stateful layers see the rows batch after batch, as in training.
+
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         verbose : int, default 0
             1 prints the figures.
         return_dict : bool, default False
@@ -260,6 +291,7 @@ class Sequential:
         """
         self._check_compiled("evaluate")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
         figures = self.engine.evaluate(rows)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
@@ -268,7 +300,7 @@ class Sequential:
         return _loss_or_list(figures)
 
     def predict(self, x: ArrayLike) -> np.ndarray:
-        """Return the outputs for `x`.
+        """Return the outputs for `x`; stateful layers see it batch after batch, as in training.
 
         Parameters
         ----------
@@ -290,8 +322,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
 
         Returns
         -------
@@ -307,6 +339,7 @@ class Sequential:
         """
         self._check_compiled("train_on_batch")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
         return _loss_or_list(self.engine.train_on(rows))
 
     def value_and_grad(
@@ -317,8 +350,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         training : bool, default False
             True draws the dropout masks of the next step, and moves the moving statistics as a step does.
 
@@ -516,19 +549,28 @@ class Sequential:
         check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)
+        y = as_numbers(y)
         with self._as_before_on_error():
             if self.engine is None:
                 self.build(x.shape[1:])
             self.engine.network.check_input(x)
-            y = self._as_columns(y)
-            targets = self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype)
-            weight = None if sample_weight is None else sample_weights(sample_weight, len(x), self.dtype)
-        return Rows(x, targets, weight, y)
+            network, loss = self.engine.network, self.loss
+            targets = prepared_targets(loss, y, network, self.dtype)
+            entries = loss.entries(network.loss_shape)
+            weight, mask = self._weights(x, sample_weight, entries)
+        return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
-    def _as_columns(self, y):
-        """Return targets that have the shape of outputs with several axes as (n, columns)."""
-        shape = self.engine.network.output_shape
-        return y.reshape(len(y), -1) if len(shape) > 1 and y.shape[1:] == shape else y
+    def _weights(self, x, sample_weight, entries):
+        """Return the weights and the mask of the rows' entries, each None where all count the same."""
+        network, weight, mask = self.engine.network, None, None
+        if sample_weight is not None:
+            axes = network.loss_shape[:-1] if entries > 1 else ()
+            weight = sample_weights(sample_weight, len(x), self.dtype, entries=axes)
+        if network.output_masking is not None:
+            steps = network.output_mask(x)
+            mask = np.repeat(steps, entries // steps.shape[1], axis=1)
+            weight = mask.astype(self.dtype) if weight is None else weight.reshape(mask.shape) * mask
+        return weight, mask
 
 
 def _loss_or_list(figures):

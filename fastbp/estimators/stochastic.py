@@ -206,9 +206,14 @@ class Epochs:
         yield self._mean(losses, ended)
 
     def _mean(self, losses, epoch):
-        """Return an epoch's mean of the losses (steps,): added up as one epoch's alone."""
+        """Return an epoch's mean of the losses (steps,): added up as one epoch's alone, without empty batches."""
         n = len(self.shares)
-        return float(dot(losses[epoch * n : (epoch + 1) * n], self.shares))
+        of_epoch = slice(epoch * n, (epoch + 1) * n)
+        mean = float(dot(losses[of_epoch], self.shares))
+        if self.data.weight is None:
+            return mean
+        counts = self.steps["divisor"][of_epoch] != 0
+        return mean if counts.all() else mean / float(self.shares[counts].sum())
 
     def _next_steps(self, n_epochs):
         """Return the STEP rows of the next epochs; their orders are drawn."""
