@@ -55,6 +55,8 @@ class Registry(Mapping):
             cls.registered = (self.kind, name)
             if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
+            if cls.__dataclass_params__.frozen:
+                cls.__setattr__ = _refuse
             self._classes[name] = cls
             return cls
 
@@ -90,6 +92,14 @@ class Registry(Mapping):
         unknown = dataclasses.is_dataclass(value) and not hasattr(value, "registered")
         hint = f" Its class {type(value).__name__} is not registered." if unknown else ""
         raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.{hint}")
+
+
+def _refuse(settings, name, value):
+    """In place of a frozen dataclass's `__setattr__`, whose message does not tell what to do."""
+    made = f"{type(settings).__name__}({name}={value!r})"
+    raise dataclasses.FrozenInstanceError(
+        f"{type(settings).__name__}.{name} cannot be changed: put a new object in its place, such as {made}."
+    )
 
 
 def describe(value):

@@ -6,6 +6,7 @@ ensembles need in memberloss.py; a loss of one's own is at the end.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -165,6 +166,7 @@ def custom_loss(row, dout, out, y, weight, scale):
 
 
 @LOSSES.accept
+@dataclass(frozen=True)
 class CustomLoss(Loss):
     """A loss of one's own: a compiled function of one row.
 
@@ -197,13 +199,15 @@ class CustomLoss(Loss):
     True
     """
 
+    function: Any
+    name: str = "custom_loss"
+
     kernel = staticmethod(custom_loss)
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("function", "i8")])
 
-    def __init__(self, function, name: str = "custom_loss"):
-        if not hasattr(function, "py_func"):
-            raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {function!r}.")
-        self.function, self.name = function, name
+    def __post_init__(self):
+        if not hasattr(self.function, "py_func"):
+            raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         try:

@@ -25,7 +25,8 @@ def check_numbers(settings, **intervals):
             object.__setattr__(settings, name, value)  # JSON knows no NumPy numbers
         low, high = (float(limit) for limit in interval[1:-1].split(","))
         if (
-            not isinstance(value, (int, float))
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
             or not low <= value <= high
             or (value == low and interval[0] == "(")
             or (value == high and interval[-1] == ")")
