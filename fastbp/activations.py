@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
 from fastbp._registry import Registry
+from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
 ACTIVATIONS = Registry("activation")
@@ -401,5 +402,5 @@ class Softmax(Activation):
 
 
 def _check_setting(name: str, setting: str, value: float) -> None:
-    if not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: {setting} must be a finite number, at least 0, not {value!r}.")

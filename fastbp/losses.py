@@ -19,6 +19,7 @@ from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, Spa
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.memberloss import MemberLoss
 from fastbp.quantileloss import QuantileLoss
+from fastbp.settings import is_number
 from fastbp.targets import bounded_targets, dense_targets, table_targets
 from fastbp.vecmath import log
 
@@ -89,7 +90,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self):
-        if not 0 < self.delta < np.inf:
+        if not is_number(self.delta) or not 0 < self.delta < np.inf:
             raise ValueError(f"Huber(delta={self.delta!r}): delta is a number above 0.")
 
     @property

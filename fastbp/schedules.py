@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp._registry import Registry
+from fastbp.settings import checked_switch
 
 SCHEDULES = Registry("schedule")
 
@@ -106,6 +107,7 @@ class ExponentialDecay:
 
     def __post_init__(self):
         check_numbers(self, initial_learning_rate="[0, inf)", decay_steps="(0, inf)", decay_rate="(0, inf)")
+        object.__setattr__(self, "staircase", checked_switch(self, "staircase", self.staircase))
 
     def __call__(self, step) -> np.ndarray:
         """Return the learning rates (float64) at the step indices `step` (int, from 0)."""

@@ -85,6 +85,11 @@ def checked_switch(settings, name, value):
     raise ValueError(f"{type(settings).__name__}({name}={value!r}): it is True or False.")
 
 
+def is_number(value):
+    """Is it a real number, and no truth value?"""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
+
+
 @cache
 def setting_names(cls):
     """Return the names of a class's settings."""

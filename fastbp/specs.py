@@ -56,10 +56,10 @@ def check_owners(specs):
         if len(specs) == len(owner.layers) and all(map(_is, specs, owner.layers)) and owner.engine.is_as_drawn():
             return
         raise ValueError(
-            f"a {type(spec).__name__} comes from the layers of another model that is built. Layers hold settings, models "
-            "hold the weights, and a second model would draw new ones. If you want those, pass copies: "
+            f"a {type(spec).__name__} comes from the layers of another model that is built. Layers hold settings, "
+            "models hold the weights, and a second model would draw new ones. If you want those, pass copies: "
             "copy.deepcopy(layers). To take the weights along, build a model of the copies, and copy them too: "
-            "new.views[name][...] = old.views[name] for each name in new.views. copy.deepcopy(model) copies a whole model."
+            "new.views[name][...] = old.views[name] for each name in new.views. copy.deepcopy(model) copies all."
         )
 
 
