@@ -6,12 +6,13 @@ share their settings with the objects that the user gave, and know their model b
 """
 
 import copy
+import dataclasses
 import weakref
 from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.settings import setting_names
+from fastbp.settings import Settings, setting_names
 
 
 class Change(NamedTuple):
@@ -79,7 +80,26 @@ def own(spec, model):
 
 def copies(specs):
     """Return copies of the specs that nobody else has."""
-    return copy.deepcopy(list(specs))
+    return [_copy(spec) for spec in specs]
+
+
+def _copy(value):
+    """Return a copy of a setting, or itself where it never changes: an initializer, say, which may hold a large array."""
+    if isinstance(value, float | int | str | None):
+        return value
+    if isinstance(value, Settings):
+        made = copy.copy(value)
+        made.__dict__.update({name: _copy(setting) for name, setting in vars(value).items()})
+        return made
+    if type(value) in (tuple, list):
+        parts = [_copy(part) for part in value]
+        # The same tuple is soon found equal.
+        return value if type(value) is tuple and all(map(_is, parts, value)) else type(value)(parts)
+    return value if _is_frozen(value) else copy.deepcopy(value)
+
+
+def _is_frozen(value):
+    return dataclasses.is_dataclass(value) and type(value).__dataclass_params__.frozen
 
 
 def changes(specs, taken):
@@ -98,19 +118,20 @@ def changes(specs, taken):
 def _holds(value, within):
     """Is it the setting that holds the layers within a layer?"""
     if isinstance(value, tuple | list):
-        return bool(value) and _holds(next((part for part in value if part != ()), None), within)
+        return any(_holds(part, within) for part in value) if within else False
     return id(value) in within
 
 
 def same(a, b):
-    """Are two settings equal?  Arrays by their entries, objects without an equality of their own by what they hold."""
+    """Are two settings equal?  Arrays by their entries, objects by what they hold, unless they know better."""
     if a is b:
         return True
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(map(same, a, b))
-    if type(a) is type(b) and type(a).__eq__ is object.__eq__ and hasattr(a, "__dict__"):
+    plain = dataclasses.is_dataclass(a) or type(a).__eq__ is object.__eq__
+    if type(a) is type(b) and plain and hasattr(a, "__dict__"):
         return vars(a).keys() == vars(b).keys() and all(same(value, vars(b)[key]) for key, value in vars(a).items())
     return bool(a == b)
 
