@@ -37,6 +37,11 @@ from fastbp.specs import check_owners, check_places, handle, own, walk
 from fastbp.summary import summary_text
 from fastbp.taken import Taken
 
+_NEW = "make a new model, of copy.deepcopy(model.layers)"
+_COMPILE = "call compile, which keeps the weights"
+# What is not assigned to, and what to do instead.
+_FIXED = {"dtype": _NEW, "seed": _NEW, "optimizer": _COMPILE, "loss": _COMPILE}
+
 
 class Sequential:
     """A stack of layers, trained by backpropagation.
@@ -109,8 +114,8 @@ class Sequential:
         self.layers = [handle(layer, self) for layer in layers]
         if not any(dtype == known for known in ("float32", "float64", np.float32, np.float64)):
             raise ValueError(f'dtype={dtype!r}: it is "float32" or "float64".')
-        self.dtype = np.dtype(dtype)
-        self.seed = checked_seed(seed)
+        self._dtype = np.dtype(dtype)
+        self._seed = checked_seed(seed)
         self.stop_training = False
         self.engine = self._compiled = self._taken = None
         self.custom_metrics = []
@@ -522,6 +527,16 @@ class Sequential:
         return modelfile.model_from(cls, tensors, description, custom_objects or {})
 
     @property
+    def dtype(self) -> np.dtype:
+        """Of parameters and outputs; fixed."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """What parameters, shuffles and masks are drawn by; fixed."""
+        return self._seed
+
+    @property
     def params(self) -> np.ndarray:
         """All parameters, one flat vector (P,), writable in place."""
         return self._built("params").params
@@ -567,6 +582,11 @@ class Sequential:
         """The loss object of `compile`."""
         self._check_compiled("loss")
         return self._taken.given_loss
+
+    def __setattr__(self, name, value):
+        if name in _FIXED:
+            raise AttributeError(f"a model's {name} is not assigned to: {_FIXED[name]}.")
+        super().__setattr__(name, value)
 
     def __setstate__(self, state):
         self.__dict__ |= state

@@ -84,7 +84,7 @@ def copies(specs):
 
 
 def _copy(value):
-    """Return a copy of a setting, or itself where it never changes: an initializer, say, which may hold a large array."""
+    """Return a copy of a setting, or itself where it never changes: an initializer may hold a large array."""
     if isinstance(value, float | int | str | None):
         return value
     if isinstance(value, Settings):
