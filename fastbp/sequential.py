@@ -258,7 +258,7 @@ class Sequential:
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
                 train = train.weighted(class_weights(class_weight, train.y, len(train.x), self.dtype))
-        self._taken.tell_changes(self, every=True)
+        self.tell_changes(every=True)
         with self.engine.busy():
             return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
@@ -311,7 +311,7 @@ class Sequential:
         """
         self._check_compiled("evaluate")
         rows = self._rows(x, y, sample_weight)
-        self._taken.tell_changes(self)
+        self.tell_changes()
         figures = self.engine.evaluate(rows)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
@@ -334,7 +334,7 @@ class Sequential:
         engine = self._built("predict")
         x = as_float_rows(x, self.dtype, shape=engine.network.input_shape)
         engine.network.check_input(x)
-        self._taken.tell_changes(self)
+        self.tell_changes()
         return engine.predict(x)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
@@ -360,7 +360,7 @@ class Sequential:
         """
         self._check_compiled("train_on_batch")
         rows = self._rows(x, y, sample_weight)
-        self._taken.tell_changes(self)
+        self.tell_changes()
         return _loss_or_list(self.engine.train_on(rows))
 
     def value_and_grad(
@@ -393,7 +393,7 @@ class Sequential:
         """
         self._check_compiled("value_and_grad")
         rows = self._rows(x, y, sample_weight)
-        self._taken.tell_changes(self)
+        self.tell_changes()
         return self.engine.gradient(rows, training), self.grads.copy()
 
     def vjp(self, x: ArrayLike, dout: ArrayLike, *, training: bool = False) -> np.ndarray:
@@ -417,7 +417,7 @@ class Sequential:
         engine.network.check_input(x)
         dout = as_float_rows(dout, self.dtype, "dout", engine.network.output_shape)
         check_same_length(len(x), dout=dout)
-        self._taken.tell_changes(self)
+        self.tell_changes()
         return engine.vjp(x, dout, training)
 
     def apply_gradients(self, grad: ArrayLike | None = None) -> None:
@@ -442,7 +442,7 @@ class Sequential:
         if not np.isfinite(grad).all():
             place = int(np.flatnonzero(~np.isfinite(grad))[0])
             raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
-        self._taken.tell_changes(self)
+        self.tell_changes()
         self.grads[:] = grad
         engine.apply_gradients()
 
@@ -498,7 +498,7 @@ class Sequential:
         Multiply-adds are those of products, forward.
         """
         engine = self._built("summary")
-        self._taken.tell_changes(self)
+        self.tell_changes()
         print(summary_text(engine))
 
     def save(self, path: str | Path) -> None:
@@ -514,7 +514,7 @@ class Sequential:
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         engine = self._built("save")
-        self._taken.tell_changes(self, every=True)
+        self.tell_changes(every=True)
         if engine.optimizer is not None:
             engine.check_state()
         return modelfile.state_of(self)
@@ -592,6 +592,10 @@ class Sequential:
         self.__dict__ |= state
         for layer in self.layers:
             own(layer, self)
+
+    def tell_changes(self, every=False):
+        """Warn of settings that were changed and wait for `compile`: once, or (`every`) each time."""
+        self._taken.tell_changes(self.layers, self.engine, every)
 
     def _checked_layers(self):
         """Return the layers, checked: until the model is built their list may change."""

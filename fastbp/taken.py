@@ -39,15 +39,15 @@ class Taken:
             fix = "make a new model of copy.deepcopy(model.layers)" if built else "call compile again"
             raise ValueError(f"layers were added, removed or exchanged after the model took them: {fix}.")
 
-    def tell_changes(self, model, every=False):
+    def tell_changes(self, layers, engine, every=False):
         """Warn of settings that were changed and wait for `compile`: once, or (`every`) each time."""
         seen = _counts()
         if seen == self._seen and not every:
             return
         self._seen = seen
-        self.check_same_layers(model.layers, model.engine is not None)
-        network = model.engine and model.engine.network
-        if waiting := changes(model.layers, self.layers):
+        self.check_same_layers(layers, engine is not None)
+        network = engine and engine.network
+        if waiting := changes(layers, self.layers):
             _warn(
                 f"{said(network, waiting)}. This waits for compile: the model goes on with what it took before. Call "
                 "compile(...), which keeps the weights."
@@ -72,7 +72,7 @@ def _differences(now, then):
 
 
 def _warn(message):
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, stacklevel=5)
 
 
 def _copied(loss):

@@ -1,6 +1,7 @@
 """When a model takes its settings: what waits is said, weights are kept, models own what they took."""
 
 import copy
+import dataclasses
 import math
 import pickle
 
@@ -108,6 +109,42 @@ def test_every_method_says_what_waits(call):
         call(model)  # once: steps of a loop of one's own are many
     model.layers[0].activation = "tanh"
     call(model)
+
+
+def test_what_a_callback_changes_is_said_within_the_fit():
+    model, twin = (model_of(Dense(3), Dropout(0.1), Dense(1)) for _ in range(2))
+    callback = fastbp.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(model.layers[1], "rate", 0.5))
+    with waits("rate", "dropout") as warned:
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+    assert len(warned) == 3
+    twin.fit(X, Y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(model.params, twin.params)
+
+
+@dataclasses.dataclass
+class Noting(Dense):
+    """A layer of a user's that keeps things of its own."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.double = 2 * self.units
+
+    def build(self, input_shape):
+        self.seen = input_shape
+        return super().build(input_shape)
+
+
+def test_layers_of_one_s_own_keep_what_they_like():
+    layer = Noting(3)
+    layer.anything = 1
+    model = model_of(layer, Dense(1))
+    model.fit(X, Y, verbose=0)
+    with pytest.raises(ValueError, match="units"):
+        layer.units = -1
+    layer.activation = "tanh"
+    assert (layer.double, layer.anything, layer.activation.name) == (6, 1, "tanh")
+    model.compile("sgd", "mean_squared_error")
+    assert fastbp.check_gradients(model, X, Y).max_relative_error < 1e-7
 
 
 def test_a_file_describes_what_the_weights_are(tmp_path):
