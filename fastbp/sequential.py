@@ -564,7 +564,7 @@ class Sequential:
     @property
     def trainable(self) -> bool:
         """Is any layer trained?  What is assigned is set in every layer, and takes effect at the next `compile`."""
-        return any(layer.trainable for layer in walk(self.layers))
+        return any(layer.trainable for layer in walk(self.layers) if type(layer).gradient is not None)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
