@@ -43,7 +43,8 @@ def check_places(specs):
         if id(spec) in seen and type(spec).gradient is not None:
             raise ValueError(
                 f"one {type(spec).__name__} object stands twice in the model. Layers do not share weights: each place "
-                "would get weights of its own. Write a layer for each place, or put copy.deepcopy(layer) in the second."
+                "would get weights of its own. Write a layer for each place ([Dense(8) for _ in range(2)] in place of "
+                "[Dense(8)] * 2), or put copy.deepcopy(layer) in the second."
             )
         seen.add(id(spec))
 
