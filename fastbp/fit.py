@@ -6,6 +6,7 @@ from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
 from fastbp.job import Data, make_steps
 from fastbp.reach import Reach
+from fastbp.repeatable import dot
 from fastbp.rng import shuffle
 from fastbp.stretches import Stretches
 from fastbp.threads import InterruptGuard
@@ -101,7 +102,7 @@ class Epochs:
         if self.cut_short:
             return {}
         engine.epoch += 1
-        loss = float(np.concatenate(parts) @ self.shares)
+        loss = float(dot(np.concatenate(parts), self.shares))
         return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
 
 

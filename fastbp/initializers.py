@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp._registry import Registry
+from fastbp.arraymath import matmul
+from fastbp.repeatable import orthonormal_columns
 from fastbp.settings import is_number
 
 INITIALIZERS = Registry("initializer")
@@ -161,9 +163,8 @@ class Orthogonal:
                 "for a vector take 'zeros', 'constant' or 'random_normal'."
             )
         rows, cols = math.prod(shape[:-1]), shape[-1]
-        q, r = np.linalg.qr(rng.standard_normal((max(rows, cols), min(rows, cols))))
-        # QR is unique up to signs; a positive diagonal of r makes q uniform over all orthogonal matrices.
-        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        q = orthonormal_columns(rng.standard_normal((max(rows, cols), min(rows, cols))))
+        # The basis's R has a positive diagonal: that makes it uniform over all orthogonal matrices.
         return np.ascontiguousarray(self.gain * (q if rows >= cols else q.T), dtype).reshape(shape)
 
 
@@ -294,7 +295,7 @@ class UnitVariance:
 
     def adapt(self, kernel, x, rng):
         """kernel (d, k) for inputs x (n, d): return it adapted."""
-        deviation = (x @ kernel).std(axis=0)
+        deviation = matmul(x, kernel).std(axis=0)
         return kernel / np.where(deviation > 0, deviation, 1.0)
 
 

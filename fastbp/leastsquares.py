@@ -16,6 +16,7 @@ from fastbp.lossbase import lane_dot
 from fastbp.phases import finish, new_counters, take, wait
 from fastbp.plan import Plan, Purpose, round_up
 from fastbp.pointers import at, copy_entries, part, pointer_like, shift
+from fastbp.repeatable import dot
 from fastbp.threads import get_num_threads, run_together
 from fastbp.tile import product_address
 from fastbp.training import layer_gradient
@@ -116,7 +117,7 @@ class LeastSquares:
 
             run_together(work, wanted)
         place = params[self.trained].astype(np.float64)
-        return 0.5 * float(sums.sum() + self.penalty @ (place * place))
+        return 0.5 * float(sums.sum() + dot(self.penalty, place * place))
 
 
 @kernel

@@ -16,6 +16,7 @@ PACKAGE = Path(fastbp.__file__).parent
 # In this order a newcomer may read the package: a file imports only from files above it.
 ORDER = [
     "_files",
+    "repeatable",
     "_sources",
     "_jit",
     "_rows",
@@ -33,6 +34,7 @@ ORDER = [
     "pooltile",
     "transpose",
     "vecmath",
+    "arraymath",
     "rng",
     "initializers",
     "activations",

@@ -4,6 +4,7 @@ Orders, batches, stopping and messages are those of scikit-learn's MLP, draw for
 nothing can happen are one compiled call together; a long epoch is several, so that Ctrl-C is heard.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from fastbp.estimators.names import initial_rate, learning_rate_mode, optimizer_of
 from fastbp.estimators.watchers import Watchers
 from fastbp.job import Data, make_steps
+from fastbp.repeatable import dot
 from fastbp.stretches import Stretches
 
 # Below this, an adaptive learning rate ends training instead of falling further.
@@ -140,7 +142,7 @@ def _rates(mlp, n_epochs, n_rows):
 
 def _scaled_rate(mlp, t):
     """Return the rate of "invscaling" after t rows."""
-    return initial_rate(mlp) / (t + 1) ** mlp.power_t
+    return initial_rate(mlp) / math.pow(t + 1, mlp.power_t)
 
 
 class Epochs:
@@ -206,7 +208,7 @@ class Epochs:
     def _mean(self, losses, epoch):
         """Return an epoch's mean of the losses (steps,): added up as one epoch's alone."""
         n = len(self.shares)
-        return float(losses[epoch * n : (epoch + 1) * n] @ self.shares)
+        return float(dot(losses[epoch * n : (epoch + 1) * n], self.shares))
 
     def _next_steps(self, n_epochs):
         """Return the STEP rows of the next epochs; their orders are drawn."""

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp import arraymath
+from fastbp.repeatable import dot
+
 # Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
 STRENGTHS = np.geomspace(0.05, 50, 31)
 # Repeats are used where they lower the loss of the rows that have some by more than this many standard errors, and
@@ -117,7 +120,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
     outputs, values, seen = outputs[rows].astype(np.float64), values[rows], seen.rows(rows)
     weight = np.ones(len(rows)) if weight is None else weight[rows]
     losses = [loss(seen.mixed(outputs, strength), values) for strength in STRENGTHS]
-    best = int(np.argmin([weight @ one for one in losses]))
+    best = int(np.argmin([dot(weight, one) for one in losses]))
     gains = weight * (loss(outputs, values) - losses[best])
     if gains.mean() <= LEAST_ERRORS * gains.std() / np.sqrt(len(rows)):
         return None
@@ -126,7 +129,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 def log_losses(probabilities, values):
     """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
-    return -np.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+    return -arraymath.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
 
 
 def squared_errors(outputs, values):
