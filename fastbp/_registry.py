@@ -72,6 +72,8 @@ class Registry(Mapping):
             cls.registered = (self.kind, name)
             if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
+            if cls.__dataclass_params__.frozen:
+                cls.__setattr__ = _refuse
             self._classes[name] = cls
             return cls
 
@@ -112,6 +114,14 @@ class Registry(Mapping):
         """Is it of a class that was registered, before another one of its name took its place?"""
         kind, name = getattr(type(value), "registered", (None, None))
         return kind == self.kind and name in self._classes
+
+
+def _refuse(settings, name, value):
+    """In place of a frozen dataclass's `__setattr__`, whose message does not tell what to do."""
+    made = f"{type(settings).__name__}({name}={value!r})"
+    raise dataclasses.FrozenInstanceError(
+        f"{type(settings).__name__}.{name} cannot be changed: put a new object in its place, such as {made}."
+    )
 
 
 def describe(value):

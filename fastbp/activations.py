@@ -23,6 +23,7 @@ from fastbp._jit import inline, kernel
 from fastbp._madefrom import is_ours
 from fastbp._registry import Registry
 from fastbp.lanes import lane_dot, lane_sum
+from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
 
@@ -423,5 +424,5 @@ class Softmax(Activation):
 
 
 def _check_setting(name: str, setting: str, value: float) -> None:
-    if not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: {setting} must be a finite number, at least 0, not {value!r}.")

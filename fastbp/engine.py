@@ -4,6 +4,7 @@
 """
 
 import reprlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
 from fastbp.metrics import METRICS, check_metric
-from fastbp.network import Network
+from fastbp.network import Network, check_kept, warn_of_initializers
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
 from fastbp.reach import is_finite
 from fastbp.runner import Runner
+from fastbp.specs import changes
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -109,15 +111,19 @@ def value_of(name, metric, y, outputs):
 
 
 class Engine:
-    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters."""
+    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters.
+
+    `layers` are the engine's own: nobody changes them.
+    """
+
+    training = False  # True while a fit runs
 
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
-        self.params = self.network.initial_params(seed, self.dtype)
+        self.params, self.buffers = self._drawn(self.network)
         # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
         self.grads = np.zeros(self.params.size, self.dtype)
-        self.buffers = self.network.initial_buffers(seed, self.dtype)
         self.views = self.network.views(self.params, self.buffers)
         self.n_outputs = int(np.prod(self.network.raw_shape))
         self.step = self.epoch = 0
@@ -126,45 +132,69 @@ class Engine:
         self.fused_output = False
         self._free_runners = {}
 
-    def compile(self, optimizer, loss, metrics):
-        """Set what training minimises and how; check that the loss suits the last layer."""
-        shape, entries = self.network.raw_shape, loss.entries(self.network.loss_shape)
-        loss.check_output(self._output_activation_name(), self.n_outputs // entries)
-        if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != self.n_outputs:
+    def compile(self, optimizer, loss, metrics, layers=None):
+        """Set what training minimises and how; check that the loss suits the last layer.
+
+        With `layers`, the same ones with settings that may have changed, the network is folded anew; weights stay.
+        """
+        if self.training:
             raise ValueError(
-                f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
-                f"{shape} (without the batch): end the model in Flatten and Dense."
+                "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
+                "True, and compile after it."
             )
-        self._check_mask(loss)
+        changed = changes(layers, self.layers) if layers is not None else []
+        network = Network(layers, self.network.input_shape) if changed else self.network
+        _check_loss(loss, network)
+        if changed:
+            self._go_on_with(network, layers, changed)
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
         self.state = optimizer.init_state(self.params.size, self.dtype)
+        self._state_kind = optimizer.state_kind()
         self.step = 0
         self._free_runners = {}
 
-    def _check_mask(self, loss):
-        """Raise ValueError where a mask reaches a loss that cannot heed it."""
-        self.network.check_output_mask()
-        number = self.network.output_masking
-        if number is not None and loss.whole_rows:
-            raise ValueError(
-                f"the mask of {self.network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a "
-                "row as a whole: end the model in Flatten, behind which every time step counts."
-            )
+    def _go_on_with(self, network, layers, changed):
+        """Take a network of the same layers with other settings; parameters and buffers keep their values."""
+        kept = check_kept(self.network, network, changed)
+        warn_of_initializers(self.network, network)
+        if not self.network.has_layout_of(network):
+            params, buffers = self._drawn(network)
+            views = network.views(params, buffers)
+            for old, new in kept.items():
+                views[new][...] = self.views[old]
+            self.params, self.buffers, self.grads = params, buffers, np.zeros(params.size, self.dtype)
+        self.network, self.layers = network, layers
+        self.views = network.views(self.params, self.buffers)
+        self.n_outputs = int(np.prod(network.raw_shape))
+
+    def is_as_drawn(self):
+        """Are parameters and buffers still those of the seed?"""
+        return all(map(np.array_equal, self._drawn(self.network), (self.params, self.buffers)))
+
+    def _drawn(self, network):
+        """Draw the initial parameters and buffers of a network."""
+        return network.initial_params(self.seed, self.dtype), network.initial_buffers(self.seed, self.dtype)
+
+    @contextmanager
+    def busy(self):
+        """The context of a fit: compile refuses to change what it runs on."""
+        self.training = True
+        try:
+            yield
+        finally:
+            self.__dict__.pop("training", None)
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("views", "_free_runners")}
+        """Leave out what belongs to this process: views, and runners, which hold addresses; no fit runs in a copy."""
+        here = ("views", "_free_runners", "training")
+        return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
         self.__dict__ |= state
         self.views = self.network.views(self.params, self.buffers)
         self._free_runners = {}
-
-    def _output_activation_name(self):
-        activation = self.network.output_activation
-        return "linear" if activation is None else activation.name
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
@@ -192,10 +222,14 @@ class Engine:
         divisor = n if rows is None else rows.divisors([0], [n])[0]
         return runner.one_step(self.seed, self.step, n, training, divisor)
 
+    def check_state(self):
+        """Raise ValueError where the optimizer's settings are others than its state was made for."""
+        if self._state_kind != self.optimizer.state_kind():
+            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
+
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
-        if self.state.size != self.optimizer.n_slots() * self.params.size:
-            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
+        self.check_state()
         numbers = self.step + 1 + np.arange(n_steps)
         rates = self.optimizer.learning_rates(numbers)
         return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
@@ -353,3 +387,23 @@ class Engine:
         runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
         state = 0 if self.state is None else self.state.nbytes
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
+
+
+def _check_loss(loss, network):
+    """Raise ValueError where a loss does not suit the outputs of a network."""
+    activation, shape = network.output_activation, network.raw_shape
+    n_outputs = int(np.prod(shape))
+    entries = loss.entries(network.loss_shape)
+    loss.check_output("linear" if activation is None else activation.name, n_outputs // entries)
+    if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != n_outputs:
+        raise ValueError(
+            f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
+            f"{shape} (without the batch): end the model in Flatten and Dense."
+        )
+    network.check_output_mask()
+    number = network.output_masking
+    if number is not None and loss.whole_rows:
+        raise ValueError(
+            f"the mask of {network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a row as a "
+            "whole: end the model in Flatten, behind which every time step counts."
+        )

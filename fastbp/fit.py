@@ -34,6 +34,7 @@ def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbo
         with InterruptGuard() as guard, Epochs(model.engine, train, batch_size, shuffled) as run:
             for epoch in range(epochs):
                 tell(callbacks, "on_epoch_begin", epoch, {})
+                model.tell_changes()
                 logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
                 if run.cut_short:
                     break

@@ -13,6 +13,7 @@ import numpy as np
 from fastbp._registry import Registry
 from fastbp.arraymath import matmul
 from fastbp.repeatable import orthonormal_columns
+from fastbp.settings import is_number
 
 INITIALIZERS = Registry("initializer")
 
@@ -150,6 +151,10 @@ class Orthogonal:
 
     gain: float = 1.0
 
+    def __post_init__(self):
+        if not is_number(self.gain):
+            raise ValueError(f"Orthogonal(gain={self.gain!r}): it is a number.")
+
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
         """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
         if len(shape) < 2:
@@ -216,7 +221,9 @@ class RandomNormal:
     stddev: float = 0.05
 
     def __post_init__(self):
-        if not self.stddev >= 0:
+        if not is_number(self.mean):
+            raise ValueError(f"RandomNormal(mean={self.mean!r}): it is a number.")
+        if not is_number(self.stddev) or not self.stddev >= 0:
             raise ValueError(f"RandomNormal(stddev={self.stddev!r}): the value must be at least 0.")
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
@@ -240,6 +247,9 @@ class RandomUniform:
     maxval: float = 0.05
 
     def __post_init__(self):
+        for name in ("minval", "maxval"):
+            if not is_number(getattr(self, name)):
+                raise ValueError(f"RandomUniform({name}={getattr(self, name)!r}): it is a number.")
         if not self.minval <= self.maxval:
             raise ValueError(f"RandomUniform(minval={self.minval!r}, maxval={self.maxval!r}): minval is the larger.")
 
@@ -305,7 +315,7 @@ class MinusRandomProducts:
     rows: int = 5
 
     def __post_init__(self):
-        if not isinstance(self.rows, int | np.integer) or self.rows < 1:
+        if not isinstance(self.rows, int | np.integer) or isinstance(self.rows, bool) or self.rows < 1:
             raise ValueError(f"MinusRandomProducts(rows={self.rows!r}): it is a whole number of at least 1.")
         object.__setattr__(self, "rows", int(self.rows))
 

@@ -69,7 +69,7 @@ def state_of(model):
     tensors = dict(engine.views)
     description = {
         "kind": "sequential",
-        "layers": [describe(layer) for layer in model.layers],
+        "layers": [describe(layer) for layer in engine.layers],
         "input_shape": list(engine.network.input_shape),
         "dtype": engine.dtype.name,
         "seed": engine.seed,

@@ -1,6 +1,7 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
+from fastbp.specs import same
 
 
 class Source(NamedTuple):
@@ -185,6 +187,11 @@ class Network:
                     "may stand before it), not from other layers."
                 )
 
+    def has_layout_of(self, other):
+        """Do parameters and buffers of another network of the same layers have the same places?"""
+        pairs = (self.params, other.params), (self.buffers, other.buffers)
+        return all([p.param.shape for p in one] == [p.param.shape for p in two] for one, two in pairs)
+
     def views(self, params, buffers=None):
         """Return {name: view into a flat vector, in the parameter's shape}; a layer's buffers follow its parameters."""
         placed = [(p, params) for p in self.params]
@@ -260,6 +267,60 @@ class Network:
     def initial_buffers(self, seed, dtype):
         """Draw the initial buffers, from the streams after those of the parameters."""
         return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+
+
+def check_kept(old, new, changes):
+    """Return {name: new name} of the parameters and buffers that both networks have, or raise ValueError.
+
+    The networks are of the same layers with other settings: none may lose a parameter.  States of rows begin anew
+    where their shapes differ.
+    """
+    names = {(p.layer, p.param.name): p for p in (*new.params, *new.buffers)}
+    kept = {}
+    for p in (*old.params, *old.buffers):
+        now = names.get((p.layer, p.param.name))
+        if now is not None and now.param.shape == p.param.shape:
+            kept[p.name] = now.name
+        elif not old.layers[p.layer].spec.stateful:
+            has = "none" if now is None else f"one of shape {now.param.shape}"
+            raise ValueError(
+                f"{said(old, changes)}: {p.name!r} has shape {p.param.shape}, and the layers would now have {has}. "
+                "Weights that are there are not thrown away: set it back, or make a new model of "
+                "copy.deepcopy(model.layers)."
+            )
+    return kept
+
+
+def warn_of_initializers(old, new):
+    """Warn where an initializer was changed whose parameter is drawn already."""
+    initializers = {(p.layer, p.param.name): p.param.initializer for p in (*old.params, *old.buffers)}
+    late = [
+        p.name
+        for p in (*new.params, *new.buffers)
+        if not same(initializers.get((p.layer, p.param.name), p.param.initializer), p.param.initializer)
+    ]
+    if late:
+        warnings.warn(
+            f"the initial values of {', '.join(late)} are drawn already: they stay, and the initializer that was set "
+            "draws nothing. Other values take a new model, of copy.deepcopy(model.layers).",
+            stacklevel=5,
+        )
+
+
+def said(network, changes):
+    """Return what was changed, in words: "'dense': units is 5 (it was 4)"."""
+    return "; ".join(
+        f"{name_of(network, change.taken)}: {change.setting} is {change.now!r} (it was {change.before!r})"
+        for change in changes
+    )
+
+
+def name_of(network, spec):
+    """Return the name of a layer (of one that runs as its twins, their owner's) for messages."""
+    for layer in network.layers if network is not None else ():
+        if spec is layer.spec or any(spec is held for held in layer.spec.held):
+            return repr(layer.name)
+    return repr(spec.name) if spec.name else f"a layer {type(spec).__name__}"
 
 
 def _draw(placed, size, first_stream, seed, dtype):

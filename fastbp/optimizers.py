@@ -124,6 +124,10 @@ class Adagrad(Optimizer):
     dtype = optimizer_dtype(epsilon="f8")
     intervals: ClassVar = {"initial_accumulator_value": "[0, inf)", "epsilon": "[0, inf)"}
 
+    def state_kind(self) -> tuple:
+        """Return what the state depends on: it began with this number."""
+        return (self.initial_accumulator_value,)
+
     def init_state(self, size: int, dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.full(size, self.initial_accumulator_value, dtype)
@@ -195,6 +199,10 @@ class RMSprop(Optimizer):
     def n_slots(self) -> int:
         """Return S, the numbers kept for each parameter."""
         return 1 + bool(self.centered) + (self.momentum != 0)
+
+    def state_kind(self) -> tuple:
+        """Return what the state depends on: two numbers may be the mean square and either of the others."""
+        return bool(self.centered), self.momentum != 0
 
 
 @kernel

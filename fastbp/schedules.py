@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp._registry import Registry
 from fastbp.repeatable import by_element, power
+from fastbp.settings import checked_switch
 
 SCHEDULES = Registry("schedule")
 
@@ -26,7 +27,8 @@ def check_numbers(settings, **intervals):
             object.__setattr__(settings, name, value)  # JSON knows no NumPy numbers
         low, high = (float(limit) for limit in interval[1:-1].split(","))
         if (
-            not isinstance(value, (int, float))
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
             or not low <= value <= high
             or (value == low and interval[0] == "(")
             or (value == high and interval[-1] == ")")
@@ -106,6 +108,7 @@ class ExponentialDecay:
 
     def __post_init__(self):
         check_numbers(self, initial_learning_rate="[0, inf)", decay_steps="(0, inf)", decay_rate="(0, inf)")
+        object.__setattr__(self, "staircase", checked_switch(self, "staircase", self.staircase))
 
     def __call__(self, step) -> np.ndarray:
         """Return the learning rates (float64) at the step indices `step` (int, from 0)."""

@@ -24,6 +24,7 @@ from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.layers.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
 from fastbp.pointers import array_at, at, copy_entries, part
+from fastbp.settings import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32
@@ -410,7 +411,7 @@ class BatchNormalization(Layer):
 
     def __post_init__(self):
         resolve_settings(self)
-        if isinstance(self.momentum, bool) or not 0 <= self.momentum <= 1:
+        if not is_number(self.momentum) or not 0 <= self.momentum <= 1:
             raise ValueError(f"BatchNormalization(momentum={self.momentum!r}): it is a number from 0 to 1.")
         self.momentum = float(self.momentum)
 

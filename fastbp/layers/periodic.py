@@ -11,6 +11,7 @@ from fastbp.columnsums import sum_of_terms
 from fastbp.initializers import EachOnItsOwn, FanInUniform, RandomNormal, RandomUniform
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
 from fastbp.pointers import at, null, one, part
+from fastbp.settings import is_number
 from fastbp.tile import product_address
 from fastbp.transpose import transpose
 from fastbp.vecmath import cospi, sinpi
@@ -233,7 +234,7 @@ class PeriodicEmbedding(Layer):
             raise ValueError(
                 f"PeriodicEmbedding(embedding_dim={self.embedding_dim}): the number itself is one of 2 or more."
             )
-        if not 0 < self.frequency_stddev < math.inf:
+        if not is_number(self.frequency_stddev) or not 0 < self.frequency_stddev < math.inf:
             raise ValueError(f"PeriodicEmbedding(frequency_stddev={self.frequency_stddev!r}): it is a number above 0.")
         self.frequency_stddev = float(self.frequency_stddev)
         check_factors(self)

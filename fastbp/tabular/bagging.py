@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 
 from fastbp.sequential import Sequential
+from fastbp.specs import copies
 from fastbp.tabular.calibration import tempered
 from fastbp.tabular.folds import cut
 from fastbp.tabular.learner import Learner, epochs_of, learn
@@ -219,7 +220,8 @@ def epochs_in_time(possible, rounds):
 
 def without_training(network):
     """Return a network with the same parameters, but no optimizer, state and buffers: a third of the memory."""
-    bare = Sequential(network.layers, input_shape=network.engine.network.input_shape, seed=network.seed)
+    engine = network.engine
+    bare = Sequential(copies(engine.layers), input_shape=engine.network.input_shape, seed=network.seed)
     bare.params[:] = network.params
     return bare
 
