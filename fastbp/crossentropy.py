@@ -156,16 +156,27 @@ class CategoricalCrossentropy(Crossentropy):
         return one_hot_targets(y, n_out, dtype)
 
 
+@inline
+def class_at(y, i, k):
+    """Return class number y[i], or -1 where it is none of 0 to k - 1."""
+    number = np.int64(y[i])
+    return number if np.uint64(number) < np.uint64(k) else np.int64(-1)
+
+
 @kernel
 def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
-    """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p)."""
+    """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p).
+
+    What is no class number gives NaN: y may be an array of the user's, which anybody may change while this runs.
+    """
     k, real = row.n_out, out.dtype.type
     keep, share = 1.0 - row.setting, row.setting / k
     total = 0.0
     # -log p[y] = -z[y] + log(sum(exp z)) with the largest z subtracted: no part is negative
     subtract_maxima(dout, out, k)
     for i in range(weight.size):
-        cross = keep * dout[i * k + np.int64(y[i])]
+        # dout is the logits minus the largest
+        cross = keep * dout[i * k + class_at(y, i, k)] if class_at(y, i, k) >= 0 else np.nan
         if share > 0:
             cross += share * lane_sum(dout, i * k, i * k + k)
         total -= weight[i] * cross
@@ -179,7 +190,10 @@ def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
         p_factor, constant = real(factor / mass), real(factor * share)
         for j in range(np.uint64(i * k), np.uint64(i * k + k)):
             dout[j] = dout[j] * p_factor - constant
-        dout[i * k + np.int64(y[i])] -= real(factor * keep)
+        if class_at(y, i, k) >= 0:
+            dout[i * k + class_at(y, i, k)] -= real(factor * keep)
+        else:
+            dout[i * k] = np.nan
     return total
 
 

@@ -1,13 +1,16 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
+
+# Numbers of a layer's outputs, or of one of its parameters: 4 TB.
+MOST_ENTRIES = 2**40
 
 
 class Source(NamedTuple):
@@ -39,6 +42,19 @@ class PlacedLayer:
     def inputs(self):
         """(source, entries a row) of each input."""
         return [(source, math.prod(shape)) for source, shape in zip(self.sources, self.input_shapes, strict=True)]
+
+    def spec_as_built(self) -> Layer:
+        """Return a copy of the spec, or raise ValueError where its settings are no longer those of the build.
+
+        A row of the table that had other sizes than params has would read and write elsewhere.
+        """
+        spec = replace(self.spec)  # which checks the settings once more
+        if _layout(spec.build(*self.input_shapes)) != _layout(self.build):
+            raise ValueError(
+                f"layer {self.name!r} was changed after the model was built, in settings that decide on its shapes: "
+                "make a new model."
+            )
+        return spec
 
     @property
     def n_params(self) -> int:
@@ -117,6 +133,7 @@ class Network:
 
     def _add(self, spec, name, sources, shapes, depth):
         built = spec.build(*shapes)
+        _check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
         self.layers.append(placed)
         self.n_params += placed.n_params
@@ -224,6 +241,20 @@ class Network:
     def initial_buffers(self, seed, dtype):
         """Draw the initial buffers, from the streams after those of the parameters."""
         return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+
+
+def _layout(build):
+    """Return what a `Build` says about places and sizes."""
+    params = [(param.shape, param.lookup) for param in (*build.params, *build.buffers)]
+    return replace(build, params=params, buffers=[])
+
+
+def _check_sizes(name, build):
+    """Raise ValueError where a layer is so large that the plan's offsets, of 64 bits, could overflow."""
+    arrays = [build.output_shape, *(param.shape for param in (*build.params, *build.buffers))]
+    for size in (*map(math.prod, arrays), build.extra, build.shared, build.slice_work):
+        if size > MOST_ENTRIES:
+            raise ValueError(f"layer {name!r} would need {size} numbers in one place: too large, by far.")
 
 
 def _draw(placed, size, first_stream, seed, dtype):
