@@ -96,6 +96,7 @@ class Network:
         self.output, self.output_shape = self._chain(specs, Source(), self.input_shape, 0)
         self.params = list(self._place("params"))
         self.buffers = list(self._place("buffers"))
+        self._picky = any(is_picky(layer.spec) for layer in self.layers)
         self._check_picky_layers()
 
     @property
@@ -160,7 +161,7 @@ class Network:
 
     def check_input(self, x):
         """Raise ValueError where a layer refuses an entry of the model's input x (n, ...)."""
-        if not any(is_picky(layer.spec) for layer in self.layers):
+        if not self._picky:
             return
         # What reaches each layer unchanged, and where in a row of the input it stood.
         numbers = np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape)
