@@ -116,7 +116,7 @@ def _check_folder(path):
     folder = Path(path).parent
     if "{" not in str(folder) and not folder.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}.")
-    if "{" not in str(path) and not is_stream(path):
+    if "{" not in str(path):
         writable(path)
 
 
@@ -303,10 +303,10 @@ class CSVLogger(Callback):
         self.filename, self.separator, self.append = Path(filename), separator, append
 
     def on_train_begin(self, logs=None):
-        _check_folder(self.filename)
         self._names = None
         if is_stream(self.filename):  # a line an epoch to a pipe, or to /dev/stdout
             return
+        _check_folder(self.filename)
         if self.append and self.filename.exists():
             with open(self.filename, newline="") as file:
                 self._names = next(csv.reader(file, delimiter=self.separator), None)

@@ -175,14 +175,14 @@ def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
     # -log p[y] = -z[y] + log(sum(exp z)) with the largest z subtracted: no part is negative
     subtract_maxima(dout, out, k)
     for i in range(weight.size):
-        # dout is the logits minus the largest
-        cross = keep * dout[i * k + class_at(y, i, k)] if class_at(y, i, k) >= 0 else np.nan
+        cross = keep * dout[i * k + max(class_at(y, i, k), 0)]
         if share > 0:
             cross += share * lane_sum(dout, i * k, i * k + k)
         total -= weight[i] * cross
     exponentials(dout)
     for i in range(weight.size):
-        mass = lane_sum(dout, i * k, i * k + k)
+        known = class_at(y, i, k)
+        mass = lane_sum(dout, i * k, i * k + k) if known >= 0 else np.nan
         # np.log: a scalar has no use for vecmath's, which took 0.8 s to compile for float64.
         total += weight[i] * np.log(mass)
         # dout = p - t
@@ -190,10 +190,7 @@ def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
         p_factor, constant = real(factor / mass), real(factor * share)
         for j in range(np.uint64(i * k), np.uint64(i * k + k)):
             dout[j] = dout[j] * p_factor - constant
-        if class_at(y, i, k) >= 0:
-            dout[i * k + class_at(y, i, k)] -= real(factor * keep)
-        else:
-            dout[i * k] = np.nan
+        dout[i * k + max(known, 0)] -= real(factor * keep)
     return total
 
 

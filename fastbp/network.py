@@ -1,7 +1,7 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -133,6 +133,7 @@ class Network:
         return source, shape
 
     def _add(self, spec, name, sources, shapes, depth):
+        _check_switches(name, spec)
         built = spec.build(*shapes)
         _check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
@@ -256,6 +257,17 @@ def _check_sizes(name, build):
     for size in (*map(math.prod, arrays), build.extra, build.shared, build.slice_work):
         if size > MOST_ENTRIES:
             raise ValueError(f"layer {name!r} would need {size} numbers in one place: too large, by far.")
+    for field, value in build.fields.items():
+        if not isinstance(value, int | float | np.number | np.bool_) or not abs(value) < 2**62:
+            raise ValueError(f"layer {name!r} cannot have {value!r} for its {field}.")
+
+
+def _check_switches(name, spec):
+    """Raise ValueError where a setting that is declared as a bool is something else (but 0 or 1)."""
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.type in (bool, "bool") and not (isinstance(value, int | np.bool_) and value in (0, 1)):
+            raise ValueError(f"{name!r} has {field.name}={value!r}: it is True or False.")
 
 
 def _draw(placed, size, first_stream, seed, dtype):

@@ -86,7 +86,8 @@ def at(value, path):
 def mutate(rng, tensors, description, others):
     """Change something, in place: of the description, or of the tensors."""
     if rng.random() < 0.2:
-        return mutate_tensors(rng, tensors)
+        mutate_tensors(rng, tensors)
+        return
     paths = [path for path in places(description) if path]
     # One number of a long list is as good as another.
     path = paths[rng.integers(len(paths))]
