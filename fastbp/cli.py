@@ -72,7 +72,7 @@ def main(argv=None):
     except (TableError, *_engine_errors()) as error:
         return _complain(error)
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error)
     except MemoryError:
         return _complain("there is not enough memory for this table.")
     return 0

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fastbp import described
 from fastbp._registry import describe, rebuild
 from fastbp.losses import Loss
+from fastbp.network import Network
 from fastbp.saving import ModelFileError, load_tensors
 
 
@@ -27,9 +29,10 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
 
     Raises
     ------
-    FileNotFoundError
+    OSError
+        If there is no such file, or it cannot be read.
     ModelFileError
-        If the file is truncated, damaged, foreign, or of a newer version.
+        If the file is truncated, damaged, foreign, or of a newer version, or if what it says does not fit together.
 
     Examples
     --------
@@ -58,8 +61,10 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
             from fastbp.tabular.model import estimator_from
 
             return estimator_from(tensors, description)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
-        raise ModelFileError(f"{path} does not describe a whole model: {error}") from error
+    except Warning:  # where the user has them raised
+        raise
+    except Exception as error:  # whatever a setting of another type or size leads to
+        raise ModelFileError(f"{path} does not describe a whole model: {error or type(error).__name__}") from error
     raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")
 
 
@@ -87,19 +92,33 @@ def state_of(model):
 
 def model_from(cls, tensors, description, custom_objects):
     """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
-    layers = [rebuild(layer) for layer in description["layers"]]
-    shape = tuple(description["input_shape"])
-    model = cls(layers, input_shape=shape, seed=description["seed"], dtype=description["dtype"])
-    views = model.views
-    if missing := [name for name in views if name not in tensors]:
-        raise ValueError(f"the tensor {missing[0]!r} is missing.")
-    model.set_weights([tensors[name] for name in views])
+    described.settings_in_range([description.get(key) for key in ("layers", "optimizer", "loss", "metrics")])
+    layers = [rebuild(layer) for layer in described.listed(description["layers"], "layers", lambda layer, name: None)]
+    shape = tuple(described.listed(description["input_shape"], "input_shape", _row_size))
+    dtype = described.text(description["dtype"], "dtype", {"float32", "float64"})
+    # Before anything of the network's size is made.
+    _check_tensors(Network(layers, shape), tensors, dtype)
+    model = cls(layers, input_shape=shape, seed=description["seed"], dtype=dtype)
+    model.set_weights([tensors[name] for name in model.views])
     engine = model.engine
     if "optimizer" in description and (compiled := _compiled(description, custom_objects)) is not None:
         model.compile(**compiled)
         _copy("optimizer/state", tensors, engine.state)
-    engine.step, engine.epoch = int(description["step"]), int(description["epoch"])
+    engine.step, engine.epoch = (described.whole(description[name], name) for name in ("step", "epoch"))
     return model
+
+
+def _row_size(size, name):
+    return described.whole(size, name, 1)
+
+
+def _check_tensors(network, tensors, dtype):
+    """Raise ValueError where a file has not just the tensors of a network (and of its optimizer)."""
+    placed = {p.name: p.param.shape for p in (*network.params, *network.buffers)}
+    for name, shape in placed.items():
+        if name not in tensors:
+            raise ValueError(f"the tensor {name!r} is missing.")
+        described.shaped(tensors[name], name, shape, dtype)
 
 
 def _check_custom(custom_objects):

@@ -230,7 +230,7 @@ class Plan:
 
     def _fill_row(self, row, layer, number, inputs, out, douts):
         """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
-        spec, build, float_type = layer.spec, layer.build, float_type_of(self.dtype)
+        spec, build, float_type = layer.spec_as_built(), layer.build, float_type_of(self.dtype)
         kinds = ("forward", "backward", "gradient", "prepare") if self.purpose.training else ("forward",)
         for kind in kinds:
             row[kind] = kernel_address(type(spec), kind, float_type)

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from fastbp import modelfile, saving
 from fastbp.arguments import (
-    check_counts,
     check_verbose,
     checked_callbacks,
+    checked_counts,
     checked_layers,
     checked_metrics,
     checked_seed,
@@ -25,6 +25,8 @@ from fastbp.data import (
     check_rows,
     check_same_length,
     class_weights,
+    held,
+    real_array,
     rows_kept,
     sample_weights,
     validation_parts,
@@ -35,8 +37,8 @@ from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.specs import check_owners, check_places, handle, own, walk
 from fastbp.summary import summary_text
-from fastbp.targets import as_numbers, beside_outputs, prepared_targets
 from fastbp.taken import Taken
+from fastbp.targets import as_numbers, beside_outputs, prepared_targets
 
 _NEW = "make a new model, of copy.deepcopy(model.layers)"
 _COMPILE = "call compile, which keeps the weights"
@@ -133,6 +135,7 @@ class Sequential:
         """
         if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
             raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
+        input_shape = tuple(int(size) for size in input_shape)
         if self.engine is not None:
             if input_shape == self.engine.network.input_shape:
                 return
@@ -257,7 +260,7 @@ class Sequential:
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
         """
         self._check_compiled("fit")
-        check_counts(epochs=epochs, batch_size=batch_size)
+        epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
         check_verbose(verbose)
         callbacks = checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
@@ -364,7 +367,7 @@ class Sequential:
             Probabilities after a softmax or sigmoid.
         """
         engine = self._built("predict")
-        x = as_float_rows(x, self.dtype, shape=engine.network.input_shape)
+        x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)
         engine.network.check_input(x)
         self.tell_changes()
         return engine.predict(x)
@@ -445,10 +448,10 @@ class Sequential:
         dx : array (n, d)
         """
         engine = self._built("vjp")
-        x = as_float_rows(x, self.dtype, shape=engine.network.input_shape)
+        x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)
         check_rows(x)
         engine.network.check_input(x)
-        dout = as_float_rows(dout, self.dtype, "dout", engine.network.output_shape)
+        dout = as_float_rows(held(dout), self.dtype, "dout", engine.network.output_shape)
         check_same_length(len(x), dout=dout)
         self.tell_changes()
         return engine.vjp(x, dout, training)
@@ -469,7 +472,7 @@ class Sequential:
         """
         self._check_compiled("apply_gradients")
         engine = self._built("apply_gradients")
-        grad = self.grads if grad is None else np.asarray(grad, self.dtype)
+        grad = self.grads if grad is None else real_array(grad, "grad").astype(self.dtype, copy=False)
         if grad.shape != self.params.shape:
             raise ValueError(f"grad has shape {grad.shape}; the parameters have {self.params.shape}.")
         if not np.isfinite(grad).all():
@@ -514,7 +517,8 @@ class Sequential:
         views = self.views
         if len(weights) != len(views):
             raise ValueError(f"set_weights takes {len(views)} arrays ({', '.join(views)}), not {len(weights)}.")
-        arrays = [np.asarray(weight, self.dtype) for weight in weights]
+        named = zip(views, weights, strict=True)
+        arrays = [real_array(weight, f"the weight for {name!r}").astype(self.dtype) for name, weight in named]
         for (name, view), array in zip(views.items(), arrays, strict=True):
             if array.shape != view.shape:
                 raise ValueError(f"the weight for {name!r} has shape {array.shape}; it must have {view.shape}.")
@@ -649,7 +653,7 @@ class Sequential:
 
     def _rows(self, x, y, sample_weight=None):
         """Check the user's arrays and convert them; build the model if it is not."""
-        x = as_float_rows(x, self.dtype, shape=self.engine and self.engine.network.input_shape)
+        x = as_float_rows(held(x), self.dtype, shape=self.engine and self.engine.network.input_shape)
         check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fastbp._files import is_stream, writable
 from fastbp.tabular.reading import TableError
 
 TABLE_HELP = "a CSV with a header (also .csv.gz, and Parquet where pyarrow is installed)"
@@ -30,6 +31,8 @@ def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
 def check_output(path, *inputs):
     """Raise TableError where `path` cannot be written, or is one of the command's inputs."""
     path = Path(path)
+    if is_stream(path):
+        raise TableError(f"--out {path} is a pipe or a device: name a file.")
     if path.is_dir():
         raise TableError(f"--out {path} is a folder: name a file.")
     if not path.parent.is_dir():
@@ -37,6 +40,7 @@ def check_output(path, *inputs):
     for source in map(Path, inputs):
         if path.exists() and source.exists() and path.samefile(source):
             raise TableError(f"--out {path} would overwrite {source}, which this command reads.")
+    writable(path)
 
 
 def add_allow_unseen(parser):

@@ -16,6 +16,8 @@ def load_model(path):
         folder = path.parent
         names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         what = "is a folder, not a model's file." if path.is_dir() else "does not exist."
+        if path.exists() and not path.is_dir():
+            what = "is no regular file."
         raise TableError(f"model {str(path)!r} {what}{nearest(path.name, names)}")
     model = modelfile.load_model(path)
     if not isinstance(model, BaseTabular):

@@ -1,7 +1,6 @@
 """``fastbp predict``: a model's predictions for a table, as a CSV with one line a row."""
 
-import sys
-
+from fastbp._files import is_stream, write_out
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
 
 HELP = "predict with a saved model"
@@ -11,15 +10,16 @@ def add_arguments(parser):
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
     parser.add_argument("data", metavar="DATA.csv", help=TABLE_HELP)
-    parser.add_argument("--out", metavar="P.csv", help="where to write (default: standard output)")
+    parser.add_argument("--out", metavar="P.csv", help="where to write (default, and -: standard output)")
     add_allow_unseen(parser)
     parser.add_argument("--proba", action="store_true", help="add a column with the probability of each class")
 
 
 def run(arguments):
     """Read model and table, predict, write."""
-    if arguments.out:
-        check_output(arguments.out, arguments.model, arguments.data)
+    out = arguments.out or "-"
+    if not is_stream(out):
+        check_output(out, arguments.model, arguments.data)
 
     from fastbp.commands.loading import load_model, text_columns
     from fastbp.tabular.reading import TableError, read_table
@@ -33,8 +33,9 @@ def run(arguments):
     tell_unseen(unseen, arguments.allow_unseen)
     table = _predictions(model, frame, arguments.proba)
     # 9 digits are what a float32 needs.
-    table.to_csv(arguments.out or sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
-    if arguments.out:
+    text = table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    write_out(out, text.encode())
+    if not is_stream(out):
         of_what = "" if model.target_name_ is None else f" of {model.target_name_!r}"
         print(f"wrote {len(table)} predictions{of_what} to {arguments.out}")
 

@@ -54,14 +54,14 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
         train, validation = _split(mlp, rows)
     batch_size = _batch_size(mlp.batch_size, len(train))
     if not incremental or mlp._optimizer is None:
-        steps = mlp.max_iter * -(-len(train) // batch_size)
+        steps = int(mlp.max_iter) * -(-len(train) // batch_size)
         mlp.model_.compile(optimizer_of(mlp, steps), objective.model_loss)
     _begin(mlp, validation is not None)
     epochs = Epochs(mlp, objective, rows, train, batch_size)
     mlp.n_iter_ = 0
     try:
         with Watchers(mlp, objective, len(epochs.firsts), validation) as watchers, epochs:
-            most = 1 if incremental else mlp.max_iter
+            most = 1 if incremental else int(mlp.max_iter)
             over = _train(mlp, epochs, most, watchers)
             if not over and not incremental:
                 warnings.warn(
@@ -103,14 +103,14 @@ def _split(mlp, rows):
 
 
 def _batch_size(batch_size, n):
-    """Return the rows of a batch."""
+    """Return the rows of a batch, an int whatever NumPy calls it."""
     if batch_size == "auto":
         return min(200, n)
     if batch_size > n:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
-    return min(batch_size, n)
+    return int(min(batch_size, n))
 
 
 def _train(mlp, epochs, most, watchers):

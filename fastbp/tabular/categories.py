@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
@@ -81,6 +82,21 @@ class CategoryCoder:
         if not self.expects_missing and (n_missing := int(np.count_nonzero(values[0] < 0))):
             lines.append(f"column {self.name!r}: {missing_in(n_missing)}; taken as none of its categories.")
         return lines
+
+    def check(self):
+        """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
+        vocabulary = self.vocabulary
+        described.text(self.name, "name")
+        described.listed(vocabulary.texts, "texts", described.text)
+        if len(set(vocabulary.texts)) != len(vocabulary.texts) or not vocabulary.texts:
+            raise ValueError(f"column {self.name!r} has no categories, or one of them twice.")
+        for name in ("is_text", "expects_missing"):
+            described.flag(getattr(self, name), name)
+        described.flag(vocabulary.rare, "rare")
+        if self.table is not None:
+            # As `_one_hot_table` makes it.
+            width = 1 if len(vocabulary) == 3 else len(vocabulary) - 1
+            described.shaped(self.table, "table", (len(vocabulary), width), np.float32)
 
     def get_state(self):
         fields = dict(vars(self))

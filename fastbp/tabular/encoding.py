@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
@@ -237,12 +238,26 @@ class TableEncoder:
     def from_state(cls, tensors, description):
         """Return the encoder that `get_state` described."""
         encoder = cls()
-        encoder.feature_names_in, encoder._named = description["feature_names_in"], description["named"]
+        names = described.listed(description["feature_names_in"], "feature_names_in", described.text)
+        encoder.feature_names_in, encoder._named = names, described.flag(description["named"], "named")
         encoder.dropped = description["dropped"]
         for i, part in enumerate(description["coders"]):
             arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
             encoder._coders.append(CODERS[part["coder"]](**part["settings"], **arrays))
+            encoder._coders[-1].check()
+        encoder._check_names()
         return encoder
+
+    def _check_names(self):
+        """Raise ValueError where the columns of a file are not some of its features, each named once."""
+        names, used = self.feature_names_in, self.columns
+        for one in (names, used):
+            if not one or len(set(one)) != len(one):
+                raise ValueError("there are no features, or two of one name.")
+        if unknown := set(used) - set(names):
+            raise ValueError(f"there is no feature {min(unknown)!r}.")
+        for name, reason in self.dropped.items():
+            described.text(reason, f"why {name!r} was dropped")
 
 
 def _of_each(function, n_rows, *arguments):

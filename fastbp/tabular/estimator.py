@@ -14,7 +14,9 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from fastbp.estimators.files import packed, unpacked
+from fastbp import described
+from fastbp.data import real_array, refuse_masked
+from fastbp.estimators.files import packed, with_parameters
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -116,6 +118,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _training_rows(self, X, y, sample_weight):
         """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
+        refuse_masked(y=y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) == 1:
@@ -134,6 +137,7 @@ class BaseTabular(BaseEstimator, ABC):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
+        refuse_masked(y=y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
@@ -230,14 +234,18 @@ class BaseTabular(BaseEstimator, ABC):
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
         """Return the estimator of which `get_state` returned these."""
-        estimator = cls(**{key: unpacked(value, {}) for key, value in description["parameters"].items()})
+        estimator = with_parameters(cls, description["parameters"], {})
         parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
             prefix = f"{name}/"
             own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
             parts[name] = kind.from_state(own, description[name])
-        estimator._hold(**parts, target_name=description["target_name"], named=description["named"])
-        estimator.best_score_ = description["best_score"]
+        parts["ensemble"].check_against(parts["encoder"], estimator._objective(parts["target"]).n_outputs)
+        if description["target_name"] is not None:
+            described.text(description["target_name"], "target_name")
+        named = described.flag(description["named"], "named")
+        estimator._hold(**parts, target_name=description["target_name"], named=named)
+        estimator.best_score_ = described.number_or_none(description["best_score"], "best_score")
         estimator._hold_oof(None)
         return estimator
 
@@ -251,7 +259,8 @@ def _checked_weight(sample_weight, y):
     """Return weights (n,) in float64, or None."""
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+    weight = real_array(sample_weight, "sample_weight")
+    return _check_sample_weight(weight, y, dtype=np.float64, ensure_non_negative=True)
 
 
 def _part(x, targets, weight):

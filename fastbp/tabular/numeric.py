@@ -7,8 +7,9 @@ training had not seen.
 
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
-from fastbp.tabular.dates import part_of, parts_that_tell, read_times
+from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.reading import MISSING_WORDS, TableError
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
@@ -91,6 +92,18 @@ class NumberCoder:
     def get_state(self):
         return vars(self)
 
+    def check(self):
+        """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
+        described.text(self.name, "name")
+        described.listed(self.scales, "scales", _check_scale, *([self._most_scales()] if self.scales else []))
+        if self.indicator is not None:
+            described.listed(self.indicator, "indicator", described.real, 2)
+        if not described.flag(self.expects_missing, "expects_missing") and not self.scales:
+            raise ValueError(f"column {self.name!r} has no scale.")
+
+    def _most_scales(self):
+        return 1
+
 
 class DateCoder(NumberCoder):
     """Dates: a linear time and parts of it (see `fastbp.tabular.dates`), each a numeric column.
@@ -125,6 +138,16 @@ class DateCoder(NumberCoder):
         """Return times (2, n)."""
         return read_times(self.name, column, self.zone)
 
+    def check(self):
+        """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
+        described.listed(self.parts, "parts", lambda part, name: described.text(part, name, set(CYCLES)))
+        if self.zone is not None:
+            described.text(self.zone, "zone")
+        super().check()
+
+    def _most_scales(self):
+        return 1 + len(self.parts)
+
     def _columns(self, values):
         return _date_columns(values, self.parts)
 
@@ -147,6 +170,11 @@ def _fit_scales(columns):
         values = np.array([0.0, 1.0])
         indicator = scaled(values, *robust_scale_of_counts(values, np.array([n - n_missing, n_missing]))).tolist()
     return [list(scale) for scale in scales], indicator, bool(n_missing)
+
+
+def _check_scale(scale, name):
+    _, width = described.listed(scale, name, described.real, 2)
+    described.real(width, name, np.finfo(np.float64).smallest_subnormal)
 
 
 def _date_columns(times, parts):

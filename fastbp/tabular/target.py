@@ -6,8 +6,11 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastbp import described
 from fastbp.data import tell_unknown_classes
-from fastbp.estimators.files import packed_array
+from fastbp.estimators.files import packed_array, unpacked_array
+
+SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 
 def refuse_missing(y):
@@ -82,8 +85,10 @@ class Classes(NamedTuple):
     @classmethod
     def from_state(cls, state):
         """Return the classes of which `get_state` returned this."""
-        dtype, values = state["classes"]
-        return cls(np.array(values, dtype))
+        classes = unpacked_array(state["classes"], "classes")
+        if len(classes) < 2:
+            raise ValueError(f"a classifier has {len(classes)} classes.")
+        return cls(classes)
 
 
 class Quantity(NamedTuple):
@@ -131,4 +136,8 @@ class Quantity(NamedTuple):
     @classmethod
     def from_state(cls, state):
         """Return the quantity of which `get_state` returned this."""
+        for name, value in state.items():
+            described.real(value, name)
+        described.real(state["scale"], "scale", SMALLEST)
+        described.real(state["high"], "high", state["low"])
         return cls(**state)
