@@ -6,7 +6,6 @@ waiting holds nobody up unless it has a piece in hand, and walks through the pha
 
 import os
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -18,6 +17,8 @@ from fastbp._jit import inline
 SPINS = 4000
 # More pieces than a phase can have.
 ALL_PIECES = 2**40
+# Counters of a call behind those of its phases (crew.py).
+TAIL = 8
 
 
 @intrinsic
@@ -43,6 +44,18 @@ def atomic_load(typingctx, array, index):
 
 
 @intrinsic
+def atomic_max(typingctx, array, index, value):
+    """Raise an int64 entry to `value` where it is less."""
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        builder.atomic_rmw("max", builder.gep(data, [args[1]]), args[2], "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
 def give_way(typingctx):
     """Let another thread have the core."""
     symbol = "SwitchToThread" if os.name == "nt" else "sched_yield"
@@ -53,16 +66,6 @@ def give_way(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-def new_counters(phases):
-    """Return the counters of a call with so many phases: two a phase, pieces taken and pieces done."""
-    return np.zeros(2 * phases, np.int64)
-
-
-def give_up(counters):
-    """Let every piece count as taken and as done, so that no other thread goes on or waits for this one's."""
-    counters += ALL_PIECES
 
 
 @inline
@@ -79,12 +82,12 @@ def finish(counters, phase, n_threads):
 
 
 @inline
-def wait(counters, phase, pieces, n_threads):
-    """Wait until all pieces of a phase are done."""
+def wait(counters, phase, pieces, n_threads, ends=-1):
+    """Wait until all pieces of a phase are done; with `ends`, a place in the counters, or until that is not zero."""
     if n_threads == 1:
         return
     spins = 0
-    while atomic_load(counters, 2 * phase + 1) < pieces:
+    while atomic_load(counters, 2 * phase + 1) < pieces and (ends < 0 or atomic_load(counters, ends) == 0):
         spins += 1
         if spins > SPINS:
             give_way()

@@ -30,6 +30,7 @@ from fastbp.data import (
     validation_parts,
 )
 from fastbp.engine import Engine, Rows
+from fastbp.exclusive import changes, check_free
 from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
@@ -142,6 +143,7 @@ class Sequential:
         self._compiled = compiled
         self.custom_metrics = names_of_functions(metrics, compiled[2])
 
+    @changes
     def fit(
         self,
         x: ArrayLike,
@@ -194,9 +196,15 @@ class Sequential:
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
+        RuntimeError
+            If another thread trains the model or predicts with it.
+
         Notes
         -----
-        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
+        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far; a handler of
+        your own for SIGINT is called instead, and where SIGINT is ignored it stays so. Whatever exception ends `fit`,
+        of a loss, a callback or a signal's handler, the model is as its last whole update left it, and `step` counts
+        the updates. (After `TrainingDiverged` it is as the last good epoch left it.)
         """
         self._check_compiled("fit")
         check_counts(epochs=epochs, batch_size=batch_size)
@@ -386,8 +394,7 @@ class Sequential:
         if not np.isfinite(grad).all():
             place = int(np.flatnonzero(~np.isfinite(grad))[0])
             raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
-        self.grads[:] = grad
-        engine.apply_gradients()
+        engine.apply_gradients(grad)
 
     def reset_states(self) -> None:
         """Set the states that stateful layers keep from batch to batch to zero: other sequences begin.
@@ -454,7 +461,7 @@ class Sequential:
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
-        self._built("save")
+        check_free(self._built("save"))
         return modelfile.state_of(self)
 
     @classmethod

@@ -17,7 +17,9 @@ import pytest
 
 import fastbp
 from fastbp import Dense, Dropout, PReLU, plan, threads
-from fastbp.threads import InterruptGuard, available_cores, run_together
+from fastbp.cores import available_cores
+from fastbp.interrupts import InterruptGuard
+from fastbp.threads import run_together
 
 WIDE = [
     Dense(70, activation="relu", kernel_regularizer="l1_l2"),
@@ -198,6 +200,7 @@ import numpy as np
 import fastbp
 from fastbp import plan, threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 plan.SLICE_MULTIPLY_ADDS = 1
 plan.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 2
@@ -278,16 +281,18 @@ def test_an_exception_gives_the_cores_back():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="raises a signal")
-def test_interrupt_guards_nest():
+def test_interrupt_guards_nest(ctrl_c):
     """The inner guard notes Ctrl-C and hands it on; the handler of before is back afterwards."""
     before = signal.getsignal(signal.SIGINT)
-    with InterruptGuard() as outer:
-        with InterruptGuard() as inner:
-            signal.raise_signal(signal.SIGINT)
-            assert inner.requested
-            assert not outer.requested
+    outer, inner = InterruptGuard(), InterruptGuard()
+
+    def interrupted():
         signal.raise_signal(signal.SIGINT)
-        assert outer.requested
+        assert inner.requested
+        assert not outer.requested
+
+    outer.run(inner.run, interrupted)
+    assert outer.requested
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -315,6 +320,8 @@ def test_a_loss_that_raises_ends_all_threads(bad_row, small_work, run_threads):
 def test_helpers_sleep_between_calls_and_keep_nothing_alive(run_threads, monkeypatch):
     """A call wakes the threads of the one before, and they let go of its arrays."""
     monkeypatch.setattr(threads, "_idle", [])
+    # More than there are helpers of earlier tests.
+    monkeypatch.setattr(threads, "available_cores", lambda: 20)
     before, names = threading.active_count(), []
     for _ in range(20):
         both = threading.Barrier(2)
