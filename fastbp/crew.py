@@ -23,8 +23,8 @@ from fastbp._jit import inline, kernel
 from fastbp.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
 
 # Places in the counters, from their end: who is inside, whether somebody raised, whether the call pauses, when it is
-# to, and how many nanoseconds it has before that (0: no end).
-DOOR, GIVEN_UP, PAUSED, DEADLINE, LASTS = 1, 2, 3, 4, 5
+# to, how many nanoseconds it has before that (0: no end), and whether all is done.
+DOOR, GIVEN_UP, PAUSED, DEADLINE, LASTS, FINISHED = 1, 2, 3, 4, 5, 6
 # What the door counts, beside the helpers that are inside.
 SHUT, NOT_OPEN = 2**40, 2**41
 # A helper that finds the door not yet open looks so many times (some milliseconds), then leaves: its caller was
@@ -115,6 +115,13 @@ def give_up(counters):
     atomic_add(counters, tail(counters, GIVEN_UP), 1)
     for i in range(counters.size - TAIL):
         atomic_add(counters, i, ALL_PIECES)
+
+
+@inline
+def finish_all(counters, n_threads):
+    """Say that nothing is left to do: the call needs not go on, even if somebody has paused."""
+    if n_threads > 1:
+        atomic_add(counters, tail(counters, FINISHED), 1)
 
 
 @inline

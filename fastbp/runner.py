@@ -7,7 +7,7 @@ from numba import types
 
 from fastbp._jit import address
 from fastbp._rows import record_type
-from fastbp.crew import PAUSED, open_counters, paused_counters, run_share
+from fastbp.crew import FINISHED, open_counters, paused_counters, run_share
 from fastbp.interrupts import heed_interrupt
 from fastbp.job import Demands, Job, address_of, make_steps
 from fastbp.layers.base import STEP, float_type_of
@@ -142,7 +142,7 @@ class Runner:
         entry = _driver_address(float_type_of(self.plan.dtype))
         while True:
             self._call_once(job, counters, entry, wanted)
-            if not counters[-PAUSED]:
+            if counters[-FINISHED]:
                 break
             heed_interrupt()
             counters = paused_counters(counters)

@@ -25,7 +25,6 @@ _busy = 0
 _idle = []
 # A parked helper that nobody wakes for so many seconds ends.
 IDLE_SECONDS = 10.0
-_HELPER = "fastbp-helper"
 
 
 def set_num_threads(n: int | None) -> None:
@@ -122,7 +121,7 @@ def _run_in_threads(function, n_threads):
                 break
             share = Share(function, i, n_threads)
             shares.append(share)
-            helper.start(share)
+            helper.help(share)
         function(0, n_threads)
     finally:
         _wait_for(shares)
@@ -169,28 +168,30 @@ class Share:
                 pass
 
 
-class Helper:
+class Helper(threading.Thread):
     """A thread that sleeps until it is given a share, and then goes back to the idle ones."""
 
     def __init__(self):
-        self._wake, self._share = threading.Lock(), None
+        super().__init__(name="fastbp-helper", daemon=True)
+        self._wake, self._share, self.home = threading.Lock(), None, _idle
         self._wake.acquire()
-        threading.Thread(target=self._work, name=_HELPER, daemon=True).start()
+        self.start()
 
-    def start(self, share):
+    def help(self, share):
         """Wake the thread to run the share."""
         self._share = share
         self._wake.release()
 
-    def _work(self):
+    def run(self):
+        """Run shares until there has been none for a while."""
         # Who has taken it from the idle ones at the very end finds that it does nothing, and does all himself.
         while self._wake.acquire(timeout=IDLE_SECONDS):
             # Without a name for the share here, nothing keeps its arrays alive while the thread sleeps.
             self._share.run()
             self._share = None
-            _idle.append(self)
-        if self in _idle:
-            _idle.remove(self)
+            self.home.append(self)
+        if self in self.home:
+            self.home.remove(self)
 
 
 def _idle_helper():
@@ -199,7 +200,7 @@ def _idle_helper():
         return _idle.pop()
     except IndexError:
         pass
-    if sum(thread.name == _HELPER for thread in threading.enumerate()) >= available_cores() - 1:
+    if sum(getattr(thread, "home", None) is _idle for thread in threading.enumerate()) >= available_cores() - 1:
         return None
     try:
         return Helper()

@@ -18,7 +18,7 @@ import numpy as np
 from fastbp._jit import call, call_float, inline, kernel
 from fastbp._rows import row_dtype
 from fastbp.blocks import ITEM
-from fastbp.crew import PAUSED, is_given_up, tail, take_or_pause
+from fastbp.crew import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.layers.base import STEP
 from fastbp.lossbase import LOSS_ROW
 from fastbp.optimizerbase import OPT_ROW
@@ -159,6 +159,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
             if job.update:
                 for i in range(n_slices):
                     if not np.isfinite(sums[i]):
+                        finish_all(counters, n_threads)
                         return
         if job.backward or job.update:
             coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
@@ -171,6 +172,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
         if job.update and not is_given_up(counters, n_threads):
             # By the largest: a thread that comes late was told of an earlier step.
             atomic_max(array_at(job.made, 1, counters), 0, step.counter + 1)
+    finish_all(counters, n_threads)
 
 
 @inline

@@ -320,8 +320,6 @@ def test_a_loss_that_raises_ends_all_threads(bad_row, small_work, run_threads):
 def test_helpers_sleep_between_calls_and_keep_nothing_alive(run_threads, monkeypatch):
     """A call wakes the threads of the one before, and they let go of its arrays."""
     monkeypatch.setattr(threads, "_idle", [])
-    # More than there are helpers of earlier tests.
-    monkeypatch.setattr(threads, "available_cores", lambda: 20)
     before, names = threading.active_count(), []
     for _ in range(20):
         both = threading.Barrier(2)
