@@ -122,15 +122,16 @@ def soak(seconds, seed):
     early, late = [], []
     with tempfile.TemporaryDirectory() as folder:
         # Each kernel is loaded once.
-        for _ in range(40):
+        for _ in range(int(min(12 + seconds, 60))):
             live(draws, folder, interrupted=False)
-        while (elapsed := time.monotonic() - started) < seconds or len(late) < 10:
+        while (elapsed := time.monotonic() - started) < seconds or len(late) < 9:
             live(draws, folder, interrupted=True)
             lives += 1
-            (early if elapsed < seconds / 3 and len(early) < 1000 else late).append(figures())
+            (early if elapsed < seconds / 3 else late).append(figures())
+    ends = late[-9:-6], late[-6:-3], late[-3:]
     for name in ("memory", "files", "threads"):
         before = max(one[name] for one in early[-20:] or late[:5])
-        after = min(max(one[name] for one in late[i : i + 3]) for i in (-3, -6, -9))
+        after = min(max(one[name] for one in some) for some in ends)
         print(f"process {seed}: {lives} lives; {name} {before:.0f} after a third, {after:.0f} at the end", flush=True)
         assert after - before <= {"memory": MOST_GROWTH, "files": 0, "threads": 0}[name], name
 

@@ -447,3 +447,8 @@ def test_time_limits_at_random_moments_leave_nothing_behind():
     found = run_script("import alarms; alarms.main(120, seed=0, tables=False)")
     assert found.endswith("nothing was left behind")
     assert int(found.split()[0]) > 30
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="sets alarms")
+def test_random_work_leaves_memory_files_and_threads_as_they_are():
+    assert "threads" in run_script("import soak; soak.soak(seconds=2.0, seed=1)")
