@@ -88,14 +88,15 @@ def live(draws, folder, interrupted):
         lambda: fastbp.MLPRegressor(hidden_layer_sizes=(9,), max_iter=3).fit(x.reshape(ROWS, -1), y.ravel()),
     ]
     for act in draws.sample(acts, len(acts)):
-        if interrupted:
-            signal.setitimer(signal.ITIMER_REAL, draws.expovariate(300))
         try:
-            act()
-        except (TimeUp, KeyboardInterrupt):
+            try:
+                if interrupted:
+                    signal.setitimer(signal.ITIMER_REAL, draws.expovariate(300))
+                act()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except TimeUp:
             pass
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
     assert np.isfinite(model.params).all()
     assert threads._busy == 0
 
