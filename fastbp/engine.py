@@ -6,18 +6,21 @@
 import reprlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.exclusive import changes, reads
 from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
 from fastbp.metrics import METRICS, check_metric
 from fastbp.network import Network, check_kept, warn_of_initializers
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
-from fastbp.reach import is_finite
+from fastbp.reach import Reach, is_finite
+from fastbp.repeatable import dot
 from fastbp.runner import Runner
-from fastbp.specs import changes
+from fastbp.specs import changes as changed_settings
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -81,6 +84,17 @@ class Rows:
         return counts * np.logical_or.reduceat(self.weight.reshape(len(self.x), -1).any(axis=1)[in_order], firsts)
 
 
+class Snapshot(NamedTuple):
+    """All that training changes within a `Reach`, copied."""
+
+    reach: Reach
+    params: list
+    state: list
+    buffers: np.ndarray
+    step: int
+    epoch: int
+
+
 class Loan:
     """The context of a lent runner (`contextlib.contextmanager` takes three times as long: 1.3 us)."""
 
@@ -126,12 +140,13 @@ class Engine:
         self.grads = np.zeros(self.params.size, self.dtype)
         self.views = self.network.views(self.params, self.buffers)
         self.n_outputs = int(np.prod(self.network.raw_shape))
-        self.step = self.epoch = 0
+        self.made, self.epoch = np.zeros(1, np.int64), 0
         self.loss = self.optimizer = self.state = None
         self.metrics = []
         self.fused_output = False
         self._free_runners = {}
 
+    @changes
     def compile(self, optimizer, loss, metrics, layers=None):
         """Set what training minimises and how; check that the loss suits the last layer.
 
@@ -142,7 +157,7 @@ class Engine:
                 "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
                 "True, and compile after it."
             )
-        changed = changes(layers, self.layers) if layers is not None else []
+        changed = changed_settings(layers, self.layers) if layers is not None else []
         network = Network(layers, self.network.input_shape) if changed else self.network
         _check_loss(loss, network)
         if changed:
@@ -185,6 +200,20 @@ class Engine:
             yield
         finally:
             self.__dict__.pop("training", None)
+
+    @changes
+    def alone(self, function, *arguments):
+        """Call function(*arguments), which changes this engine; what other threads ask of it meanwhile is refused."""
+        return function(*arguments)
+
+    @property
+    def step(self):
+        """The number of updates since `compile`: compiled code counts each as it is made (`made`)."""
+        return int(self.made[0])
+
+    @step.setter
+    def step(self, number):
+        self.made[0] = number
 
     def __getstate__(self):
         """Leave out what belongs to this process: views, and runners, which hold addresses; no fit runs in a copy."""
@@ -232,8 +261,19 @@ class Engine:
         self.check_state()
         numbers = self.step + 1 + np.arange(n_steps)
         rates = self.optimizer.learning_rates(numbers)
-        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
+        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates), self.made)
 
+    def run(self, runner, steps, data, **demands):
+        """Run steps; where none is made, because something is raised, the buffers stay as they were."""
+        before, step = self.buffers.copy() if self.buffers.size else None, self.step
+        try:
+            return runner.run(self.params, self.grads, steps, data, **demands)
+        except BaseException:
+            if before is not None and self.step == step:
+                self.buffers[:] = before
+            raise
+
+    @reads
     def predict(self, x):
         """x (n, d) -> predictions (n, k); both may have more axes."""
         if x.shape[1:] != self.network.input_shape:  # kernels would read what stands behind x
@@ -248,7 +288,7 @@ class Engine:
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
             with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
-                runner.run(self.params, self.grads, self._passes(runner, len(x)), Data(x, outputs=outputs))
+                self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
 
     def _passes(self, runner, n, rows=None):
@@ -262,6 +302,7 @@ class Engine:
             steps["divisor"] = rows.divisors(firsts, steps["rows"])
         return steps
 
+    @reads
     def evaluate(self, rows):
         """Return {"loss": mean loss with penalties, metric: ...}."""
         outputs = self._outputs_for_metrics(len(rows.x))
@@ -271,19 +312,21 @@ class Engine:
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
                 self._passes(runner, len(rows.x), rows),
             )
-            losses = runner.run(self.params, self.grads, steps, data)
+            losses = self.run(runner, steps, data)
             # Of several batches the mean over what counts in them.
-            loss = losses[0] if len(steps) == 1 else losses @ steps["divisor"] / max(steps["divisor"].sum(), 1)
+            loss = losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(steps["divisor"].sum(), 1)
         return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
 
+    @changes
     def gradient(self, rows, training):
         """Return the mean loss with penalties; its gradient goes to `grads`."""
         self.grads[:] = 0
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data = Data(rows.x, rows.targets, rows.weight)
             steps = self.one_step(runner, len(rows.x), training, rows)
-            return float(runner.run(self.params, self.grads, steps, data, backward=True)[0])
+            return float(self.run(runner, steps, data, backward=True)[0])
 
+    @changes
     def vjp(self, x, dout, training):
         """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
@@ -292,9 +335,10 @@ class Engine:
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
             data, steps = Data(x, dout, dx=dx), self.one_step(runner, len(x), training)
-            runner.run(self.params, self.grads, steps, data, backward=True, mean=False)
+            self.run(runner, steps, data, backward=True, mean=False)
         return dx
 
+    @changes
     def train_on(self, rows):
         """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
         outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
@@ -303,18 +347,18 @@ class Engine:
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
                 self.one_step(runner, len(rows.x), True, rows),
             )
-            loss = runner.run(self.params, self.grads, steps, data, backward=True, update=self.next_update(1))[0]
+            loss = self.run(runner, steps, data, backward=True, update=self.next_update(1))[0]
         if not np.isfinite(loss):
             self.buffers[:] = buffers
             raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
-        self.step += 1
         return {"loss": float(loss)} | self.metric_values(rows, outputs)
 
-    def apply_gradients(self):
-        """Make one update with what `grads` holds."""
+    @changes
+    def apply_gradients(self, grad):
+        """Make one update with `grad` (P,), which is copied to `grads`."""
+        self.grads[:] = grad
         with self.runner(1, self.training_purpose(), 1) as runner:
-            runner.run(self.params, self.grads, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
-        self.step += 1
+            self.run(runner, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
 
     def penalty(self):
         """Return the sum of the penalties on the trainable parameters."""
@@ -345,7 +389,7 @@ class Engine:
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
         for name, function in self.metrics:
-            check_metric(name, function, rows.y, self.network.output_shape, self._output_activation_name())
+            check_metric(name, function, rows.y, self.network.output_shape, _activation_name(self.network))
 
     def try_metrics(self, rows):
         """Call the metrics that are users' functions with a few rows: their errors come before training."""
@@ -363,6 +407,7 @@ class Engine:
         finally:
             self.buffers[:] = buffers
 
+    @changes
     def reset_states(self):
         """Set the states of stateful layers to zero."""
         for placed in self.network.buffers:
@@ -371,11 +416,19 @@ class Engine:
 
     def snapshot(self, reach):
         """Return copies of all that training changes within its `Reach`."""
-        return reach, reach.take(self.params), reach.take(self.state), self.buffers.copy(), self.step, self.epoch
+        flat = reach.take(self.params), reach.take(self.state)
+        return Snapshot(reach, *flat, self.buffers.copy(), self.step, self.epoch)
 
     def restore(self, snapshot):
         """Put a snapshot back, in place."""
-        reach, params, state, self.buffers[:], self.step, self.epoch = snapshot
+        try:
+            self._put(*snapshot)
+        except BaseException:  # a signal's handler has raised
+            self._put(*snapshot)
+            raise
+
+    def _put(self, reach, params, state, buffers, step, epoch):
+        self.buffers[:], self.step, self.epoch = buffers, step, epoch
         reach.put(self.params, params)
         reach.put(self.state, state)
 
@@ -391,12 +444,17 @@ class Engine:
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
 
 
+def _activation_name(network):
+    """Return the name of the activation that ends a network."""
+    activation = network.output_activation
+    return "linear" if activation is None else activation.name
+
+
 def _check_loss(loss, network):
     """Raise ValueError where a loss does not suit the outputs of a network."""
-    activation, shape = network.output_activation, network.raw_shape
+    shape, entries = network.raw_shape, loss.entries(network.loss_shape)
     n_outputs = int(np.prod(shape))
-    entries = loss.entries(network.loss_shape)
-    loss.check_output("linear" if activation is None else activation.name, n_outputs // entries)
+    loss.check_output(_activation_name(network), n_outputs // entries)
     if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != n_outputs:
         raise ValueError(
             f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "

@@ -340,6 +340,8 @@ def name_of(network, spec):
         if spec is layer.spec or any(spec is held for held in layer.spec.held):
             return repr(layer.name)
     return repr(spec.name) if spec.name else f"a layer {type(spec).__name__}"
+
+
 def _layout(build):
     """Return what a `Build` says about places and sizes."""
     params = [(param.shape, param.lookup) for param in (*build.params, *build.buffers)]

@@ -11,7 +11,6 @@ the time that a container's CPU quota leaves them both.
 import os
 import platform
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,6 +26,8 @@ OFFERS = 100
 LONGEST_SLEEP = 512
 # More pieces than a phase can have.
 ALL_PIECES = 2**40
+# Counters of a call behind those of its phases (crew.py).
+TAIL = 8
 
 
 @intrinsic
@@ -89,6 +90,18 @@ def emit_pause(builder, triple):
 
 
 @intrinsic
+def atomic_max(typingctx, array, index, value):
+    """Raise an int64 entry to `value` where it is less."""
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        builder.atomic_rmw("max", builder.gep(data, [args[1]]), args[2], "acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
 def give_way(typingctx):
     """Let another thread have the core."""
     symbol = "SwitchToThread" if os.name == "nt" else "sched_yield"
@@ -116,16 +129,6 @@ def sleep(typingctx, microseconds):
     return types.void(types.int64), codegen
 
 
-def new_counters(phases):
-    """Return the counters of a call with so many phases: two a phase, pieces taken and pieces done."""
-    return np.zeros(2 * phases, np.int64)
-
-
-def give_up(counters):
-    """Let every piece count as taken and as done, so that no other thread goes on or waits for this one's."""
-    counters += ALL_PIECES
-
-
 @inline
 def take(counters, phase, taken, n_threads):
     """Return the number of the next piece of a phase that nobody has; `taken` counts this thread's own so far."""
@@ -140,12 +143,12 @@ def finish(counters, phase, n_threads):
 
 
 @inline
-def wait(counters, phase, pieces, n_threads):
-    """Wait until all pieces of a phase are done."""
+def wait(counters, phase, pieces, n_threads, ends=-1):
+    """Wait until all pieces of a phase are done; with `ends`, a place in the counters, or until that is not zero."""
     if n_threads == 1:
         return
     looks, microseconds = 0, 1
-    while atomic_load(counters, 2 * phase + 1) < pieces:
+    while atomic_load(counters, 2 * phase + 1) < pieces and (ends < 0 or atomic_load(counters, ends) == 0):
         looks += 1
         if looks <= SPINS:
             pause()

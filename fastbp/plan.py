@@ -62,6 +62,8 @@ REGION_ROWS = 16
 # Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
 SLICE_MULTIPLY_ADDS = 200_000
 MAX_SLICES = 16
+# A slice of more (forward; 0.05 s with backward) would keep Ctrl-C waiting: there are more slices instead.
+LONGEST_SLICE = 5e8
 # Partial gradients up to this size are cheaper than reading the batch's activations again; of more activations than
 # ACTIVATION_BYTES (images), in proportion.  LeNet-5, batch 128 (2 MB and 10 MB), takes 1.24 times as long without.
 PARTIAL_BYTES = 512 * 1024
@@ -147,7 +149,9 @@ class Plan:
 
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
-        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
+        multiply_adds = self.rows * self.row_multiply_adds
+        most = max(MAX_SLICES, int(multiply_adds / LONGEST_SLICE))
+        slices = min(max(multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
         # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
         grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
         slice_rows = round_up(-(-self.rows // slices), grain)
@@ -167,7 +171,7 @@ class Plan:
             self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
             if self.n_segments > 1:
                 # Every slice reads the sums of all slices: few enough that it costs nothing.
-                self.slice_rows *= -(-self.rows // (MAX_SLICES * self.slice_rows))
+                self.slice_rows *= -(-self.rows // (most * self.slice_rows))
         self.n_slices = self.slices(self.rows)
 
     def region(self, work, offset, row_entries):

@@ -32,6 +32,7 @@ from fastbp.data import (
     validation_parts,
 )
 from fastbp.engine import Engine, Rows
+from fastbp.exclusive import changes, check_free
 from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
@@ -196,6 +197,7 @@ class Sequential:
         self._compiled, self._taken = compiled, taken
         self.custom_metrics = names_of_functions(metrics, compiled[2])
 
+    @changes
     def fit(
         self,
         x: ArrayLike,
@@ -252,12 +254,18 @@ class Sequential:
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
+        RuntimeError
+            If another thread trains the model or predicts with it.
+
         Notes
         -----
         A batch whose weights sum to zero makes no update: the parameters and the optimizer's state stay as they are,
         penalties, weight decay and momentum included; its loss is 0, and `step` counts it.
 
-        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
+        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far; a handler of
+        your own for SIGINT is called instead, and where SIGINT is ignored it stays so. Whatever exception ends `fit`,
+        of a loss, a callback or a signal's handler, the model is as its last whole update left it, and `step` counts
+        the updates. (After `TrainingDiverged` it is as the last good epoch left it.)
         """
         self._check_compiled("fit")
         epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
@@ -479,8 +487,7 @@ class Sequential:
             place = int(np.flatnonzero(~np.isfinite(grad))[0])
             raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
         self.tell_changes()
-        self.grads[:] = grad
-        engine.apply_gradients()
+        engine.apply_gradients(grad)
 
     def reset_states(self) -> None:
         """Set the states that stateful layers keep from batch to batch to zero: other sequences begin.
@@ -551,6 +558,7 @@ class Sequential:
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         engine = self._built("save")
+        check_free(engine)
         self.tell_changes(every=True)
         if engine.optimizer is not None:
             engine.check_state()

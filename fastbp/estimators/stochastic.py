@@ -59,19 +59,20 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
     _begin(mlp, validation is not None)
     epochs = Epochs(mlp, objective, rows, train, batch_size)
     mlp.n_iter_ = 0
+    watchers = Watchers(mlp, objective, len(epochs.firsts), validation)
     try:
-        with Watchers(mlp, objective, len(epochs.firsts), validation) as watchers, epochs:
+        with epochs:
             most = 1 if incremental else int(mlp.max_iter)
-            over = _train(mlp, epochs, most, watchers)
-            if not over and not incremental:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
-                    "hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=5,
-                )
+            over = watchers.watch(_train, mlp, epochs, most, watchers)
+        if not over and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
+                "hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     if mlp.early_stopping:
         mlp.model_.params[:] = mlp._best_params
 
@@ -108,7 +109,7 @@ def _batch_size(batch_size, n):
         return min(200, n)
     if batch_size > n:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7
         )
     return int(min(batch_size, n))
 
@@ -192,12 +193,12 @@ class Epochs:
             update.coefficients[:, 0] = np.repeat(rates, n)
         losses, ended = np.empty(len(steps)), 0
         for done, part in self.stretches.run(steps, update):
-            engine.step += len(part)
             losses[done - len(part) : done] = part
             finite = np.isfinite(losses[:done])
             if not finite.all():
                 # From here on all is NaN, as scikit-learn's would be.
                 losses[finite.argmin() : done] = engine.params[:] = np.nan
+                engine.step = int(steps["counter"][done - 1]) + 1
             running = (done - 1) // n
             for epoch in range(ended, running):
                 yield self._mean(losses, epoch)
