@@ -80,7 +80,9 @@ def state_of(model):
         tensors["optimizer/state"] = engine.state
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
-        description["metrics"] = [name for name, _ in engine.metrics]
+        description["metrics"] = [
+            describe(metric) if hasattr(metric, "registered") else name for name, metric in engine.metrics
+        ]
         description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
@@ -127,9 +129,18 @@ def _compiled(description, custom_objects):
         "optimizer": rebuild(description["optimizer"]),
         "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
         "metrics": [
-            custom_objects[name] if name in description["custom_metrics"] else name for name in description["metrics"]
+            _metric(metric, description["custom_metrics"], custom_objects) for metric in description["metrics"]
         ],
     }
+
+
+def _metric(described, custom, custom_objects):
+    """Return what stands for a metric in `compile`: a name, a function, or an object with settings."""
+    if isinstance(described, dict):
+        from fastbp import scoring  # which registers them
+
+        return scoring.SCORES.resolve(rebuild(described))
+    return custom_objects[described] if described in custom else described
 
 
 def _copy(name, tensors, target):
