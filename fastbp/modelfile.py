@@ -134,13 +134,13 @@ def _compiled(description, custom_objects):
     }
 
 
-def _metric(described, custom, custom_objects):
+def _metric(described, custom_objects):
     """Return what stands for a metric in `compile`: a name, a function, or an object with settings."""
     if isinstance(described, dict):
-        from fastbp import scoring  # which registers them
+        from fastbp.scoring import SCORES  # which registers them
 
-        return scoring.SCORES.resolve(rebuild(described))
-    return custom_objects[described] if described in custom else described
+        return SCORES.resolve(rebuild(described))
+    return custom_objects.get(described, described)
 
 
 def _copy(name, tensors, target):

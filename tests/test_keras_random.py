@@ -1,0 +1,105 @@
+"""Random Keras models and what `from_keras` makes of them: the same figures, steps and epochs, or a reason why not.
+
+Here a few; by hand as many as one likes, with a table of what was refused and why:
+
+    FASTBP_KERAS_MODELS=200 python -m pytest -n 0 -s tests/test_keras_random.py
+"""
+
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+# Before Keras is imported: its backend, and where it keeps its settings.
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir()) / "fastbp-tests-keras"))
+
+import numpy as np
+import pytest
+from keras_cases import BATCH, ROWS, case_of
+
+import fastbp
+
+MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", "16"))
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
+    pytest.mark.filterwarnings("ignore:Layer '.*was passed an input with a mask"),
+]
+
+
+def arrays(model):
+    """Return copies of a Keras model's weights."""
+    return [np.array(variable.value) for variable in model.weights]
+
+
+def assert_same_weights(ours, theirs, what):
+    """Compare all weights."""
+    for found, variable in zip(fastbp.to_keras_weights(ours, theirs), theirs.weights, strict=True):
+        expected = np.asarray(variable.value)
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4, err_msg=f"{what}: {variable.path}")
+
+
+def assert_same_figures(found, expected, what):
+    """Compare losses and metrics, which stand in the same order."""
+    names = [name for name in found if name != "learning_rate"]
+    assert len(names) == len(expected), (names, list(expected))
+    np.testing.assert_allclose(
+        np.ravel([found[name] for name in names]), np.ravel(list(expected.values())), rtol=1e-3, atol=1e-4, err_msg=what
+    )
+
+
+def trained_alike(case, ours):
+    """Train both, and compare evaluate, one step, and an epoch."""
+    theirs, data = case.model, (case.x, case.y)
+    assert_same_figures(
+        ours.evaluate(*data, sample_weight=case.sample_weight, return_dict=True),
+        theirs.evaluate(*data, sample_weight=case.sample_weight, batch_size=ROWS, return_dict=True, verbose=0),
+        "evaluate",
+    )
+    before = arrays(theirs)
+    weight = None if case.sample_weight is None else case.sample_weight[:BATCH]
+    ours.train_on_batch(case.x[:BATCH], case.y[:BATCH], weight)
+    theirs.train_on_batch(case.x[:BATCH], case.y[:BATCH], weight)
+    assert_same_weights(ours, theirs, "one step")
+    assert max(np.abs(a - b).max() for a, b in zip(before, arrays(theirs), strict=True)) > 1e-3
+    settings = {"sample_weight": case.sample_weight, "class_weight": case.class_weight, "batch_size": BATCH}
+    settings |= {"epochs": 1, "shuffle": False, "verbose": 0}
+    expected, found = theirs.fit(*data, **settings).history, ours.fit(*data, **settings).history
+    assert_same_weights(ours, theirs, "an epoch")
+    in_order = ["loss", *(name for name in expected if name != "loss")]
+    assert_same_figures(found, {name: expected[name] for name in in_order}, "history")
+
+
+def outcome(seed):
+    """Return "agrees", or the reason why the model, or what it is compiled with, is refused."""
+    case = case_of(seed)
+    try:
+        ours = fastbp.from_keras(case.model, seed=0)
+    except ValueError as error:
+        return f"not converted: {error}"
+    np.testing.assert_allclose(ours.predict(case.x), np.asarray(case.model(case.x)), rtol=1e-4, atol=1e-5)
+    if ours.why_not_compiled:
+        return f"not compiled: {ours.why_not_compiled.partition(': ')[2]}"
+    trained_alike(case, ours)
+    return "agrees"
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    found = Counter()
+    yield found
+    for reason, times in found.most_common():
+        print(f"{times:5d} {reason}")
+
+
+@pytest.mark.parametrize("seed", range(MODELS))
+def test_random_models_agree_or_are_refused_with_the_reason(seed, outcomes):
+    result = outcome(seed)
+    assert result == "agrees" or len(result.partition(": ")[2]) > 20
+    outcomes[result] += 1
+
+
+def test_most_random_models_agree(outcomes):
+    """Runs last: a generator of models that are all refused would show nothing."""
+    assert outcomes["agrees"] >= 0.5 * sum(outcomes.values())
