@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbp.job import Data, Update
+from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
 from fastbp.network import Network
 from fastbp.outputs import apply_activation
@@ -26,21 +26,53 @@ PREDICTION = Purpose(training=False)
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows ready for the kernels: x (n, d), targets (n, t), weight (n,) or None; and y as the user gave it."""
+    """Rows ready for the kernels.
+
+    Attributes
+    ----------
+    x : array (n, d)
+    targets : array (n, t)
+    weight : array (n, entries) or None
+        Of each entry that has a loss of its own: 0 where it is masked. (n,) does for one entry a row.
+    y : array
+        What metrics see: the user's y, as numbers.
+    mask : bool array (n, entries) or None
+        Which entries count.
+    entries : int
+        How many entries of a row have a loss of their own.
+    """
 
     x: np.ndarray
     targets: np.ndarray
     weight: np.ndarray | None
     y: np.ndarray
+    mask: np.ndarray | None = None
+    entries: int = 1
 
     def part(self, rows):
         """Return some of the rows (a slice)."""
-        weight = None if self.weight is None else self.weight[rows]
-        return Rows(self.x[rows], self.targets[rows], weight, self.y[rows])
+        weight, mask = (None if part is None else part[rows] for part in (self.weight, self.mask))
+        return replace(self, x=self.x[rows], targets=self.targets[rows], weight=weight, y=self.y[rows], mask=mask)
 
     def weighted(self, factors):
-        """Return the rows with their weights times `factors` (n,)."""
-        return replace(self, weight=factors if self.weight is None else self.weight * factors)
+        """Return the rows with their weights times `factors`, (n, entries) or, for one entry a row, (n,)."""
+        if self.weight is not None:
+            factors = self.weight * factors.reshape(self.weight.shape)
+        return replace(self, weight=factors)
+
+    def divisors(self, firsts, sizes, order=None):
+        """Return what the losses of batches, which begin at `firsts`, are divided by.
+
+        That is the number of entries that count (as in Keras, whatever their weights), and 0 for a batch in which
+        nothing has a weight.
+        """
+        counts = np.asarray(sizes) * float(self.entries)
+        if self.weight is None:
+            return counts
+        in_order = slice(None) if order is None else order
+        if self.mask is not None:
+            counts = np.add.reduceat(self.mask.sum(axis=1, dtype=np.float64)[in_order], firsts)
+        return counts * np.logical_or.reduceat(self.weight.reshape(len(self.x), -1).any(axis=1)[in_order], firsts)
 
 
 class Loan:
@@ -55,6 +87,11 @@ class Loan:
     def __exit__(self, kind, error, trace):
         if error is None:
             self._free.append(self._runner)
+
+
+def of_entries(array, mask, axes):
+    """Return the entries that count, (m, ...), of an array whose first axes are all entries: mask (n, e)."""
+    return array.reshape(mask.size, *array.shape[axes:])[mask.ravel()]
 
 
 class Engine:
@@ -77,19 +114,30 @@ class Engine:
 
     def compile(self, optimizer, loss, metrics):
         """Set what training minimises and how; check that the loss suits the last layer."""
-        loss.check_output(self._output_activation_name(), self.n_outputs)
-        shape = self.network.raw_shape
-        if loss.link == "softmax" and shape[-1] * getattr(loss, "members", 1) != self.n_outputs:
+        shape, entries = self.network.raw_shape, loss.entries(self.network.loss_shape)
+        loss.check_output(self._output_activation_name(), self.n_outputs // entries)
+        if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != self.n_outputs:
             raise ValueError(
                 f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
                 f"{shape} (without the batch): end the model in Flatten and Dense."
             )
+        self._check_mask(loss)
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
         self.state = optimizer.init_state(self.params.size, self.dtype)
         self.step = 0
         self._free_runners = {}
+
+    def _check_mask(self, loss):
+        """Raise ValueError where a mask reaches a loss that cannot heed it."""
+        self.network.check_output_mask()
+        number = self.network.output_masking
+        if number is not None and loss.whole_rows:
+            raise ValueError(
+                f"the mask of {self.network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a "
+                "row as a whole: end the model in Flatten, behind which every time step counts."
+            )
 
     def __getstate__(self):
         """Leave out what belongs to this process: views, and runners, which hold addresses."""
@@ -125,9 +173,10 @@ class Engine:
         """Return the purpose of a plan that trains."""
         return Purpose(training=True, fused_output=self.fused_output)
 
-    def one_step(self, runner, n, training):
-        """Return the one step of a batch that is all of `n` rows."""
-        return runner.one_step(self.seed, self.step, n, training)
+    def one_step(self, runner, n, training, rows=None):
+        """Return the one step of a batch that is all of `n` rows; `rows` are those of a loss."""
+        divisor = n if rows is None else rows.divisors([0], [n])[0]
+        return runner.one_step(self.seed, self.step, n, training, divisor)
 
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
@@ -148,25 +197,41 @@ class Engine:
     def _outputs(self, x):
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
-            with self.runner(PREDICT_ROWS, PREDICTION) as runner:
-                runner.run(self.params, self.grads, self.one_step(runner, len(x), False), Data(x, outputs=outputs))
+            with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
+                runner.run(self.params, self.grads, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
+
+    def _passes(self, runner, n, rows=None):
+        """Return the steps that `n` rows without an update take: one, or batches in order for stateful layers."""
+        size = self.network.batch_size
+        if size is None or n <= size:
+            return self.one_step(runner, n, False, rows)
+        firsts = np.arange(0, n, size)
+        steps = make_steps(self.seed, self.step, firsts, np.minimum(size, n - firsts), training=False)
+        if rows is not None:
+            steps["divisor"] = rows.divisors(firsts, steps["rows"])
+        return steps
 
     def evaluate(self, rows):
         """Return {"loss": mean loss with penalties, metric: ...}."""
         outputs = self._outputs_for_metrics(len(rows.x))
         purpose = Purpose(training=False, fused_output=self.fused_output)
-        with self.runner(PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
-            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
-            loss = runner.run(self.params, self.grads, self.one_step(runner, len(rows.x), False), data)[0]
-        return {"loss": float(loss + self.penalty())} | self.metric_values(rows.y, outputs)
+        with self.runner(self.network.batch_size or PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
+            data, steps = (
+                Data(rows.x, rows.targets, rows.weight, outputs=outputs),
+                self._passes(runner, len(rows.x), rows),
+            )
+            losses = runner.run(self.params, self.grads, steps, data)
+            # Of several batches the mean over what counts in them.
+            loss = losses[0] if len(steps) == 1 else losses @ steps["divisor"] / max(steps["divisor"].sum(), 1)
+        return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
 
     def gradient(self, rows, training):
         """Return the mean loss with penalties; its gradient goes to `grads`."""
         self.grads[:] = 0
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data = Data(rows.x, rows.targets, rows.weight)
-            steps = self.one_step(runner, len(rows.x), training)
+            steps = self.one_step(runner, len(rows.x), training, rows)
             return float(runner.run(self.params, self.grads, steps, data, backward=True)[0])
 
     def vjp(self, x, dout, training):
@@ -186,14 +251,14 @@ class Engine:
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data, steps = (
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
-                self.one_step(runner, len(rows.x), True),
+                self.one_step(runner, len(rows.x), True, rows),
             )
             loss = runner.run(self.params, self.grads, steps, data, backward=True, update=self.next_update(1))[0]
         if not np.isfinite(loss):
             self.buffers[:] = buffers
             raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
         self.step += 1
-        return {"loss": float(loss)} | self.metric_values(rows.y, outputs)
+        return {"loss": float(loss)} | self.metric_values(rows, outputs)
 
     def apply_gradients(self):
         """Make one update with what `grads` holds."""
@@ -214,14 +279,17 @@ class Engine:
     def _outputs_for_metrics(self, n):
         return np.empty((n, self.n_outputs), self.dtype) if self.metrics else None
 
-    def metric_values(self, y, outputs):
-        """Return {metric: value} of raw outputs (n, k); the loss's link, if fused, is applied to them first."""
+    def metric_values(self, rows, outputs):
+        """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
         if not self.metrics:
             return {}
         if self.fused_output:
-            rows = outputs.reshape(-1, self.network.raw_shape[-1])
-            outputs = apply_activation(self.network.output_activation, rows).reshape(outputs.shape)
-        outputs = self.network.finish(outputs).reshape(len(outputs), -1)
+            entries = outputs.reshape(-1, self.network.raw_shape[-1])
+            outputs = apply_activation(self.network.output_activation, entries).reshape(outputs.shape)
+        outputs = self.network.finish(outputs).reshape(len(outputs), *self.network.output_shape)
+        y = rows.y
+        if rows.mask is not None:
+            y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
         return {name: float(function(y, outputs)) for name, function in self.metrics}
 
     def reset_states(self):

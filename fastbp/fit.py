@@ -82,6 +82,7 @@ class Epochs:
             shuffle(self.order, engine.seed, engine.epoch)
         steps = self.steps
         steps["counter"] = np.arange(engine.step, engine.step + len(steps))
+        steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
         update = engine.next_update(len(steps))
         before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])
@@ -101,7 +102,7 @@ class Epochs:
             return {}
         engine.epoch += 1
         loss = float(np.concatenate(parts) @ self.shares)
-        return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
+        return {"loss": loss} | engine.metric_values(self.train, self.outputs) | {"learning_rate": rate}
 
 
 def tell(callbacks, hook, *arguments):

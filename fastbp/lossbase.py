@@ -4,7 +4,8 @@
 
 for raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
 model's dtype: returns the sum over rows of weight * loss and overwrites dout (n, k) with
-scale * weight * dloss/dout.  None of the arrays overlap.
+scale * weight * dloss/dout.  None of the arrays overlap.  Of outputs with several axes every entry of the first
+ones (a time step, a pixel) has a loss and a weight of its own: it is a row to the kernel.
 
 A sum in the order of the entries is a chain that no vector unit can run, so the kernels first write what
 is to be summed to dout, in loops without sums, then add that up in four float64 lanes, whose order is
@@ -19,6 +20,7 @@ one loop for all took:
     sparse_categorical_crossentropy          -     3.1 (8.0)     1.1 (5.3)
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,8 @@ class Loss:
         The activation that `kernel` includes: the engine leaves it out of the last layer in training.
     setting : float
         The one number that the kernel reads from its row.
+    whole_rows : bool
+        Outputs with several axes have one loss a row, not one for each entry of the first axes.
     """
 
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
@@ -56,6 +60,11 @@ class Loss:
     kernel: Any = None
     link: str | None = None
     setting = 0.0
+    whole_rows = False
+
+    def entries(self, shape):
+        """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
+        return 1 if self.whole_rows else math.prod(shape[:-1])
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         """Return what the kernel needs to know as an array of one row of `dtype`."""

@@ -145,6 +145,8 @@ class Hinge(Loss):
 class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
+    whole_rows = True
+
     @sum_over_outputs
     def kernel(out, y, setting):
         return out * y, y
@@ -198,6 +200,7 @@ class CustomLoss(Loss):
     """
 
     kernel = staticmethod(custom_loss)
+    whole_rows = True
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("function", "i8")])
 
     def __init__(self, function, name: str = "custom_loss"):

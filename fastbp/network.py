@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,11 @@ class Network:
     def raw_shape(self):
         """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
         return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape
+
+    @property
+    def loss_shape(self):
+        """Shape of a row of outputs as losses take it: entry by entry of its first axes, or whole before a `finish`."""
+        return (math.prod(self.raw_shape),) if self.layers[-1].spec.finish else self.raw_shape
 
     def finish(self, outputs):
         """Return the predictions (n, *output_shape) of outputs with as many entries a row as `raw_shape`."""
@@ -186,7 +192,7 @@ class Network:
             placed = sorted([*placed, *((p, buffers) for p in self.buffers)], key=lambda pair: pair[0].layer)
         return {p.name: flat[p.start : p.stop].reshape(p.param.shape) for p, flat in placed}
 
-    @property
+    @cached_property
     def batch_size(self):
         """The number of rows that every batch must have, because a layer keeps states of them; or None."""
         sizes = {layer.name: layer.spec.batch_size for layer in self.layers if layer.spec.batch_size is not None}
@@ -203,11 +209,35 @@ class Network:
             )
 
     def masking_layer(self, number):
-        """Return the number of the layer that writes the mask of a layer's input; None: every time step counts.
+        """Return the number of the layer that writes the mask of a layer's input; None: every time step counts."""
+        return self._masking(self.layers[number].sources[0].layer)
+
+    @property
+    def output_masking(self):
+        """The number of the layer that writes the mask of the outputs, which losses and metrics read; or None."""
+        return self._masking(self.output.layer)
+
+    def output_mask(self, x):
+        """Return which time steps of the outputs count for inputs x (n, ...): booleans (n, t)."""
+        number = self.output_masking
+        # 4,096 rows at a time: a memory map is not copied.
+        parts = [self._pass_on(x[first : first + 4096])[number] for first in range(0, len(x), 4096)]
+        return np.concatenate([self.layers[number].spec.mask_of(part) for part in parts])
+
+    def check_output_mask(self):
+        """Raise ValueError where the outputs' mask is not told by the model's input alone."""
+        number = self.output_masking
+        if number is not None and self._pass_on(np.zeros((1, *self.input_shape)))[number] is None:
+            raise ValueError(
+                f"the mask of {self.layers[number].name!r} reaches the loss, which must know it before anything runs: "
+                "let the layer read the model's input (Columns, Flatten and Reshape may stand before it)."
+            )
+
+    def _masking(self, source):
+        """Return the number of the layer that writes the mask of an output, by its layer's number; or None.
 
         A mask of t steps goes on through layers whose outputs have several axes, of which t is the first.
         """
-        source = self.layers[number].sources[0].layer
         while source >= 0:
             layer = self.layers[source]
             if layer.build.mask:

@@ -39,6 +39,7 @@ LAYOUT = row_dtype(
         ("y", "i8"),
         ("n_targets", "i8"),
         ("weight", "i8"),
+        ("n_weights", "i8"),  # a row: entries that have a loss, and so a weight, of their own
         ("out", "i8"),
         ("dout", "i8"),
         ("n_out", "i8"),
@@ -96,9 +97,11 @@ class Plan:
         Entries of a row of targets.
     dtype : numpy dtype
     purpose : Purpose
+    n_weights : int, default 1
+        Entries of a row of weights.
     """
 
-    def __init__(self, network, rows, n_targets, dtype, purpose):
+    def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1):
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
         self.n_params = network.n_params
         placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
@@ -112,7 +115,7 @@ class Plan:
         self.tables = self._choose_tables(network, row_entries) if purpose.training else {}
         self._choose_slices(network.n_params, row_entries)
         self.region_rows = self.chunk_rows if self.sliced else round_up(rows, REGION_ROWS)
-        self._place_regions(network, placed, n_targets)
+        self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
@@ -183,7 +186,7 @@ class Plan:
         """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""
         return sum(updated_entries(param, rows) for param in self.tables.values())
 
-    def _place_regions(self, network, placed, n_targets):
+    def _place_regions(self, network, placed, n_targets, n_weights):
         """Give every layer its offsets; fill the table and the layout."""
         self.work_size = self.shared_size = 0
         n_in, n_out = _size(network.input_shape), _size(network.raw_shape)
@@ -216,7 +219,7 @@ class Plan:
             places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
         out, dout = places[network.output]
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
-        layout |= {"y": self._region(n_targets), "weight": self._region(1)}
+        layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():

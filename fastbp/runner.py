@@ -40,11 +40,13 @@ class Runner:
     """
 
     def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0, buffers=None):
-        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose)
+        n_weights = 1 if loss is None else loss.entries(network.loss_shape)
+        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights)
         self._network, self._batch_size = network, network.batch_size
         self.loss_row = np.zeros(1, LOSS_ROW)
         if loss is not None:
-            self.loss_row = _loss_row(loss, int(plan.layout["n_out"][0]), n_targets, plan.dtype)
+            n_out = int(plan.layout["n_out"][0])
+            self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
         self.shared = np.zeros(plan.shared_size, plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
         self.work = np.empty((1, plan.work_size), plan.dtype)
@@ -56,12 +58,12 @@ class Runner:
         self._step = make_steps(0, 0, np.zeros(1, np.int64), plan.rows, False)
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
 
-    def one_step(self, seed, counter, rows, training):
+    def one_step(self, seed, counter, rows, training, divisor):
         """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
         # As numbers: to write the fields of a row by name takes eight times as long (2.4 us).
         whole, real = self._step_numbers
         whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
-        real[_DIVISOR] = rows
+        real[_DIVISOR] = divisor
         return self._step
 
     def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):

@@ -34,6 +34,7 @@ from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.summary import summary_text
+from fastbp.targets import as_numbers, beside_outputs, prepared_targets
 
 
 class Sequential:
@@ -209,7 +210,8 @@ class Sequential:
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                train = train.weighted(class_weights(class_weight, train.y, len(train.x), self.dtype))
+                classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
+                train = train.weighted(class_weights(class_weight, *classes))
         return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
@@ -518,19 +520,28 @@ class Sequential:
         check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)
+        y = as_numbers(y)
         with self._as_before_on_error():
             if self.engine is None:
                 self.build(x.shape[1:])
             self.engine.network.check_input(x)
-            y = self._as_columns(y)
-            targets = self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype)
-            weight = None if sample_weight is None else sample_weights(sample_weight, len(x), self.dtype)
-        return Rows(x, targets, weight, y)
+            network, loss = self.engine.network, self.loss
+            targets = prepared_targets(loss, y, network, self.dtype)
+            entries = loss.entries(network.loss_shape)
+            weight, mask = self._weights(x, sample_weight, entries)
+        return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
-    def _as_columns(self, y):
-        """Return targets that have the shape of outputs with several axes as (n, columns)."""
-        shape = self.engine.network.output_shape
-        return y.reshape(len(y), -1) if len(shape) > 1 and y.shape[1:] == shape else y
+    def _weights(self, x, sample_weight, entries):
+        """Return the weights and the mask of the rows' entries, each None where all count the same."""
+        network, weight, mask = self.engine.network, None, None
+        if sample_weight is not None:
+            axes = network.loss_shape[:-1] if entries > 1 else ()
+            weight = sample_weights(sample_weight, len(x), self.dtype, entries=axes)
+        if network.output_masking is not None:
+            steps = network.output_mask(x)
+            mask = np.repeat(steps, entries // steps.shape[1], axis=1)
+            weight = mask.astype(self.dtype) if weight is None else weight.reshape(mask.shape) * mask
+        return weight, mask
 
 
 def _loss_or_list(figures):

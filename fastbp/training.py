@@ -103,7 +103,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
     work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to params, grads (P,),
     state (S * P,), shared and partials (slices * P,).  It also points to sums (steps * n_sums,) float64, which is
     written: each slice's loss, then each item's penalty and squared gradient where the job has columns for them.
-    A step whose loss is not finite ends a run with updates, before its own.
+    A step whose loss is not finite ends a run with updates, before its own; one whose divisor is 0, because nothing
+    in its batch has a weight, makes none.
     """
     job = jobs[0]
     layout, loss, optimizer = (
@@ -155,6 +156,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
                 for i in range(n_slices):
                     if not np.isfinite(sums[i]):
                         return
+                if step.divisor == 0:
+                    continue
         if job.backward or job.update:
             coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
             phase = run_items(
@@ -204,23 +207,31 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
                     gradient = part(partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     # The loss of a mean: what the step adds up.
-    return value / step.divisor if job.mean else value
+    return value / step.divisor if job.mean and step.divisor > 0 else value
 
 
 @inline
 def chunk_loss(job, layout, loss, step, row, start, stop, work):
     """Fetch the chunk's targets and weights; return its summed loss and write dout."""
-    n, t, k = stop - start, layout.n_targets, layout.n_out
-    y, weight = layout.y + start * t, layout.weight + start
+    n, t, k, w = stop - start, layout.n_targets, layout.n_out, layout.n_weights
+    y, weight = layout.y + start * t, layout.weight + start * w
     call(job.gather, (work, y, job.y, job.order, row, n, t))
     if job.weight:
-        call(job.gather, (work, weight, job.weight, job.order, row, n, 1))
+        call(job.gather, (work, weight, job.weight, job.order, row, n, w))
     else:
-        for i in range(weight, weight + n):
+        for i in range(weight, weight + n * w):
             work[i] = 1
-    scale = 1.0 / step.divisor if job.mean else 1.0
     dout, out = part(work, layout.dout + start * k, n * k), part(work, layout.out + start * k, n * k)
-    return call_float(loss.kernel, (loss, dout, out, part(work, y, n * t), part(work, weight, n), scale))
+    targets, weights = part(work, y, n * t), part(work, weight, n * w)
+    return call_float(loss.kernel, (loss, dout, out, targets, weights, loss_scale(job, step)))
+
+
+@inline
+def loss_scale(job, step):
+    """Return the factor on a step's losses: 0 where nothing in the batch has a weight."""
+    if not job.mean:
+        return 1.0
+    return 1.0 / step.divisor if step.divisor > 0 else 0.0
 
 
 @inline

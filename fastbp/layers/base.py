@@ -82,7 +82,8 @@ STEP = row_dtype(
         ("rows", "i8"),
         ("dropout", "f8"),  # factor on every dropout rate
         ("decay", "f8"),  # factor on every decoupled weight decay
-        ("divisor", "f8"),  # what a mean loss divides by: the rows, or the sum of their weights
+        # What a mean loss divides by: the rows, their entries that count, or the sum of their weights; 0: no update.
+        ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
     ],
@@ -197,6 +198,9 @@ class Layer:
     def passes_on(self, x):
         """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
         return
+
+    def mask_of(self, x):
+        """Return the mask that the layer writes for inputs x (n, t, ...): booleans (n, t), False for steps to skip."""
 
     @property
     def draws(self):

@@ -84,7 +84,8 @@ class Embedding(Layer):
     embeddings_constraint : MaxNorm, optional
         Bounds the norm of each column of the table.
     mask_zero : bool, default False
-        Category 0 is padding: recurrent layers behind skip its time steps, as after `Masking`. Inputs are ``(n, t)``.
+        Category 0 is padding: recurrent layers, losses and metrics skip its time steps, as after `Masking`. Inputs
+        are ``(n, t)``.
     learning_rate_factor : float, default 1.0
         The layer's own factor on the learning rate (and so on the decoupled weight decay).
     decay_factor : float, default 1.0
@@ -176,6 +177,9 @@ class Embedding(Layer):
             fields={"dim": self.output_dim, "mask_zero": int(self.mask_zero)},
             mask=input_shape[0] if self.mask_zero else 0,
         )
+
+    def mask_of(self, x):
+        return x != 0
 
     def refuses(self, x):
         return unknown_category(x, self.input_dim, f"Embedding(input_dim={self.input_dim})")
