@@ -59,16 +59,14 @@ def case_of(seed):
     if len(out.shape) == 4:
         out, steps = layers.Flatten()(out), False
     elif steps and draw.chance(0.4):
-        out, steps = (
-            draw.one(layers.Flatten(), layers.GlobalMaxPooling1D(), layers.GlobalAveragePooling1D())(out),
-            False,
-        )
+        ends = layers.Flatten(), layers.GlobalMaxPooling1D(), layers.GlobalAveragePooling1D()
+        out, steps = draw.one(*ends)(out), False
     head, units, activation, loss = head_of(draw)
     model = keras.Model(x, layers.Dense(units, activation)(out))
     model = as_sequential(model) if draw.chance(0.5) else model
     fill(model, draw.rng)
     freeze(model, draw)
-    model.compile(optimizer_of(draw, model), loss, metrics_of(draw, head), run_eagerly=True)
+    model.compile(optimizer_of(draw, model), loss, metrics=metrics_of(draw, head), run_eagerly=True)
     x, y = data_of(draw, kind, head, model.output_shape[1:], loss)
     return Case(model, x, y, *weights_of(draw, head, y, model.output_shape[1:], steps))
 
@@ -81,10 +79,10 @@ def as_sequential(model):
     return keras.Sequential([keras.Input(model.input_shape[1:]), *chain])
 
 
-def weighted(draw, **names):
-    """Return regularizers and constraints for the settings of a layer."""
+def weighted(draw, *names):
+    """Return regularizers, or none, for these weights of a layer."""
     made = {}
-    for name in names.get("regularized", ()):
+    for name in names:
         kind = draw.one(regularizers.L1(0.003), regularizers.L2(0.02), regularizers.L1L2(0.002, 0.01))
         made |= {f"{name}_regularizer": draw.maybe(0.15, kind)}
     return made
@@ -92,13 +90,13 @@ def weighted(draw, **names):
 
 def dense(draw, units=None):
     """Return a Dense layer."""
-    constraint = draw.maybe(0.1, draw.one(MaxNorm(0.8), MaxNorm(0.8, axis=-2), MaxNorm(1.0, axis=1)))
+    constraint = draw.maybe(0.1, draw.one(MaxNorm(0.8), MaxNorm(0.8, axis=-2)))
     return layers.Dense(
         units or int(draw.rng.integers(3, 7)),
         draw.one("tanh", "relu", "sigmoid", "linear", "softplus", "elu", layers.LeakyReLU(0.2)),
         use_bias=draw.chance(0.8),
         kernel_constraint=constraint,
-        **weighted(draw, regularized=("kernel", "bias")),
+        **weighted(draw, "kernel", "bias"),
     )
 
 
@@ -108,11 +106,9 @@ def small(draw):
         lambda: layers.BatchNormalization(
             momentum=draw.one(0.9, 0.99), epsilon=draw.one(1e-3, 0.1), center=draw.chance(0.8), scale=draw.chance(0.8)
         ),
-        lambda: layers.LayerNormalization(
-            epsilon=0.1, center=draw.chance(0.8), **weighted(draw, regularized=["gamma"])
-        ),
-        lambda: layers.Activation(draw.one("tanh", "silu", "softsign")),
-        lambda: draw.one(layers.ReLU(), layers.ReLU(negative_slope=0.1), layers.ReLU(2.0), layers.ELU(0.5)),
+        lambda: layers.LayerNormalization(epsilon=0.1, center=draw.chance(0.8), **weighted(draw, "gamma")),
+        lambda: layers.Activation(draw.one("tanh", "silu", "mish")),
+        lambda: draw.one(layers.ReLU(), layers.ReLU(negative_slope=0.1), layers.LeakyReLU(0.2), layers.ELU(0.5)),
         lambda: layers.PReLU("uniform"),
         lambda: layers.Dropout(0.0),
         lambda: layers.RMSNormalization(epsilon=0.1),
@@ -158,7 +154,7 @@ def recurrent(draw, sequences):
     kind = draw.one(layers.SimpleRNN, layers.LSTM, layers.GRU)
     if kind is layers.GRU:
         settings["reset_after"] = draw.chance(0.5)
-    settings |= weighted(draw, regularized=("kernel", "recurrent"))
+    settings |= weighted(draw, "kernel", "recurrent")
     if draw.chance(0.3):
         return layers.Bidirectional(kind(3, **settings), draw.one("concat", "sum", "ave"))
     return kind(4, go_backwards=not sequences and draw.chance(0.2), zero_output_for_mask=draw.chance(0.2), **settings)
@@ -173,7 +169,7 @@ def sequence(draw, x):
 
 def tokens(draw, x):
     """An embedding, then layers of time steps."""
-    x = layers.Embedding(CATEGORIES, 4, mask_zero=draw.chance(0.65), **weighted(draw, regularized=["embeddings"]))(x)
+    x = layers.Embedding(CATEGORIES, 4, mask_zero=draw.chance(0.65), **weighted(draw, "embeddings"))(x)
     return of_steps(draw, x)
 
 
@@ -198,9 +194,9 @@ def images(draw, x):
         x = draw.one(
             lambda x: layers.Conv2D(
                 4, draw.one(2, 3), padding=draw.one("same", "valid"), activation=draw.one("relu", "tanh"),
-                **weighted(draw, regularized=["kernel"]),
+                **weighted(draw, "kernel"),
             )(x),
-            lambda x: layers.DepthwiseConv2D(2, padding="same", **weighted(draw, regularized=["depthwise"]))(x),
+            lambda x: layers.DepthwiseConv2D(2, padding="same", **weighted(draw, "depthwise"))(x),
             lambda x: draw.one(layers.MaxPooling2D, layers.AveragePooling2D)(2, padding="same")(x),
             lambda x: small(draw)(x),
         )(x)  # fmt: skip
@@ -262,11 +258,7 @@ METRICS = {
 def metrics_of(draw, head):
     """Return some metrics, in a list, a list of lists, or a dict."""
     found = [METRICS[head](draw) for _ in range(draw.rng.integers(0, 3))]
-    names = {
-        str(metric) if isinstance(metric, str) else metric.name if hasattr(metric, "name") else "f": metric
-        for metric in found
-    }
-    found = list(names.values())
+    found = list({getattr(metric, "name", str(metric)): metric for metric in found}.values())
     return draw.one(found, found, [found], None)
 
 
@@ -275,24 +267,20 @@ def optimizer_of(draw, model):
     schedules = optimizers.schedules
     rate = draw.one(
         0.05, 0.05, schedules.ExponentialDecay(0.05, 2, 0.7, staircase=draw.chance(0.5)),
-        schedules.CosineDecay(0.02, 5, 0.1, warmup_target=0.06, warmup_steps=2), schedules.PiecewiseConstantDecay([2], [0.05, 0.02]),
-        schedules.PolynomialDecay(0.05, 9),
+        schedules.CosineDecay(0.02, 5, 0.1, warmup_target=0.06, warmup_steps=2),
+        schedules.PiecewiseConstantDecay([2], [0.05, 0.02]),
     )  # fmt: skip
-    settings = draw.one(
-        {}, {}, {"clipvalue": 0.05}, {"global_clipnorm": 0.3}, {"weight_decay": 0.1}, {"weight_decay": 0.1}
-    )
-    settings = (
-        draw.one({"clipnorm": 0.3}, {"use_ema": True}, {"gradient_accumulation_steps": 2})
-        if draw.chance(0.07)
-        else settings
-    )
+    decay, momentum = {"weight_decay": 0.1}, draw.one(0.0, 0.5, 0.9)
+    settings = draw.one({}, {}, {"clipvalue": 0.05}, {"global_clipnorm": 0.3}, decay, decay)
+    if draw.chance(0.05):
+        rate = schedules.PolynomialDecay(0.05, 9)
+    if draw.chance(0.05):
+        settings = draw.one({"clipnorm": 0.3}, {"use_ema": True}, {"gradient_accumulation_steps": 2})
     made = draw.one(
-        lambda: optimizers.SGD(rate, momentum=draw.one(0.0, 0.9), nesterov=draw.chance(0.5), **settings),
+        lambda: optimizers.SGD(rate, momentum=momentum, nesterov=draw.chance(0.5), **settings),
         lambda: optimizers.Adam(rate, beta_1=0.8, epsilon=0.01, amsgrad=draw.chance(0.5), **settings),
-        lambda: optimizers.AdamW(rate, epsilon=0.01, **{"weight_decay": 0.1} | settings),
-        lambda: optimizers.RMSprop(
-            rate, momentum=draw.one(0.0, 0.5), epsilon=0.01, centered=draw.chance(0.5), **settings
-        ),
+        lambda: optimizers.AdamW(rate, epsilon=0.01, **decay | settings),
+        lambda: optimizers.RMSprop(rate, momentum=momentum, epsilon=0.01, centered=draw.chance(0.5), **settings),
         lambda: optimizers.Adagrad(rate, epsilon=0.01, **settings),
         lambda: optimizers.Nadam(rate, epsilon=0.01, **settings),
     )()
@@ -324,9 +312,8 @@ def data_of(draw, kind, head, shape, loss):
         x = rng.integers(1, CATEGORIES, x.shape).astype(np.float32)
     if kind in ("sequence", "tokens"):
         # Every row keeps a step: Keras's mean over none is NaN.
-        x[(rng.random(x.shape[:2]) < 0.3) & (np.arange(x.shape[1]) != 2)] = (
-            draw.one(0, 0, -1) if kind == "sequence" else 0
-        )
+        padding = draw.one(0, 0, -1) if kind == "sequence" else 0
+        x[(rng.random(x.shape[:2]) < 0.3) & (np.arange(x.shape[1]) != 2)] = padding
     if head == "numbers":
         return x, rng.standard_normal((ROWS, *shape)).astype(np.float32)
     if head in ("yes or no", "labels"):
@@ -339,7 +326,7 @@ def weights_of(draw, head, y, shape, steps):
     """Return weights of rows or time steps, and of classes; Keras takes one of the two."""
     rng = draw.rng
     if draw.chance(0.4):
-        return rng.uniform(0, 2, y.shape[:2] if steps and draw.chance(0.5) else ROWS).astype(np.float32), None
+        return rng.uniform(0, 2, y.shape[:2] if steps else ROWS).astype(np.float32), None
     if not steps and head in ("yes or no", "classes", "one-hot") and draw.chance(0.4):
         return None, {0: 0.5, 1: 2.0} | ({2: 1.5} if head != "yes or no" else {})
     return None, None

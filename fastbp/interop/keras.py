@@ -86,7 +86,7 @@ def compile_as(model, keras_model, settings):
 
 def check_masked_metrics(model, metrics):
     """Raise ValueError where a mask reaches a metric for which Keras counts masked time steps too."""
-    if getattr(model.engine.network, "output_masking", None) is not None:
+    if model.engine.network.output_masking is not None:
         for metric in metrics:
             heeds_mask = metric in MASKED if isinstance(metric, str) else metric.heeds_mask
             if not heeds_mask:

@@ -75,7 +75,7 @@ def check_masks(model, chain):
         elif kind in ONLY_KERAS and masks.read[name] and (kind != "BatchNormalization" or node.layer.trainable):
             mask = shown(masks.read[name])
             raise ValueError(f"the mask of {mask} reaches Keras layer {name!r} ({kind}), which {ONLY_KERAS[kind]}.")
-    compare(masks, network, None, "the loss", getattr(network, "output_masking", None))
+    compare(masks, network, None, "the loss", network.output_masking)
 
 
 def flat(chain):
