@@ -128,19 +128,17 @@ def _compiled(description, custom_objects):
     return {
         "optimizer": rebuild(description["optimizer"]),
         "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
-        "metrics": [
-            _metric(metric, description["custom_metrics"], custom_objects) for metric in description["metrics"]
-        ],
+        "metrics": [_metric(metric, own, custom_objects) for metric in description["metrics"]],
     }
 
 
-def _metric(described, custom_objects):
+def _metric(described, custom, custom_objects):
     """Return what stands for a metric in `compile`: a name, a function, or an object with settings."""
     if isinstance(described, dict):
         from fastbp.scoring import SCORES  # which registers them
 
         return SCORES.resolve(rebuild(described))
-    return custom_objects.get(described, described)
+    return custom_objects[described] if described in custom else described
 
 
 def _copy(name, tensors, target):
