@@ -431,7 +431,7 @@ def test_metrics_by_name_in_lists_and_in_dicts():
 
 def test_files_hold_metrics_with_settings(tmp_path):
     theirs = sequential(layers.Dense(1, "sigmoid"), shape=(4,))
-    theirs.compile("sgd", "binary_crossentropy", metrics=["accuracy", metrics.Recall(thresholds=0.7)])
+    theirs.compile("sgd", "binary_crossentropy", metrics=["accuracy", metrics.Recall(0.7, name="recall")])
     ours = fastbp.from_keras(theirs)
     x, y = np.random.default_rng(0).standard_normal((20, 4)), np.arange(20) % 2
     ours.save(tmp_path / "model.fastbp")
