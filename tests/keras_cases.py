@@ -15,7 +15,7 @@ from keras.constraints import MaxNorm
 
 KINDS = ("table", "table", "sequence", "sequence", "tokens", "images")
 ROWS, BATCH = 22, 8
-SHAPES = {"table": (5,), "sequence": (6, 3), "tokens": (6,), "images": (6, 5, 2)}
+SHAPES = {"table": (4,), "sequence": (4, 4), "tokens": (4,), "images": (5, 4, 2)}
 CATEGORIES = 7
 
 
@@ -92,7 +92,7 @@ def dense(draw, units=None):
     """Return a Dense layer."""
     constraint = draw.maybe(0.1, draw.one(MaxNorm(0.8), MaxNorm(0.8, axis=-2)))
     return layers.Dense(
-        units or int(draw.rng.integers(3, 7)),
+        units or 4,
         draw.one("tanh", "relu", "sigmoid", "linear", "softplus", "elu", layers.LeakyReLU(0.2)),
         use_bias=draw.chance(0.8),
         kernel_constraint=constraint,
@@ -150,13 +150,14 @@ def inner_model(draw, x):
 
 def recurrent(draw, sequences):
     """Return a recurrent layer."""
-    settings = {"return_sequences": sequences, "use_bias": draw.chance(0.8)}
+    # Unrolled, for JAX compiles each loop over time steps anew, and the steps themselves but once.
+    settings = {"return_sequences": sequences, "use_bias": draw.chance(0.8), "unroll": True}
     kind = draw.one(layers.SimpleRNN, layers.LSTM, layers.GRU)
     if kind is layers.GRU:
         settings["reset_after"] = draw.chance(0.5)
     settings |= weighted(draw, "kernel", "recurrent")
     if draw.chance(0.3):
-        return layers.Bidirectional(kind(3, **settings), draw.one("concat", "sum", "ave"))
+        return layers.Bidirectional(kind(4, **settings), draw.one("concat", "sum", "ave"))
     return kind(4, go_backwards=not sequences and draw.chance(0.2), zero_output_for_mask=draw.chance(0.2), **settings)
 
 
