@@ -122,6 +122,7 @@ class Sequential:
         self._seed = checked_seed(seed)
         self.stop_training = False
         self.engine = self._compiled = self._taken = None
+        self.why_not_compiled = ""
         self.custom_metrics = []
         if input_shape is not None:
             self.build(input_shape)
@@ -657,7 +658,8 @@ class Sequential:
 
     def _check_compiled(self, what):
         if self._compiled is None:
-            raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.")
+            why = f" {self.why_not_compiled}" if self.why_not_compiled else ""
+            raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.{why}")
 
     def _rows(self, x, y, sample_weight=None):
         """Check the user's arrays and convert them; build the model if it is not."""
