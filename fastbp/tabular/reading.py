@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 
 from fastbp._registry import nearest
+from fastbp.tabular.errors import TableError
 
 MISSING_WORDS = frozenset({"NA", "N/A", "na", "n/a", "nan", "NaN", "NAN", "NULL", "null", "None", "?"})
 
@@ -29,10 +30,6 @@ _OTHER_FORMATS = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
-
-
-class TableError(ValueError):
-    """What is wrong with a table, in one line for the person who brought it."""
 
 
 def read_table(path, text=()):
