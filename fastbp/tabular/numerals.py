@@ -105,27 +105,20 @@ def _parts(text):
 def find_number_form(texts, counts, decimal=None, thousands=None):
     """Return the `NumberForm` that reads the most rows, for texts (k,) that stand in counts (k,) rows.
 
-    decimal and thousands are the marks where they are known.
+    decimal and thousands are the marks of the file: conventions that read as many rows are told apart by them.
     """
-    if decimal in (None, ".") and not thousands and all(map(PLAIN.fullmatch, texts)):
+    if decimal in (None, ".") and all(map(PLAIN.fullmatch, texts)):
         return NumberForm()
     step = -(-len(texts) // TELLING)
     pairs = [(parts, count) for parts, count in zip(map(_parts, texts[::step]), counts[::step], strict=True) if parts]
-    rows = dict.fromkeys(_allowed(decimal, thousands), 0)
+    known = (decimal, thousands)
+    # Of conventions that read as many rows the first one is taken: `sorted` keeps their order, but for the known marks.
+    likely = sorted(CONVENTIONS, key=lambda pair: -sum(a == b for a, b in zip(pair, known, strict=True)))
+    rows = dict.fromkeys(likely, 0)
     for convention in rows:
         body = _BODIES[convention]
         rows[convention] = sum(count for parts, count in pairs if body.fullmatch(parts[1]))
     return NumberForm(*max(rows, key=rows.get), _unit([(parts[2], count) for parts, count in pairs]))
-
-
-def _allowed(decimal, thousands):
-    """Return the conventions that have the known marks."""
-    allowed = [
-        pair
-        for pair in CONVENTIONS
-        if decimal in (None, pair[0]) and (thousands is None or (pair[1] in ("", thousands) and pair[0] != thousands))
-    ]
-    return allowed or [(".", "")]
 
 
 def _unit(pairs):

@@ -43,17 +43,23 @@ def parsed_column(column, form, kind):
         More than a few of the values are neither of this form nor words for "missing".
     """
     codes, texts = factorize(column)
+    parsed, notes = parsed_texts(column.name, codes, texts, form, kind)
+    for note in notes:
+        warnings.warn(note, TableWarning, stacklevel=2)
+    return parsed
+
+
+def parsed_texts(name, codes, texts, form, kind, **known_marks):
+    """Return what `parsed_column` does, for a factorized column, and a list of notes; raise alike."""
     counts = counts_of(codes, texts)
-    form = form or recognise(texts, counts, kind=kind).form or NumberForm()
+    form = form or recognise(texts, counts, kind=kind, **known_marks).form or NumberForm()
     odd = odd_texts(form, texts, counts)
-    if odd.any():
-        name = column.name
-        if counts[~odd].sum() < NEARLY_ALL * counts.sum():
-            text, row = first_odd(odd, codes, texts)
-            raise TableError(f"column {name!r} held {kind}s in training and holds {text!r} in row {row} now.")
-        line = told_odd(odd, codes, texts, form)
-        warnings.warn(f"column {name!r}: {line}.", TableWarning, stacklevel=2)
-    return typed(form, codes, texts, odd)
+    if not odd.any():
+        return typed(form, codes, texts, odd), []
+    if counts[~odd].sum() < NEARLY_ALL * counts.sum():
+        text, row = first_odd(odd, codes, texts)
+        raise TableError(f"column {name!r} held {kind}s in training and holds {text!r} in row {row} now.")
+    return typed(form, codes, texts, odd), [f"column {name!r}: {told_odd(odd, codes, texts, form)}."]
 
 
 def odd_texts(form, texts, counts):
@@ -74,16 +80,12 @@ def typed(form, codes, texts, odd):
     return nw.from_native(form.column(texts, codes), series_only=True)
 
 
-def told_odd(odd, codes, texts, form, rows=None):
-    """Return words on odd values: the first ones, their rows (counted from 1, the header left out), what is done.
-
-    rows (n,) are the rows' numbers, from 0; by default those of codes.
-    """
+def told_odd(odd, codes, texts, form):
+    """Return words on odd values: the first ones, their rows (counted from 1, the header left out), what is done."""
     first = np.full(len(texts), len(codes))
     np.minimum.at(first, codes[codes >= 0], np.flatnonzero(codes >= 0))
     places = sorted(np.flatnonzero(odd).tolist(), key=first.__getitem__)
-    numbers = first if rows is None else np.append(rows, 0)[first]
-    shown = [f"{texts[i]!r} in row {numbers[i] + 1}" for i in places[:MOST_SHOWN]]
+    shown = [f"{texts[i]!r} in row {first[i] + 1}" for i in places[:MOST_SHOWN]]
     n_rows = np.count_nonzero(np.append(odd, False)[codes])
     more = f" and others, {n_rows} rows in all" if n_rows > len(shown) else ""
     verb = "is" if n_rows == 1 else "are"
