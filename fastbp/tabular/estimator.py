@@ -38,6 +38,8 @@ class BaseTabular(BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
     _target_kind: type
+    # What ``fastbp train`` found in the file that it read, ready for JSON; None without a file.
+    reading_: dict | None = None
 
     @abstractmethod
     def _checked_target(self, y):
@@ -171,7 +173,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
-        self._target, self.target_name_ = target, target_name
+        self._target, self.target_name_, self.reading_ = target, target_name, None
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
         if named:
@@ -223,7 +225,7 @@ class BaseTabular(BaseEstimator, ABC):
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
         description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
         description["named"] = hasattr(self, "feature_names_in_")
-        description["target"] = self._target.get_state()
+        description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
         return tensors, description
 
@@ -237,7 +239,7 @@ class BaseTabular(BaseEstimator, ABC):
             own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
             parts[name] = kind.from_state(own, description[name])
         estimator._hold(**parts, target_name=description["target_name"], named=description["named"])
-        estimator.best_score_ = description["best_score"]
+        estimator.best_score_, estimator.reading_ = description["best_score"], description.get("reading")
         estimator._hold_oof(None)
         return estimator
 

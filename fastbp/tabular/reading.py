@@ -99,7 +99,7 @@ def read_table(path, text=()):
     return read_file(path, expected=Expected(text=frozenset(text))).frame
 
 
-def read_file(path, how=None, *, expected=None, target=None):
+def read_file(path, how=None, *, expected=None, target=None, usual_decimal=None):
     """Return the `Table` in a file.
 
     Parameters
@@ -111,6 +111,8 @@ def read_file(path, how=None, *, expected=None, target=None):
         What is known of the columns.
     target : str, optional
         The column to be learnt: rows without a value in it do not decide what other columns hold.
+    usual_decimal : str, optional
+        The decimal mark where the file does not tell.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def read_file(path, how=None, *, expected=None, target=None):
     if _is_parquet(content):
         table = _read_parquet(content, name)
     else:
-        table = _read_csv(content, name, how or HowToRead(), expected or Expected(), target)
+        table = _read_csv(content, name, how or HowToRead(), expected or Expected(), target, usual_decimal)
     if len(table.frame.columns) == 0 or len(table.frame) == 0:
         raise TableError(f"{name} has a header but no rows.")
     return table
@@ -159,7 +161,7 @@ def _is_parquet(content):
     return content.startswith(b"PAR1") and content[4:5] not in (b",", b";", b"\t", b"|", b"\n", b"\r", b"")
 
 
-def _read_csv(content, name, how, expected, target):
+def _read_csv(content, name, how, expected, target, usual_decimal):
     from fastbp.tabular.csvfile import CSVFile
     from fastbp.tabular.settling import settle
     from fastbp.tabular.sniffing import as_utf8, find_decimal, find_delimiter, split_separator_line
@@ -169,8 +171,8 @@ def _read_csv(content, name, how, expected, target):
     how = how._replace(delimiter=how.delimiter or separator or find_delimiter(content))
     if how.decimal is None:
         implied = {".": ",", ",": "."}.get(how.thousands)
-        how = how._replace(decimal=implied or find_decimal(content, how.delimiter))
-        if how.decimal == "," and implied is None:
+        how = how._replace(decimal=implied or find_decimal(content, how.delimiter, usual_decimal))
+        if how.decimal == "," and implied is None and usual_decimal != ",":
             notes.append(f"{name}: numbers are read with decimal commas (if that is wrong, pass --decimal .).")
     file = CSVFile(content, name, how)
     frame, told = file.read(expected.raw, expected.kinds)

@@ -142,7 +142,8 @@ def _without(column, codes, gone):
 def _settled(name, column, counted, expected, marks):
     """Return a feature's column, its form and notes."""
     if column.dtype.kind in "iufb":
-        return (*_dated(column, name in expected.kinds or name in expected.text), [])
+        known = name in expected.text or expected.kinds.get(name, "date") != "date"
+        return (*_dated(column, known), [])
     if name in expected.text or column.isna().all():
         return column, None, []
     codes, texts, counts = _factorized(column, counted)

@@ -151,8 +151,8 @@ def find_delimiter(content):
     return best
 
 
-def find_decimal(content, delimiter):
-    """Return "," where a file's numbers have decimal commas, "." where points, or None where that does not show.
+def find_decimal(content, delimiter, usual=None):
+    """Return "," where a file's numbers have decimal commas, "." where points, `usual` where that does not show.
 
     Examples
     --------
@@ -167,6 +167,6 @@ def find_decimal(content, delimiter):
                 commas += not _MAYBE_THOUSANDS.fullmatch(field)
             elif _POINT_NUMBER.fullmatch(field):
                 points += not _MAYBE_DOTTED_THOUSANDS.fullmatch(field)
-    if commas > points or (delimiter == ";" and maybe_commas and not points):
-        return ","
-    return "." if points else None
+    if commas or points:
+        return "," if commas > points else "."
+    return "," if usual is None and delimiter == ";" and maybe_commas else usual
