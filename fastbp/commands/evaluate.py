@@ -1,9 +1,15 @@
 """``fastbp evaluate``: how good a model's predictions are for a table with the answers in it."""
 
-import sys
-
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, tell_unseen
-from fastbp.commands.options import add_json, add_reading_options, asked_types, how_to_read, print_json, tell
+from fastbp.commands.options import (
+    add_json,
+    add_reading_options,
+    asked_types,
+    how_to_read,
+    print_json,
+    tell,
+    told_dropped,
+)
 
 HELP = "measure a saved model on a table with the target in it"
 
@@ -27,7 +33,7 @@ def run(arguments):
     name = model.target_name_
     if name is None:
         raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
-    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments))
+    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
     features, column, dropped = split_target(table.frame, name)
     unseen = []
     model.encoder_.transform(features, unseen)
@@ -35,7 +41,7 @@ def run(arguments):
     outcome = _Outcome(model, features, column)
     tell(table.notes)
     if dropped:
-        print(f"note: {dropped} rows have no value in {name!r} and are left out.", file=sys.stderr)
+        tell([told_dropped(dropped, name)])
     if arguments.json:
         print_json({"data": arguments.data, "model": arguments.model, "target": name, **outcome.scores()})
         return

@@ -23,10 +23,11 @@ def load_model(path):
     return model
 
 
-def read_for(model, path, how, ids=(), types=None):
+def read_for(model, path, how, *, ids=(), types=None, target=None):
     """Return the `fastbp.tabular.reading.Table` of a file, its columns read as the model's training had them.
 
-    ids are names of columns to be copied as they are, types {name: type} what the user says of columns.
+    ids are names of columns to be copied as they are, types {name: type} what the user says of columns,
+    target the column whose values are asked for.
     """
     from fastbp.tabular.reading import read_file
     from fastbp.tabular.settling import Expected
@@ -38,7 +39,7 @@ def read_for(model, path, how, ids=(), types=None):
         forms[model.target_name_] = form
     expected = Expected(frozenset([*text_columns(model), *ids]), encoder.kinds | (types or {}), forms, trained=True)
     usual = how._replace(thousands=how.thousands or reading.get("thousands"))
-    return read_file(path, usual, expected=expected, usual_decimal=reading.get("decimal"))
+    return read_file(path, usual, expected=expected, target=target, usual_decimal=reading.get("decimal"))
 
 
 def target_form(model):

@@ -54,6 +54,12 @@ def tell(notes):
         print("note:", " ".join(note.split()), file=sys.stderr)
 
 
+def told_dropped(n_rows, target):
+    """Return the words on rows without a target."""
+    rows = "1 row has" if n_rows == 1 else f"{n_rows} rows have"
+    return f"{rows} no value in {target!r} and {'is' if n_rows == 1 else 'are'} left out."
+
+
 def check_names(frame, names, option):
     """Raise TableError where a table lacks a column that an option names."""
     from fastbp.tabular.columns import nearest_name

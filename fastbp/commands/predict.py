@@ -46,7 +46,8 @@ def run(arguments):
     if arguments.proba and not hasattr(model, "classes_"):
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
     usual = (model.reading_ or {}).get("ids", [])
-    table = read_for(model, arguments.data, how_to_read(arguments), arguments.id or usual, asked_types(arguments))
+    how, types = how_to_read(arguments), asked_types(arguments)
+    table = read_for(model, arguments.data, how, ids=arguments.id or usual, types=types)
     check_names(table.frame, arguments.id, "--id")
     ids = arguments.id or [name for name in usual if name in table.frame.columns]
     unseen = []

@@ -14,6 +14,7 @@ from fastbp.commands.options import (
     how_to_read,
     print_json,
     tell,
+    told_dropped,
 )
 from fastbp.commands.roles import add_roles, roles_of
 from fastbp.tabular.reading import STANDARD_INPUT, TableError
@@ -106,7 +107,7 @@ def _train(table, arguments, say):
     rows = _columns(table, given, arguments)
     tell(table.notes)
     if dropped:
-        say(f"{dropped} rows have no value in {arguments.target!r} and are left out.")
+        say(told_dropped(dropped, arguments.target))
     _show_columns(rows, say)
     say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
     _fit(model, given, y, arguments)

@@ -41,7 +41,7 @@ _TIME = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _SPAN = re.compile(
-    r"(?P<sign>[-+])?\s?(?:(?P<days>\d+)\s?(?:days?|d),?\s+)?\+?(?P<hour>\d+):(?P<minute>[0-5]\d)"
+    r"(?P<sign>[-+])?\s?(?:(?P<days>\d+)\s?(?:days?|d),?\s+)?(?P<plus>\+)?(?P<hour>\d+):(?P<minute>[0-5]\d)"
     r"(?::(?P<second>[0-5]\d(?:[.,]\d{1,9})?))?",
     re.ASCII | re.IGNORECASE,
 )
@@ -131,8 +131,8 @@ class DurationForm:
 
         Examples
         --------
-        >>> DurationForm().parse(["1 days 02:00:00", "P1DT2H", "26:00:00", "1d 2h", "soon"]).tolist()
-        [93600.0, 93600.0, 93600.0, 93600.0, nan]
+        >>> DurationForm().parse(["1 days 02:00:00", "P1DT2H", "26:00:00", "1d 2h", "-1 days +23:00:00", "soon"]).tolist()
+        [93600.0, 93600.0, 93600.0, 93600.0, -3600.0, nan]
         """
         return np.array([_seconds(text.strip()) for text in texts], np.float64)
 
@@ -234,8 +234,9 @@ def _time_of_day(found):
 
 def _seconds(text):
     if found := _SPAN.fullmatch(text):
-        seconds = int(found["days"] or 0) * DAY + _clock_seconds(found)
-        return -seconds if found["sign"] == "-" else seconds
+        sign, days = -1 if found["sign"] == "-" else 1, int(found["days"] or 0) * DAY
+        # pandas writes an hour less than nothing as "-1 days +23:00:00".
+        return sign * days + (1 if found["plus"] else sign) * _clock_seconds(found)
     if found := _ISO_SPAN.fullmatch(text):
         pieces = (found["date"] or "") + (found["time"] or "")
         sign = -1 if found["sign"] == "-" else 1

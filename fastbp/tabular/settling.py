@@ -87,7 +87,8 @@ def settle(frame, file, expected, marks, target=None):
         if name == target:
             continue
         columns[name], form, told = _settled(name, column, counted, expected, marks)
-        notes += told
+        if not expected.trained or name in expected.kinds:  # or nobody uses the column
+            notes += told
         if form is not None and form != NumberForm():
             forms[name] = form
     import pandas as pd
@@ -117,6 +118,8 @@ def _names_or_numbers(numbers, text, is_number):
         return text
     if numbers.dtype.kind in "iu":
         return numbers
+    if numbers.dtype == object:  # of more than 64 bits
+        return text
     if numbers.dtype.kind == "f" and not np.abs(numbers).max() >= EXACT:
         return numbers
     try:
@@ -170,6 +173,8 @@ def _settled(name, column, counted, expected, marks):
 def _settled_target(column, expected, marks):
     """Return the target's column, the form of its text, and notes: classes stay the text that they are."""
     if column.dtype.kind in "iufb" or column.isna().all():
+        return column, None, []
+    if expected.kinds.get(column.name) == "category" and not expected.trained:
         return column, None, []
     codes, texts, counts = _factorized(column)
     if _are_booleans(texts, counts) and column.name not in expected.text:

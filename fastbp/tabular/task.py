@@ -90,8 +90,10 @@ def detect_task(target, form=None):
     if form is not None and kind == "text":
         kind, values = "number", np.unique(_numbers_in(target, form))
         values = values[~np.isnan(values)]
-    else:
-        values = set(to_texts(target)) if kind == "text" else np.unique(to_numbers(target))
+    elif kind == "text":
+        values = set(to_texts(target))
+    else:  # floats would confuse whole numbers above 2**53
+        values = np.unique(target.to_numpy() if is_integer(target) else to_numbers(target))
     n_values = len(values)
     if n_values == 1:
         raise TableError(f"the target column {name!r} has one value only: there is nothing to learn.")
