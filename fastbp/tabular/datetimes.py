@@ -62,25 +62,29 @@ class DateForm:
     ----------
     day_first : bool
         Whether 3/4/2024 is in April.
+    zoned : bool
+        Whether times have a zone, or an offset from UTC: those with one and those without do not mix.
 
     Examples
     --------
-    >>> times, offsets = DateForm(day_first=True).parse(["31.12.2024 18:30", "2024-05-01T00:00+02:00", "x"])
-    >>> times
-    array(['2024-12-31T18:30:00.000000', '2024-05-01T00:00:00.000000',
-           'NaT'], dtype='datetime64[us]')
-    >>> offsets
-    array([  nan, 7200.,   nan])
+    >>> DateForm(day_first=True).parse(["31.12.2024 18:30", "x"])[0].tolist()
+    [datetime.datetime(2024, 12, 31, 18, 30), None]
+    >>> times, offsets = DateForm(zoned=True).parse(["2024-05-01T00:00+02:00", "2024-05-01"])
+    >>> times.astype(str).tolist(), offsets.tolist()
+    (['2024-05-01T00:00:00.000000', 'NaT'], [7200.0, nan])
     """
 
     day_first: bool = False
+    zoned: bool = False
     kind: ClassVar[str] = "date"
 
     def parse(self, texts):
         """Return what clocks showed, datetime64[us] (k,), NaT for no date, and seconds east of UTC (k,) or NaN."""
         fields = np.array([_fields(found, self.day_first) for found in map(match_date, texts)], np.float64)
         fields = fields.reshape(len(texts), 8)
-        return _put_together(fields), fields[:, 7]
+        times, offsets = _put_together(fields), fields[:, 7]
+        times[np.isnan(offsets) == self.zoned] = np.datetime64("NaT")
+        return times, offsets
 
     def column(self, texts, codes):
         """Return the rows of codes (n,), -1 where missing, as a pandas Series of times.
@@ -131,8 +135,8 @@ class DurationForm:
 
         Examples
         --------
-        >>> DurationForm().parse(["1 days 02:00:00", "P1DT2H", "26:00:00", "1d 2h", "-1 days +23:00:00", "soon"]).tolist()
-        [93600.0, 93600.0, 93600.0, 93600.0, -3600.0, nan]
+        >>> DurationForm().parse(["1 days 02:00:00", "P1DT2H", "26:00:00", "-1 days +23:00:00", "soon"]).tolist()
+        [93600.0, 93600.0, 93600.0, -3600.0, nan]
         """
         return np.array([_seconds(text.strip()) for text in texts], np.float64)
 

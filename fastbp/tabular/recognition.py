@@ -111,15 +111,14 @@ def _find_dates(texts, rows, decimal, thousands):
     some = texts[:: -(-len(texts) // 100)]
     if 2 * sum(match_date(text) is not None for text in some) < len(some):
         return None
-    day_first, told = find_day_first(list(map(match_date, texts)), rows.tolist())
-    form = DateForm(day_first)
+    matches = list(map(match_date, texts))
+    day_first, told = find_day_first(matches, rows.tolist())
+    zoned = [match is not None and bool(match.groupdict().get("zone")) for match in matches]
+    form = DateForm(day_first, bool(2 * rows[zoned].sum() > rows.sum()))
     why = (
         "" if told else f"it does not tell days from months: the {'day' if day_first else 'month'} is taken to be first"
     )
-    times, offsets = form.parse(texts)
-    right, zoned = ~np.isnat(times), ~np.isnan(offsets)
-    # Times with a zone and without do not mix.
-    return form, right & (zoned == (2 * rows[right & zoned].sum() > rows[right].sum())), why
+    return form, ~np.isnat(form.parse(texts)[0]), why
 
 
 def _find_times(texts, rows, decimal, thousands):
