@@ -102,6 +102,7 @@ def _codes(model, column):
     if not isinstance(model.classes_[0], str):
         codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
     texts = [text_of(value) for value in class_values(column).tolist()]
+    texts = [text if text in codes else text.strip() for text in texts]
     unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
     if unknown is None:
         return np.array([codes[text] for text in texts])

@@ -100,7 +100,7 @@ def _train(table, arguments, say):
 
     features, column, dropped = split_target(table.frame, arguments.target)
     task, reason = _asked_task(arguments.task) or detect_task(column, table.target_form)
-    y = _target_values(column, task, table.target_form)
+    y = _target_values(column, task, table)
     what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
     given = roles_of(features.to_native(), arguments)
     model = new_estimator(task, arguments, y)
@@ -123,16 +123,16 @@ def _asked_task(task):
     return None if task == "auto" else (task, "as asked")
 
 
-def _target_values(column, task, form):
+def _target_values(column, task, table):
     """Return the target (n,): quantities, or classes as they are in the file."""
     from fastbp.tabular.task import check_learnable, class_values, number_values
 
     if task == "regression":
-        y = number_values(column, form)
+        y = number_values(column, table.target_form)
     else:
         y = class_values(column)
-        if y.dtype.kind == "f":  # 0.5 and 1.5 as classes
-            y = class_values(column, as_text=True)
+        if y.dtype.kind == "f":  # 0.5 and 1.50 as classes
+            y = _as_written(column, table)
     check_learnable(column.name, y, task)
     return y
 
@@ -158,6 +158,18 @@ def _columns(table, given, arguments):
     frame, roles = table.frame, {**given.roles, arguments.target: "target"}
     types = column_types(frame, {**table.forms, arguments.target: table.target_form})
     return describe_columns(frame, types, roles)
+
+
+def _as_written(column, table):
+    """Return the values of a column of numbers as text (n,), in a file's own digits where it is a CSV."""
+    import numpy as np
+
+    from fastbp.tabular.task import class_values
+
+    if table.file is None:
+        return class_values(column, as_text=True)
+    written = table.file.read_text([column.name])[column.name]
+    return np.array(written.loc[column.to_native().index].str.strip().tolist(), dtype=object)
 
 
 def _show_columns(rows, say):

@@ -54,6 +54,8 @@ class Table(NamedTuple):
         Of a target that is text still, though it can be read as numbers or dates.
     how : HowToRead
         What was detected, too.
+    file : fastbp.tabular.csvfile.CSVFile or None
+        From which columns can be read again as the text that they are.
     """
 
     frame: object
@@ -61,6 +63,7 @@ class Table(NamedTuple):
     notes: list
     target_form: object = None
     how: HowToRead = HowToRead()
+    file: object = None
 
 
 def read_table(path, text=()):
@@ -181,7 +184,7 @@ def _read_csv(content, name, how, expected, target, usual_decimal):
     frame, told = file.read(expected.raw, expected.kinds)
     marks = {"decimal": how.decimal, "thousands": how.thousands}
     settled = settle(frame, file, expected, marks, target)
-    return Table(settled.frame, settled.forms, [*notes, *told, *settled.notes], settled.target_form, how)
+    return Table(settled.frame, settled.forms, [*notes, *told, *settled.notes], settled.target_form, how, file)
 
 
 def _read_parquet(content, name):
