@@ -54,7 +54,7 @@ def rich(tmp_path_factory):
             "y": when.hour + when.day_of_year / 10,
         }
     )
-    frame.to_csv(folder / "t.csv", index=False, sep=";")
+    frame.to_csv(folder / "t.csv", index=False, sep=";", decimal=",")
     words = ["train", folder / "t.csv", "--target", "y", "--out", folder / "m", "--id", "row", "--ignore", "junk"]
     assert main([*map(str, words), "--weights", "weight", *QUICK]) == 0
     return folder, frame
@@ -112,7 +112,7 @@ def test_predictions_of_few_rows_are_those_of_many(rich, run, tmp_path):
     assert every["row"].tolist() == frame["row"].tolist()
     assert every.columns.tolist() == ["row", "prediction"]
     for rows in (slice(0, 1), slice(7, 9)):  # alone they tell neither days from months nor commas from points
-        frame[rows].to_csv(tmp_path / "few.csv", index=False, sep=";")
+        frame[rows].to_csv(tmp_path / "few.csv", index=False, sep=";", decimal=",")
         code, out, err = run("predict", folder / "m", tmp_path / "few.csv")
         assert (code, err) == (0, [])
         assert table_of(out).to_numpy().tolist() == every[rows].to_numpy().tolist()
@@ -261,7 +261,7 @@ MISTAKES = {
     "no such column": (
         rows_of(lambda i: i % 2),
         ["--ignore", "Z"],
-        "--ignore: there is no column 'Z'. Did you mean 'z'",
+        "there is no column 'Z'. Did you mean 'z'?",
     ),
     "nothing left": (rows_of(lambda i: i % 2), ["--ignore", "x", "--id", "z"], "no column is left"),
     "weight": (rows_of(lambda i: i % 2).replace("3,3,", "3,-3,"), ["--weights", "z"], "-3 in row 4 is no weight"),

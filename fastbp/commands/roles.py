@@ -62,7 +62,7 @@ def _weights(column):
     wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
     if len(wrong):
         row, value = column.index[wrong[0]] + 1, column.iloc[wrong[0]]
-        raise TableError(f"--weights {column.name}: {value!r} in row {row} is no weight.")
+        raise TableError(f"--weights {column.name}: {value} in row {row} is no weight.")
     return weights
 
 
