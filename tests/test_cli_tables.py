@@ -354,7 +354,8 @@ def test_output_files(run, csv, tmp_path):
     for out in ("/dev/null", tmp_path / "pipe"):
         code, _, err = run("train", path, "--target", "y", "--out", out)
         assert code == 2
-        assert "is a device or a pipe" in err[0]
+        assert len(err) == 1
+        assert "device" in err[0] or "pipe" in err[0]
     (tmp_path / "real").write_text("before")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert run("train", path, "--target", "y", "--out", tmp_path / "link", *QUICK)[0] == 0

@@ -242,3 +242,19 @@ def test_odd_values_of_frames_are_told():
     dates = TableEncoder().fit(pd.DataFrame({"d": pd.date_range("2024-01-01", periods=9)}))
     with pytest.raises(TableError, match="'d' held dates in training and holds 'soon' in row 1 now"):
         dates.transform(pd.DataFrame({"d": ["soon"]}))
+
+
+def test_zones_of_text_are_known_to_other_libraries():
+    text = pl.DataFrame({"when": [f"2024-01-{i:02d}T{i % 24:02d}:00:00+02:00" for i in range(1, 29)]})
+    encoder = TableEncoder().fit(text)
+    typed = text.with_columns(pl.col("when").str.to_datetime("%Y-%m-%dT%H:%M:%S%z"))
+    np.testing.assert_array_equal(encoder.transform(typed), encoder.transform(text))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"kind": "colour"}, {"kind": "date"}, {"kind": "date", "day_first": 1, "zoned": False}, {"kind": "time", "x": 1}],
+)
+def test_forms_that_a_file_makes_up(state):
+    with pytest.raises(ValueError, match="form of text"):
+        unpacked_form(state)

@@ -33,7 +33,7 @@ def check_output(path, *inputs):
     """Raise TableError where `path` cannot be written, or is one of the command's inputs."""
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise TableError(f"--out {path} is a device or a pipe: name a file.")
+        raise TableError(f"--out {path} is a pipe or a device: name a file.")
     if path.is_dir():
         raise TableError(f"--out {path} is a folder: name a file.")
     if not path.parent.is_dir():

@@ -239,7 +239,10 @@ class BaseTabular(BaseEstimator, ABC):
             own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
             parts[name] = kind.from_state(own, description[name])
         estimator._hold(**parts, target_name=description["target_name"], named=description["named"])
-        estimator.best_score_, estimator.reading_ = description["best_score"], description.get("reading")
+        estimator.best_score_, reading = description["best_score"], description.get("reading")
+        if not isinstance(reading, dict | None):
+            raise ValueError(f"what was read is no dict but {reading!r}.")
+        estimator.reading_ = reading
         estimator._hold_oof(None)
         return estimator
 

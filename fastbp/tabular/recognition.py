@@ -154,5 +154,14 @@ def packed_form(form):
 
 
 def unpacked_form(state):
-    """Return the form that `packed_form` made this of."""
-    return None if state is None else FORMS[state["kind"]](**{key: state[key] for key in state if key != "kind"})
+    """Return the form that `packed_form` made this of; raise ValueError where a file holds something else."""
+    if state is None:
+        return None
+    kind = FORMS.get(state.get("kind"))
+    fields = {} if kind is None else asdict(kind())
+    if kind is None or state.keys() != {"kind", *fields}:
+        raise ValueError(f"there is no form of text {state!r}.")
+    for name, usual in fields.items():
+        if type(state[name]) is not type(usual):
+            raise ValueError(f"the form of text {state!r} has no {type(usual).__name__} {name!r}.")
+    return kind(**{name: state[name] for name in fields})
