@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 
+import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
 from fastbp.tabular.reading import TableError
 
@@ -28,6 +29,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser():
     """Return the parser of all commands."""
     parser = _Parser(prog="fastbp", description="Train small neural networks on tables, fast, on the CPU.")
+    parser.add_argument("--version", action="version", version=f"fastbp {fastbp.__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)

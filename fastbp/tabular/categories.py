@@ -7,7 +7,9 @@ from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
 from fastbp.tabular.reading import TableError
+from fastbp.tabular.recognition import packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale_of_counts, scaled
+from fastbp.tabular.textcolumns import parsed_column
 from fastbp.tabular.vocabulary import MOST_ONE_HOT, Vocabulary, fit_vocabulary
 
 
@@ -25,16 +27,19 @@ class CategoryCoder:
         Whether the column held text, rather than numbers or booleans.
     expects_missing : bool
         Whether missing values are no surprise.
+    form : object, optional
+        How text wrote these numbers in training (of `fastbp.tabular.recognition`), or what a file keeps of that.
     """
 
     kind = "category"
 
-    def __init__(self, name, texts, rare, table, is_text, expects_missing):
+    def __init__(self, name, texts, rare, table, is_text, expects_missing, form=None):
         self.name = name
         self.vocabulary = Vocabulary(texts, rare)
         self.table = table
         self.is_text = is_text
         self.expects_missing = expects_missing
+        self.form = unpacked_form(form) if isinstance(form, dict) else form
 
     @classmethod
     def fit(cls, name, values, is_text):
@@ -63,6 +68,8 @@ class CategoryCoder:
         """Return the column factorized."""
         if column_kind(column) in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held categories in training and holds {type_name(column)} now.")
+        if self.form is not None and column_kind(column) == "text":
+            column = parsed_column(column, self.form, "number")
         return factorize(column)
 
     def encode(self, values, numeric, plain, codes):
@@ -101,7 +108,7 @@ class CategoryCoder:
     def get_state(self):
         fields = dict(vars(self))
         vocabulary = fields.pop("vocabulary")
-        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields}
+        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields, "form": packed_form(self.form)}
 
 
 def _one_hot_table(counts):

@@ -63,6 +63,7 @@ class TableEncoder:
         self.feature_names_in = []
         self._named = True
         self._coders = []
+        self._notes = []
 
     def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.
@@ -92,18 +93,20 @@ class TableEncoder:
         table, named = as_table(frame)
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
-        coders, dropped = [], {}
+        coders, dropped, notes = [], {}, []
         for name in names:
             try:
-                coder, values = fit_coder(name, table[name], categorical.get(name))
+                coder, values, told = fit_coder(name, table[name], categorical.get(name))
             except Useless as reason:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
+            notes += told
             yield coder, values
         if not coders:
             raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
+        self._notes = notes
 
     def transform(self, frame, notices=None):
         """Encode rows.
@@ -206,9 +209,24 @@ class TableEncoder:
         return [coder.name for coder in self._coders if isinstance(coder, CategoryCoder) and coder.is_text]
 
     @property
+    def forms(self):
+        """How text wrote columns that are no text: {name: form}, forms of `fastbp.tabular.recognition`."""
+        return {coder.name: coder.form for coder in self._coders if coder.form is not None}
+
+    def adopt_forms(self, forms):
+        """Take over how a file wrote the columns that this encoder was given as numbers or dates."""
+        for coder in self._coders:
+            coder.form = forms.get(coder.name, coder.form)
+
+    @property
+    def kinds(self):
+        """What the columns hold: {name: "number", "date" or "category"}."""
+        return {coder.name: coder.kind for coder in self._coders}
+
+    @property
     def notices(self):
-        """What was left out or folded, one line each."""
-        lines = _reasons(self.dropped)
+        """What was left out, folded or guessed, one line each; a loaded encoder does not know the guesses."""
+        lines = [*_reasons(self.dropped), *self._notes]
         for coder in self._coders:
             if isinstance(coder, CategoryCoder) and coder.vocabulary.rare:
                 kept = len(coder.vocabulary.texts)
