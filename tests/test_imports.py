@@ -153,6 +153,7 @@ ORDER = [
     "tabular.networks",
     "tabular.learner",
     "tabular.folds",
+    "tabular.crossvalidation",
     "tabular.pace",
     "tabular.bagging",
     "tabular.target",

@@ -1,23 +1,25 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
 import sys
-import time
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
 from fastbp.estimators.files import packed, unpacked
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
+from fastbp.tabular.columns import as_frame, take_column
 from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
@@ -67,7 +69,7 @@ class BaseTabular(BaseEstimator, ABC):
         """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, eval_set=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None):
         """Fit the model to a table.
 
         Parameters
@@ -82,15 +84,31 @@ class BaseTabular(BaseEstimator, ABC):
             Rows by which the best epochs are chosen and probabilities are calibrated; every network then trains on
             all rows of X, and there are no out-of-fold predictions. By default each network leaves out another part
             of the rows for that.
+        groups : array-like of shape (n_samples,) or str, default=None
+            Rows of one group (a patient, a household) are never on both sides of a network's cut into rows to train
+            on and rows to choose the best epoch by, so that scores hold for new groups. The name of a column of X
+            takes that column, which is then no feature.
+        time : array-like of shape (n_samples,) or str, default=None
+            Numbers or dates: every network trains on the earlier rows and chooses its best epoch by the last tenth,
+            so that scores hold for what comes next; only these rows have out-of-fold predictions. The name of a
+            column of X takes that column, which stays a feature.
 
         Returns
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data that cannot be used, before anything is changed: `X` without rows or usable columns, a missing
+            or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
+            beside `eval_set`.
         """
-        deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
+        deadline = None if self.time_limit is None else perf_counter() + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails leaves the estimator as it was.
         name, named = getattr(y, "name", None), hasattr(X, "columns")
+        X, apart = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
@@ -105,11 +123,13 @@ class BaseTabular(BaseEstimator, ABC):
                 objective=objective,
                 seed=seed,
                 valid=valid,
+                separation=apart.rows(kept),
                 deadline=deadline,
                 progress=progress,
             )
             self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
-            self._learn_from_unseen(objective, part, valid, kept)
+            # A repeated row may be of another group or of a later time: its target would tell too much.
+            self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         return self
@@ -142,10 +162,10 @@ class BaseTabular(BaseEstimator, ABC):
             raise ValueError("the rows of eval_set have no weight.")
         return _part(encoder.transform(X), targets, weight)
 
-    def _learn_from_unseen(self, objective, part, valid, kept):
+    def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
         repeats, values = None, objective.values
-        if objective.row_losses is not None:
+        if with_repeats and objective.row_losses is not None:
             repeats = Repeats.of(part.x, values(part.targets), part.weight)
         if valid is not None:
             outputs, share = self.ensemble_.outputs(valid.x), 1.0
@@ -245,6 +265,21 @@ class BaseTabular(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
+
+
+def _set_apart(X, groups, time, eval_set):
+    """Return X without the column that names the groups, and the `Separation` of its rows."""
+    if eval_set is not None and not (groups is None and time is None):
+        raise ValueError("give eval_set, or groups and time: with eval_set no rows of X are set apart.")
+    column_of = {}
+    for name, values in (("groups", groups), ("time", time)):
+        column_of[name] = values
+        if isinstance(values, str):
+            frame = as_frame(X)
+            column_of[name] = take_column(frame, values).to_pandas()
+            if name == "groups":
+                X = frame.drop(values).to_native()
+    return X, separation(_num_samples(X), column_of["groups"], column_of["time"])
 
 
 def _checked_weight(sample_weight, y):
