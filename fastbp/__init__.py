@@ -15,6 +15,7 @@ _HOMES = {
     "tabular.classifier": ["TabularClassifier"],
     "tabular.crossvalidation": ["cross_validate"],
     "tabular.regressor": ["TabularRegressor"],
+    "tabular.tablewarning": ["TableWarning"],
     "modelfile": ["load_model"],
     "saving": ["ModelFileError"],
     "diagnose": ["TrainingDiverged"],

@@ -152,6 +152,7 @@ ORDER = [
     "tabular.objectives",
     "tabular.networks",
     "tabular.learner",
+    "tabular.tablewarning",
     "tabular.folds",
     "tabular.crossvalidation",
     "tabular.pace",

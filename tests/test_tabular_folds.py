@@ -123,6 +123,7 @@ def test_scores_with_groups_hold_for_new_groups():
     assert new.ensemble_.repeats is None
 
 
+@pytest.mark.filterwarnings("ignore:column 'day' is a whole number that rises")
 @pytest.mark.parametrize("library", [pd, pl])
 def test_groups_and_time_may_be_columns(library):
     X, y, patient = patients()

@@ -96,7 +96,7 @@ def _report(model, y):
 
     from fastbp.commands import report
 
-    for line in model.encoder_.notices:
+    for line in [*model.encoder_.notices, *model.encoder_.doubts]:
         print(line)
     epochs = [network["best_epoch"] for network in model.history_]
     print(f"columns: {len(model.encoder_.columns)} used")

@@ -3,6 +3,8 @@
 A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy vector of numbers (of an array).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fastbp._registry import nearest
@@ -33,7 +35,7 @@ def as_table(data):
 
     Parameters
     ----------
-    data : DataFrame of pandas, polars or pyarrow; array or list of rows
+    data : DataFrame of pandas, polars or pyarrow; array or list of rows; dict of columns or list of records
 
     Raises
     ------
@@ -48,7 +50,28 @@ def as_table(data):
     return table, named
 
 
+def has_names(data):
+    """Does a table have names that are text?  (Those of a pandas frame may be numbers, which are places.)"""
+    return any(isinstance(name, str) for name in getattr(data, "columns", ()))
+
+
+def with_rows(data):
+    """Return a dict of columns or a list of records (dicts) as a pandas DataFrame, anything else as it is."""
+    if hasattr(data, "toarray"):  # sparse matrices of keys are mappings
+        return data
+    is_records = isinstance(data, list) and len(data) > 0 and all(isinstance(row, Mapping) for row in data)
+    if not (is_records or isinstance(data, Mapping)):
+        return data
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(data)
+    except ValueError as error:
+        raise TableError(f"this dict of columns is no table: {error}.") from None
+
+
 def _table(data):
+    data = with_rows(data)
     if hasattr(data, "toarray"):
         raise TableError("a sparse matrix is no table that can be used: write x.toarray().")
     if isinstance(data, list) or (hasattr(data, "__array__") and not hasattr(data, "columns")):

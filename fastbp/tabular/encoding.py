@@ -21,11 +21,14 @@ import numpy as np
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
+from fastbp.tabular.numeric import NumberCoder
 from fastbp.tabular.reading import TableError
 from fastbp.threads import get_num_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000
+# Fewer rows of numbers that rise are no sign of an id.
+FEWEST_RISING_ROWS = 20
 
 
 class TableEncoder:
@@ -64,6 +67,7 @@ class TableEncoder:
         self.feature_names_in = []
         self._named = True
         self._coders = []
+        self._rising = []
 
     def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.
@@ -93,7 +97,7 @@ class TableEncoder:
         table, named = as_table(frame)
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
-        coders, dropped = [], {}
+        coders, dropped, rising = [], {}, []
         for name in names:
             try:
                 coder, values = fit_coder(name, table[name], categorical.get(name))
@@ -101,10 +105,13 @@ class TableEncoder:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
+            if isinstance(coder, NumberCoder) and is_rising(values):
+                rising.append(name)
             yield coder, values
         if not coders:
             raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
+        self._rising = rising
 
     def transform(self, frame, notices=None):
         """Encode rows.
@@ -216,6 +223,15 @@ class TableEncoder:
                 lines.append(f"column {coder.name!r}: its {kept} most frequent categories are kept, the rest is one.")
         return lines
 
+    @property
+    def doubts(self):
+        """What looks as if it were not meant, one line each; known after `fit` only."""
+        return [
+            f"column {name!r} is a whole number that rises from row to row: it looks like an id or a row number. Leave "
+            "it out, unless it tells something about the target."
+            for name in self._rising
+        ]
+
     def get_state(self):
         """Return (tensors, description): numpy arrays by name, and what is left, ready for JSON."""
         tensors, coders = {}, []
@@ -251,6 +267,21 @@ def _of_each(function, n_rows, *arguments):
         return list(map(function, *arguments))
     with ThreadPoolExecutor(get_num_threads()) as threads:
         return list(threads.map(function, *arguments))
+
+
+def is_rising(numbers):
+    """Are the numbers of a column whole, and each larger than the one before it, in so many rows that it is no chance?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_rising(np.arange(892.0)), is_rising(np.arange(892.0) / 2), is_rising(np.arange(5.0))
+    (True, False, False)
+    """
+    if numbers.ndim > 1 or len(numbers) < FEWEST_RISING_ROWS:
+        return False
+    # Most columns fall within their first rows.
+    return all(bool((np.diff(part) > 0).all() and (part == np.floor(part)).all()) for part in (numbers[:64], numbers))
 
 
 def _read_column(coder, column):

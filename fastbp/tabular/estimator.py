@@ -17,12 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, check_i
 from fastbp.estimators.files import packed, unpacked
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
-from fastbp.tabular.columns import as_frame, take_column
+from fastbp.tabular.columns import as_frame, has_names, take_column, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
+from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
 
 KIND = "tabular"
@@ -75,7 +76,9 @@ class BaseTabular(BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
-            The columns as they are: numbers, booleans, text, categories, dates, with missing values.
+            The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
+            columns or a list of records (dicts) will do. A `fastbp.TableWarning` says which columns are not used and
+            which look as if they were not meant.
         y : array-like of shape (n_samples,)
             The target: class labels, or for a regressor numbers.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -107,7 +110,8 @@ class BaseTabular(BaseEstimator, ABC):
         """
         deadline = None if self.time_limit is None else perf_counter() + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails leaves the estimator as it was.
-        name, named = getattr(y, "name", None), hasattr(X, "columns")
+        X = with_rows(X)
+        name, named = getattr(y, "name", None), has_names(X)
         X, apart = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -132,6 +136,7 @@ class BaseTabular(BaseEstimator, ABC):
             self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
+        tell([*encoder.notices, *encoder.doubts], stacklevel=3)
         return self
 
     def _training_rows(self, X, y, sample_weight):
@@ -154,6 +159,7 @@ class BaseTabular(BaseEstimator, ABC):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
+        X = with_rows(X)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
@@ -200,14 +206,17 @@ class BaseTabular(BaseEstimator, ABC):
     def _outputs(self, X):
         """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
+        X, notices = with_rows(X), []
         self._tell_about_names(X)
         with self._thread_limit():
-            return self.ensemble_.outputs(self.encoder_.transform(X))
+            x = self.encoder_.transform(X, notices)
+            tell(notices, stacklevel=3)
+            return self.ensemble_.outputs(x)
 
     def _tell_about_names(self, X):
         """Warn, in scikit-learn's words, where columns are found by position though they have names."""
-        named, fitted_named = hasattr(X, "columns"), hasattr(self, "feature_names_in_")
-        if fitted_named and not named:
+        named, fitted_named = has_names(X), hasattr(self, "feature_names_in_")
+        if fitted_named and not hasattr(X, "columns"):
             warnings.warn(
                 f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
                 stacklevel=4,
