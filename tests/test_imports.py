@@ -135,6 +135,7 @@ ORDER = [
     "estimators",
     "tabular.reading",
     "tabular.objects",
+    "tabular.pandastable",
     "tabular.columns",
     "tabular.factorize",
     "tabular.scaling",

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp._registry import nearest
 from fastbp.tabular.objects import SECONDS, settle
+from fastbp.tabular.pandastable import PandasTable
 from fastbp.tabular.reading import TableError
 
 
@@ -76,7 +77,11 @@ def _table(data):
         raise TableError("a sparse matrix is no table that can be used: write x.toarray().")
     if isinstance(data, list) or (hasattr(data, "__array__") and not hasattr(data, "columns")):
         return _array_table(data)
-    return as_frame(data), True
+    return _read_by_blocks(as_frame(data)), True
+
+
+def _read_by_blocks(frame):
+    return PandasTable(frame) if frame.implementation.is_pandas() else frame
 
 
 def _array_table(data):
@@ -101,7 +106,7 @@ def _array_table(data):
     import pandas as pd
 
     rows = np.array(data, dtype=object) if isinstance(data, list) else array  # numbers in a list with text are numbers
-    return as_frame(pd.DataFrame(rows, columns=[f"x{i}" for i in range(array.shape[1])])), False
+    return _read_by_blocks(as_frame(pd.DataFrame(rows, columns=[f"x{i}" for i in range(array.shape[1])]))), False
 
 
 def as_frame(frame):

@@ -162,12 +162,14 @@ class TableEncoder:
         n_rows = _n_rows(pairs)
         # Written column by column, and turned at the end (0.04 us a row of 28): threads that write neighbouring columns
         # of the same rows would wait for each other's cache lines.
-        out = np.empty((self.n_numeric + self.n_plain + self.n_codes, n_rows), np.float32).T
-        stops = [0, self.n_numeric, self.n_numeric + self.n_plain]
+        widths = [_widths(coder) for coder, _ in pairs]
+        n_numeric, n_plain, n_codes = (sum(sizes) for sizes in zip(*widths, strict=True))
+        out = np.empty((n_numeric + n_plain + n_codes, n_rows), np.float32).T
+        stops = [0, n_numeric, n_numeric + n_plain]
         views = []
-        for coder, _ in pairs:
+        for sizes in widths:
             views.append([])
-            for group, size in enumerate(_widths(coder)):
+            for group, size in enumerate(sizes):
                 views[-1].append(out[:, stops[group] : stops[group] + size])
                 stops[group] += size
         _of_each(lambda pair, own: pair[0].encode(pair[1], *own), n_rows, pairs, views)
