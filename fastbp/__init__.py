@@ -13,6 +13,7 @@ _HOMES = {
     "interop.keras": ["from_keras", "to_keras_weights"],
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "tabular.classifier": ["TabularClassifier"],
+    "tabular.crossvalidation": ["cross_validate"],
     "tabular.regressor": ["TabularRegressor"],
     "tabular.tablewarning": ["TableWarning"],
     "modelfile": ["load_model"],

@@ -9,10 +9,12 @@ A mistake of the user's is one line on stderr and exit code 2.
 import argparse
 import os
 import sys
+import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
 from fastbp.tabular.reading import TableError
+from fastbp.tabular.tablewarning import TableWarning
 
 COMMANDS = {"train": train, "predict": predict, "evaluate": evaluate, "demo": demo, "warmup": warmup, "info": info}
 
@@ -62,7 +64,9 @@ def main(argv=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = build_parser().parse_args(argv)
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TableWarning)  # commands print what it says
+            arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse's: --help, or a wrong argument
         return stop.code or 0

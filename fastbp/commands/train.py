@@ -123,7 +123,7 @@ def _train(table, arguments, say):
     form = table.target_form if task == "regression" else None
     model.reading_ = _remembered(table, form, rows, scores, arguments)
     facts = {"task": task, "target": arguments.target, "rows": len(y), "dropped_rows": dropped, "columns": rows}
-    return {"model": model, **facts, "notes": [*table.notes, *model.encoder_.notices], "scores": scores}
+    return {"model": model, **facts, "notes": [*table.notes, *model.encoder_.notices, *model.encoder_.doubts], "scores": scores}
 
 
 def _asked_task(task):
@@ -211,7 +211,7 @@ def _report(model, y, say):
 
     from fastbp.commands import report
 
-    for line in model.encoder_.notices:
+    for line in [*model.encoder_.notices, *model.encoder_.doubts]:
         say(line)
     epochs = [network["best_epoch"] for network in model.history_]
     say(f"columns: {len(model.encoder_.columns)} used")
