@@ -14,6 +14,7 @@ _HOMES = {
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "tabular.classifier": ["TabularClassifier"],
     "tabular.regressor": ["TabularRegressor"],
+    "tabular.tablewarning": ["TableWarning"],
     "modelfile": ["load_model"],
     "saving": ["ModelFileError"],
     "diagnose": ["TrainingDiverged"],

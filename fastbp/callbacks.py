@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastbp._files import is_stream, replace_file, writable
 from fastbp._registry import nearest
 from fastbp.schedules import check_numbers
 
@@ -128,6 +129,8 @@ def _check_folder(path):
     folder = Path(path).parent
     if "{" not in str(folder) and not folder.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}.")
+    if "{" not in str(path):
+        writable(path)
 
 
 class EarlyStopping(_Monitor):
@@ -330,13 +333,15 @@ class CSVLogger(Callback):
         self.filename, self.separator, self.append = Path(filename), separator, append
 
     def on_train_begin(self, logs=None):
-        _check_folder(self.filename)
         self._names = None
+        if is_stream(self.filename):  # a line an epoch to a pipe, or to /dev/stdout
+            return
+        _check_folder(self.filename)
         if self.append and self.filename.exists():
             with open(self.filename, newline="") as file:
                 self._names = next(csv.reader(file, delimiter=self.separator), None)
         else:
-            self.filename.write_text("")
+            replace_file(self.filename, b"")
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch, **(logs or {})}

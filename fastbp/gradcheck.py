@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.arguments import check_counts
+from fastbp.arguments import checked_counts
 from fastbp.data import as_float_rows, as_table
 from fastbp.specs import copies
 
@@ -87,8 +87,8 @@ def check_gradients(
     >>> fastbp.check_gradients(model, rng.normal(size=(5, 2)), rng.normal(size=5)).max_relative_error < 1e-7
     True
     """
-    check_counts(entries=entries)
-    x = as_float_rows(as_table(x), np.dtype(np.float64))
+    (entries,) = checked_counts(entries=entries)
+    x = as_float_rows(as_table(x, "x"), np.dtype(np.float64))
     if model.engine is None:
         model.build(x.shape[1:])
     if model.dtype != np.float64:

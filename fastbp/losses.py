@@ -13,7 +13,7 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from fastbp._intrinsics import like, select
-from fastbp._jit import address, call_float, kernel, unkept_kernel
+from fastbp._jit import address, call_float, kernel, need_compiler, unkept_kernel
 from fastbp._rows import make_row, row_dtype
 from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
@@ -147,6 +147,8 @@ class Hinge(Loss):
 class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
+    whole_rows = True
+
     @sum_over_outputs
     def kernel(out, y, setting):
         return out * y, y
@@ -204,10 +206,12 @@ class CustomLoss(Loss):
     name: str = "custom_loss"
 
     kernel = staticmethod(custom_loss)
+    whole_rows = True
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("function", "i8")])
 
     def __post_init__(self):
         if not hasattr(self.function, "py_func"):
+            need_compiler()
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
     def row(self, n_out, n_targets, kernel_address, float_type):

@@ -44,6 +44,8 @@ from fastbp.settings import Settings, checked_switch, setting_names
 LAYERS = Registry("layer")
 
 LAYER_ROW_SIZE = 512
+# Sizes and strides are smaller.
+MOST_SIZE = 2**31
 LAYER_HEADER = [
     ("forward", "i8"),  # kernel addresses; 0: there is nothing to do
     ("backward", "i8"),
@@ -83,7 +85,8 @@ STEP = row_dtype(
         ("rows", "i8"),
         ("dropout", "f8"),  # factor on every dropout rate
         ("decay", "f8"),  # factor on every decoupled weight decay
-        ("divisor", "f8"),  # what a mean loss divides by: the rows, or the sum of their weights
+        # What a mean loss divides by: the rows, their entries that count, or the sum of their weights; 0: no update.
+        ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
     ],
@@ -223,6 +226,9 @@ class Layer(Settings):
         """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
         return
 
+    def mask_of(self, x):
+        """Return the mask that the layer writes for inputs x (n, t, ...): booleans (n, t), False for steps to skip."""
+
     @property
     def draws(self):
         """Does training draw random numbers, so that no two passes over the same rows have the same loss?"""
@@ -237,9 +243,17 @@ class Layer(Settings):
 def whole_number(layer, setting):
     """Return a layer's setting as an int of at least 1, or raise ValueError."""
     value = getattr(layer, setting)
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{type(layer).__name__}({setting}={value!r}): {setting} is a whole number of at least 1.")
+    if not is_size(value):
+        most = " (and below 2**31)" if isinstance(value, int) and value > 1 else ""
+        raise ValueError(
+            f"{type(layer).__name__}({setting}={value!r}): {setting} is a whole number of at least 1{most}."
+        )
     return int(value)
+
+
+def is_size(value):
+    """Is it a whole number of at least 1 (and so small that products of two do not overflow)?"""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= value < MOST_SIZE
 
 
 def check_factors(layer):

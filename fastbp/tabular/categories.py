@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
 from fastbp.tabular.reading import TableError
+from fastbp.tabular.recognition import packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale_of_counts, scaled
+from fastbp.tabular.textcolumns import parsed_column
 from fastbp.tabular.vocabulary import MOST_ONE_HOT, Vocabulary, fit_vocabulary
 
 
@@ -24,16 +27,19 @@ class CategoryCoder:
         Whether the column held text, rather than numbers or booleans.
     expects_missing : bool
         Whether missing values are no surprise.
+    form : object, optional
+        How text wrote these numbers in training (of `fastbp.tabular.recognition`), or what a file keeps of that.
     """
 
     kind = "category"
 
-    def __init__(self, name, texts, rare, table, is_text, expects_missing):
+    def __init__(self, name, texts, rare, table, is_text, expects_missing, form=None):
         self.name = name
         self.vocabulary = Vocabulary(texts, rare)
         self.table = table
         self.is_text = is_text
         self.expects_missing = expects_missing
+        self.form = unpacked_form(form) if isinstance(form, dict) else form
 
     @classmethod
     def fit(cls, name, values, is_text):
@@ -62,6 +68,8 @@ class CategoryCoder:
         """Return the column factorized."""
         if column_kind(column) in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held categories in training and holds {type_name(column)} now.")
+        if self.form is not None and column_kind(column) == "text":
+            column = parsed_column(column, self.form, "number")
         return factorize(column)
 
     def encode(self, values, numeric, plain, codes):
@@ -82,10 +90,25 @@ class CategoryCoder:
             lines.append(f"column {self.name!r}: {missing_in(n_missing)}; taken as none of its categories.")
         return lines
 
+    def check(self):
+        """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
+        vocabulary = self.vocabulary
+        described.text(self.name, "name")
+        described.listed(vocabulary.texts, "texts", described.text)
+        if len(set(vocabulary.texts)) != len(vocabulary.texts) or not vocabulary.texts:
+            raise ValueError(f"column {self.name!r} has no categories, or one of them twice.")
+        for name in ("is_text", "expects_missing"):
+            described.flag(getattr(self, name), name)
+        described.flag(vocabulary.rare, "rare")
+        if self.table is not None:
+            # As `_one_hot_table` makes it.
+            width = 1 if len(vocabulary) == 3 else len(vocabulary) - 1
+            described.shaped(self.table, "table", (len(vocabulary), width), np.float32)
+
     def get_state(self):
         fields = dict(vars(self))
         vocabulary = fields.pop("vocabulary")
-        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields}
+        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields, "form": packed_form(self.form)}
 
 
 def _one_hot_table(counts):

@@ -14,15 +14,14 @@ The rules, fitted on the training rows:
   and columns that hold none of these types.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.reading import TableError
-from fastbp.threads import get_num_threads
+from fastbp.threads import get_num_threads, map_in_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000
@@ -64,6 +63,7 @@ class TableEncoder:
         self.feature_names_in = []
         self._named = True
         self._coders = []
+        self._notes = []
 
     def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.
@@ -93,18 +93,20 @@ class TableEncoder:
         table, named = as_table(frame)
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
-        coders, dropped = [], {}
+        coders, dropped, notes = [], {}, []
         for name in names:
             try:
-                coder, values = fit_coder(name, table[name], categorical.get(name))
+                coder, values, told = fit_coder(name, table[name], categorical.get(name))
             except Useless as reason:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
+            notes += told
             yield coder, values
         if not coders:
             raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
+        self._notes = notes
 
     def transform(self, frame, notices=None):
         """Encode rows.
@@ -207,9 +209,24 @@ class TableEncoder:
         return [coder.name for coder in self._coders if isinstance(coder, CategoryCoder) and coder.is_text]
 
     @property
+    def forms(self):
+        """How text wrote columns that are no text: {name: form}, forms of `fastbp.tabular.recognition`."""
+        return {coder.name: coder.form for coder in self._coders if coder.form is not None}
+
+    def adopt_forms(self, forms):
+        """Take over how a file wrote the columns that this encoder was given as numbers or dates."""
+        for coder in self._coders:
+            coder.form = forms.get(coder.name, coder.form)
+
+    @property
+    def kinds(self):
+        """What the columns hold: {name: "number", "date" or "category"}."""
+        return {coder.name: coder.kind for coder in self._coders}
+
+    @property
     def notices(self):
-        """What was left out or folded, one line each."""
-        lines = _reasons(self.dropped)
+        """What was left out, folded or guessed, one line each; a loaded encoder does not know the guesses."""
+        lines = [*_reasons(self.dropped), *self._notes]
         for coder in self._coders:
             if isinstance(coder, CategoryCoder) and coder.vocabulary.rare:
                 kept = len(coder.vocabulary.texts)
@@ -237,20 +254,33 @@ class TableEncoder:
     def from_state(cls, tensors, description):
         """Return the encoder that `get_state` described."""
         encoder = cls()
-        encoder.feature_names_in, encoder._named = description["feature_names_in"], description["named"]
+        names = described.listed(description["feature_names_in"], "feature_names_in", described.text)
+        encoder.feature_names_in, encoder._named = names, described.flag(description["named"], "named")
         encoder.dropped = description["dropped"]
         for i, part in enumerate(description["coders"]):
             arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
             encoder._coders.append(CODERS[part["coder"]](**part["settings"], **arrays))
+            encoder._coders[-1].check()
+        encoder._check_names()
         return encoder
+
+    def _check_names(self):
+        """Raise ValueError where the columns of a file are not some of its features, each named once."""
+        names, used = self.feature_names_in, self.columns
+        for one in (names, used):
+            if not one or len(set(one)) != len(one):
+                raise ValueError("there are no features, or two of one name.")
+        if unknown := set(used) - set(names):
+            raise ValueError(f"there is no feature {min(unknown)!r}.")
+        for name, reason in self.dropped.items():
+            described.text(reason, f"why {name!r} was dropped")
 
 
 def _of_each(function, n_rows, *arguments):
     """Return a list of what a function of one column returns for each of them: from several threads, of many rows."""
     if n_rows < THREAD_ROWS:
         return list(map(function, *arguments))
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        return list(threads.map(function, *arguments))
+    return map_in_threads(function, list(zip(*arguments, strict=True)), get_num_threads())
 
 
 def _read_column(coder, column):

@@ -14,7 +14,10 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from fastbp.estimators.files import packed, unpacked
+from fastbp import described
+from fastbp.data import real_array, refuse_masked
+from fastbp.estimators.files import packed, with_parameters
+from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -38,6 +41,8 @@ class BaseTabular(BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
     _target_kind: type
+    # What ``fastbp train`` found in the file that it read, ready for JSON; None without a file.
+    reading_: dict | None = None
 
     @abstractmethod
     def _checked_target(self, y):
@@ -67,6 +72,7 @@ class BaseTabular(BaseEstimator, ABC):
         """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @changes
     def fit(self, X, y, sample_weight=None, *, eval_set=None):
         """Fit the model to a table.
 
@@ -89,7 +95,8 @@ class BaseTabular(BaseEstimator, ABC):
             The fitted estimator.
         """
         deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
-        # Nothing is set before the networks are trained: a fit that fails leaves the estimator as it was.
+        # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
+        # was.
         name, named = getattr(y, "name", None), hasattr(X, "columns")
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -108,14 +115,26 @@ class BaseTabular(BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
             )
-            self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
-            self._learn_from_unseen(objective, part, valid, kept)
+            with self._as_before_on_error():
+                self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
+                self._learn_from_unseen(objective, part, valid, kept)
         if ensemble.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warnings.warn("Training interrupted by user.", stacklevel=4)
         return self
+
+    @contextmanager
+    def _as_before_on_error(self):
+        """Leave the estimator as it was if what follows its training fails."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _training_rows(self, X, y, sample_weight):
         """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
+        refuse_masked(y=y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) == 1:
@@ -134,6 +153,7 @@ class BaseTabular(BaseEstimator, ABC):
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
+        refuse_masked(y=y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
@@ -171,7 +191,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
-        self._target, self.target_name_ = target, target_name
+        self._target, self.target_name_, self.reading_ = target, target_name, None
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
         if named:
@@ -180,6 +200,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _outputs(self, X):
         """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
+        check_free(self)
         self._tell_about_names(X)
         with self._thread_limit():
             return self.ensemble_.outputs(self.encoder_.transform(X))
@@ -223,21 +244,28 @@ class BaseTabular(BaseEstimator, ABC):
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
         description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
         description["named"] = hasattr(self, "feature_names_in_")
-        description["target"] = self._target.get_state()
+        description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
         return tensors, description
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
         """Return the estimator of which `get_state` returned these."""
-        estimator = cls(**{key: unpacked(value, {}) for key, value in description["parameters"].items()})
+        estimator = with_parameters(cls, description["parameters"], {})
         parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
             prefix = f"{name}/"
             own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
             parts[name] = kind.from_state(own, description[name])
-        estimator._hold(**parts, target_name=description["target_name"], named=description["named"])
-        estimator.best_score_ = description["best_score"]
+        parts["ensemble"].check_against(parts["encoder"], estimator._objective(parts["target"]).n_outputs)
+        if description["target_name"] is not None:
+            described.text(description["target_name"], "target_name")
+        named = described.flag(description["named"], "named")
+        estimator._hold(**parts, target_name=description["target_name"], named=named)
+        estimator.best_score_ = described.number_or_none(description["best_score"], "best_score")
+        estimator.reading_ = description.get("reading")
+        if not isinstance(estimator.reading_, dict | None):
+            raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
         estimator._hold_oof(None)
         return estimator
 
@@ -251,7 +279,8 @@ def _checked_weight(sample_weight, y):
     """Return weights (n,) in float64, or None."""
     if sample_weight is None:
         return None
-    return _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+    weight = real_array(sample_weight, "sample_weight")
+    return _check_sample_weight(weight, y, dtype=np.float64, ensure_non_negative=True)
 
 
 def _part(x, targets, weight):

@@ -146,7 +146,6 @@ class Learner:
     def _run(self, steps, coefficients, update):
         engine, update = self.engine, update._replace(coefficients=coefficients)
         self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
-        engine.step += len(steps)
         self.average.add(engine.params, len(steps))
 
     def better(self, best, epoch, valid):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import arraymath
+from fastbp import arraymath, described
 from fastbp.repeatable import dot
 
 # Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
@@ -92,7 +92,13 @@ class Repeats:
     @classmethod
     def from_state(cls, tensors, strength):
         """Return the repeats of which `get_state` returned these."""
-        return cls(**tensors, strength=strength)
+        size = (len(tensors["keys"]),)
+        keys = described.shaped(tensors["keys"], "keys", size, np.uint64)
+        if len(keys) == 0 or (keys[1:] <= keys[:-1]).any():
+            raise ValueError("the tensor 'keys' should rise.")
+        sums = described.shaped(tensors["sums"], "sums", (*size, None), np.float32)
+        counts = described.shaped(tensors["counts"], "counts", size, np.float32)
+        return cls(keys, sums, counts, described.real(strength, "strength", STRENGTHS[0] / 2))
 
     def mixed(self, outputs, x):
         """Return the prediction for rows x (n, d) of which the networks predict outputs (n, k)."""
