@@ -1,13 +1,5 @@
 """Models from Keras and weights to it: the same predictions, training that goes on, and what is refused."""
 
-import os
-import tempfile
-from pathlib import Path
-
-# Before Keras is imported: its backend, and where it keeps its settings.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir()) / "fastbp-tests-keras"))
-
 import jax
 import keras
 import numpy as np

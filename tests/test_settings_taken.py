@@ -468,7 +468,7 @@ def test_a_copy_has_settings_of_its_own(duplicate):
         (fastbp.ReduceLROnPlateau("loss"), "min_lr", "0"),
         (fastbp.ReduceLROnPlateau("loss"), "cooldown", 0.5),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, str | int | float | None) else type(value).__name__,
 )
 def test_callbacks_check_their_settings_before_training(callback, setting, value):
     callback = copy.copy(callback)
