@@ -22,6 +22,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
 from fastbp._files import replace_file
+from fastbp._fpmode import FlushingCompiler
 from fastbp._kernelfolder import UnsafeFolderError, check_folder, kernel_content, make_folder, prune, read_kernel
 from fastbp._madefrom import compiler_digest, kernel_digest
 
@@ -108,11 +109,12 @@ def _saving_works():
 def kernel(function):
     """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
 
-    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.
+    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.  Python's calls flush
+    denormals (_fpmode.py).
     """
     if numba.config.DISABLE_JIT:
         return _Uncompiled(function)
-    dispatcher = numba.njit(**_OPTIONS)(function)
+    dispatcher = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=FlushingCompiler)(function)
     dispatcher._cache = _KernelCache(function)
     return dispatcher
 

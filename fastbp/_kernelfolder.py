@@ -12,6 +12,8 @@ import stat
 import time
 from pathlib import Path
 
+from fastbp._files import ENDING
+
 _DAY = 24 * 3600
 # Times of use are noted once in so many days: in a day's processes no load writes anything.
 _NOTED_DAYS = 7
@@ -94,11 +96,11 @@ def prune(folder: Path) -> None:
     """Remove what no process has used for long from a cache folder: kernels, temporary files, empty folders."""
     with contextlib.suppress(OSError):
         inner = [path for path in folder.iterdir() if _OF_A_COMPILER.fullmatch(path.name)]
-        kernels = _with_status(path for one in inner for path in [*one.glob("*.kernel"), *one.glob(".*.tmp")])
+        kernels = _with_status(path for one in inner for path in [*one.glob("*.kernel"), *one.glob(f".*{ENDING}")])
         total, now = 0, time.time()
         for status, path in sorted(kernels, key=lambda pair: pair[0].st_mtime, reverse=True):
             total += status.st_size
-            if now - status.st_mtime > (_DAY if path.suffix == ".tmp" else _KEPT_DAYS * _DAY) or total > _KEPT_BYTES:
+            if now - status.st_mtime > (_DAY if path.suffix == ENDING else _KEPT_DAYS * _DAY) or total > _KEPT_BYTES:
                 path.unlink(missing_ok=True)
         for status, path in _with_status(inner):
             if now - status.st_mtime > _DAY and not any(path.iterdir()):

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from functools import wraps
 from importlib import import_module
 
 _REGISTRIES = {}
@@ -69,9 +70,12 @@ class Registry(Mapping):
                 raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass(frozen=True) right above the class.")
             if self._check is not None:
                 self._check(cls)
+            cls.__init__ = _with_plain_numbers(cls.__init__)
             cls.registered = (self.kind, name)
             if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
+            if cls.__dataclass_params__.frozen:
+                cls.__setattr__ = _refuse
             self._classes[name] = cls
             return cls
 
@@ -112,6 +116,37 @@ class Registry(Mapping):
         """Is it of a class that was registered, before another one of its name took its place?"""
         kind, name = getattr(type(value), "registered", (None, None))
         return kind == self.kind and name in self._classes
+
+
+def _refuse(settings, name, value):
+    """In place of a frozen dataclass's `__setattr__`, whose message does not tell what to do."""
+    made = f"{type(settings).__name__}({name}={value!r})"
+    raise dataclasses.FrozenInstanceError(
+        f"{type(settings).__name__}.{name} cannot be changed: put a new object in its place, such as {made}."
+    )
+
+
+def _with_plain_numbers(init):
+    """Return an `__init__` that takes NumPy's numbers as Python's: int8(100) * 2 would overflow."""
+
+    @wraps(init)
+    def plain_init(self, *arguments, **settings):
+        init(self, *map(_plain, arguments), **{name: _plain(value) for name, value in settings.items()})
+
+    return plain_init
+
+
+def _plain(value):
+    """Return a number of NumPy's, or a tuple or list of them, as Python's; other values as they are."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain_number, value))
+    return _plain_number(value)
+
+
+def _plain_number(value):
+    # By the name of its module: NumPy is not imported here.  Arrays have entries to set.
+    is_number = type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__")
+    return value.item() if is_number else value
 
 
 def describe(value):

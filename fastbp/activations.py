@@ -22,6 +22,8 @@ from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
 from fastbp._madefrom import is_ours
 from fastbp._registry import Registry
+from fastbp.lanes import lane_dot, lane_sum
+from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
 
@@ -398,9 +400,7 @@ def softmax_forward(out, x, width, alpha):
     for i in range(out.size):
         out[i] = exp(out[i])
     for start in range(0, out.size, width):
-        total = out.dtype.type(0)
-        for i in range(start, start + width):
-            total += out[i]
+        total = out.dtype.type(lane_sum(out, start, start + width))
         for i in range(start, start + width):
             out[i] /= total
 
@@ -409,9 +409,7 @@ def softmax_forward(out, x, width, alpha):
 def softmax_backward(d, x, out, width, alpha):
     # dx = out * (dout - sum(dout * out))
     for start in range(0, d.size, width):
-        total = d.dtype.type(0)
-        for i in range(start, start + width):
-            total += d[i] * out[i]
+        total = d.dtype.type(lane_dot(d, out, start, start + width))
         for i in range(start, start + width):
             d[i] = out[i] * (d[i] - total)
 
@@ -426,5 +424,5 @@ class Softmax(Activation):
 
 
 def _check_setting(name: str, setting: str, value: float) -> None:
-    if not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: {setting} must be a finite number, at least 0, not {value!r}.")

@@ -88,6 +88,9 @@ transpose.
 
 Of all of them
 --------------
+**Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
+of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
+
 Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
 ``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make
 a float64: write ``like(x, 0.5)`` or ``x.dtype.type(0.5)`` (of an array) for a constant, and ``select(a, b, c)`` for
