@@ -25,7 +25,6 @@ from fastbp.lanes import lane_dot, lane_sum
 from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
-
 ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activation))
 
 
