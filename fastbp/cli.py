@@ -13,7 +13,7 @@ import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.tablewarning import TableWarning
 
 COMMANDS = {"train": train, "predict": predict, "evaluate": evaluate, "demo": demo, "warmup": warmup, "info": info}

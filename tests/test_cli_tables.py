@@ -14,7 +14,7 @@ import pytest
 import fastbp
 from fastbp.cli import main
 from fastbp.commands.roles import roles_of
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 QUICK = ["--preset", "fast", "--time-limit", "0.01"]
 

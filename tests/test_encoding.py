@@ -9,8 +9,8 @@ import pytest
 
 from fastbp.tabular import coders, scaling, vocabulary
 from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import text_of
-from fastbp.tabular.reading import TableError
 
 N = 400
 

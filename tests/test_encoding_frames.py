@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 WORDS = ["a", "b", "c", "", "None", "NA", "nan", "1", "1.0", "True", "\u00e9", "a b"]
 EXTREMES = [0.0, -0.0, 5e-324, 1e-300, 1e39, 1.7e308, -1.7e308, float("inf"), float("-inf"), float("nan")]

@@ -9,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.recognition import packed_form, recognise, unpacked_form
 
 NUMBERS = {

@@ -29,7 +29,7 @@ from fastbp import TabularClassifier, TabularRegressor
 from fastbp.saving import load_tensors, save_tensors
 from fastbp.tabular import estimator
 from fastbp.tabular.calibration import tempered
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.recipe import PRESETS
 
 FAST = {"preset": "fast", "random_state": 0}

@@ -13,8 +13,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 
 import fastbp
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.folds import Separation, cut, later_blocks, separation
-from fastbp.tabular.reading import TableError
 from fastbp.tabular.recipe import PRESETS
 
 N = 240

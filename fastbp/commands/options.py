@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 
-from fastbp.tabular.reading import HowToRead, TableError
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.reading import HowToRead
 
 KINDS = ("category", "number", "date", "time", "duration")
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}

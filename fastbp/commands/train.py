@@ -16,7 +16,8 @@ from fastbp.commands.options import (
     told_dropped,
 )
 from fastbp.commands.roles import add_roles, roles_of
-from fastbp.tabular.reading import STANDARD_INPUT, TableError
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.reading import STANDARD_INPUT
 from fastbp.tabular.recipe import PRESETS
 
 HELP = "train networks on a table and save them"
@@ -123,7 +124,12 @@ def _train(table, arguments, say):
     form = table.target_form if task == "regression" else None
     model.reading_ = _remembered(table, form, rows, scores, arguments)
     facts = {"task": task, "target": arguments.target, "rows": len(y), "dropped_rows": dropped, "columns": rows}
-    return {"model": model, **facts, "notes": [*table.notes, *model.encoder_.notices, *model.encoder_.doubts], "scores": scores}
+    return {
+        "model": model,
+        **facts,
+        "notes": [*table.notes, *model.encoder_.notices, *model.encoder_.doubts],
+        "scores": scores,
+    }
 
 
 def _asked_task(task):

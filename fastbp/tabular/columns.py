@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastbp._registry import nearest
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.objects import SECONDS, settle
 from fastbp.tabular.pandastable import PandasTable
-from fastbp.tabular.reading import TableError
 
 
 class Useless(TableError):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 # Groups that are dealt out so that each part has its share of every class; it takes 0.2 ms a group.
 MOST_STRATIFIED_GROUPS = 1000
