@@ -53,8 +53,8 @@ def set_num_threads(n: int | None) -> None:
 def get_num_threads() -> int:
     """Return the largest number of threads a model uses.
 
-    By default the number of cores this process may use, or less if ``NUMBA_NUM_THREADS`` or
-    ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
+    By default the number of cores this process may use (by its affinity, and by its container's quota of CPU time),
+    or less if ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
 
     Examples
     --------
