@@ -265,11 +265,13 @@ class Engine:
 
     def run(self, runner, steps, data, **demands):
         """Run steps; where none is made, because something is raised, the buffers stay as they were."""
-        before, step = self.buffers.copy() if self.buffers.size else None, self.step
+        if not self.buffers.size:
+            return runner.run(self.params, self.grads, steps, data, **demands)
+        before, step = self.buffers.copy(), self.step
         try:
             return runner.run(self.params, self.grads, steps, data, **demands)
         except BaseException:
-            if before is not None and self.step == step:
+            if self.step == step:
                 self.buffers[:] = before
             raise
 
