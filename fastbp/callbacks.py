@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp._registry import nearest
+from fastbp.metrics import METRIC_NAMES
+from fastbp.naming import canonical, nearest
 
 
 class Callback:
@@ -76,9 +77,10 @@ class _Monitor(Callback):
         owner = type(self).__name__
         if mode not in ("auto", "min", "max"):
             raise ValueError(f'{owner}(mode={mode!r}): it is "auto", "min" or "max".')
-        if mode == "auto" and not monitor.endswith(_FALLING + _RISING):
+        figure = canonical(monitor.removeprefix("val_"), METRIC_NAMES, "metric") or monitor
+        if mode == "auto" and not figure.endswith(_FALLING + _RISING):
             raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
-        rising = mode == "max" or (mode == "auto" and monitor.endswith(_RISING))
+        rising = mode == "max" or (mode == "auto" and figure.endswith(_RISING))
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self._sign = 1.0 if rising else -1.0
         self.best = -np.inf * self._sign

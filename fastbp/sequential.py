@@ -121,6 +121,7 @@ class Sequential:
         ----------
         optimizer : str or optimizer object, default "rmsprop"
         loss : str or loss object
+            Names are those of Keras, its short ones too ("mse", "bce"); case does not count ("Adam").
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
             functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without

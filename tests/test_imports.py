@@ -19,6 +19,7 @@ ORDER = [
     "_sources",
     "_jit",
     "_rows",
+    "naming",
     "_registry",
     "pointers",
     "prefetch",

@@ -15,7 +15,7 @@ import warnings
 import zlib
 from pathlib import Path
 
-from fastbp._registry import nearest
+from fastbp.naming import nearest
 
 MISSING_WORDS = frozenset({"NA", "N/A", "na", "n/a", "nan", "NaN", "NAN", "NULL", "null", "None", "?"})
 
