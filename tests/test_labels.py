@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score
 import fastbp
 from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier
 from fastbp.estimators.labels import plain_labels
+from fastbp.tabular.target import Classes
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -145,9 +146,7 @@ def test_classes_that_y_does_not_have_are_told():
     with pytest.warns(UserWarning, match=r"class_weight names \[9\]"):
         MLPClassifier((2,), max_iter=60, tol=1, class_weight={0: 1, 1: 1, 2: 1, 9: 3}).fit(X, y)
     with pytest.warns(UserWarning, match=r"class_weight names \['c'\]"):
-        TabularClassifier("fast", time_limit=0.01, class_weight={"a": 1, "b": 1, "c": 2}).fit(
-            X, np.where(YES, "a", "b")
-        )
+        Classes.of(np.where(YES, "a", "b"), None, {"a": 1, "b": 1, "c": 2})
 
 
 # Estimators
@@ -184,7 +183,9 @@ def test_partial_fit_takes_nullable_classes():
 def test_quantities_of_a_nullable_dtype():
     y = pd.Series(X[:, 0], dtype="Float64")
     with pytest.warns(UserWarning, match="hasn't converged"):
-        nullable, plain = (MLPRegressor((2,), max_iter=2, random_state=0).fit(X, one) for one in (y, X[:, 0]))
+        nullable, plain = (
+            MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(X, one) for one in (y, X[:, 0])
+        )
     np.testing.assert_array_equal(nullable.predict(X), plain.predict(X))
 
 
