@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
-from fastbp.metrics import METRICS, check_metric
+from fastbp.metrics import check_metric
 from fastbp.network import Network
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
@@ -23,8 +23,6 @@ PREDICT_ROWS = 4096
 MOST_RUNNERS = 8
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
-# Rows at most with which users' metrics are tried before training.
-TRIAL_ROWS = 256
 PREDICTION = Purpose(training=False)
 
 
@@ -302,6 +300,8 @@ class Engine:
             outputs = apply_activation(self.network.output_activation, entries).reshape(outputs.shape)
         outputs = self.network.finish(outputs).reshape(len(outputs), *self.network.output_shape)
         y = rows.y
+        if rows.mask is not None and not rows.mask.any():
+            return {name: float("nan") for name, _ in self.metrics}
         if rows.mask is not None:
             y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
         return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
@@ -310,22 +310,6 @@ class Engine:
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
         for name, function in self.metrics:
             check_metric(name, function, rows.y, self.network.output_shape, self._output_activation_name())
-
-    def try_metrics(self, rows):
-        """Call the metrics that are users' functions with a few rows: their errors come before training."""
-        if all(function in METRICS.values() for _, function in self.metrics):
-            return
-        n, buffers = len(rows.x), self.buffers.copy()
-        few = (
-            np.arange(0, n, -(-n // TRIAL_ROWS)) if self.network.batch_size is None else slice(self.network.batch_size)
-        )
-        try:
-            self.evaluate(rows.part(few))
-        except Exception:
-            # Few rows may lack what all have: a class.
-            self.evaluate(rows)
-        finally:
-            self.buffers[:] = buffers
 
     def reset_states(self):
         """Set the states of stateful layers to zero."""

@@ -196,8 +196,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data, batches or metrics that do not fit the model or each other, before anything is changed. Metrics
-            of one's own are called with some rows for that.
+            For data, batches or metrics that do not fit the model or each other, before anything is changed. Where a
+            metric of one's own raises, the model is as it was before that epoch.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
@@ -245,7 +245,6 @@ class Sequential:
                 "shuffle=True mixes them: write shuffle=False."
             )
         engine.check_metrics(train)
-        engine.try_metrics(train)
         if validation is not None:
             try:
                 engine.network.check_batches(len(validation.x), engine.network.batch_size or len(validation.x))
