@@ -34,7 +34,8 @@ def checked_metrics(metrics, loss):
 
 def names_of_functions(metrics, resolved):
     """Return the names of the metrics that were given as functions, which a file cannot hold."""
-    return [name for metric, (name, _) in zip(metrics or [], resolved, strict=True) if not isinstance(metric, str)]
+    pairs = zip(metrics or [], resolved, strict=True)
+    return [name for metric, (name, _) in pairs if not isinstance(metric, str) and not hasattr(metric, "registered")]
 
 
 def checked_callbacks(callbacks):
@@ -63,11 +64,12 @@ def is_count(value):
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
 
 
-def check_counts(**counts):
-    """Raise ValueError where one of the values is no count."""
+def checked_counts(**counts):
+    """Return the values as a list of int (those of NumPy have 8 to 64 bits, and overflow); they are at least 1."""
     for name, value in counts.items():
         if not is_count(value):
             raise ValueError(f"{name}={value!r}: it is a whole number of at least 1.")
+    return [int(value) for value in counts.values()]
 
 
 def check_verbose(verbose):

@@ -9,7 +9,9 @@ import numpy as np
 
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
-from fastbp.lossbase import LOSSES, Loss, lane_dot, lane_maximum, lane_sum, mean_over_outputs
+from fastbp.lanes import lane_dot, lane_maximum, lane_sum
+from fastbp.lossbase import LOSSES, Loss, mean_over_outputs
+from fastbp.settings import checked_switch, is_number
 from fastbp.targets import bounded_targets, class_targets, one_hot_targets
 from fastbp.vecmath import exp, sigmoid, softplus
 
@@ -21,8 +23,9 @@ class Crossentropy(Loss):
     label_smoothing = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.label_smoothing < 1:
-            name = type(self).__name__
+        name = type(self).__name__
+        object.__setattr__(self, "from_logits", checked_switch(self, "from_logits", self.from_logits))
+        if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise ValueError(f"{name}(label_smoothing={self.label_smoothing!r}): it is at least 0 and below 1.")
 
     @property
@@ -156,22 +159,33 @@ class CategoricalCrossentropy(Crossentropy):
         return one_hot_targets(y, n_out, dtype)
 
 
+@inline
+def class_at(y, i, k):
+    """Return class number y[i], or -1 where it is none of 0 to k - 1."""
+    number = np.int64(y[i])
+    return number if np.uint64(number) < np.uint64(k) else np.int64(-1)
+
+
 @kernel
 def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
-    """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p)."""
+    """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p).
+
+    What is no class number gives NaN: y may be an array of the user's, which anybody may change while this runs.
+    """
     k, real = row.n_out, out.dtype.type
     keep, share = 1.0 - row.setting, row.setting / k
     total = 0.0
     # -log p[y] = -z[y] + log(sum(exp z)) with the largest z subtracted: no part is negative
     subtract_maxima(dout, out, k)
     for i in range(weight.size):
-        cross = keep * dout[i * k + np.int64(y[i])]
+        cross = keep * dout[i * k + max(class_at(y, i, k), 0)]
         if share > 0:
             cross += share * lane_sum(dout, i * k, i * k + k)
         total -= weight[i] * cross
     exponentials(dout)
     for i in range(weight.size):
-        mass = lane_sum(dout, i * k, i * k + k)
+        known = class_at(y, i, k)
+        mass = lane_sum(dout, i * k, i * k + k) if known >= 0 else np.nan
         # np.log: a scalar has no use for vecmath's, which took 0.8 s to compile for float64.
         total += weight[i] * np.log(mass)
         # dout = p - t
@@ -179,7 +193,7 @@ def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
         p_factor, constant = real(factor / mass), real(factor * share)
         for j in range(np.uint64(i * k), np.uint64(i * k + k)):
             dout[j] = dout[j] * p_factor - constant
-        dout[i * k + np.int64(y[i])] -= real(factor * keep)
+        dout[i * k + max(known, 0)] -= real(factor * keep)
     return total
 
 

@@ -6,6 +6,36 @@ import warnings
 import numpy as np
 
 
+def held(x):
+    """Return a view of an array, or what is none as it is: whoever has the array may change its shape meanwhile."""
+    return x.view() if isinstance(x, np.ndarray) else x
+
+
+def has_masked(values):
+    """Has an array of `numpy.ma`, or a list of such arrays, masked entries?"""
+    if isinstance(values, list | tuple):
+        return any(isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value) for value in values)
+    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.is_masked(values))
+
+
+def refuse_masked(**arrays):
+    """Raise ValueError where an array-like has masked entries: NumPy would take what stands beneath the mask."""
+    for name, values in arrays.items():
+        if has_masked(values):
+            raise ValueError(
+                f"{name} is a masked array, and some entries are masked: write {name}.filled(...), or leave out rows."
+            )
+
+
+def real_array(values, name):
+    """Return an array-like as an array, or raise ValueError where it is masked or its numbers are not real."""
+    refuse_masked(**{name: values})
+    array = np.asarray(held(values))
+    if array.dtype.kind in "cmM":
+        raise ValueError(f"{name} must hold real numbers, not {array.dtype}.")
+    return array
+
+
 def as_float_rows(x, dtype, name="x", shape=None):
     """Return `x` as a C-contiguous array (n, ...) in `dtype`: itself if it is one, else one copy.
 
@@ -24,7 +54,8 @@ def as_float_rows(x, dtype, name="x", shape=None):
     ValueError
         If `x` does not hold numbers or its rows have another shape.
     """
-    if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned):
+    ready = isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
+    if not ready or isinstance(x, np.ma.MaskedArray):
         x = _converted(x, dtype, name)
     dimensions = 2 if shape is None else 1 + len(shape)
     if x.ndim < 2 or (shape is not None and x.ndim != dimensions):
@@ -43,7 +74,7 @@ def _converted(x, dtype, name):
     if hasattr(x, "toarray"):
         raise ValueError(f"{name} is a sparse matrix: write {name}.toarray().")
     try:
-        if np.ma.is_masked(x):
+        if has_masked(x):
             raise TypeError("some entries are masked")
         x = np.asarray(x)
         if x.dtype.kind in "cmM":
@@ -89,7 +120,7 @@ def sample_weights(sample_weight, n, dtype, name="sample_weight", entries=()):
     array (n,), or (n, e) where there are `entries`, of which the product is e
     """
     try:
-        weights = np.ascontiguousarray(sample_weight, dtype)
+        weights = np.ascontiguousarray(real_array(sample_weight, name), dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers only: {error}.") from None
     shape, whole = np.shape(sample_weight), (n, *entries)
@@ -190,6 +221,7 @@ def validation_parts(validation_data):
     return (*validation_data, None)[:3]
 
 
-def as_table(values):
+def as_table(values, name="y"):
     """Return array-likes and frames as arrays; anything with rows can then be sliced."""
-    return values if isinstance(values, np.ndarray) else np.asarray(values)
+    refuse_masked(**{name: values})
+    return held(values) if type(values) is np.ndarray else np.asarray(values)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp.data import check_rows
 from fastbp.job import Update
 from fastbp.plan import Purpose
 from fastbp.runner import Runner
@@ -45,7 +46,7 @@ def divergence_error(engine, before, data, steps, update):
     reach = before[0]
     for step in range(len(steps)):
         one, previous = slice(step, step + 1), reach.take(params)
-        step_update = Update(update.optimizer, state, update.coefficients[one])
+        step_update = Update(update.optimizer, state, update.coefficients[one], np.zeros(1, np.int64))
         losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
         known = np.isfinite(losses).all() and np.isfinite(buffers).all()
         if not (known and reach.is_finite(params) and reach.is_finite(state)):
@@ -53,12 +54,24 @@ def divergence_error(engine, before, data, steps, update):
     updated = params.copy(), state.reshape(-1, params.size), buffers
     reach.put(params, previous)
     where, layer = _first_bad(engine, params, updated, data, steps[one])
+    reason = _changed_input(engine, data.x) or (
+        f"{where} is not finite. Try a lower learning rate, global_clipnorm=1.0 in the optimizer, or inputs and "
+        "targets scaled to unit variance."
+    )
     message = (
-        f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {where} is not finite. Try a lower "
-        "learning rate, global_clipnorm=1.0 in the optimizer, or inputs and targets scaled to unit variance. "
-        "The weights of the last good epoch are kept."
+        f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {reason} The weights of the last good "
+        "epoch are kept."
     )
     return TrainingDiverged(message, epoch, step + 1, layer)
+
+
+def _changed_input(engine, x):
+    """Return what is wrong with x (n, ...), which was right when training began: it is read in place; or None."""
+    try:
+        check_rows(x)
+        engine.network.check_input(x)
+    except ValueError as error:
+        return f"{error} x was changed while the model trained on it."
 
 
 def _first_bad(engine, params, updated, data, step):

@@ -4,18 +4,23 @@
 """
 
 import reprlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.exclusive import changes, reads
 from fastbp.job import Data, Update, make_steps
 from fastbp.losses import VectorJacobian
 from fastbp.metrics import check_metric
-from fastbp.network import Network
+from fastbp.network import Network, check_kept, warn_of_initializers
 from fastbp.outputs import apply_activation
 from fastbp.plan import Purpose
-from fastbp.reach import is_finite
+from fastbp.reach import Reach, is_finite
+from fastbp.repeatable import dot
 from fastbp.runner import Runner
+from fastbp.specs import changes as changed_settings
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -77,6 +82,17 @@ class Rows:
         return counts * np.logical_or.reduceat(self.weight.reshape(len(self.x), -1).any(axis=1)[in_order], firsts)
 
 
+class Snapshot(NamedTuple):
+    """All that training changes within a `Reach`, copied."""
+
+    reach: Reach
+    params: list
+    state: list
+    buffers: np.ndarray
+    step: int
+    epoch: int
+
+
 class Loan:
     """The context of a lent runner (`contextlib.contextmanager` takes three times as long: 1.3 us)."""
 
@@ -107,62 +123,105 @@ def value_of(name, metric, y, outputs):
 
 
 class Engine:
-    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters."""
+    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters.
+
+    `layers` are the engine's own: nobody changes them.
+    """
+
+    training = False  # True while a fit runs
 
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
-        self.params = self.network.initial_params(seed, self.dtype)
+        self.params, self.buffers = self._drawn(self.network)
         # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
         self.grads = np.zeros(self.params.size, self.dtype)
-        self.buffers = self.network.initial_buffers(seed, self.dtype)
         self.views = self.network.views(self.params, self.buffers)
         self.n_outputs = int(np.prod(self.network.raw_shape))
-        self.step = self.epoch = 0
+        self.made, self.epoch = np.zeros(1, np.int64), 0
         self.loss = self.optimizer = self.state = None
         self.metrics = []
         self.fused_output = False
         self._free_runners = {}
 
-    def compile(self, optimizer, loss, metrics):
-        """Set what training minimises and how; check that the loss suits the last layer."""
-        shape, entries = self.network.raw_shape, loss.entries(self.network.loss_shape)
-        loss.check_output(self._output_activation_name(), self.n_outputs // entries)
-        if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != self.n_outputs:
+    @changes
+    def compile(self, optimizer, loss, metrics, layers=None):
+        """Set what training minimises and how; check that the loss suits the last layer.
+
+        With `layers`, the same ones with settings that may have changed, the network is folded anew; weights stay.
+        """
+        if self.training:
             raise ValueError(
-                f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
-                f"{shape} (without the batch): end the model in Flatten and Dense."
+                "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
+                "True, and compile after it."
             )
-        self._check_mask(loss)
+        changed = changed_settings(layers, self.layers) if layers is not None else []
+        network = Network(layers, self.network.input_shape) if changed else self.network
+        _check_loss(loss, network)
+        if changed:
+            self._go_on_with(network, layers, changed)
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
         self.state = optimizer.init_state(self.params.size, self.dtype)
+        self._state_kind = optimizer.state_kind()
         self.step = 0
         self._free_runners = {}
 
-    def _check_mask(self, loss):
-        """Raise ValueError where a mask reaches a loss that cannot heed it."""
-        self.network.check_output_mask()
-        number = self.network.output_masking
-        if number is not None and loss.whole_rows:
-            raise ValueError(
-                f"the mask of {self.network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a "
-                "row as a whole: end the model in Flatten, behind which every time step counts."
-            )
+    def _go_on_with(self, network, layers, changed):
+        """Take a network of the same layers with other settings; parameters and buffers keep their values."""
+        kept = check_kept(self.network, network, changed)
+        warn_of_initializers(self.network, network)
+        if not self.network.has_layout_of(network):
+            params, buffers = self._drawn(network)
+            views = network.views(params, buffers)
+            for old, new in kept.items():
+                views[new][...] = self.views[old]
+            self.params, self.buffers, self.grads = params, buffers, np.zeros(params.size, self.dtype)
+        self.network, self.layers = network, layers
+        self.views = network.views(self.params, self.buffers)
+        self.n_outputs = int(np.prod(network.raw_shape))
+
+    def is_as_drawn(self):
+        """Are parameters and buffers still those of the seed?"""
+        return all(map(np.array_equal, self._drawn(self.network), (self.params, self.buffers)))
+
+    def _drawn(self, network):
+        """Draw the initial parameters and buffers of a network."""
+        return network.initial_params(self.seed, self.dtype), network.initial_buffers(self.seed, self.dtype)
+
+    @contextmanager
+    def busy(self):
+        """The context of a fit: compile refuses to change what it runs on."""
+        self.training = True
+        try:
+            yield
+        finally:
+            self.__dict__.pop("training", None)
+
+    @changes
+    def alone(self, function, *arguments):
+        """Call function(*arguments), which changes this engine; what other threads ask of it meanwhile is refused."""
+        return function(*arguments)
+
+    @property
+    def step(self):
+        """The number of updates since `compile`: compiled code counts each as it is made (`made`)."""
+        return int(self.made[0])
+
+    @step.setter
+    def step(self, number):
+        self.made[0] = number
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("views", "_free_runners")}
+        """Leave out what belongs to this process: views, and runners, which hold addresses; no fit runs in a copy."""
+        here = ("views", "_free_runners", "training")
+        return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
         self.__dict__ |= state
         self.views = self.network.views(self.params, self.buffers)
         self._free_runners = {}
-
-    def _output_activation_name(self):
-        activation = self.network.output_activation
-        return "linear" if activation is None else activation.name
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
@@ -190,16 +249,33 @@ class Engine:
         divisor = n if rows is None else rows.divisors([0], [n])[0]
         return runner.one_step(self.seed, self.step, n, training, divisor)
 
+    def check_state(self):
+        """Raise ValueError where the optimizer's settings are others than its state was made for."""
+        if self._state_kind != self.optimizer.state_kind():
+            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
+
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
-        if self.state.size != self.optimizer.n_slots() * self.params.size:
-            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
+        self.check_state()
         numbers = self.step + 1 + np.arange(n_steps)
         rates = self.optimizer.learning_rates(numbers)
-        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates))
+        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates), self.made)
 
+    def run(self, runner, steps, data, **demands):
+        """Run steps; where none is made, because something is raised, the buffers stay as they were."""
+        before, step = self.buffers.copy() if self.buffers.size else None, self.step
+        try:
+            return runner.run(self.params, self.grads, steps, data, **demands)
+        except BaseException:
+            if before is not None and self.step == step:
+                self.buffers[:] = before
+            raise
+
+    @reads
     def predict(self, x):
         """x (n, d) -> predictions (n, k); both may have more axes."""
+        if x.shape[1:] != self.network.input_shape:  # kernels would read what stands behind x
+            raise ValueError(f"x has rows of shape {x.shape[1:]}; the model takes {self.network.input_shape}.")
         if self.network.raw_shape == self.network.output_shape or len(x) <= FINISH_ROWS:
             return self.network.finish(self._outputs(x))
         # An ensemble's outputs are many times its predictions.
@@ -210,7 +286,7 @@ class Engine:
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
             with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
-                runner.run(self.params, self.grads, self._passes(runner, len(x)), Data(x, outputs=outputs))
+                self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
 
     def _passes(self, runner, n, rows=None):
@@ -224,6 +300,7 @@ class Engine:
             steps["divisor"] = rows.divisors(firsts, steps["rows"])
         return steps
 
+    @reads
     def evaluate(self, rows):
         """Return {"loss": mean loss with penalties, metric: ...}."""
         outputs = self._outputs_for_metrics(len(rows.x))
@@ -233,19 +310,21 @@ class Engine:
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
                 self._passes(runner, len(rows.x), rows),
             )
-            losses = runner.run(self.params, self.grads, steps, data)
+            losses = self.run(runner, steps, data)
             # Of several batches the mean over what counts in them.
-            loss = losses[0] if len(steps) == 1 else losses @ steps["divisor"] / max(steps["divisor"].sum(), 1)
+            loss = losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(steps["divisor"].sum(), 1)
         return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
 
+    @changes
     def gradient(self, rows, training):
         """Return the mean loss with penalties; its gradient goes to `grads`."""
         self.grads[:] = 0
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data = Data(rows.x, rows.targets, rows.weight)
             steps = self.one_step(runner, len(rows.x), training, rows)
-            return float(runner.run(self.params, self.grads, steps, data, backward=True)[0])
+            return float(self.run(runner, steps, data, backward=True)[0])
 
+    @changes
     def vjp(self, x, dout, training):
         """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
@@ -254,9 +333,10 @@ class Engine:
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
             data, steps = Data(x, dout, dx=dx), self.one_step(runner, len(x), training)
-            runner.run(self.params, self.grads, steps, data, backward=True, mean=False)
+            self.run(runner, steps, data, backward=True, mean=False)
         return dx
 
+    @changes
     def train_on(self, rows):
         """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
         outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
@@ -265,18 +345,18 @@ class Engine:
                 Data(rows.x, rows.targets, rows.weight, outputs=outputs),
                 self.one_step(runner, len(rows.x), True, rows),
             )
-            loss = runner.run(self.params, self.grads, steps, data, backward=True, update=self.next_update(1))[0]
+            loss = self.run(runner, steps, data, backward=True, update=self.next_update(1))[0]
         if not np.isfinite(loss):
             self.buffers[:] = buffers
             raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
-        self.step += 1
         return {"loss": float(loss)} | self.metric_values(rows, outputs)
 
-    def apply_gradients(self):
-        """Make one update with what `grads` holds."""
+    @changes
+    def apply_gradients(self, grad):
+        """Make one update with `grad` (P,), which is copied to `grads`."""
+        self.grads[:] = grad
         with self.runner(1, self.training_purpose(), 1) as runner:
-            runner.run(self.params, self.grads, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
-        self.step += 1
+            self.run(runner, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
 
     def penalty(self):
         """Return the sum of the penalties on the trainable parameters."""
@@ -309,8 +389,9 @@ class Engine:
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
         for name, function in self.metrics:
-            check_metric(name, function, rows.y, self.network.output_shape, self._output_activation_name())
+            check_metric(name, function, rows.y, self.network.output_shape, _activation_name(self.network))
 
+    @changes
     def reset_states(self):
         """Set the states of stateful layers to zero."""
         for placed in self.network.buffers:
@@ -319,11 +400,19 @@ class Engine:
 
     def snapshot(self, reach):
         """Return copies of all that training changes within its `Reach`."""
-        return reach, reach.take(self.params), reach.take(self.state), self.buffers.copy(), self.step, self.epoch
+        flat = reach.take(self.params), reach.take(self.state)
+        return Snapshot(reach, *flat, self.buffers.copy(), self.step, self.epoch)
 
     def restore(self, snapshot):
         """Put a snapshot back, in place."""
-        reach, params, state, self.buffers[:], self.step, self.epoch = snapshot
+        try:
+            self._put(*snapshot)
+        except BaseException:  # a signal's handler has raised
+            self._put(*snapshot)
+            raise
+
+    def _put(self, reach, params, state, buffers, step, epoch):
+        self.buffers[:], self.step, self.epoch = buffers, step, epoch
         reach.put(self.params, params)
         reach.put(self.state, state)
 
@@ -337,3 +426,28 @@ class Engine:
         runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
         state = 0 if self.state is None else self.state.nbytes
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
+
+
+def _activation_name(network):
+    """Return the name of the activation that ends a network."""
+    activation = network.output_activation
+    return "linear" if activation is None else activation.name
+
+
+def _check_loss(loss, network):
+    """Raise ValueError where a loss does not suit the outputs of a network."""
+    shape, entries = network.raw_shape, loss.entries(network.loss_shape)
+    n_outputs = int(np.prod(shape))
+    loss.check_output(_activation_name(network), n_outputs // entries)
+    if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != n_outputs:
+        raise ValueError(
+            f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
+            f"{shape} (without the batch): end the model in Flatten and Dense."
+        )
+    network.check_output_mask()
+    number = network.output_masking
+    if number is not None and loss.whole_rows:
+        raise ValueError(
+            f"the mask of {network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a row as a "
+            "whole: end the model in Flatten, behind which every time step counts."
+        )

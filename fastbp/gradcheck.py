@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.arguments import check_counts
+from fastbp.arguments import checked_counts
 from fastbp.data import as_float_rows, as_table
+from fastbp.specs import copies
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def check_gradients(
     >>> fastbp.check_gradients(model, rng.normal(size=(5, 2)), rng.normal(size=5)).max_relative_error < 1e-7
     True
     """
-    check_counts(entries=entries)
-    x = as_float_rows(as_table(x), np.dtype(np.float64))
+    (entries,) = checked_counts(entries=entries)
+    x = as_float_rows(as_table(x, "x"), np.dtype(np.float64))
     if model.engine is None:
         model.build(x.shape[1:])
     if model.dtype != np.float64:
@@ -113,8 +114,10 @@ def check_gradients(
 
 def _in_float64(model):
     """Return a float64 model with the same layers, parameters and dropout masks."""
-    twin = type(model)(model.layers, input_shape=model.engine.network.input_shape, seed=model.seed, dtype="float64")
-    twin.compile(model.optimizer, model.loss)
+    engine = model.engine
+    shape = engine.network.input_shape
+    twin = type(model)(copies(engine.layers), input_shape=shape, seed=model.seed, dtype="float64")
+    twin.compile(model.optimizer, engine.loss)
     twin.params[:], twin.engine.buffers[:] = model.params, model.engine.buffers
     twin.engine.step = model.step
     return twin

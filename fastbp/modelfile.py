@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fastbp import described
 from fastbp._registry import describe, rebuild
 from fastbp.losses import Loss
+from fastbp.network import Network
 from fastbp.saving import ModelFileError, load_tensors
 
 
@@ -27,9 +29,10 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
 
     Raises
     ------
-    FileNotFoundError
+    OSError
+        If there is no such file, or it cannot be read.
     ModelFileError
-        If the file is truncated, damaged, foreign, or of a newer version.
+        If the file is truncated, damaged, foreign, or of a newer version, or if what it says does not fit together.
 
     Examples
     --------
@@ -58,8 +61,10 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
             from fastbp.tabular.model import estimator_from
 
             return estimator_from(tensors, description)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
-        raise ModelFileError(f"{path} does not describe a whole model: {error}") from error
+    except Warning:  # where the user has them raised
+        raise
+    except Exception as error:  # whatever a setting of another type or size leads to
+        raise ModelFileError(f"{path} does not describe a whole model: {error or type(error).__name__}") from error
     raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")
 
 
@@ -69,7 +74,7 @@ def state_of(model):
     tensors = dict(engine.views)
     description = {
         "kind": "sequential",
-        "layers": [describe(layer) for layer in model.layers],
+        "layers": [describe(layer) for layer in engine.layers],
         "input_shape": list(engine.network.input_shape),
         "dtype": engine.dtype.name,
         "seed": engine.seed,
@@ -80,26 +85,42 @@ def state_of(model):
         tensors["optimizer/state"] = engine.state
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
-        description["metrics"] = [name for name, _ in engine.metrics]
+        description["metrics"] = [
+            describe(metric) if hasattr(metric, "registered") else name for name, metric in engine.metrics
+        ]
         description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
 
 def model_from(cls, tensors, description, custom_objects):
     """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
-    layers = [rebuild(layer) for layer in description["layers"]]
-    shape = tuple(description["input_shape"])
-    model = cls(layers, input_shape=shape, seed=description["seed"], dtype=description["dtype"])
-    views = model.views
-    if missing := [name for name in views if name not in tensors]:
-        raise ValueError(f"the tensor {missing[0]!r} is missing.")
-    model.set_weights([tensors[name] for name in views])
+    described.settings_in_range([description.get(key) for key in ("layers", "optimizer", "loss", "metrics")])
+    layers = [rebuild(layer) for layer in described.listed(description["layers"], "layers", lambda layer, name: None)]
+    shape = tuple(described.listed(description["input_shape"], "input_shape", _row_size))
+    dtype = described.text(description["dtype"], "dtype", {"float32", "float64"})
+    # Before anything of the network's size is made.
+    _check_tensors(Network(layers, shape), tensors, dtype)
+    model = cls(layers, input_shape=shape, seed=description["seed"], dtype=dtype)
+    model.set_weights([tensors[name] for name in model.views])
     engine = model.engine
     if "optimizer" in description and (compiled := _compiled(description, custom_objects)) is not None:
         model.compile(**compiled)
         _copy("optimizer/state", tensors, engine.state)
-    engine.step, engine.epoch = int(description["step"]), int(description["epoch"])
+    engine.step, engine.epoch = (described.whole(description[name], name) for name in ("step", "epoch"))
     return model
+
+
+def _row_size(size, name):
+    return described.whole(size, name, 1)
+
+
+def _check_tensors(network, tensors, dtype):
+    """Raise ValueError where a file has not just the tensors of a network (and of its optimizer)."""
+    placed = {p.name: p.param.shape for p in (*network.params, *network.buffers)}
+    for name, shape in placed.items():
+        if name not in tensors:
+            raise ValueError(f"the tensor {name!r} is missing.")
+        described.shaped(tensors[name], name, shape, dtype)
 
 
 def _check_custom(custom_objects):
@@ -113,9 +134,8 @@ def _check_custom(custom_objects):
 
 def _compiled(description, custom_objects):
     """Return the arguments of `compile`, or None (with a warning) where an object of one's own is missing."""
-    loss, own = description["loss"], list(description["custom_metrics"])
-    if isinstance(loss, str):
-        own.append(loss)
+    loss, functions = description["loss"], description["custom_metrics"]
+    own = [*functions, loss] if isinstance(loss, str) else functions
     if missing := [name for name in own if name not in custom_objects]:
         warnings.warn(
             f"the model was trained with {missing[0]!r}, which a file cannot hold: it predicts, and to train it give "
@@ -126,10 +146,17 @@ def _compiled(description, custom_objects):
     return {
         "optimizer": rebuild(description["optimizer"]),
         "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
-        "metrics": [
-            custom_objects[name] if name in description["custom_metrics"] else name for name in description["metrics"]
-        ],
+        "metrics": [_metric(metric, functions, custom_objects) for metric in description["metrics"]],
     }
+
+
+def _metric(described, functions, custom_objects):
+    """Return what stands for a metric in `compile`: a name, a function, or an object with settings."""
+    if isinstance(described, dict):
+        from fastbp.scoring import SCORES  # which registers them
+
+        return SCORES.resolve(rebuild(described))
+    return custom_objects[described] if described in functions else described
 
 
 def _copy(name, tensors, target):

@@ -1,7 +1,8 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -9,6 +10,10 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
+from fastbp.specs import same
+
+# Numbers of a layer's outputs, or of one of its parameters: 4 TB.
+MOST_ENTRIES = 2**40
 
 
 class Source(NamedTuple):
@@ -40,6 +45,19 @@ class PlacedLayer:
     def inputs(self):
         """(source, entries a row) of each input."""
         return [(source, math.prod(shape)) for source, shape in zip(self.sources, self.input_shapes, strict=True)]
+
+    def spec_as_built(self) -> Layer:
+        """Return a copy of the spec, or raise ValueError where its settings are no longer those of the build.
+
+        A row of the table that had other sizes than params has would read and write elsewhere.
+        """
+        spec = replace(self.spec)  # which checks the settings once more
+        if _layout(spec.build(*self.input_shapes)) != _layout(self.build):
+            raise ValueError(
+                f"layer {self.name!r} was changed after the model was built, in settings that decide on its shapes: "
+                "make a new model."
+            )
+        return spec
 
     @property
     def n_params(self) -> int:
@@ -81,6 +99,7 @@ class Network:
         self.output, self.output_shape = self._chain(specs, Source(), self.input_shape, 0)
         self.params = list(self._place("params"))
         self.buffers = list(self._place("buffers"))
+        self._picky = any(is_picky(layer.spec) for layer in self.layers)
         self._check_picky_layers()
 
     @property
@@ -122,7 +141,9 @@ class Network:
         return source, shape
 
     def _add(self, spec, name, sources, shapes, depth):
+        _check_switches(name, spec)
         built = spec.build(*shapes)
+        _check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
         self.layers.append(placed)
         self.n_params += placed.n_params
@@ -149,7 +170,7 @@ class Network:
 
     def check_input(self, x):
         """Raise ValueError where a layer refuses an entry of the model's input x (n, ...)."""
-        if not any(is_picky(layer.spec) for layer in self.layers):
+        if not self._picky:
             return
         # What reaches each layer unchanged, and where in a row of the input it stood.
         numbers = np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape)
@@ -184,6 +205,11 @@ class Network:
                     f"{layer.name!r} takes categories, which come from the model's input (Columns, Flatten and Reshape "
                     "may stand before it), not from other layers."
                 )
+
+    def has_layout_of(self, other):
+        """Do parameters and buffers of another network of the same layers have the same places?"""
+        pairs = (self.params, other.params), (self.buffers, other.buffers)
+        return all([p.param.shape for p in one] == [p.param.shape for p in two] for one, two in pairs)
 
     def views(self, params, buffers=None):
         """Return {name: view into a flat vector, in the parameter's shape}; a layer's buffers follow its parameters."""
@@ -260,6 +286,85 @@ class Network:
     def initial_buffers(self, seed, dtype):
         """Draw the initial buffers, from the streams after those of the parameters."""
         return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+
+
+def check_kept(old, new, changes):
+    """Return {name: new name} of the parameters and buffers that both networks have, or raise ValueError.
+
+    The networks are of the same layers with other settings: none may lose a parameter.  States of rows begin anew
+    where their shapes differ.
+    """
+    names = {(p.layer, p.param.name): p for p in (*new.params, *new.buffers)}
+    kept = {}
+    for p in (*old.params, *old.buffers):
+        now = names.get((p.layer, p.param.name))
+        if now is not None and now.param.shape == p.param.shape:
+            kept[p.name] = now.name
+        elif not old.layers[p.layer].spec.stateful:
+            has = "none" if now is None else f"one of shape {now.param.shape}"
+            raise ValueError(
+                f"{said(old, changes)}: {p.name!r} has shape {p.param.shape}, and the layers would now have {has}. "
+                "Weights that are there are not thrown away: set it back, or make a new model of "
+                "copy.deepcopy(model.layers)."
+            )
+    return kept
+
+
+def warn_of_initializers(old, new):
+    """Warn where an initializer was changed whose parameter is drawn already."""
+    initializers = {(p.layer, p.param.name): p.param.initializer for p in (*old.params, *old.buffers)}
+    late = [
+        p.name
+        for p in (*new.params, *new.buffers)
+        if not same(initializers.get((p.layer, p.param.name), p.param.initializer), p.param.initializer)
+    ]
+    if late:
+        warnings.warn(
+            f"the initial values of {', '.join(late)} are drawn already: they stay, and the initializer that was set "
+            "draws nothing. Other values take a new model, of copy.deepcopy(model.layers).",
+            stacklevel=5,
+        )
+
+
+def said(network, changes):
+    """Return what was changed, in words: "'dense': units is 5 (it was 4)"."""
+    return "; ".join(
+        f"{name_of(network, change.taken)}: {change.setting} is {change.now!r} (it was {change.before!r})"
+        for change in changes
+    )
+
+
+def name_of(network, spec):
+    """Return the name of a layer (of one that runs as its twins, their owner's) for messages."""
+    for layer in network.layers if network is not None else ():
+        if spec is layer.spec or any(spec is held for held in layer.spec.held):
+            return repr(layer.name)
+    return repr(spec.name) if spec.name else f"a layer {type(spec).__name__}"
+
+
+def _layout(build):
+    """Return what a `Build` says about places and sizes."""
+    params = [(param.shape, param.lookup) for param in (*build.params, *build.buffers)]
+    return replace(build, params=params, buffers=[])
+
+
+def _check_sizes(name, build):
+    """Raise ValueError where a layer is so large that the plan's offsets, of 64 bits, could overflow."""
+    arrays = [build.output_shape, *(param.shape for param in (*build.params, *build.buffers))]
+    for size in (*map(math.prod, arrays), build.extra, build.shared, build.slice_work):
+        if size > MOST_ENTRIES:
+            raise ValueError(f"layer {name!r} would need {size} numbers in one place: too large, by far.")
+    for field, value in build.fields.items():
+        if not isinstance(value, int | float | np.number | np.bool_) or not abs(value) < 2**62:
+            raise ValueError(f"layer {name!r} cannot have {value!r} for its {field}.")
+
+
+def _check_switches(name, spec):
+    """Raise ValueError where a setting that is declared as a bool is something else (but 0 or 1)."""
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.type in (bool, "bool") and not (isinstance(value, int | np.bool_) and value in (0, 1)):
+            raise ValueError(f"{name!r} has {field.name}={value!r}: it is True or False.")
 
 
 def _draw(placed, size, first_stream, seed, dtype):

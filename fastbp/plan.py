@@ -62,12 +62,16 @@ REGION_ROWS = 16
 # Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
 SLICE_MULTIPLY_ADDS = 200_000
 MAX_SLICES = 16
+# A slice of more (forward; 0.05 s with backward) would keep Ctrl-C waiting: there are more slices instead.
+LONGEST_SLICE = 5e8
 # Partial gradients up to this size are cheaper than reading the batch's activations again; of more activations than
 # ACTIVATION_BYTES (images), in proportion.  LeNet-5, batch 128 (2 MB and 10 MB), takes 1.24 times as long without.
 PARTIAL_BYTES = 512 * 1024
 ACTIVATION_BYTES = 2 * 1024 * 1024
 # Above this workspace, slices are used whatever the network, so that memory stays bounded.
 WORKSPACE_BYTES = 256 * 1024 * 1024
+# Random numbers that a layer has for a step: rng.py counts them in 32 bits.
+MOST_DRAWS = 2**32
 # An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
 ITEM_MULTIPLY_ADDS = 4_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
@@ -104,6 +108,7 @@ class Plan:
     def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1):
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
         self.n_params = network.n_params
+        _check_draws(network, rows, purpose)
         placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
         self._number_rows(placed)
         passes = 3 if purpose.training else 1
@@ -144,7 +149,9 @@ class Plan:
 
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
-        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
+        multiply_adds = self.rows * self.row_multiply_adds
+        most = max(MAX_SLICES, int(multiply_adds / LONGEST_SLICE))
+        slices = min(max(multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
         # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
         grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
         slice_rows = round_up(-(-self.rows // slices), grain)
@@ -164,7 +171,7 @@ class Plan:
             self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
             if self.n_segments > 1:
                 # Every slice reads the sums of all slices: few enough that it costs nothing.
-                self.slice_rows *= -(-self.rows // (MAX_SLICES * self.slice_rows))
+                self.slice_rows *= -(-self.rows // (most * self.slice_rows))
         self.n_slices = self.slices(self.rows)
 
     def region(self, work, offset, row_entries):
@@ -227,7 +234,7 @@ class Plan:
 
     def _fill_row(self, row, layer, number, inputs, out, douts):
         """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
-        spec, build, float_type = layer.spec, layer.build, float_type_of(self.dtype)
+        spec, build, float_type = layer.spec_as_built(), layer.build, float_type_of(self.dtype)
         kinds = ("forward", "backward", "gradient", "prepare") if self.purpose.training else ("forward",)
         for kind in kinds:
             row[kind] = kernel_address(type(spec), kind, float_type)
@@ -336,6 +343,18 @@ def _has_row(spec, purpose):
     if purpose.training:
         return not spec.alias or spec.backward is not None
     return not spec.alias and not spec.training_only
+
+
+def _check_draws(network, rows, purpose):
+    """Raise ValueError where a batch has more entries than a layer has random numbers for a step."""
+    for layer in network.layers if purpose.training else ():
+        # A recurrent layer's masks are shorter than its inputs and outputs together.
+        entries = sum(map(_size, (layer.output_shape, *(() if layer.spec.training_only else layer.input_shapes))))
+        if layer.spec.draws and rows * entries > MOST_DRAWS:
+            raise ValueError(
+                f"{layer.name} draws {entries} random numbers for each row, and has {MOST_DRAWS} of them for a step: "
+                f"too few for a batch of {rows} rows. At most {MOST_DRAWS // entries} rows will do: set batch_size."
+            )
 
 
 def _wanted_gradients(network, purpose):

@@ -1,15 +1,15 @@
 """The model file: one safetensors file, tensors by name and a JSON description in its header.
 
-Loading reads numbers and names; it runs no code.  Saving writes a temporary file and renames it.
+Loading reads numbers and names; it runs no code.  Saving writes a temporary file and renames it (`_files.py`).  A long
+description, of texts or of knots of thousands of columns, is a tensor: headers have 100 MB at most.
 """
 
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 
-from fastbp._files import replace_file
+from fastbp._files import open_to_read, replace_file
 
 # Goes up when the release before could not read the files of this one.
 FORMAT_VERSION = 1
@@ -17,6 +17,10 @@ _KEY = "fastbp"
 # The end of the description.  It is not metadata of its own: safetensors writes those in no fixed order, and the
 # same model should be the same bytes.
 _CHECKSUM = ', "crc32": '
+# A description of more characters is a tensor of this name; the header says so in a way that older releases refuse.
+MOST_IN_HEADER = 2**20
+_TEXT = "fastbp/description"
+_IN_TENSOR = {"kind": "described in a tensor"}
 
 
 class ModelFileError(ValueError):
@@ -29,15 +33,17 @@ def save_tensors(path, tensors, description):
     Parameters
     ----------
     path : str or path
+        A file that is there keeps its mode and its owner, a symbolic link its target. Of several hard links, the others
+        keep the old content.
     tensors : dict of arrays
     description : dict
     """
     from safetensors.numpy import save
 
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot save {path}: there is no folder {path.parent}.")
     text = json.dumps({"version": FORMAT_VERSION, **description})
+    if len(text) > MOST_IN_HEADER:
+        tensors = {**tensors, _TEXT: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+        text = json.dumps({"version": FORMAT_VERSION, **_IN_TENSOR})
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     content = save(tensors, metadata={_KEY: f"{text[:-1]}{_CHECKSUM}{_checksum(tensors, text)}}}"})
     replace_file(path, content, durable=True)
@@ -67,14 +73,14 @@ def load_tensors(path):
 
     Raises
     ------
+    OSError
+        If there is no such file, or it cannot be read.
     ModelFileError
         If the file is truncated, damaged, not a model file, or of a newer version.
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no model file {path}.")
+    open_to_read(path, "model file").close()
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -89,17 +95,27 @@ def load_tensors(path):
     text, _, end = metadata[_KEY].rpartition(_CHECKSUM)
     if end != f"{_checksum(tensors, text + '}')}}}":
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
+    if description == _IN_TENSOR and _TEXT in tensors:
+        description = _read_json(path, tensors.pop(_TEXT).tobytes())
     return tensors, description
 
 
-def _parsed(path, text):
+def _read_json(path, text):
+    """Return the dict that a JSON text describes."""
     try:
         description = json.loads(text)
-        version = description.pop("version")
-        description.pop("crc32", None)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise ModelFileError(f"{path} has a description that fastbp cannot read.") from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    except (ValueError, RecursionError):
+        description = None
+    if not isinstance(description, dict):
+        raise ModelFileError(f"{path} has a description that fastbp cannot read.")
+    return description
+
+
+def _parsed(path, text):
+    description = _read_json(path, text)
+    version = description.pop("version", None)
+    description.pop("crc32", None)
+    if type(version) is not int or version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path} has format version {version}; this fastbp reads up to {FORMAT_VERSION}: upgrade fastbp."
         )

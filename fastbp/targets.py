@@ -139,4 +139,5 @@ def class_targets(y, n_out, dtype):
             f"y holds class {bad:g}, but the model has {n_out} outputs, for classes 0 to {n_out - 1}: give the last "
             "layer one unit a class, and number classes from 0."
         )
-    return table
+    # A copy: kernels index with class numbers, and whoever has the user's array may change it.
+    return table.copy() if np.may_share_memory(table, y) else table

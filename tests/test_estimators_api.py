@@ -211,7 +211,7 @@ class TestCallbacks:
         assert mlp.n_iter_ == 3
         assert mlp.predict(IRIS).shape == (150,)
 
-    def test_ctrl_c_between_compiled_calls(self):
+    def test_ctrl_c_between_compiled_calls(self, ctrl_c):
         class Interrupt(fastbp.Callback):
             def on_epoch_begin(self, epoch, logs):
                 if epoch == 2:

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastbp.tabular.reading import TableError
+from fastbp._files import is_stream, writable
+from fastbp.tabular.errors import TableError
 
 TABLE_HELP = "a CSV with a header (also .csv.gz, and Parquet where pyarrow is installed)"
 
@@ -19,6 +20,8 @@ def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
             kind = "whole number" if convert is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is not a {kind}") from None
         inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+        if value == float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not a finite number: leave it out for no limit")
         if not inside:
             top = "" if high == float("inf") else f" and {'below' if open_high else 'at most'} {high}"
             raise argparse.ArgumentTypeError(f"{text} must be {'above' if open_low else 'at least'} {low}{top}")
@@ -30,6 +33,8 @@ def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
 def check_output(path, *inputs):
     """Raise TableError where `path` cannot be written, or is one of the command's inputs."""
     path = Path(path)
+    if is_stream(path):
+        raise TableError(f"--out {path} is a pipe or a device: name a file.")
     if path.is_dir():
         raise TableError(f"--out {path} is a folder: name a file.")
     if not path.parent.is_dir():
@@ -37,6 +42,7 @@ def check_output(path, *inputs):
     for source in map(Path, inputs):
         if path.exists() and source.exists() and path.samefile(source):
             raise TableError(f"--out {path} would overwrite {source}, which this command reads.")
+    writable(path)
 
 
 def add_allow_unseen(parser):

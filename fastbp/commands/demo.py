@@ -3,7 +3,8 @@
 import shlex
 from pathlib import Path
 
-from fastbp.tabular.reading import TableError
+from fastbp._files import replace_file
+from fastbp.tabular.errors import TableError
 
 HELP = "train, evaluate and predict on a data set that scikit-learn bundles"
 
@@ -52,7 +53,7 @@ def write_dataset(name, path):
     path = Path(path)
     if path.exists() and path.read_bytes() != text:
         raise TableError(f"{path} exists and is another file: choose a folder with --dir.")
-    path.write_bytes(text)
+    replace_file(path, text)
     print(f"wrote {path}: {len(frame)} rows, {len(frame.columns)} columns, from scikit-learn")
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastbp import threads
 from fastbp.activations import Activation
 from fastbp.arguments import checked_callbacks
-from fastbp.data import validation_parts
+from fastbp.data import held, real_array, refuse_masked, validation_parts
 from fastbp.engine import Rows
 from fastbp.estimators.files import estimator_from, state_of
 from fastbp.estimators.lbfgs import fit_lbfgs
@@ -29,6 +29,7 @@ from fastbp.estimators.names import (
 )
 from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
+from fastbp.exclusive import changes, check_free
 from fastbp.optimizerbase import Optimizer
 from fastbp.saving import save_tensors
 from fastbp.sequential import Sequential
@@ -99,6 +100,9 @@ class BaseMLP(BaseEstimator, ABC):
     def _network_targets(self, objective, targets, dtype):
         """Return targets (n, t) as the loss wants them."""
 
+    def _check_outputs(self):
+        """Raise ValueError where the fitted attributes of a file do not agree on the outputs."""
+
     @abstractmethod
     def _stratifies(self):
         """Does early stopping set aside the same share of each class?"""
@@ -130,6 +134,7 @@ class BaseMLP(BaseEstimator, ABC):
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
+    @changes
     def _fit(self, X, y, sample_weight, validation_data, incremental):
         checked_callbacks(self.callbacks)
         if self._takes_all_rows():
@@ -182,6 +187,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _checked(self, X, y, reset):
         """Return X (n, d) in float32 or float64, dense or sparse, and y, or raise scikit-learn's errors."""
+        refuse_masked(X=X, y=y)
         X, y = validate_data(
             self,
             X,
@@ -198,13 +204,13 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _weights(self, X, y, sample_weight):
         """Return the rows' weights (n,), or None where all count the same."""
-        return None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        return None if sample_weight is None else checked_weight(sample_weight, X)
 
     def _validation_rows(self, objective, dtype, validation_data):
         """Return the user's validation data as `Rows`."""
         X, y, weight = validation_parts(validation_data)
         X, y = self._checked(X, y, reset=False)
-        weight = None if weight is None else _check_sample_weight(weight, X)
+        weight = None if weight is None else checked_weight(weight, X)
         return self._rows(objective, dtype, X, self._targets(y), weight)
 
     def _rows(self, objective, dtype, X, targets, weight):
@@ -239,11 +245,14 @@ class BaseMLP(BaseEstimator, ABC):
         """Return the network's outputs (n, k) for the user's X."""
         if not hasattr(self, "model_"):
             check_is_fitted(self)  # which takes half as long as predicting a row
+        check_free(self)
         self._adopt_weights()
-        engine = self.model_.engine
+        engine, X = self.model_.engine, held(X)
         if not self._is_ready(X, engine.dtype):
+            refuse_masked(X=X)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             X = as_rows(X, engine.dtype)
+        engine.network.check_input(X)
         with self._thread_limit():
             return engine.predict(X)
 
@@ -308,6 +317,11 @@ class BaseMLP(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def checked_weight(sample_weight, X):
+    """Return the weights (n,) of rows, real and without a mask, or raise scikit-learn's errors for others."""
+    return _check_sample_weight(real_array(sample_weight, "sample_weight"), X)
 
 
 def as_rows(X, dtype):

@@ -7,6 +7,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
+from fastbp import described
 from fastbp.data import tell_unknown_classes
 from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP, has_batches
 from fastbp.estimators.labels import Labels, plain_labels
@@ -255,6 +256,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return weight
         factors = compute_sample_weight(self.class_weight, y)
         return factors if weight is None else weight * factors
+
+    def _check_outputs(self):
+        described.agree("the classes", self._labels.n_outputs, self.n_outputs_)
+        if self._label_kind == "binary" and not 1 <= len(self.classes_) <= 2:
+            raise ValueError(f"a binary classifier has {len(self.classes_)} classes.")
 
     def _stratifies(self):
         return self.n_outputs_ == 1

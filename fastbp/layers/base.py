@@ -39,10 +39,13 @@ from numba import types
 from fastbp._jit import address
 from fastbp._registry import Registry
 from fastbp._rows import record_type, row_dtype
+from fastbp.settings import Settings, checked_switch, setting_names
 
 LAYERS = Registry("layer")
 
 LAYER_ROW_SIZE = 512
+# Sizes and strides are smaller.
+MOST_SIZE = 2**31
 LAYER_HEADER = [
     ("forward", "i8"),  # kernel addresses; 0: there is nothing to do
     ("backward", "i8"),
@@ -151,14 +154,17 @@ class Build:
     multiply_adds: int = 0  # a row, forward
 
 
-class Layer:
+class Layer(Settings):
     """Base of all layer specs: dataclasses of settings; weights live in the model.
 
-    A spec is never changed by a model, so the same one may stand in several.
+    A spec is never changed by a model, so the same one may stand in several: each draws weights of its own. What is
+    assigned to a setting is checked at once, and models take it at their next `compile`.
 
     A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
     read the branches' outputs, and `build` gets all their shapes.
     """
+
+    changes = [0]  # of all layers
 
     dtype: ClassVar = layer_dtype()  # of its row
     forward: ClassVar = None  # kernels
@@ -177,6 +183,27 @@ class Layer:
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
     batch_size = None  # every batch must have
+
+    def __setattr__(self, name, value):
+        if self._made and name == "trainable" and name not in setting_names(type(self)):
+            self._set_trainable(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _set_trainable(self, value):
+        """As in Keras: it is a setting of the layers within, and of no meaning where there is nothing to train."""
+        if type(self).gradient is not None:
+            raise AttributeError(
+                f"{type(self).__name__} has no setting `trainable`: give the class the field `trainable: bool = True`."
+            )
+        object.__setattr__(self, "trainable", checked_switch(self, "trainable", value))
+        for layer in self.held:
+            layer.trainable = value
+
+    @property
+    def held(self):
+        """The layers within this one."""
+        return tuple(layer for branch in self.branches for layer in branch)
 
     def build(self, *input_shapes: tuple[int, ...]) -> Build:
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
@@ -216,9 +243,17 @@ class Layer:
 def whole_number(layer, setting):
     """Return a layer's setting as an int of at least 1, or raise ValueError."""
     value = getattr(layer, setting)
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{type(layer).__name__}({setting}={value!r}): {setting} is a whole number of at least 1.")
+    if not is_size(value):
+        most = " (and below 2**31)" if isinstance(value, int) and value > 1 else ""
+        raise ValueError(
+            f"{type(layer).__name__}({setting}={value!r}): {setting} is a whole number of at least 1{most}."
+        )
     return int(value)
+
+
+def is_size(value):
+    """Is it a whole number of at least 1 (and so small that products of two do not overflow)?"""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= value < MOST_SIZE
 
 
 def check_factors(layer):

@@ -7,39 +7,54 @@ import numpy as np
 
 from fastbp._jit import kernel
 from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype
-from fastbp.layers.embedding import MOST_CATEGORIES, check_switches, embedding_backward, unknown_category
+from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, is_size, layer_dtype
+from fastbp.layers.embedding import (
+    MOST_CATEGORIES,
+    add_reads,
+    category_at,
+    check_switches,
+    embedding_backward,
+    fill_nan,
+    unknown_category,
+)
 from fastbp.pointers import at, copy_entries, int64_at, part
 
-TABLES = layer_dtype(("tables", "i8"))  # address of (offset in params, dim, first column of out) of each column
+# Address of (offset in params, dim, first column of out, categories) of each column.
+TABLES = layer_dtype(("tables", "i8"))
 
 
 @kernel
 def tables_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, t) whole numbers, a table (c, dim) for each column -> out (n, sum of all dim)."""
+    strangers = 0
     for row in range(start, stop):
         for column in range(layer.n_in):
-            table, dim = int64_at(layer.tables, 3 * column), int64_at(layer.tables, 3 * column + 1)
-            out = layer.out + row * layer.n_out + int64_at(layer.tables, 3 * column + 2)
+            table, dim = int64_at(layer.tables, 4 * column), int64_at(layer.tables, 4 * column + 1)
+            out = layer.out + row * layer.n_out + int64_at(layer.tables, 4 * column + 2)
             category = np.int64(work[layer.x + row * layer.n_in + column])
-            copy_entries(at(work, out), at(params, table + category * dim), dim)
+            if np.uint64(category) < np.uint64(int64_at(layer.tables, 4 * column + 3)):
+                copy_entries(at(work, out), at(params, table + category * dim), dim)
+            else:
+                strangers += 1
+    for row in range(start, stop if strangers else start):
+        for column in range(layer.n_in):
+            n = int64_at(layer.tables, 4 * column + 3)
+            if category_at(work, layer.x + row * layer.n_in + column, n) < 0:
+                out = layer.out + row * layer.n_out + int64_at(layer.tables, 4 * column + 2)
+                fill_nan(part(work, out, int64_at(layer.tables, 4 * column + 1)))
 
 
 @kernel
 def tables_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
-    table, dim = int64_at(layer.tables, 3 * block), int64_at(layer.tables, 3 * block + 1)
+    table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
     dtable = part(grads, table + first * dim, (last - first) * dim)
     if not accumulate:
         for j in range(dtable.size):
             dtable[j] = 0
-    for row in range(start, stop):
-        category = np.int64(work[layer.x + row * layer.n_in + block])
-        if first <= category < last:
-            drow = part(dtable, (category - first) * dim, dim)
-            dout = part(work, layer.dout + row * layer.n_out + int64_at(layer.tables, 3 * block + 2), dim)
-            for j in range(dim):
-                drow[j] += dout[j]
+    dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
+    reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
+    add_reads(dtable, work, reads, stop - start, first, last, dim)
 
 
 @LAYERS.register("CategoryEmbedding")
@@ -98,7 +113,7 @@ class CategoryEmbedding(Layer):
     def __post_init__(self):
         self.cardinalities = checked_cardinalities(self)
         dims = [self.output_dims] * len(self.cardinalities) if np.ndim(self.output_dims) == 0 else self.output_dims
-        if len(dims) != len(self.cardinalities) or not all(_is_size(dim) for dim in dims):
+        if len(dims) != len(self.cardinalities) or not all(is_size(dim) for dim in dims):
             raise ValueError(
                 f"CategoryEmbedding(output_dims={self.output_dims!r}): it is a size, or one for each of the "
                 f"{len(self.cardinalities)} columns."
@@ -127,10 +142,11 @@ class CategoryEmbedding(Layer):
 
     def fill(self, row, float_type):
         sizes = [cardinality * dim for cardinality, dim in self._shapes()]
-        tables = np.empty((len(sizes), 3), np.int64)
+        tables = np.empty((len(sizes), 4), np.int64)
         tables[:, 0] = row["params"] + np.cumsum([0, *sizes[:-1]])
         tables[:, 1] = self.output_dims
         tables[:, 2] = np.cumsum([0, *self.output_dims[:-1]])
+        tables[:, 3] = self.cardinalities
         row["tables"] = tables.ctypes.data
         return tables
 
@@ -141,19 +157,25 @@ class CategoryEmbedding(Layer):
         return unknown_category(x, self.cardinalities, "CategoryEmbedding")
 
 
-ONE_HOT = layer_dtype(("firsts", "i8"))  # address of each column's first output
+ONE_HOT = layer_dtype(("stops", "i8"))  # address of one past each column's last output
 
 
 @kernel
 def one_hot_forward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, t) whole numbers -> out (n, sum of all categories) of zeros and, for each column, a one."""
+    """x (n, t) whole numbers -> out (n, sum of all categories) of zeros and, for each column, a one (or a NaN)."""
     for row in range(start, stop):
         out = part(work, layer.out + row * layer.n_out, layer.n_out)
         for j in range(out.size):
             out[j] = 0
+        first = 0
         for column in range(layer.n_in):
-            category = np.int64(work[layer.x + row * layer.n_in + column])
-            out[int64_at(layer.firsts, column) + category] = 1
+            stop = int64_at(layer.stops, column)
+            category = category_at(work, layer.x + row * layer.n_in + column, stop - first)
+            if category >= 0:
+                out[np.uint64(first + category)] = 1
+            else:
+                out[np.uint64(first)] = np.nan
+            first = stop
 
 
 @LAYERS.register("OneHot")
@@ -199,23 +221,19 @@ class OneHot(Layer):
         return Build(output_shape=(sum(self.cardinalities),))
 
     def fill(self, row, float_type):
-        firsts = np.cumsum([0, *self.cardinalities[:-1]])
-        row["firsts"] = firsts.ctypes.data
-        return firsts
+        stops = np.cumsum(self.cardinalities)
+        row["stops"] = stops.ctypes.data
+        return stops
 
     def refuses(self, x):
         return unknown_category(x, self.cardinalities, "OneHot")
-
-
-def _is_size(value):
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
 
 
 def checked_cardinalities(layer):
     """Return a layer's cardinalities as a tuple of int, or raise ValueError."""
     given, name = layer.cardinalities, type(layer).__name__
     sizes = tuple(given) if isinstance(given, list | tuple | np.ndarray) else ()
-    if not sizes or not all(_is_size(size) and size <= MOST_CATEGORIES for size in sizes):
+    if not sizes or not all(is_size(size) and size <= MOST_CATEGORIES for size in sizes):
         raise ValueError(f"{name}(cardinalities={given!r}): it is a list of sizes from 1 to {MOST_CATEGORIES}.")
     return tuple(int(size) for size in sizes)
 

@@ -14,6 +14,8 @@ from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer
 from fastbp.pointers import array_at, at, copy_entries, int64_at, null, one, part
 from fastbp.tile import product_address
 
+# The number of a bin is exact in float32 up to here.
+MOST_EDGES = 2**24
 PIECEWISE = layer_dtype(
     ("features", "i8"),  # d
     ("units", "i8"),  # outputs of each feature, k
@@ -224,13 +226,20 @@ class PiecewiseLinearEmbedding(Layer):
     tabulate = piecewise_tabulate
 
     def __post_init__(self):
-        self.bins = tuple(tuple(np.asarray(edges, np.float64).tolist()) for edges in self.bins)
+        try:
+            self.bins = tuple(tuple(np.asarray(edges, np.float64).tolist()) for edges in self.bins)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"PiecewiseLinearEmbedding(bins={self.bins!r}): they are a list of edges for each column."
+            ) from None
         for i, edges in enumerate(self.bins):
             if len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
                 shown = f"{list(edges[:4])}{'...' if len(edges) > 4 else ''}"
                 raise ValueError(
                     f"PiecewiseLinearEmbedding: bins[{i}] is {shown}: edges are finite, increasing, and at least two."
                 )
+        if sum(map(len, self.bins)) > MOST_EDGES:
+            raise ValueError(f"PiecewiseLinearEmbedding: bins have more than {MOST_EDGES} edges.")
         self.embedding_dim = whole_number(self, "embedding_dim")
         check_factors(self)
 

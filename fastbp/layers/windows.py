@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp._jit import inline
 from fastbp._rows import make_row, row_dtype
-from fastbp.layers.base import whole_number
+from fastbp.layers.base import is_size, whole_number
 from fastbp.pointers import at, copy_entries, part
 
 # Windows for one call of a product, at least: so many images are covered by one table.
@@ -244,7 +244,7 @@ def sizes(layer, setting, axes):
 
 def whole_number_of(layer, setting, value):
     """Return one of several sizes as an int of at least 1, or raise ValueError."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+    if not is_size(value):
         given = getattr(layer, setting)
         raise ValueError(f"{type(layer).__name__}({setting}={given!r}): sizes are whole numbers of at least 1.")
     return int(value)

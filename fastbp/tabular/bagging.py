@@ -1,19 +1,22 @@
 """Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
 
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
 
 import numpy as np
 
+from fastbp import described
+from fastbp.network import is_picky
 from fastbp.sequential import Sequential
-from fastbp.tabular.calibration import tempered
-from fastbp.tabular.folds import cut
+from fastbp.specs import copies
+from fastbp.tabular.calibration import HIGHEST, LOWEST, tempered
+from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_of, learn
 from fastbp.tabular.networks import table_network
 from fastbp.tabular.pace import Pace
 from fastbp.tabular.repeats import Repeats
-from fastbp.threads import get_num_threads, limit_threads
+from fastbp.threads import Tasks, get_num_threads, limit_threads
 
 # Rows that initial values are adapted to.
 ADAPTING_ROWS = 2000
@@ -53,6 +56,7 @@ class Ensemble:
 
     def outputs(self, x):
         """x (n, d) float32 -> probabilities or standardised values (n, k) float32."""
+        self.networks[0].engine.network.check_input(x)
         total = self.networks[0].engine.predict(x)
         for network in self.networks[1:]:
             total += network.engine.predict(x)
@@ -82,12 +86,44 @@ class Ensemble:
         networks = [
             Sequential.from_state(_below(f"{i}/", tensors), own) for i, own in enumerate(description["networks"])
         ]
+        if not networks:
+            raise ValueError("there are no networks.")
         repeats = None
         if description["strength"] is not None:
             repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
-        ensemble = cls(networks, description["temperature"], repeats)
-        ensemble.history = description["history"]
+        temperature = described.real(description["temperature"], "temperature", LOWEST / 2, 2 * HIGHEST)
+        ensemble = cls(networks, temperature, repeats)
+        ensemble.history = described.listed(description["history"], "history", _one_history, len(networks))
         return ensemble
+
+    def check_against(self, encoder, n_outputs):
+        """Raise ValueError where the networks of a file do not take what its encoder makes, or have other outputs.
+
+        Parameters
+        ----------
+        encoder : TableEncoder
+        n_outputs : int
+            Of the target.
+        """
+        width, cardinalities = encoder.n_numeric + encoder.n_plain, tuple(encoder.cardinalities)
+        # No category is a fraction, and those of the encoder are all that the networks take, to the last one.
+        rows = np.full((2, width + len(cardinalities)), 0.5, np.float32)
+        rows[0, width:], rows[1, width:] = 0.0, np.array(cardinalities) - 1
+        for network in self.networks:
+            placed = network.engine.network
+            described.agree("the width of encoded rows", placed.input_shape, rows.shape[1:])
+            described.agree("the outputs", placed.output_shape, (n_outputs,))
+            described.agree("the type of numbers", network.dtype.name, "float32")
+            known = [getattr(layer.spec, "cardinalities", ()) for layer in placed.layers if is_picky(layer.spec)]
+            described.agree("the categories", known, [cardinalities] if cardinalities else [])
+            placed.check_input(rows)
+        if self.repeats is not None:
+            described.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
+
+
+def _one_history(figures, name):
+    for key, value in figures.items():
+        described.number_or_none(value, f"{key} of the history")
 
 
 def _below(start, tensors):
@@ -95,7 +131,9 @@ def _below(start, tensors):
     return {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
 
 
-def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadline=None, progress=None):
+def train_ensemble(
+    encoder, part, *, recipe, objective, seed, valid=None, separation=ALL_ALIKE, deadline=None, progress=None
+):
     """Train the networks of a recipe.
 
     Parameters
@@ -110,6 +148,8 @@ def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadli
     valid : Part, optional
         Rows to choose the best epochs by; then all networks train on all of `part`. By default each network leaves
         out a part of the rows for that.
+    separation : Separation, optional
+        Groups that stay on one side of a network's cut, and times.
     deadline : float, optional
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
@@ -119,19 +159,19 @@ def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadli
     -------
     Ensemble
     """
-    training = Training(encoder, part, recipe, objective, seed, valid, deadline, progress)
+    training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
     return training.run()
 
 
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, deadline, progress):
+    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress):
         self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification")
+            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification", separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
@@ -140,15 +180,20 @@ class Training:
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         epochs = self._epochs()
-        with ThreadPoolExecutor(min(n_threads, n)) as threads:
-            futures = [threads.submit(self._train, number, epochs, n_threads) for number in range(n)]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            except KeyboardInterrupt:
-                self.pace.interrupt()
-            if any(future.done() and future.exception() for future in futures):
-                self.pace.interrupt()
-        return self._ensemble([future.result() for future in futures])
+        tasks = Tasks(self._train, [(number, epochs, n_threads) for number in range(n)])
+        try:
+            # Ctrl-C is noted while threads start, and where none can, all the time.
+            self.pace.guard.run(tasks.start, n_threads)
+            wait(tasks.futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            self.pace.interrupt()
+        except BaseException:  # a signal's handler
+            self.pace.interrupt()
+            tasks.drop()
+            raise
+        if any(future.done() and future.exception() for future in tasks.futures):
+            self.pace.interrupt()
+        return self._ensemble([future.result() for future in tasks.futures])
 
     def _train(self, number, epochs, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
@@ -219,7 +264,8 @@ def epochs_in_time(possible, rounds):
 
 def without_training(network):
     """Return a network with the same parameters, but no optimizer, state and buffers: a third of the memory."""
-    bare = Sequential(network.layers, input_shape=network.engine.network.input_shape, seed=network.seed)
+    engine = network.engine
+    bare = Sequential(copies(engine.layers), input_shape=engine.network.input_shape, seed=network.seed)
     bare.params[:] = network.params
     return bare
 

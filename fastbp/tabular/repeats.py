@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp import arraymath, described
+from fastbp.repeatable import dot
+
 # Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
 STRENGTHS = np.geomspace(0.05, 50, 31)
 # Repeats are used where they lower the loss of the rows that have some by more than this many standard errors, and
@@ -89,7 +92,13 @@ class Repeats:
     @classmethod
     def from_state(cls, tensors, strength):
         """Return the repeats of which `get_state` returned these."""
-        return cls(**tensors, strength=strength)
+        size = (len(tensors["keys"]),)
+        keys = described.shaped(tensors["keys"], "keys", size, np.uint64)
+        if len(keys) == 0 or (keys[1:] <= keys[:-1]).any():
+            raise ValueError("the tensor 'keys' should rise.")
+        sums = described.shaped(tensors["sums"], "sums", (*size, None), np.float32)
+        counts = described.shaped(tensors["counts"], "counts", size, np.float32)
+        return cls(keys, sums, counts, described.real(strength, "strength", STRENGTHS[0] / 2))
 
     def mixed(self, outputs, x):
         """Return the prediction for rows x (n, d) of which the networks predict outputs (n, k)."""
@@ -117,7 +126,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
     outputs, values, seen = outputs[rows].astype(np.float64), values[rows], seen.rows(rows)
     weight = np.ones(len(rows)) if weight is None else weight[rows]
     losses = [loss(seen.mixed(outputs, strength), values) for strength in STRENGTHS]
-    best = int(np.argmin([weight @ one for one in losses]))
+    best = int(np.argmin([dot(weight, one) for one in losses]))
     gains = weight * (loss(outputs, values) - losses[best])
     if gains.mean() <= LEAST_ERRORS * gains.std() / np.sqrt(len(rows)):
         return None
@@ -126,7 +135,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 def log_losses(probabilities, values):
     """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
-    return -np.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+    return -arraymath.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
 
 
 def squared_errors(outputs, values):
