@@ -246,7 +246,9 @@ class Engine:
 
     def one_step(self, runner, n, training, rows=None):
         """Return the one step of a batch that is all of `n` rows; `rows` are those of a loss."""
-        divisor = n if rows is None else rows.divisors([0], [n])[0]
+        divisor = n
+        if rows is not None:  # without weights told apart, for NumPy takes 3 us
+            divisor = n * rows.entries if rows.weight is None else rows.divisors([0], [n])[0]
         return runner.one_step(self.seed, self.step, n, training, divisor)
 
     def check_state(self):
