@@ -107,7 +107,7 @@ class Network:
         """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
         return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape
 
-    @property
+    @cached_property
     def loss_shape(self):
         """Shape of a row of outputs as losses take it: entry by entry of its first axes, or whole before a `finish`."""
         return (math.prod(self.raw_shape),) if self.layers[-1].spec.finish else self.raw_shape

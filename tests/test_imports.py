@@ -23,6 +23,7 @@ ORDER = [
     "_fpmode",
     "_jit",
     "_rows",
+    "naming",
     "_registry",
     "_formulas",
     "settings",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastbp._registry import nearest
+from fastbp.naming import nearest
 from fastbp.tabular.errors import TableError
 
 
