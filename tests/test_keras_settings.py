@@ -224,6 +224,7 @@ HIDDEN = {
     "OwnL2 is not one": lambda: sequential(layers.Dense(2, kernel_regularizer=OwnL2())),
     "lora_rank=1": lambda: with_lora(sequential(layers.Dense(2))),
     "by a function of keras.ops": lambda: functional(lambda x: layers.Dense(3)(x) + x),
+    "casts its inputs to int32": lambda: keras.Sequential([keras.Input((4,), dtype="int32"), layers.Dense(2)]),
     "more than once": lambda: sequential(sequential(shared := layers.Dense(3)), sequential(shared)),
 }
 
