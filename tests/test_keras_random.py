@@ -66,7 +66,12 @@ def trained_alike(case, ours):
     settings |= {"epochs": 1, "shuffle": False, "verbose": 0}
     expected, found = theirs.fit(*data, **settings).history, ours.fit(*data, **settings).history
     assert_same_weights(ours, theirs, "an epoch")
+    if ours.engine.network.output_masking is not None:
+        # On its way through jax.value_and_grad Keras's output loses its mask, which metrics read then in evaluate only.
+        expected, found = {"loss": expected["loss"]}, {"loss": found["loss"]}
     assert_same_figures(found, expected, "history")
+    settings = {"sample_weight": weight, "return_dict": True, "verbose": 0}
+    assert_same_figures(ours.evaluate(*batch, **settings), theirs.evaluate(*batch, **settings), "evaluate again")
 
 
 def outcome(seed):
