@@ -83,8 +83,8 @@ def check_unrolled(node, mask):
     """Raise ValueError for an unrolled Bidirectional, whose masked steps Keras repeats where it should zero them."""
     if mask and node.layer.return_sequences and node.layer.forward_layer.unroll:
         raise ValueError(
-            f"Keras layer {node.name!r} (Bidirectional) does not zero masked time steps with unroll=True, fastbp's does: "
-            "leave out unroll."
+            f"Keras layer {node.name!r} (Bidirectional) does not zero masked time steps with unroll=True, fastbp's "
+            "does: leave out unroll."
         )
 
 
