@@ -6,6 +6,7 @@ Here a few; by hand as many as one likes, with a table of what was refused and w
 """
 
 import os
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -21,7 +22,12 @@ from keras_cases import BATCH, case_of
 import fastbp
 
 LONG = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
-MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", "16"))
+# What comes of the first models, so that none is refused that agreed.
+EXPECTED = [
+    *("agrees", "agrees", "polynomial_decay", "agrees", "Conv1D. ends the mask", "polynomial_decay"),
+    *("BatchNormalization.*statistics", "metric 'Accuracy'", "agrees", "agrees", "agrees", "clipnorm"),
+]
+MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", str(len(EXPECTED))))
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
@@ -99,10 +105,8 @@ def outcomes():
 @pytest.mark.parametrize("seed", range(MODELS))
 def test_random_models_agree_or_are_refused_with_the_reason(seed, outcomes):
     result = outcome(seed)
-    assert result == "agrees" or len(result.partition(": ")[2]) > 20
     outcomes[result] += 1
-
-
-def test_most_random_models_agree(outcomes):
-    """Runs last: a generator of models that are all refused would show nothing."""
-    assert outcomes["agrees"] >= 0.5 * sum(outcomes.values())
+    if seed < len(EXPECTED):
+        assert re.search(EXPECTED[seed], result)
+    else:
+        assert result == "agrees" or len(result.partition(": ")[2]) > 20
