@@ -105,7 +105,10 @@ class SwiGLU(Layer):
 def main():
     x, y = make_friedman1(2000, noise=1.0, random_state=0)
     y, deviation = (y - y.mean()) / y.std(), y.std()
-    for name, hidden in (("SwiGLU", [SwiGLU(42)] * 2), ("ReLU", [fastbp.Dense(64, "relu")] * 2)):
+    for name, hidden in (
+        ("SwiGLU", [SwiGLU(42), SwiGLU(42)]),
+        ("ReLU", [fastbp.Dense(64, "relu"), fastbp.Dense(64, "relu")]),
+    ):
         model = fastbp.Sequential([*hidden, fastbp.Dense(1)], input_shape=(10,), seed=0)
         model.compile(fastbp.Adam(3e-3), "mean_squared_error")
         fastbp.check_gradients(model, x[:20], y[:20])

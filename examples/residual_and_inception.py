@@ -30,7 +30,10 @@ def block(units, last="glorot_uniform"):
 def dense(depth, residual):
     """A dense network of `depth` blocks, with ways around them (which begin as almost nothing) or without."""
     small = fastbp.RandomNormal(stddev=0.02)
-    blocks = [fastbp.Residual(block(32, small)) for _ in range(depth)] if residual else depth * block(32)
+    if residual:
+        blocks = [fastbp.Residual(block(32, small)) for _ in range(depth)]
+    else:
+        blocks = [layer for _ in range(depth) for layer in block(32)]
     return [Flatten(), Dense(32), *blocks, Dense(10, activation="softmax")]
 
 

@@ -5,6 +5,8 @@ layers skip what was filled, so that a prediction does not depend on how long th
 runs on through the padding and forgets. A bidirectional layer needs the mask even more: one of its ways begins there.
 """
 
+import copy
+
 import numpy as np
 
 import fastbp
@@ -60,7 +62,7 @@ def main():
 
     # The last one again, on a batch padded to its own longest sequence: same bits.
     longest = max(map(len, test_sequences))
-    narrow = fastbp.Sequential(model.layers, input_shape=(longest, 2), seed=0)
+    narrow = fastbp.Sequential(copy.deepcopy(model.layers), input_shape=(longest, 2), seed=0)
     narrow.set_weights(model.get_weights())
     same = np.array_equal(
         narrow.predict(pad(test_sequences, narrow.engine.network.input_shape[0])), model.predict(x_test)

@@ -36,7 +36,7 @@ KINDS = {
 STDOUT = ("-", "/dev/stdout")
 
 
-def replace_file(path: str | Path, content: bytes, *, durable: bool = False) -> None:
+def replace_file(path: str | Path, content: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
     """Give a file new content; readers see the old one or the new one.
 
     Parameters
@@ -46,6 +46,8 @@ def replace_file(path: str | Path, content: bytes, *, durable: bool = False) -> 
     content : bytes
     durable : bool, default False
         Wait until it is on the disk before renaming, so that a power cut leaves one of the two as well.
+    mode : int, default 0o666
+        Of a new file, of which the process's umask takes away.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def replace_file(path: str | Path, content: bytes, *, durable: bool = False) -> 
     _remove_stale(target.parent, start)
     temporary = None
     try:
-        temporary, file = _new_temporary(target.parent, start, private=old is not None)
+        temporary, file = _new_temporary(target.parent, start, mode if old is None else 0o600)
         with file:
             file.write(content)
             if old is not None:
@@ -159,11 +161,11 @@ def _temporary_start(target):
     return f".{digest}."
 
 
-def _new_temporary(folder, start, private):
-    """Return the path of a new temporary file, and the file, locked; as readable as any new one unless `private`."""
+def _new_temporary(folder, start, mode):
+    """Return the path of a new temporary file, and the file, locked."""
     while True:
         path = folder / f"{start}{os.getpid()}-{secrets.token_hex(4)}{ENDING}"
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666), "wb")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "wb")
         # Whoever cleans up may have been quicker with the lock.
         if flock is None or (_locks(file) and path.exists()):
             return path, file

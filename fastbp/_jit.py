@@ -6,21 +6,25 @@ no others, and the same machine code serves every caller, at any number of threa
 """
 
 import hashlib
+import itertools
 import os
 import pickle
+import secrets
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numba
 from numba import types
-from numba.core import cgutils, compiler
-from numba.core.caching import _Cache
+from numba.core import bytecode, cgutils, compiler
 from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
 from fastbp._files import replace_file
-from fastbp._sources import compiler_digest, kernel_digest
+from fastbp._fpmode import FlushingCompiler
+from fastbp._kernelfolder import UnsafeFolderError, check_folder, kernel_content, make_folder, prune, read_kernel
+from fastbp._madefrom import compiler_digest, kernel_digest
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
 # operations: a step of the smallest network takes 3.2 us instead of 4.1.
@@ -64,39 +68,101 @@ class _InlineLibrary(JITCodeLibrary):
         """Do nothing: there is no machine code that could ask for it."""
 
 
-class _InlineCompiler(compiler.Compiler):
+class _SavingCompiler(compiler.Compiler):
     def __init__(self, typingctx, targetctx, library, *arguments):
         super().__init__(typingctx, targetctx, _InlineLibrary(targetctx.codegen(), "inline"), *arguments)
+
+
+class _InlineCompiler(compiler.Compiler):
+    def __init__(self, typingctx, targetctx, library, *arguments):
+        if _saving_works():
+            library = _InlineLibrary(targetctx.codegen(), "inline")
+        super().__init__(typingctx, targetctx, library, *arguments)
+
+
+# `_InlineLibrary` leans on Numba's private parts, which these releases have; `.ci/try_numba` tries a newer one.
+_TESTED_NUMBA = (0, 68)
+
+
+@cache
+def _saving_works():
+    """Does `_InlineLibrary` work with this Numba?  Of a release newer than the tested ones a small kernel tells."""
+    if numba.version_info[:2] <= _TESTED_NUMBA:
+        return True
+    options = _OPTIONS | _NO_WRAPPERS
+
+    @numba.njit(**options, forceinline=True, pipeline_class=_SavingCompiler)
+    def twice(x):
+        return 2.0 * x
+
+    @numba.njit(**options)
+    def four_times(x):
+        return twice(twice(x))
+
+    try:
+        pointer = address(four_times, types.float64, returns=types.float64)
+    except Exception:
+        return False
+    return pointer != 0
 
 
 def kernel(function):
     """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
 
-    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.
+    No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.  Python's calls flush
+    denormals (_fpmode.py).
     """
-    dispatcher = numba.njit(**_OPTIONS)(function)
+    if numba.config.DISABLE_JIT:
+        return _Uncompiled(function)
+    dispatcher = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=FlushingCompiler)(function)
     dispatcher._cache = _KernelCache(function)
     return dispatcher
 
 
 def unkept_kernel(function):
     """Make `function`, which stands in no module, a kernel that each process compiles."""
+    if numba.config.DISABLE_JIT:
+        return _Uncompiled(function)
     return numba.njit(**_OPTIONS, **_NO_WRAPPERS)(function)
+
+
+class _Uncompiled:
+    """What stands for a kernel where Numba was told to compile nothing: an error as soon as one is needed."""
+
+    def __init__(self, function):
+        self.py_func, self.__name__, self.__doc__ = function, function.__name__, function.__doc__
+
+    def __call__(self, *arguments):
+        need_compiler()
+
+    get_compile_result = __call__
+
+
+class NoCompilerError(RuntimeError):
+    """Numba was told to compile nothing."""
+
+
+def need_compiler():
+    """Raise NoCompilerError where Numba was told to compile nothing."""
+    if numba.config.DISABLE_JIT:
+        raise NoCompilerError(
+            "NUMBA_DISABLE_JIT is set: fastbp's kernels run compiled or not at all. Unset it and start Python again."
+        )
 
 
 def address(dispatcher, *argument_types, returns=types.void):
     """Compile `dispatcher` for the argument types (or find it compiled) and return its address."""
     signature = returns(*argument_types)
-    result = dispatcher.get_compile_result(signature)
-    if isinstance(result.library, _InlineLibrary):
+    if getattr(dispatcher, "targetoptions", {}).get("forceinline"):
         raise TypeError(f"{dispatcher.__name__} is an inline function: it has no address.")
+    result = dispatcher.get_compile_result(signature)
     return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
 
 
 def cache_dir():
     """The folder of compiled kernels: FASTBP_CACHE_DIR, or the platform's user cache folder."""
     if folder := os.environ.get("FASTBP_CACHE_DIR"):
-        return Path(folder)
+        return Path(folder).expanduser()
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -111,30 +177,31 @@ def _cache_folder():
     return cache_dir() / compiler_digest()
 
 
-_DIGEST_SIZE = hashlib.sha256().digest_size
-_warned = False
+_warned = _pruned = False
 
 
-def _warn_not_kept(error):
+def _warn_not_kept(reason, advice="writable folder"):
     """Warn, once a process, that kernels are not kept."""
     global _warned
     if _warned:
         return
     _warned = True
     warnings.warn(
-        f"fastbp cannot keep its compiled kernels ({error}); they are compiled anew in every "
-        "process. Set FASTBP_CACHE_DIR to a writable folder.",
+        f"fastbp {reason}; they are compiled anew in every process. Set FASTBP_CACHE_DIR to a {advice}.",
         RuntimeWarning,
         stacklevel=2,
     )
 
 
-class _KernelCache(_Cache):
-    """One file a compiled kernel, named by all that its machine code depends on.
+def _warn_unsafe(error):
+    _warn_not_kept(f"ignores compiled kernels that could be another user's code ({error})", "folder of your own")
+
+
+class _KernelCache:
+    """One file a compiled kernel, named by all that its machine code depends on (in the place of Numba's cache).
 
     No index file, so that two processes compiling at once cannot mix their entries up; files
-    appear by renaming, so that a reader sees a whole one or none; a file starts with the digest of
-    the rest, so that a damaged one is compiled anew.  A folder that can only be read is read.
+    appear by renaming, so that a reader sees a whole one or none.  A folder that can only be read is read.
     """
 
     def __init__(self, function):
@@ -158,26 +225,36 @@ class _KernelCache(_Cache):
         target_context.refresh()
         try:
             path = self._path(sig, target_context.codegen())
-            if path is None:
-                return None
-            content = path.read_bytes()
+            payload = None if path is None else read_kernel(path)
+        except UnsafeFolderError as error:
+            _warn_unsafe(error)
+            return None
         except (OSError, RuntimeError):  # no file, or no home folder
             return None
-        digest, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-        if hashlib.sha256(payload).digest() != digest:
+        if payload is None:
             return None
-        return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+        try:
+            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:  # what is whole and none of ours is compiled anew
+            return None
 
     def save_overload(self, sig, data):
-        payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
+        # Such code holds addresses of this process: of a large array that it names, of a C function.
+        if data.library.has_dynamic_globals:
+            return
         try:
             path = self._path(sig, data.codegen)
             if path is None:
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, hashlib.sha256(payload).digest() + payload)
-        except (OSError, RuntimeError) as error:
-            _warn_not_kept(error)
+            payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
+            make_folder(path.parent)
+            check_folder(path.parent)
+            replace_file(path, kernel_content(path, payload), mode=0o644)
+            _prune_once(path.parents[1])
+        except UnsafeFolderError as error:
+            _warn_unsafe(error)
+        except Exception as error:  # of the disk, or of what Numba cannot keep
+            _warn_not_kept(f"cannot keep its compiled kernels ({error})")
 
     def enable(self):
         pass
@@ -187,6 +264,28 @@ class _KernelCache(_Cache):
 
     def flush(self):
         pass
+
+
+def _prune_once(folder):
+    """Prune the cache folder, once a process that compiled something: the others start without that."""
+    global _pruned
+    if not _pruned:
+        _pruned = True
+        prune(folder)
+
+
+def _number_functions_apart():
+    """Have Numba number functions from a place of this process's own.
+
+    The numbers, from 1 in every process, are what tells apart the symbols of functions of one name: of two kernels of
+    one name and number that two processes had compiled, a third one found the same address for both.
+    """
+    bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
+
+
+_number_functions_apart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_number_functions_apart)
 
 
 @intrinsic

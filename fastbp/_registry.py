@@ -24,11 +24,12 @@ def declare(kind, homes):
 class Registry(Mapping):
     """Settings classes by name.  The classes are dataclasses; `kind` names the family in messages.
 
-    Names of `declare` are there from the start, their classes when they are first asked for.
+    `check`, where there is one, is called with each class that is registered, and raises TypeError.  Names of
+    `declare` are there from the start, their classes when they are first asked for.
     """
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, kind, check=None):
+        self.kind, self._check = kind, check
         self.nameless = ()
         self._homes = _HOMES.get(kind, {})
         self._classes = {}
@@ -49,14 +50,32 @@ class Registry(Mapping):
         return name in self._classes or name in self._homes
 
     def register(self, name):
-        """Class decorator: add the settings class under `name`, its `name` too unless that is a setting."""
+        """Class decorator: add the settings class under `name`, its `name` too unless that is a setting.
+
+        A class of one's own (`fastbp.custom`) may be defined once more, as notebooks do; objects of the old one go on.
+
+        Raises
+        ------
+        TypeError
+            Where the class is no dataclass, or lacks what the family needs.
+        ValueError
+            Where another class has the name.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"write @....register('name') over the {self.kind}, not @....register.")
 
         def add(cls):
             self._check_free(name, cls)
+            if "__dataclass_fields__" not in vars(cls):
+                raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass(frozen=True) right above the class.")
+            if self._check is not None:
+                self._check(cls)
             cls.__init__ = _with_plain_numbers(cls.__init__)
             cls.registered = (self.kind, name)
             if "name" not in vars(cls) and all(field.name != "name" for field in dataclasses.fields(cls)):
                 cls.name = name
+            if cls.__dataclass_params__.frozen:
+                cls.__setattr__ = _refuse
             self._classes[name] = cls
             return cls
 
@@ -85,13 +104,26 @@ class Registry(Mapping):
             return self[value]()
         # An object's class is loaded: those that are not need not be.
         classes = (*self._classes.values(), *self.nameless)
-        if isinstance(value, classes):
+        if isinstance(value, classes) or self._is_of_replaced_class(value):
             return value
         if isinstance(value, type) and issubclass(value, classes):
             raise TypeError(f"{value.__name__} is a class; write {value.__name__}() for the {self.kind}.")
         unknown = dataclasses.is_dataclass(value) and not hasattr(value, "registered")
         hint = f" Its class {type(value).__name__} is not registered." if unknown else ""
         raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.{hint}")
+
+    def _is_of_replaced_class(self, value):
+        """Is it of a class that was registered, before another one of its name took its place?"""
+        kind, name = getattr(type(value), "registered", (None, None))
+        return kind == self.kind and name in self._classes
+
+
+def _refuse(settings, name, value):
+    """In place of a frozen dataclass's `__setattr__`, whose message does not tell what to do."""
+    made = f"{type(settings).__name__}({name}={value!r})"
+    raise dataclasses.FrozenInstanceError(
+        f"{type(settings).__name__}.{name} cannot be changed: put a new object in its place, such as {made}."
+    )
 
 
 def _with_plain_numbers(init):

@@ -17,22 +17,48 @@ each select keeps on its false side the value that passes NaN on.
 import math
 from dataclasses import dataclass
 
+from fastbp._formulas import check_formula, reads
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
+from fastbp._madefrom import is_ours
 from fastbp._registry import Registry
+from fastbp.lanes import lane_dot, lane_sum
+from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
-ACTIVATIONS = Registry("activation")
+
+def _check(cls):
+    """Raise TypeError where a user's class is no activation."""
+    if is_ours(cls):
+        return
+    if not issubclass(cls, Activation):
+        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Activation.")
+    for kind in ("forward", "backward"):
+        given = getattr(cls, kind)
+        if not hasattr(given, "py_func"):
+            raise TypeError(f"{cls.__name__}.{kind} is {given!r}: put @fastbp.custom.{kind} over its formula.")
+    formula = getattr(cls.backward, "formula", None)
+    if formula is not None and reads(formula, 1) and not cls.needs_input:
+        raise TypeError(
+            f"{cls.__name__}.backward reads its argument {formula.__code__.co_varnames[1]!r}, the input, which is "
+            "there with `needs_input = True` only: write that in the class."
+        )
+
+
+ACTIVATIONS = Registry("activation", _check)
 
 
 def _named(function, formula):
     # The cache and Numba tell kernels apart by these names.
     function.__name__, function.__qualname__ = formula.__name__, formula.__qualname__
-    return kernel(function)
+    compiled = kernel(function)
+    compiled.formula = formula
+    return compiled
 
 
 def forward(formula):
     """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
+    check_formula("forward", formula, ("x", "alpha"))
     entry = inline(formula)
 
     def loop(out, x, width, alpha):
@@ -49,6 +75,7 @@ def backward(formula):
     A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
     took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
     """
+    check_formula("backward", formula, ("d", "x", "out", "alpha"))
     entry = inline(formula)
 
     def loop(d, x, out, width, alpha):
@@ -373,9 +400,7 @@ def softmax_forward(out, x, width, alpha):
     for i in range(out.size):
         out[i] = exp(out[i])
     for start in range(0, out.size, width):
-        total = out.dtype.type(0)
-        for i in range(start, start + width):
-            total += out[i]
+        total = out.dtype.type(lane_sum(out, start, start + width))
         for i in range(start, start + width):
             out[i] /= total
 
@@ -384,9 +409,7 @@ def softmax_forward(out, x, width, alpha):
 def softmax_backward(d, x, out, width, alpha):
     # dx = out * (dout - sum(dout * out))
     for start in range(0, d.size, width):
-        total = d.dtype.type(0)
-        for i in range(start, start + width):
-            total += d[i] * out[i]
+        total = d.dtype.type(lane_dot(d, out, start, start + width))
         for i in range(start, start + width):
             d[i] = out[i] * (d[i] - total)
 
@@ -401,5 +424,5 @@ class Softmax(Activation):
 
 
 def _check_setting(name: str, setting: str, value: float) -> None:
-    if not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: {setting} must be a finite number, at least 0, not {value!r}.")

@@ -34,7 +34,8 @@ def checked_metrics(metrics, loss):
 
 def names_of_functions(metrics, resolved):
     """Return the names of the metrics that were given as functions, which a file cannot hold."""
-    return [name for metric, (name, _) in zip(metrics or [], resolved, strict=True) if not isinstance(metric, str)]
+    pairs = zip(metrics or [], resolved, strict=True)
+    return [name for metric, (name, _) in pairs if not isinstance(metric, str) and not hasattr(metric, "registered")]
 
 
 def checked_callbacks(callbacks):

@@ -11,7 +11,7 @@ from numba import types
 
 from fastbp._jit import address, inline, kernel
 from fastbp._rows import record_type, row_dtype
-from fastbp.lossbase import lane_dot
+from fastbp.lanes import lane_dot
 from fastbp.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
@@ -37,7 +37,7 @@ ITEM = row_dtype(
         ("x_stride", "i8"),  # the next batch row
         ("dout", "i8"),  # of its gradient
         ("dout_stride", "i8"),
-        ("row", "i8"),  # offset in work of room for a row's gradient
+        ("row", "i8"),  # offset in work of room for a row's gradient, and for a part of its sum
         ("zeros", "i8"),  # and for the gradient of rows that the batch does not read
         ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
         ("swap", "i8"),

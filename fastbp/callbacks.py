@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp._files import is_stream, replace_file, writable
 from fastbp._registry import nearest
+from fastbp.schedules import check_numbers
 
 
 class Callback:
@@ -74,18 +75,30 @@ class _Monitor(Callback):
     """A callback that watches whether one figure gets better."""
 
     def __init__(self, monitor, mode, min_delta=0.0):
-        owner = type(self).__name__
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'{owner}(mode={mode!r}): it is "auto", "min" or "max".')
-        if mode == "auto" and not monitor.endswith(_FALLING + _RISING):
-            raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
-        rising = mode == "max" or (mode == "auto" and monitor.endswith(_RISING))
-        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
-        self._sign = 1.0 if rising else -1.0
+        self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
         self.best = -np.inf * self._sign
 
+    def check_settings(self):
+        """Raise ValueError where a setting is out of its range: at first, and before each training."""
+        owner, monitor = type(self).__name__, self.monitor
+        if self.mode not in ("auto", "min", "max"):
+            raise ValueError(f'{owner}(mode={self.mode!r}): it is "auto", "min" or "max".')
+        if not isinstance(monitor, str):
+            raise ValueError(f"{owner}(monitor={monitor!r}): it is the name of a figure.")
+        if self.mode == "auto" and not monitor.endswith(_FALLING + _RISING):
+            raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
+        check_numbers(self, min_delta="(-inf, inf)")
+        self.min_delta = abs(self.min_delta)
+
+    @property
+    def _sign(self):
+        """1 where more of the monitored figure is better, else -1."""
+        rising = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(_RISING))
+        return 1.0 if rising else -1.0
+
     def check_monitor(self):
-        """Raise ValueError where this training does not report the monitored figure."""
+        """Raise ValueError where a setting is wrong, or this training does not report the monitored figure."""
+        self.check_settings()
         known = self.params["metrics"]
         if self.monitor not in known:
             raise ValueError(
@@ -157,10 +170,16 @@ class EarlyStopping(_Monitor):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
-        _check_epochs(self, patience=patience, start_from_epoch=start_from_epoch)
         self.patience, self.baseline, self.restore_best_weights = patience, baseline, restore_best_weights
         self.start_from_epoch = start_from_epoch
         self.best_epoch = self.stopped_epoch = 0
+        self.check_settings()
+
+    def check_settings(self):
+        super().check_settings()
+        _check_epochs(self, patience=self.patience, start_from_epoch=self.start_from_epoch)
+        if self.baseline is not None:
+            check_numbers(self, baseline="(-inf, inf)")
 
     def on_train_begin(self, logs=None):
         self.check_monitor()
@@ -206,8 +225,13 @@ class ModelCheckpoint(_Monitor):
     def __init__(
         self, filepath: str | Path, monitor: str = "val_loss", mode: str = "auto", save_best_only: bool = False
     ):
-        super().__init__(monitor, mode if save_best_only else "min")
+        super().__init__(monitor, mode)
         self.filepath, self.save_best_only = str(filepath), save_best_only
+        self.check_settings()
+
+    def check_settings(self):
+        if self.save_best_only:  # else nobody asks which figures are better
+            super().check_settings()
 
     def on_train_begin(self, logs=None):
         if self.save_best_only:
@@ -247,7 +271,8 @@ class ReduceLROnPlateau(_Monitor):
 
     Notes
     -----
-    It changes the learning rate of the model's optimizer, which must be a number, not a schedule.
+    It changes the learning rate of the model's own optimizer, ``model.optimizer``, which must be a number, not a
+    schedule: no other model is touched.
     """
 
     def __init__(
@@ -260,11 +285,16 @@ class ReduceLROnPlateau(_Monitor):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ):
-        if not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau(factor={factor!r}): the factor is above 0 and below 1.")
         super().__init__(monitor, mode, min_delta)
-        _check_epochs(self, patience=patience, cooldown=cooldown)
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self.check_settings()
+
+    def check_settings(self):
+        super().check_settings()
+        if not isinstance(self.factor, int | float | np.number) or not 0 < self.factor < 1:
+            raise ValueError(f"ReduceLROnPlateau(factor={self.factor!r}): the factor is above 0 and below 1.")
+        _check_epochs(self, patience=self.patience, cooldown=self.cooldown)
+        check_numbers(self, min_lr="[0, inf)")
 
     def on_train_begin(self, logs=None):
         self.check_monitor()

@@ -64,8 +64,8 @@ def main(argv=None):
         sys.stdout.flush()
     except SystemExit as stop:  # argparse's: --help, or a wrong argument
         return stop.code or 0
-    except KeyboardInterrupt:
-        return _complain("stopped by Ctrl-C.", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _complain(f"stopped by Ctrl-C. {interrupt}", INTERRUPTED)
     except BrokenPipeError:  # ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -80,7 +80,11 @@ def main(argv=None):
 
 def _engine_errors():
     """Return the engine's errors that are no bugs, if it has been imported at all."""
-    names = (("fastbp.diagnose", "TrainingDiverged"), ("fastbp.saving", "ModelFileError"))
+    names = (
+        ("fastbp._jit", "NoCompilerError"),
+        ("fastbp.diagnose", "TrainingDiverged"),
+        ("fastbp.saving", "ModelFileError"),
+    )
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 

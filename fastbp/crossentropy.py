@@ -9,7 +9,9 @@ import numpy as np
 
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
-from fastbp.lossbase import LOSSES, Loss, lane_dot, lane_maximum, lane_sum, mean_over_outputs
+from fastbp.lanes import lane_dot, lane_maximum, lane_sum
+from fastbp.lossbase import LOSSES, Loss, mean_over_outputs
+from fastbp.settings import checked_switch, is_number
 from fastbp.targets import bounded_targets, class_targets, one_hot_targets
 from fastbp.vecmath import exp, sigmoid, softplus
 
@@ -21,8 +23,9 @@ class Crossentropy(Loss):
     label_smoothing = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.label_smoothing < 1:
-            name = type(self).__name__
+        name = type(self).__name__
+        object.__setattr__(self, "from_logits", checked_switch(self, "from_logits", self.from_logits))
+        if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise ValueError(f"{name}(label_smoothing={self.label_smoothing!r}): it is at least 0 and below 1.")
 
     @property

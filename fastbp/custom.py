@@ -1,5 +1,41 @@
-"""Layers of one's own: a dataclass of settings and up to four compiled kernels, trained in the same compiled call.
+"""Layers, activations, losses and optimizers of one's own, compiled and run in the same call as fastbp's.
 
+Activations and losses
+----------------------
+are classes with formulas for one entry, without `self`; a decorator makes kernels of them, `register` gives a name
+(examples/own_activation.py and examples/own_loss.py are complete ones):
+
+    @ACTIVATIONS.register("squareplus")
+    @dataclass(frozen=True)
+    class Squareplus(Activation):                           # the base class, not the layer
+        needs_input = True                                  # `backward` reads x, not only out
+
+        @forward
+        def forward(x, alpha):                              # -> out; alpha is the activation's one setting
+            return (x + np.sqrt(x * x + like(x, 4))) * like(x, 0.5)
+
+        @backward
+        def backward(d, x, out, alpha):                     # d is dout -> dx
+            return d * like(x, 0.5) * (like(x, 1) + x / np.sqrt(x * x + like(x, 4)))
+
+    @LOSSES.register("log_cosh")
+    @dataclass(frozen=True)
+    class LogCosh(Loss):
+        @mean_over_outputs                                  # or @sum_over_outputs
+        def kernel(out, y, setting):                        # -> the loss, and its derivative by out
+            error = out - y
+            return abs(error) + softplus(-like(out, 2) * abs(error)) - like(out, LOG_2), tanh(error)
+
+A setting is a field of the dataclass, which the property ``alpha`` (of a loss: ``setting``) hands to the formulas as
+one number. A loss says in `check_output` and `prepare_targets` which outputs and targets it takes. Such classes are
+used by name (``Dense(8, "squareplus")``) or as objects, are saved by name, and follow fastbp's own in all else. A loss
+that mixes a row's outputs is a `fastbp.CustomLoss`.
+
+Optimizers are dataclasses derived from `Optimizer` with the kernel of optimizers.py, under
+``@OPTIMIZERS.register("name")``; their settings stand in the row of ``dtype = optimizer_dtype(momentum="f8")``.
+
+Layers
+------
 A layer of a user's is made as those of fastbp are (layers/dense.py is one to read; examples/own_layer.py a complete
 one of a user's):
 
@@ -50,14 +86,24 @@ transpose.
 (``row["alpha"] = self.alpha``), addresses (``row["product"] = product_address(float_type)``, for `matmul`), and offsets
 (``row["bias"] = row["params"] + d * k``).
 
+Of all of them
+--------------
+**Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
+of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
+
 Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
 ``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make
-a float64: write ``x.dtype.type(0.5)`` for a constant. ``fastbp.vecmath`` has exp, tanh, sigmoid and others that
-vectorise; plain `numba.njit` functions may be called. The machine code is kept on disk; an edit of the layer's file, or
-of one that a kernel's functions come from, compiles it anew, and kernels without a file (a notebook's) are not kept.
+a float64: write ``like(x, 0.5)`` or ``x.dtype.type(0.5)`` (of an array) for a constant, and ``select(a, b, c)`` for
+what is b where a is true and else c. ``fastbp.vecmath`` has exp, tanh, sigmoid and others that vectorise; plain
+`numba.njit` functions may be called (without ``cache=True``: Numba's own cache does not see edits of other files).
 
-`fastbp.check_gradients` proves a layer's derivatives. A model file holds the settings, no code: import the module that
-registers the layer before `load_model`.
+The machine code is kept on disk. An edit of the file that a formula stands in, of one that a function it calls stands
+in, or of a value that it names (``FACTOR``, ``settings.FACTOR``) compiles it anew. Functions without a file (a
+notebook's) are not kept. A running process keeps what it compiled, as Numba does: after a change of a global define
+the class again.
+
+`fastbp.check_gradients` proves derivatives. A model file holds the settings, no code: import the module that registers
+the class before `load_model`.
 """
 
 import dataclasses
@@ -67,23 +113,41 @@ import math
 
 import numpy as np
 
+from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
+from fastbp.activations import ACTIVATIONS, Activation, backward, forward
 from fastbp.initializers import INITIALIZERS
 from fastbp.kernelviews import matmul, rows
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.lossbase import LOSSES, Loss, mean_over_outputs, sum_over_outputs
+from fastbp.optimizerbase import OPTIMIZERS, Optimizer, entries, optimizer_dtype
 from fastbp.tile import product_address
 
 __all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "Activation",
     "Build",
     "Layer",
+    "Loss",
+    "Optimizer",
     "Param",
+    "backward",
+    "entries",
+    "forward",
     "inline",
     "kernel",
     "layer_dtype",
+    "like",
     "matmul",
+    "mean_over_outputs",
+    "optimizer_dtype",
     "product_address",
     "register_layer",
     "rows",
+    "select",
+    "sum_over_outputs",
 ]
 
 _ROWS = ("layer", "step", "params", "shared", "work", "start", "stop", "row0")

@@ -1,5 +1,8 @@
 """The border between the user's arrays and the kernels: checks, conversions, weights, splits."""
 
+import math
+import warnings
+
 import numpy as np
 
 
@@ -99,42 +102,94 @@ def check_rows(x, name="x"):
             )
 
 
-def sample_weights(sample_weight, n, dtype, name="sample_weight"):
-    """Return the given weights of `n` rows, checked: (n,) in `dtype`, finite and not negative."""
+def sample_weights(sample_weight, n, dtype, name="sample_weight", entries=()):
+    """Return the given weights of `n` rows, checked: in `dtype`, finite and not negative.
+
+    Parameters
+    ----------
+    sample_weight : array-like (n,) or (n, *entries)
+    n : int
+    dtype : numpy dtype
+    name : str
+        For messages.
+    entries : tuple of int
+        The axes of a row of outputs that have weights of their own (time steps).
+
+    Returns
+    -------
+    array (n,), or (n, e) where there are `entries`, of which the product is e
+    """
     try:
         weights = np.ascontiguousarray(real_array(sample_weight, name), dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers only: {error}.") from None
-    if np.shape(sample_weight) != (n,):
-        raise ValueError(f"{name} must have shape ({n},), one for each row; it has {np.shape(sample_weight)}.")
+    shape, whole = np.shape(sample_weight), (n, *entries)
+    if shape not in ((n,), whole) and not (entries and shape in ((n, 1), (*whole, 1))):
+        or_entries = f" or {whole}, one for each time step" if entries else ""
+        raise ValueError(f"{name} must have shape ({n},), one for each row{or_entries}; it has {shape}.")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
         raise ValueError(f"{name} holds {bad}: weights are finite and not negative.")
-    return weights
+    if not entries:
+        return weights
+    return np.ascontiguousarray(np.broadcast_to(weights.reshape(n, -1), (n, math.prod(entries))))
 
 
-def class_weights(class_weight, y, n, dtype):
-    """Return the weight of each row's class (n,).
+def class_weights(class_weight, y, n, dtype, entries=1, soft=False):
+    """Return the weight of each entry's class in `n` rows: (n, entries), or (n,) where a row is one entry.
 
     Parameters
     ----------
     class_weight : dict {class: weight}
-        A class that is not named weighs 1.
-    y : array (n,), (n, 1) or (n, k)
-        Class labels, or one-hot rows.
+        A class that is not named weighs 1; of one that is named and that y does not have, a warning tells.
+    y : array (n, ...)
+        Class labels, or one-hot rows, of each entry of a row: numbers.
+    n : int
+    dtype : numpy dtype
+    entries : int, default 1
+    soft : bool, default False
+        Whether y may hold shares of classes, of which the largest tells the class, as in Keras.
+
+    Raises
+    ------
+    ValueError
+        Where y does not hold classes.
     """
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight is a dict {{class: weight}}, not {class_weight!r}.")
-    y = np.asarray(y)
-    labels = y.argmax(1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(n)
-    weights = np.ones(n, dtype)
+    labels = _class_labels(np.reshape(y, (n * entries, -1)), soft)
+    weights = np.ones(labels.shape, dtype)
     for label, weight in class_weight.items():
         if not isinstance(label, int | float | np.number | np.bool_):
             raise ValueError(f"class_weight has the key {label!r}: its keys are class numbers, as in y.")
         if not isinstance(weight, int | float | np.number) or not (np.isfinite(weight) and weight >= 0):
             raise ValueError(f"class_weight[{label!r}] is {weight!r}: weights are finite numbers and not negative.")
         weights[labels == label] = weight
-    return weights
+    tell_unknown_classes(class_weight, np.unique(labels).tolist())
+    return weights.reshape(n, entries) if entries > 1 else weights
+
+
+def tell_unknown_classes(class_weight, classes):
+    """Warn of classes that `class_weight` names and that are not among those of y, a list."""
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown:
+        shown = ", ".join(map(repr, classes[:10])) + ", ..." * (len(classes) > 10)
+        warnings.warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.", stacklevel=4)
+
+
+def _class_labels(y, soft):
+    """Return the classes (m,) of labels (m, 1), of one-hot rows (m, k), or, if `soft`, of shares (m, k)."""
+    advice = "class_weight weighs rows by their class; weigh others with sample_weight."
+    if y.shape[1] > 1:
+        one_hot = ((y == 0) | (y == 1)).all(axis=1) & (np.count_nonzero(y, axis=1) == 1)
+        if not (soft or one_hot.all()):
+            raise ValueError(f"y has the row {y[~one_hot][0].tolist()}, which is no one-hot row of a class: {advice}")
+        return y.argmax(axis=1)
+    labels = y[:, 0]
+    broken = labels != np.floor(labels)
+    if broken.any():
+        raise ValueError(f"y holds {labels[broken][0]:g}, which is no class: {advice}")
+    return labels
 
 
 def check_same_length(n, **arrays):

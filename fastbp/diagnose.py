@@ -46,7 +46,7 @@ def divergence_error(engine, before, data, steps, update):
     reach = before[0]
     for step in range(len(steps)):
         one, previous = slice(step, step + 1), reach.take(params)
-        step_update = Update(update.optimizer, state, update.coefficients[one])
+        step_update = Update(update.optimizer, state, update.coefficients[one], np.zeros(1, np.int64))
         losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
         known = np.isfinite(losses).all() and np.isfinite(buffers).all()
         if not (known and reach.is_finite(params) and reach.is_finite(state)):

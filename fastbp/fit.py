@@ -4,11 +4,12 @@ import numpy as np
 
 from fastbp.callbacks import EpochLines, History, ProgressBar
 from fastbp.diagnose import divergence_error
+from fastbp.interrupts import InterruptGuard
 from fastbp.job import Data, make_steps
 from fastbp.reach import Reach
+from fastbp.repeatable import dot
 from fastbp.rng import shuffle
 from fastbp.stretches import Stretches
-from fastbp.threads import InterruptGuard
 
 # What `verbose` shows.
 REPORTERS = {0: [], 1: [ProgressBar], 2: [EpochLines]}
@@ -25,27 +26,38 @@ def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbo
         callback.model = model
         callback.params = {"epochs": epochs, "steps": -(-len(train.x) // batch_size), "metrics": names}
     model.stop_training = False
-    begun = []
+    begun, guard = [], InterruptGuard()
     try:
         for callback in callbacks:
             callback.on_train_begin({})
             begun.append(callback)
-        with InterruptGuard() as guard, Epochs(model.engine, train, batch_size, shuffled) as run:
-            for epoch in range(epochs):
-                tell(callbacks, "on_epoch_begin", epoch, {})
-                logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
-                if run.cut_short:
-                    break
-                if validation is not None:
-                    logs |= {f"val_{name}": value for name, value in model.engine.evaluate(validation).items()}
-                tell(callbacks, "on_epoch_end", epoch, logs)
-                if model.stop_training or guard.requested:
-                    break
+        with Epochs(model.engine, train, batch_size, shuffled) as run:
+            model.engine.alone(guard.run, _run_epochs, model, run, validation, epochs, callbacks, guard)
     finally:
         tell(begun, "on_train_end", {})
     if guard.requested:
         print("Interrupted: training stopped, the model is whole.")
     return history
+
+
+def _run_epochs(model, run, validation, epochs, callbacks, guard):
+    """Run the epochs, until something ends training."""
+    for epoch in range(epochs):
+        tell(callbacks, "on_epoch_begin", epoch, {})
+        model.tell_changes()
+        try:
+            logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
+            if run.cut_short:
+                return
+            if validation is not None:
+                logs |= {f"val_{name}": value for name, value in model.engine.evaluate(validation).items()}
+        except KeyboardInterrupt:  # in the middle of a long call
+            if guard.requested:
+                return
+            raise
+        tell(callbacks, "on_epoch_end", epoch, logs)
+        if model.stop_training or guard.requested:
+            return
 
 
 class Epochs:
@@ -82,17 +94,21 @@ class Epochs:
             shuffle(self.order, engine.seed, engine.epoch)
         steps = self.steps
         steps["counter"] = np.arange(engine.step, engine.step + len(steps))
+        steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
         update = engine.next_update(len(steps))
         before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])
-        parts = []
-        for done, losses in self.stretches.run(steps, update):
-            if not np.isfinite(losses).all():
-                raise divergence_error(engine, before, self.data, steps, update)
-            parts.append(losses)
-            engine.step += len(losses)
-            if after_stretch(done):
-                break
+        parts, done = [], 0
+        try:
+            for done, losses in self.stretches.run(steps, update):
+                if not np.isfinite(losses).all():
+                    raise divergence_error(engine, before, self.data, steps, update)
+                parts.append(losses)
+                if after_stretch(done):
+                    break
+        except BaseException:
+            self._make_whole(before, steps, update, done)
+            raise
         # A gradient may overflow under a loss that is finite; its update shows here.
         if not engine.is_finite(self.reach):
             raise divergence_error(engine, before, self.data, steps, update)
@@ -100,8 +116,22 @@ class Epochs:
         if self.cut_short:
             return {}
         engine.epoch += 1
-        loss = float(np.concatenate(parts) @ self.shares)
-        return {"loss": loss} | engine.metric_values(self.train.y, self.outputs) | {"learning_rate": rate}
+        loss = float(dot(np.concatenate(parts), self.shares))
+        return {"loss": loss} | engine.metric_values(self.train, self.outputs) | {"learning_rate": rate}
+
+    def _make_whole(self, before, steps, update, done):
+        """Put the buffers right where a loss has raised in a call of several steps, of which some were made.
+
+        The parameters are those after the last whole step, but the step that failed has moved the buffers: the epoch
+        is run again up to there.
+        """
+        engine = self.engine
+        made = engine.step - before.step
+        if not done < made < self.stretches.end or not engine.buffers.size:
+            return
+        engine.restore(before)
+        some = update._replace(coefficients=update.coefficients[:made])
+        engine.run(self.stretches.runner, steps[:made], self.data, backward=True, update=some)
 
 
 def tell(callbacks, hook, *arguments):

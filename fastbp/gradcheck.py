@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.arguments import checked_counts
 from fastbp.data import as_float_rows, as_table
+from fastbp.specs import copies
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ def check_gradients(
 
 def _in_float64(model):
     """Return a float64 model with the same layers, parameters and dropout masks."""
-    twin = type(model)(model.layers, input_shape=model.engine.network.input_shape, seed=model.seed, dtype="float64")
-    twin.compile(model.optimizer, model.loss)
+    engine = model.engine
+    shape = engine.network.input_shape
+    twin = type(model)(copies(engine.layers), input_shape=shape, seed=model.seed, dtype="float64")
+    twin.compile(model.optimizer, engine.loss)
     twin.params[:], twin.engine.buffers[:] = model.params, model.engine.buffers
     twin.engine.step = model.step
     return twin

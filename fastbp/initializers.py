@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp._registry import Registry
+from fastbp.arraymath import matmul
+from fastbp.repeatable import orthonormal_columns
+from fastbp.settings import is_number
 
 INITIALIZERS = Registry("initializer")
 
@@ -148,6 +151,10 @@ class Orthogonal:
 
     gain: float = 1.0
 
+    def __post_init__(self):
+        if not is_number(self.gain):
+            raise ValueError(f"Orthogonal(gain={self.gain!r}): it is a number.")
+
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
         """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
         if len(shape) < 2:
@@ -156,9 +163,8 @@ class Orthogonal:
                 "for a vector take 'zeros', 'constant' or 'random_normal'."
             )
         rows, cols = math.prod(shape[:-1]), shape[-1]
-        q, r = np.linalg.qr(rng.standard_normal((max(rows, cols), min(rows, cols))))
-        # QR is unique up to signs; a positive diagonal of r makes q uniform over all orthogonal matrices.
-        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        q = orthonormal_columns(rng.standard_normal((max(rows, cols), min(rows, cols))))
+        # The basis's R has a positive diagonal: that makes it uniform over all orthogonal matrices.
         return np.ascontiguousarray(self.gain * (q if rows >= cols else q.T), dtype).reshape(shape)
 
 
@@ -215,7 +221,9 @@ class RandomNormal:
     stddev: float = 0.05
 
     def __post_init__(self):
-        if not self.stddev >= 0:
+        if not is_number(self.mean):
+            raise ValueError(f"RandomNormal(mean={self.mean!r}): it is a number.")
+        if not is_number(self.stddev) or not self.stddev >= 0:
             raise ValueError(f"RandomNormal(stddev={self.stddev!r}): the value must be at least 0.")
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
@@ -239,6 +247,9 @@ class RandomUniform:
     maxval: float = 0.05
 
     def __post_init__(self):
+        for name in ("minval", "maxval"):
+            if not is_number(getattr(self, name)):
+                raise ValueError(f"RandomUniform({name}={getattr(self, name)!r}): it is a number.")
         if not self.minval <= self.maxval:
             raise ValueError(f"RandomUniform(minval={self.minval!r}, maxval={self.maxval!r}): minval is the larger.")
 
@@ -284,7 +295,7 @@ class UnitVariance:
 
     def adapt(self, kernel, x, rng):
         """kernel (d, k) for inputs x (n, d): return it adapted."""
-        deviation = (x @ kernel).std(axis=0)
+        deviation = matmul(x, kernel).std(axis=0)
         return kernel / np.where(deviation > 0, deviation, 1.0)
 
 
@@ -304,7 +315,7 @@ class MinusRandomProducts:
     rows: int = 5
 
     def __post_init__(self):
-        if not isinstance(self.rows, int | np.integer) or self.rows < 1:
+        if not isinstance(self.rows, int | np.integer) or isinstance(self.rows, bool) or self.rows < 1:
             raise ValueError(f"MinusRandomProducts(rows={self.rows!r}): it is a whole number of at least 1.")
         object.__setattr__(self, "rows", int(self.rows))
 

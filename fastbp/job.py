@@ -27,11 +27,15 @@ class Data(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What the update of a run needs: optimizer settings, its state (overwritten), coefficients (steps, C)."""
+    """What the update of a run needs: optimizer settings, its state (overwritten), coefficients (steps, C).
+
+    `made` (1,) int64 is overwritten with the number of the steps made: a step's counter + 1 when it is whole.
+    """
 
     optimizer: object
     state: np.ndarray
     coefficients: np.ndarray
+    made: np.ndarray
 
     @property
     def settings(self):
@@ -126,10 +130,11 @@ class Job:
         numbers[_GRADS] = address = address_of(grads)
         numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
 
-    def point_update(self, row, state, coefficients):
-        """Say where the optimizer's row, state and flat coefficients of a call are."""
+    def point_update(self, row, state, coefficients, made):
+        """Say where the optimizer's row, state, flat coefficients and the count of the steps of a call are."""
         self.row["optimizer"], self.row["coefficients"] = address_of(row), address_of(coefficients)
         self.row["state"], self.row["n_state"] = address_of(state), state.size
+        self.row["made"] = address_of(made)
 
     def new_sums(self, n_steps, n_slices):
         """Return room for what each step adds up: its slices' losses, its items' penalties, their squares."""

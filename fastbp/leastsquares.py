@@ -10,12 +10,15 @@ than with one), in float64 for float32 models too: J^T J squares the condition o
 import numpy as np
 
 from fastbp._jit import call, inline, kernel
+from fastbp.crew import enter, leave, open_counters
+from fastbp.interrupts import heed_interrupt
 from fastbp.job import make_steps
+from fastbp.lanes import lane_dot
 from fastbp.layers.base import float_type_of
-from fastbp.lossbase import lane_dot
-from fastbp.phases import finish, new_counters, take, wait
+from fastbp.phases import finish, take, wait
 from fastbp.plan import Plan, Purpose, round_up
 from fastbp.pointers import at, copy_entries, part, pointer_like, shift
+from fastbp.repeatable import dot
 from fastbp.threads import get_num_threads, run_together
 from fastbp.tile import product_address
 from fastbp.training import layer_gradient
@@ -104,7 +107,7 @@ class LeastSquares:
         wanted = len(self.grads) if len(x) * row_multiply_adds >= THREAD_MULTIPLY_ADDS else 1
         for first in range(0, len(x), rows):
             last = min(first + rows, len(x))
-            counters = new_counters(2 * k * -(-rows // BLOCK_ROWS) if wanted > 1 else 0)
+            counters = open_counters(2 * k * -(-rows // BLOCK_ROWS) if wanted > 1 else 0)
 
             def work(thread, n_threads, first=first, last=last, counters=counters):
                 add_rows(
@@ -115,8 +118,9 @@ class LeastSquares:
                 )  # fmt: skip
 
             run_together(work, wanted)
+            heed_interrupt()
         place = params[self.trained].astype(np.float64)
-        return 0.5 * float(sums.sum() + self.penalty @ (place * place))
+        return 0.5 * float(sums.sum() + dot(self.penalty, place * place))
 
 
 @kernel
@@ -138,6 +142,8 @@ def add_rows(
     column p; matrix (p, stride) += J^T [J, residual], on and above the diagonal.  Each entry adds rows in their
     order, whatever the number of threads.
     """
+    if n_threads > 1 and not enter(counters, thread):
+        return
     layout, step = layouts[0], steps[0]
     phase = 0
     for block in range(first, last, BLOCK_ROWS):
@@ -182,6 +188,8 @@ def add_rows(
                 finish(counters, phase, n_threads)
             wait(counters, phase, strips, n_threads)
             phase += 1
+    if n_threads > 1:
+        leave(counters, thread)
 
 
 @inline

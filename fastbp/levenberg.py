@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.leastsquares import LeastSquares
+from fastbp.repeatable import dot, norm
 
 # More parameters make a matrix of more than 32 MB and an iteration of seconds.
 MAX_PARAMETERS = 2000
@@ -142,18 +143,18 @@ def _descend(problem, params, objective, damping, tol):
     """Raise the damping until a step lowers F; return F there, and the reason to end or None."""
     place = params[problem.trained].astype(np.float64)
     # Shorter steps are lost in rounding.
-    shortest = max(tol**2, np.finfo(params.dtype).eps) * np.linalg.norm(place)
+    shortest = max(tol**2, np.finfo(params.dtype).eps) * norm(place)
     damping.value = max(damping.value, MIN_DAMPING * problem.scale)
     # False where A overflowed
     while damping.value < MAX_DAMPING * problem.scale:
         step = problem.solve(damping.value)
         if step is not None:
-            if np.linalg.norm(step) <= shortest:
+            if norm(step) <= shortest:
                 return objective, "step"
             trial = params.copy()
             trial[problem.trained] = place + step
             # F(p) - F(p + step) of the linear model
-            expected = 0.5 * step @ (damping.value * step - problem.gradient)
+            expected = 0.5 * dot(step, damping.value * step - problem.gradient)
             found = problem.objective(trial)
             # False for NaN
             if found < objective and expected > 0:

@@ -4,7 +4,8 @@
 
 for raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
 model's dtype: returns the sum over rows of weight * loss and overwrites dout (n, k) with
-scale * weight * dloss/dout.  None of the arrays overlap.
+scale * weight * dloss/dout.  None of the arrays overlap.  Of outputs with several axes every entry of the first
+ones (a time step, a pixel) has a loss and a weight of its own: it is a row to the kernel.
 
 A sum in the order of the entries is a chain that no vector unit can run, so the kernels first write what
 is to be summed to dout, in loops without sums, then add that up in four float64 lanes, whose order is
@@ -19,14 +20,16 @@ one loop for all took:
     sparse_categorical_crossentropy          -     3.1 (8.0)     1.1 (5.3)
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from fastbp._intrinsics import select
+from fastbp._formulas import check_formula
 from fastbp._jit import inline, kernel
 from fastbp._registry import Registry
 from fastbp._rows import make_row, row_dtype
+from fastbp.lanes import lane_sum
 from fastbp.targets import dense_targets
 
 LOSS_ROW_SIZE = 128
@@ -49,6 +52,8 @@ class Loss:
         The activation that `kernel` includes: the engine leaves it out of the last layer in training.
     setting : float
         The one number that the kernel reads from its row.
+    whole_rows : bool
+        Outputs with several axes have one loss a row, not one for each entry of the first axes.
     """
 
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
@@ -56,6 +61,11 @@ class Loss:
     kernel: Any = None
     link: str | None = None
     setting = 0.0
+    whole_rows = False
+
+    def entries(self, shape):
+        """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
+        return 1 if self.whole_rows else math.prod(shape[:-1])
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         """Return what the kernel needs to know as an array of one row of `dtype`."""
@@ -70,7 +80,18 @@ class Loss:
         return dense_targets(y, n_out, dtype)
 
 
-LOSSES = Registry("loss")
+def _check(cls):
+    """Raise TypeError where a class is no loss."""
+    if not issubclass(cls, Loss):
+        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Loss.")
+    if not hasattr(cls.kernel, "py_func"):
+        raise TypeError(
+            f"{cls.__name__}.kernel is {cls.kernel!r}: name the loss's formula `kernel` and put "
+            "@fastbp.custom.mean_over_outputs or @fastbp.custom.sum_over_outputs over it."
+        )
+
+
+LOSSES = Registry("loss", _check)
 
 
 def mean_over_outputs(formula):
@@ -88,6 +109,7 @@ def sum_over_outputs(formula):
 
 
 def _kernel_of(formula, mean):
+    check_formula("mean_over_outputs" if mean else "sum_over_outputs", formula, ("out", "y", "setting"))
     entry = inline(formula)
 
     def loop(row, dout, out, y, weight, scale):
@@ -120,52 +142,3 @@ def scale_rows(d, weight, k, scale):
             factor = scale * weight[i]
             for j in range(np.uint64(i * k), np.uint64(i * k + k)):
                 d[j] *= factor
-
-
-@inline
-def lane_sum(x, start, stop):
-    """The sum of x[start:stop] in float64: every fourth entry in a lane of its own, then the rest."""
-    a = b = c = d = 0.0
-    whole = start + (stop - start) // 4 * 4
-    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
-        a += np.float64(x[i])
-        b += np.float64(x[i + np.uint64(1)])
-        c += np.float64(x[i + np.uint64(2)])
-        d += np.float64(x[i + np.uint64(3)])
-    total = (a + b) + (c + d)
-    for i in range(np.uint64(whole), np.uint64(stop)):
-        total += np.float64(x[i])
-    return total
-
-
-@inline
-def lane_dot(x, y, start, stop):
-    """The sum of x * y over start to stop in float64, in the order of `lane_sum`."""
-    a = b = c = d = 0.0
-    whole = start + (stop - start) // 4 * 4
-    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
-        a += np.float64(x[i]) * np.float64(y[i])
-        b += np.float64(x[i + np.uint64(1)]) * np.float64(y[i + np.uint64(1)])
-        c += np.float64(x[i + np.uint64(2)]) * np.float64(y[i + np.uint64(2)])
-        d += np.float64(x[i + np.uint64(3)]) * np.float64(y[i + np.uint64(3)])
-    total = (a + b) + (c + d)
-    for i in range(np.uint64(whole), np.uint64(stop)):
-        total += np.float64(x[i]) * np.float64(y[i])
-    return total
-
-
-@inline
-def lane_maximum(x, start, stop):
-    """The largest of x[start:stop]; a NaN may be passed over, and comes back with the exponentials."""
-    a = b = c = d = x[start]
-    whole = start + (stop - start) // 4 * 4
-    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
-        a = select(x[i] > a, x[i], a)
-        b = select(x[i + np.uint64(1)] > b, x[i + np.uint64(1)], b)
-        c = select(x[i + np.uint64(2)] > c, x[i + np.uint64(2)], c)
-        d = select(x[i + np.uint64(3)] > d, x[i + np.uint64(3)], d)
-    a, c = select(b > a, b, a), select(d > c, d, c)
-    top = select(c > a, c, a)
-    for i in range(np.uint64(whole), np.uint64(stop)):
-        top = select(x[i] > top, x[i], top)
-    return top

@@ -6,18 +6,20 @@ ensembles need in memberloss.py; a loss of one's own is at the end.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
 
 from fastbp._intrinsics import like, select
-from fastbp._jit import address, call_float, kernel, unkept_kernel
+from fastbp._jit import address, call_float, kernel, need_compiler, unkept_kernel
 from fastbp._rows import make_row, row_dtype
 from fastbp.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.memberloss import MemberLoss
 from fastbp.quantileloss import QuantileLoss
+from fastbp.settings import is_number
 from fastbp.targets import bounded_targets, dense_targets, table_targets
 from fastbp.vecmath import log
 
@@ -88,7 +90,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self):
-        if not 0 < self.delta < np.inf:
+        if not is_number(self.delta) or not 0 < self.delta < np.inf:
             raise ValueError(f"Huber(delta={self.delta!r}): delta is a number above 0.")
 
     @property
@@ -145,6 +147,8 @@ class Hinge(Loss):
 class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
+    whole_rows = True
+
     @sum_over_outputs
     def kernel(out, y, setting):
         return out * y, y
@@ -165,6 +169,7 @@ def custom_loss(row, dout, out, y, weight, scale):
 
 
 @LOSSES.accept
+@dataclass(frozen=True)
 class CustomLoss(Loss):
     """A loss of one's own: a compiled function of one row.
 
@@ -197,13 +202,17 @@ class CustomLoss(Loss):
     True
     """
 
+    function: Any
+    name: str = "custom_loss"
+
     kernel = staticmethod(custom_loss)
+    whole_rows = True
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("function", "i8")])
 
-    def __init__(self, function, name: str = "custom_loss"):
-        if not hasattr(function, "py_func"):
-            raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {function!r}.")
-        self.function, self.name = function, name
+    def __post_init__(self):
+        if not hasattr(self.function, "py_func"):
+            need_compiler()
+            raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         try:

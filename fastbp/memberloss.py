@@ -69,6 +69,7 @@ class MemberLoss(Loss):
     members: int
 
     kernel = staticmethod(member_loss)
+    whole_rows = True
     dtype = MEMBER_LOSS
 
     def __post_init__(self):

@@ -74,7 +74,7 @@ def state_of(model):
     tensors = dict(engine.views)
     description = {
         "kind": "sequential",
-        "layers": [describe(layer) for layer in model.layers],
+        "layers": [describe(layer) for layer in engine.layers],
         "input_shape": list(engine.network.input_shape),
         "dtype": engine.dtype.name,
         "seed": engine.seed,
@@ -85,7 +85,9 @@ def state_of(model):
         tensors["optimizer/state"] = engine.state
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
-        description["metrics"] = [name for name, _ in engine.metrics]
+        description["metrics"] = [
+            describe(metric) if hasattr(metric, "registered") else name for name, metric in engine.metrics
+        ]
         description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
@@ -132,9 +134,8 @@ def _check_custom(custom_objects):
 
 def _compiled(description, custom_objects):
     """Return the arguments of `compile`, or None (with a warning) where an object of one's own is missing."""
-    loss, own = description["loss"], list(description["custom_metrics"])
-    if isinstance(loss, str):
-        own.append(loss)
+    loss, functions = description["loss"], description["custom_metrics"]
+    own = [*functions, loss] if isinstance(loss, str) else functions
     if missing := [name for name in own if name not in custom_objects]:
         warnings.warn(
             f"the model was trained with {missing[0]!r}, which a file cannot hold: it predicts, and to train it give "
@@ -145,10 +146,17 @@ def _compiled(description, custom_objects):
     return {
         "optimizer": rebuild(description["optimizer"]),
         "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
-        "metrics": [
-            custom_objects[name] if name in description["custom_metrics"] else name for name in description["metrics"]
-        ],
+        "metrics": [_metric(metric, functions, custom_objects) for metric in description["metrics"]],
     }
+
+
+def _metric(described, functions, custom_objects):
+    """Return what stands for a metric in `compile`: a name, a function, or an object with settings."""
+    if isinstance(described, dict):
+        from fastbp.scoring import SCORES  # which registers them
+
+        return SCORES.resolve(rebuild(described))
+    return custom_objects[described] if described in functions else described
 
 
 def _copy(name, tensors, target):

@@ -1,13 +1,16 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
+import warnings
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
+from fastbp.specs import same
 
 # Numbers of a layer's outputs, or of one of its parameters: 4 TB.
 MOST_ENTRIES = 2**40
@@ -104,6 +107,11 @@ class Network:
         """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
         return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape
 
+    @property
+    def loss_shape(self):
+        """Shape of a row of outputs as losses take it: entry by entry of its first axes, or whole before a `finish`."""
+        return (math.prod(self.raw_shape),) if self.layers[-1].spec.finish else self.raw_shape
+
     def finish(self, outputs):
         """Return the predictions (n, *output_shape) of outputs with as many entries a row as `raw_shape`."""
         finish = self.layers[-1].spec.finish
@@ -198,6 +206,11 @@ class Network:
                     "may stand before it), not from other layers."
                 )
 
+    def has_layout_of(self, other):
+        """Do parameters and buffers of another network of the same layers have the same places?"""
+        pairs = (self.params, other.params), (self.buffers, other.buffers)
+        return all([p.param.shape for p in one] == [p.param.shape for p in two] for one, two in pairs)
+
     def views(self, params, buffers=None):
         """Return {name: view into a flat vector, in the parameter's shape}; a layer's buffers follow its parameters."""
         placed = [(p, params) for p in self.params]
@@ -205,7 +218,7 @@ class Network:
             placed = sorted([*placed, *((p, buffers) for p in self.buffers)], key=lambda pair: pair[0].layer)
         return {p.name: flat[p.start : p.stop].reshape(p.param.shape) for p, flat in placed}
 
-    @property
+    @cached_property
     def batch_size(self):
         """The number of rows that every batch must have, because a layer keeps states of them; or None."""
         sizes = {layer.name: layer.spec.batch_size for layer in self.layers if layer.spec.batch_size is not None}
@@ -222,11 +235,41 @@ class Network:
             )
 
     def masking_layer(self, number):
-        """Return the number of the layer that writes the mask of a layer's input; None: every time step counts.
+        """Return the number of the layer that writes the mask of a layer's input; None: every time step counts."""
+        return self._masking(self.layers[number].sources[0].layer)
+
+    def check_batches(self, n, size):
+        """Raise ValueError where `n` rows in batches of `size` do not suit stateful layers."""
+        if self.batch_size is not None:
+            for rows in {min(n, size), n % size} - {0}:
+                self.check_batch(rows)
+
+    @property
+    def output_masking(self):
+        """The number of the layer that writes the mask of the outputs, which losses and metrics read; or None."""
+        return self._masking(self.output.layer)
+
+    def output_mask(self, x):
+        """Return which time steps of the outputs count for inputs x (n, ...): booleans (n, t)."""
+        number = self.output_masking
+        # 4,096 rows at a time: a memory map is not copied.
+        parts = [self._pass_on(x[first : first + 4096])[number] for first in range(0, len(x), 4096)]
+        return np.concatenate([self.layers[number].spec.mask_of(part) for part in parts])
+
+    def check_output_mask(self):
+        """Raise ValueError where the outputs' mask is not told by the model's input alone."""
+        number = self.output_masking
+        if number is not None and self._pass_on(np.zeros((1, *self.input_shape)))[number] is None:
+            raise ValueError(
+                f"the mask of {self.layers[number].name!r} reaches the loss, which must know it before anything runs: "
+                "let the layer read the model's input (Columns, Flatten and Reshape may stand before it)."
+            )
+
+    def _masking(self, source):
+        """Return the number of the layer that writes the mask of an output, by its layer's number; or None.
 
         A mask of t steps goes on through layers whose outputs have several axes, of which t is the first.
         """
-        source = self.layers[number].sources[0].layer
         while source >= 0:
             layer = self.layers[source]
             if layer.build.mask:
@@ -243,6 +286,60 @@ class Network:
     def initial_buffers(self, seed, dtype):
         """Draw the initial buffers, from the streams after those of the parameters."""
         return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+
+
+def check_kept(old, new, changes):
+    """Return {name: new name} of the parameters and buffers that both networks have, or raise ValueError.
+
+    The networks are of the same layers with other settings: none may lose a parameter.  States of rows begin anew
+    where their shapes differ.
+    """
+    names = {(p.layer, p.param.name): p for p in (*new.params, *new.buffers)}
+    kept = {}
+    for p in (*old.params, *old.buffers):
+        now = names.get((p.layer, p.param.name))
+        if now is not None and now.param.shape == p.param.shape:
+            kept[p.name] = now.name
+        elif not old.layers[p.layer].spec.stateful:
+            has = "none" if now is None else f"one of shape {now.param.shape}"
+            raise ValueError(
+                f"{said(old, changes)}: {p.name!r} has shape {p.param.shape}, and the layers would now have {has}. "
+                "Weights that are there are not thrown away: set it back, or make a new model of "
+                "copy.deepcopy(model.layers)."
+            )
+    return kept
+
+
+def warn_of_initializers(old, new):
+    """Warn where an initializer was changed whose parameter is drawn already."""
+    initializers = {(p.layer, p.param.name): p.param.initializer for p in (*old.params, *old.buffers)}
+    late = [
+        p.name
+        for p in (*new.params, *new.buffers)
+        if not same(initializers.get((p.layer, p.param.name), p.param.initializer), p.param.initializer)
+    ]
+    if late:
+        warnings.warn(
+            f"the initial values of {', '.join(late)} are drawn already: they stay, and the initializer that was set "
+            "draws nothing. Other values take a new model, of copy.deepcopy(model.layers).",
+            stacklevel=5,
+        )
+
+
+def said(network, changes):
+    """Return what was changed, in words: "'dense': units is 5 (it was 4)"."""
+    return "; ".join(
+        f"{name_of(network, change.taken)}: {change.setting} is {change.now!r} (it was {change.before!r})"
+        for change in changes
+    )
+
+
+def name_of(network, spec):
+    """Return the name of a layer (of one that runs as its twins, their owner's) for messages."""
+    for layer in network.layers if network is not None else ():
+        if spec is layer.spec or any(spec is held for held in layer.spec.held):
+            return repr(layer.name)
+    return repr(spec.name) if spec.name else f"a layer {type(spec).__name__}"
 
 
 def _layout(build):

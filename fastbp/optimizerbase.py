@@ -10,6 +10,7 @@ from fastbp._jit import inline
 from fastbp._registry import Registry
 from fastbp._rows import make_row, row_dtype
 from fastbp.schedules import SCHEDULES, check_numbers
+from fastbp.settings import Settings
 
 OPTIMIZERS = Registry("optimizer")
 OPT_HEADER = [("kernel", "i8")]
@@ -24,8 +25,11 @@ def entries(start, stop):
 
 
 @dataclass
-class Optimizer:
+class Optimizer(Settings):
     """What every optimizer has.
+
+    A model has a copy of its own, `model.optimizer`, from `compile` on. What is assigned to a setting of that one is
+    checked at once and holds from the next update on.
 
     Parameters
     ----------
@@ -50,6 +54,7 @@ class Optimizer:
     clipvalue: float | None = None
     global_clipnorm: float | None = None
 
+    changes: ClassVar = [0]  # of all optimizers
     kernel: ClassVar[Any]
     dtype: ClassVar[np.dtype]
     intervals: ClassVar[dict[str, str]] = {}
@@ -91,6 +96,10 @@ class Optimizer:
     def n_slots(self) -> int:
         """Return S, the numbers kept for each parameter."""
         return self.slots
+
+    def state_kind(self) -> tuple:
+        """Return what the state depends on: a state goes on with settings that have the same."""
+        return (self.n_slots(),)
 
     def init_state(self, size: int, dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from fastbp._jit import kernel
 from fastbp.optimizerbase import OPTIMIZERS, Optimizer, entries, optimizer_dtype
+from fastbp.repeatable import whole_power
 
 
 @kernel
@@ -123,6 +124,10 @@ class Adagrad(Optimizer):
     dtype = optimizer_dtype(epsilon="f8")
     intervals: ClassVar = {"initial_accumulator_value": "[0, inf)", "epsilon": "[0, inf)"}
 
+    def state_kind(self) -> tuple:
+        """Return what the state depends on: it began with this number."""
+        return (self.initial_accumulator_value,)
+
     def init_state(self, size: int, dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.full(size, self.initial_accumulator_value, dtype)
@@ -195,6 +200,10 @@ class RMSprop(Optimizer):
         """Return S, the numbers kept for each parameter."""
         return 1 + bool(self.centered) + (self.momentum != 0)
 
+    def state_kind(self) -> tuple:
+        """Return what the state depends on: two numbers may be the mean square and either of the others."""
+        return bool(self.centered), self.momentum != 0
+
 
 @kernel
 def adam_update(row, c, factor, params, grads, state, start, stop):
@@ -252,7 +261,7 @@ class Adam(Optimizer):
     intervals: ClassVar = {"beta_1": "[0, 1)", "beta_2": "[0, 1)", "epsilon": "[0, inf)"}
 
     def _corrections(self, t):
-        return [np.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)]
+        return [np.sqrt(1.0 - whole_power(self.beta_2, t)) / (1.0 - whole_power(self.beta_1, t))]
 
     def n_slots(self) -> int:
         """Return S, the numbers kept for each parameter."""
@@ -344,17 +353,17 @@ class Nadam(Optimizer):
     def _corrections(self, t):
         of_m = self._momentum(t + 1) / (1.0 - self._momentum_product(t + 1))
         of_g = (1.0 - self._momentum(t)) / (1.0 - self._momentum_product(t))
-        return [of_m, of_g, 1.0 / (1.0 - self.beta_2**t)]
+        return [of_m, of_g, 1.0 / (1.0 - whole_power(self.beta_2, t))]
 
     def _momentum(self, t):
         """Return u_t."""
-        return self.beta_1 * (1.0 - 0.5 * 0.96**t)
+        return self.beta_1 * (1.0 - 0.5 * whole_power(0.96, t))
 
     def _momentum_product(self, t):
         """Return U_t; past the warm-up each factor is beta_1."""
         products = np.cumprod(self._momentum(np.arange(1.0, _WARMUP_STEPS + 1)))
         warm = np.minimum(t, _WARMUP_STEPS).astype(np.int64)
-        return products[warm - 1] * self.beta_1 ** (t - warm)
+        return products[warm - 1] * whole_power(self.beta_1, t - warm)
 
 
 @kernel

@@ -39,6 +39,7 @@ LAYOUT = row_dtype(
         ("y", "i8"),
         ("n_targets", "i8"),
         ("weight", "i8"),
+        ("n_weights", "i8"),  # a row: entries that have a loss, and so a weight, of their own
         ("out", "i8"),
         ("dout", "i8"),
         ("n_out", "i8"),
@@ -61,12 +62,16 @@ REGION_ROWS = 16
 # Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
 SLICE_MULTIPLY_ADDS = 200_000
 MAX_SLICES = 16
+# A slice of more (forward; 0.05 s with backward) would keep Ctrl-C waiting: there are more slices instead.
+LONGEST_SLICE = 5e8
 # Partial gradients up to this size are cheaper than reading the batch's activations again; of more activations than
 # ACTIVATION_BYTES (images), in proportion.  LeNet-5, batch 128 (2 MB and 10 MB), takes 1.24 times as long without.
 PARTIAL_BYTES = 512 * 1024
 ACTIVATION_BYTES = 2 * 1024 * 1024
 # Above this workspace, slices are used whatever the network, so that memory stays bounded.
 WORKSPACE_BYTES = 256 * 1024 * 1024
+# Random numbers that a layer has for a step: rng.py counts them in 32 bits.
+MOST_DRAWS = 2**32
 # An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
 ITEM_MULTIPLY_ADDS = 4_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
@@ -96,11 +101,14 @@ class Plan:
         Entries of a row of targets.
     dtype : numpy dtype
     purpose : Purpose
+    n_weights : int, default 1
+        Entries of a row of weights.
     """
 
-    def __init__(self, network, rows, n_targets, dtype, purpose):
+    def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1):
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
         self.n_params = network.n_params
+        _check_draws(network, rows, purpose)
         placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
         self._number_rows(placed)
         passes = 3 if purpose.training else 1
@@ -112,7 +120,7 @@ class Plan:
         self.tables = self._choose_tables(network, row_entries) if purpose.training else {}
         self._choose_slices(network.n_params, row_entries)
         self.region_rows = self.chunk_rows if self.sliced else round_up(rows, REGION_ROWS)
-        self._place_regions(network, placed, n_targets)
+        self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
@@ -141,7 +149,9 @@ class Plan:
 
     def _choose_slices(self, n_params, row_entries):
         size = self.dtype.itemsize
-        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), MAX_SLICES)
+        multiply_adds = self.rows * self.row_multiply_adds
+        most = max(MAX_SLICES, int(multiply_adds / LONGEST_SLICE))
+        slices = min(max(multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
         # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
         grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
         slice_rows = round_up(-(-self.rows // slices), grain)
@@ -161,7 +171,7 @@ class Plan:
             self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
             if self.n_segments > 1:
                 # Every slice reads the sums of all slices: few enough that it costs nothing.
-                self.slice_rows *= -(-self.rows // (MAX_SLICES * self.slice_rows))
+                self.slice_rows *= -(-self.rows // (most * self.slice_rows))
         self.n_slices = self.slices(self.rows)
 
     def region(self, work, offset, row_entries):
@@ -183,7 +193,7 @@ class Plan:
         """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""
         return sum(updated_entries(param, rows) for param in self.tables.values())
 
-    def _place_regions(self, network, placed, n_targets):
+    def _place_regions(self, network, placed, n_targets, n_weights):
         """Give every layer its offsets; fill the table and the layout."""
         self.work_size = self.shared_size = 0
         n_in, n_out = _size(network.input_shape), _size(network.raw_shape)
@@ -216,7 +226,7 @@ class Plan:
             places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
         out, dout = places[network.output]
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
-        layout |= {"y": self._region(n_targets), "weight": self._region(1)}
+        layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
@@ -333,6 +343,18 @@ def _has_row(spec, purpose):
     if purpose.training:
         return not spec.alias or spec.backward is not None
     return not spec.alias and not spec.training_only
+
+
+def _check_draws(network, rows, purpose):
+    """Raise ValueError where a batch has more entries than a layer has random numbers for a step."""
+    for layer in network.layers if purpose.training else ():
+        # A recurrent layer's masks are shorter than its inputs and outputs together.
+        entries = sum(map(_size, (layer.output_shape, *(() if layer.spec.training_only else layer.input_shapes))))
+        if layer.spec.draws and rows * entries > MOST_DRAWS:
+            raise ValueError(
+                f"{layer.name} draws {entries} random numbers for each row, and has {MOST_DRAWS} of them for a step: "
+                f"too few for a batch of {rows} rows. At most {MOST_DRAWS // entries} rows will do: set batch_size."
+            )
 
 
 def _wanted_gradients(network, purpose):

@@ -53,6 +53,26 @@ def shift(typingctx, pointer, count):
 
 
 @intrinsic
+def same_place(typingctx, a, b):
+    """Do two pointers of one type point to the same place?"""
+
+    def codegen(context, builder, signature, args):
+        return builder.icmp_unsigned("==", *args)
+
+    return types.boolean(a, b), codegen
+
+
+@intrinsic
+def null_like(typingctx, pointer):
+    """Return the null pointer of a pointer's type."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant_null(signature.return_type)
+
+    return pointer(pointer), codegen
+
+
+@intrinsic
 def pointer_like(typingctx, address, like):
     """Return the address (int64) as a pointer to entries of the type that the array `like` holds."""
 

@@ -15,6 +15,8 @@ from fastbp.windowadd import I32, Lanes, emitted_once, offset, store_edge
 
 # Taps of the commonest window, 2 x 2, whose loop is unrolled.
 UNROLLED = 4
+# Taps of a mean that are added one after the other.
+FOLD = 64
 
 
 def _pool(largest):
@@ -80,6 +82,27 @@ def _each_tap(builder, taps, k, body):
             body(offset(builder, taps, loop.index))
 
 
+def _in_parts(builder, total, taps, k, add):
+    """Emit `add(offset)`, which adds to the vector at `total`, for each of k taps: a sum of sums of FOLD taps."""
+    few = builder.icmp_signed("<=", k, ir.Constant(I64, FOLD))
+    with builder.if_else(few) as (one_sum, sums):
+        with one_sum:
+            _each_tap(builder, taps, k, add)
+        with sums:
+            zero, fold = ir.Constant(total.type.pointee, None), ir.Constant(I64, FOLD)
+            whole = cgutils.alloca_once_value(builder, zero)
+            with cgutils.for_range(builder, builder.udiv(builder.add(k, ir.Constant(I64, FOLD - 1)), fold)) as part:
+                first = builder.mul(part.index, fold)
+                left = builder.sub(k, first)
+                builder.store(zero, total)
+                with cgutils.for_range(
+                    builder, builder.select(builder.icmp_signed("<", left, fold), left, fold)
+                ) as loop:
+                    add(offset(builder, taps, builder.add(first, loop.index)))
+                builder.store(builder.fadd(builder.load(whole), builder.load(total)), whole)
+            builder.store(builder.load(whole), total)
+
+
 def _larger(builder, x, y):
     """Return the larger of two vectors, or NaN where one of them is."""
     larger = builder.select(builder.fcmp_ordered(">", y, x), y, x)
@@ -111,7 +134,10 @@ def _emit_forward(function, shape, largest):
                 builder.store(_larger(builder, before, entry) if largest else builder.fadd(before, entry), total)
 
             builder.store(start, total)
-            _each_tap(builder, taps, k, add)
+            if largest:
+                _each_tap(builder, taps, k, add)
+            else:
+                _in_parts(builder, total, taps, k, add)
             value, place = builder.load(total), builder.add(row, channel)
             if not largest:
                 value = builder.fmul(value, _scale(builder, scales, scale_stride, loop.index, vector))

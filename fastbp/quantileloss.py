@@ -8,7 +8,8 @@ import numpy as np
 from fastbp._intrinsics import like, select
 from fastbp._jit import kernel
 from fastbp._rows import make_row, row_dtype
-from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, lane_sum, scale_rows
+from fastbp.lanes import lane_sum
+from fastbp.lossbase import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, scale_rows
 from fastbp.pointers import float64s_at
 from fastbp.targets import table_targets
 

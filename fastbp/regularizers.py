@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastbp._registry import Registry
+from fastbp.settings import is_number
 
 REGULARIZERS = Registry("regularizer")
 CONSTRAINTS = Registry("constraint")
@@ -11,7 +12,7 @@ CONSTRAINTS = Registry("constraint")
 def _check_not_negative(settings, *names):
     for name in names:
         value = getattr(settings, name)
-        if not value >= 0:
+        if not is_number(value) or not value >= 0:
             raise ValueError(f"{type(settings).__name__}({name}={value!r}): the value must be at least 0.")
 
 
@@ -95,5 +96,5 @@ class MaxNorm:
     max_value: float = 2.0
 
     def __post_init__(self):
-        if not self.max_value > 0:
+        if not is_number(self.max_value) or not self.max_value > 0:
             raise ValueError(f"MaxNorm(max_value={self.max_value!r}): the value must be above 0.")

@@ -7,17 +7,26 @@ from numba import types
 
 from fastbp._jit import address
 from fastbp._rows import record_type
+from fastbp.crew import FINISHED, open_counters, paused_counters, run_share
+from fastbp.interrupts import heed_interrupt
 from fastbp.job import Demands, Job, address_of, make_steps
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.lossbase import LOSS_ROW
 from fastbp.optimizerbase import OPT_ROW
-from fastbp.phases import give_up, new_counters
 from fastbp.plan import Plan
-from fastbp.threads import get_num_threads, run_together
-from fastbp.training import UPDATE_PHASES, run_steps
+from fastbp.threads import get_num_threads, run_alone, run_together
+from fastbp.training import JOB, UPDATE_PHASES, run_steps
 
 # Kinds of jobs kept for the next call.
 MOST_JOBS = 8
+# A step of more multiply-adds (some 5 to 50 ms) may pause.
+LONG_MULTIPLY_ADDS = 5e8
+# What an entry of a region costs beside the products, in multiply-adds (a logistic function: 0.5 ns).
+REGION_MULTIPLY_ADDS = 12
+# Seconds before a long call pauses: Ctrl-C waits no longer than that.
+CALL_SECONDS = 0.2
+# Of calls in one thread that do not pause.
+NO_COUNTERS = np.zeros(0, np.int64)
 _SEED, _COUNTER, _TRAINING, _ROWS, _DIVISOR = map(STEP.names.index, ("seed", "counter", "training", "rows", "divisor"))
 
 
@@ -40,11 +49,14 @@ class Runner:
     """
 
     def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0, buffers=None):
-        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose)
+        n_weights = 1 if loss is None else loss.entries(network.loss_shape)
+        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights)
         self._network, self._batch_size = network, network.batch_size
+        self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
         self.loss_row = np.zeros(1, LOSS_ROW)
         if loss is not None:
-            self.loss_row = _loss_row(loss, int(plan.layout["n_out"][0]), n_targets, plan.dtype)
+            n_out = int(plan.layout["n_out"][0])
+            self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
         self.shared = np.zeros(plan.shared_size, plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
         self.work = np.empty((1, plan.work_size), plan.dtype)
@@ -56,19 +68,19 @@ class Runner:
         self._step = make_steps(0, 0, np.zeros(1, np.int64), plan.rows, False)
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
 
-    def one_step(self, seed, counter, rows, training):
+    def one_step(self, seed, counter, rows, training, divisor):
         """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
         # As numbers: to write the fields of a row by name takes eight times as long (2.4 us).
         whole, real = self._step_numbers
         whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
-        real[_DIVISOR] = rows
+        real[_DIVISOR] = divisor
         return self._step
 
     def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
         """Run `steps`; return the loss of each.
 
         With an `update`, a loss that is not finite ends the run before its step's update; the losses after it are
-        zero.
+        zero.  Whatever is raised, each step is made whole or not at all, and ``update.made`` counts those made.
 
         Parameters
         ----------
@@ -105,7 +117,13 @@ class Runner:
             # Named, so that they live as long as the call.
             arrays = _update_arrays(update, plan.dtype)
             job.point_update(*arrays)
-        self._call(job, len(steps), get_num_threads() if plan.threads_pay(rows) else 1)
+        wanted = get_num_threads() if plan.threads_pay(rows) else 1
+        long = len(steps) == 1 and rows * self._row_cost > LONG_MULTIPLY_ADDS
+        job.row["apart"] = long
+        if wanted == 1 and not long:
+            run_alone(run_steps, job.row, self.work, NO_COUNTERS, 0, 1)
+        else:
+            self._call(job, len(steps), wanted, long)
         return None if sums is None else job.losses(sums)
 
     def _job(self, data, backward, mean, update):
@@ -117,22 +135,31 @@ class Runner:
             self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
         return self._jobs[demands]
 
-    def _call(self, job, n_steps, wanted):
-        """Call the driver in `wanted` threads, or fewer where other calls have the cores."""
+    def _call(self, job, n_steps, wanted, long):
+        """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
         if self.plan.sliced and len(self.work) < wanted:
             self.work = np.empty((wanted, self.plan.work_size), self.plan.dtype)
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
-        counters = new_counters(1 + step_phases * n_steps if wanted > 1 else 0)
-        errors = []
+        counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
+        entry = _driver_address(float_type_of(self.plan.dtype))
+        while True:
+            self._call_once(job, counters, entry, wanted)
+            if counters[-FINISHED]:
+                break
+            heed_interrupt()
+            counters = paused_counters(counters)
 
-        def work(thread, n_threads):
+    def _call_once(self, job, counters, entry, wanted):
+        errors, jobs, work = [], job.row, self.work
+
+        def share(thread, n_threads):
             try:
-                run_steps(job.row, self.work, counters, thread, n_threads)
+                # One thread alone takes pieces by the counters too: the call may pause.
+                run_share(entry, jobs, work, counters, thread, max(n_threads, 2))
             except BaseException as error:  # a user's loss that raises
                 errors.append(error)
-                give_up(counters)
 
-        run_together(work, wanted)
+        run_together(share, wanted)
         if errors:
             raise errors[0]
 
@@ -143,28 +170,37 @@ class Runner:
         return self.work.nbytes + self.shared.nbytes + self.ids.nbytes + partials
 
 
+@cache
+def _driver_address(float_type):
+    counters = types.Array(types.int64, 1, "C")
+    jobs, work = types.Array(record_type(JOB), 1, "C"), types.Array(float_type, 2, "C")
+    return address(run_steps, jobs, work, counters, types.int64, types.int64)
+
+
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
-    return loss.row(n_out, n_targets, _loss_address(type(loss), float_type), float_type).view(LOSS_ROW)
+    kernel_address = _loss_address(loss.kernel, loss.dtype, float_type)
+    return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
 
 
+# By the kernel, not by the class: a class may be given another kernel.
 @cache
-def _loss_address(loss_class, float_type):
+def _loss_address(kernel, dtype, float_type):
     array = types.Array(float_type, 1, "C")
-    arguments = (record_type(loss_class.dtype), array, array, array, array, types.float64)
-    return address(loss_class.kernel, *arguments, returns=types.float64)
+    arguments = (record_type(dtype), array, array, array, array, types.float64)
+    return address(kernel, *arguments, returns=types.float64)
 
 
 @cache
-def _optimizer_address(optimizer_class, float_type):
+def _optimizer_address(kernel, dtype, float_type):
     array, coefficients = types.Array(float_type, 1, "C"), types.Array(types.float64, 1, "C")
-    row = record_type(optimizer_class.dtype)
-    arguments = (row, coefficients, types.float64, array, array, array, types.int64, types.int64)
-    return address(optimizer_class.kernel, *arguments)
+    arguments = (record_type(dtype), coefficients, types.float64, array, array, array, types.int64, types.int64)
+    return address(kernel, *arguments)
 
 
 def _update_arrays(update, dtype):
-    """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients."""
-    kernel_address = _optimizer_address(type(update.optimizer), float_type_of(dtype))
-    row = update.optimizer.row(kernel_address).view(OPT_ROW)
-    return row, update.state, np.ascontiguousarray(update.coefficients).ravel()
+    """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients, the count."""
+    optimizer = update.optimizer
+    kernel_address = _optimizer_address(optimizer.kernel, optimizer.dtype, float_type_of(dtype))
+    row = optimizer.row(kernel_address).view(OPT_ROW)
+    return row, update.state, np.ascontiguousarray(update.coefficients).ravel(), update.made

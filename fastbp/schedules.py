@@ -2,8 +2,8 @@
 
 Formulas and argument names are those of ``keras.optimizers.schedules``, and of
 ``torch.optim.lr_scheduler.OneCycleLR`` (whose ``max_lr`` is ``max_learning_rate`` here).  All of a
-call's rates are computed at once, in float64, and each depends on its own step only: how training is
-split into calls does not matter.
+call's rates are computed at once, in float64, and each depends on its own step only, to the last bit: how
+training is split into calls does not matter.
 """
 
 import math
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp._registry import Registry
+from fastbp.repeatable import by_element, power
+from fastbp.settings import checked_switch
 
 SCHEDULES = Registry("schedule")
 
@@ -25,7 +27,8 @@ def check_numbers(settings, **intervals):
             object.__setattr__(settings, name, value)  # JSON knows no NumPy numbers
         low, high = (float(limit) for limit in interval[1:-1].split(","))
         if (
-            not isinstance(value, (int, float))
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
             or not low <= value <= high
             or (value == low and interval[0] == "(")
             or (value == high and interval[-1] == ")")
@@ -105,16 +108,18 @@ class ExponentialDecay:
 
     def __post_init__(self):
         check_numbers(self, initial_learning_rate="[0, inf)", decay_steps="(0, inf)", decay_rate="(0, inf)")
+        object.__setattr__(self, "staircase", checked_switch(self, "staircase", self.staircase))
 
     def __call__(self, step) -> np.ndarray:
         """Return the learning rates (float64) at the step indices `step` (int, from 0)."""
         exponent = _steps(step) / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (np.floor(exponent) if self.staircase else exponent)
+        exponent = np.floor(exponent) if self.staircase else exponent
+        return self.initial_learning_rate * power(self.decay_rate, exponent)
 
 
 def _cosine(start, end, fraction):
     """Half a cosine wave, from `start` at fraction 0 to `end` at fraction 1."""
-    return end + (start - end) * (0.5 * (1.0 + np.cos(np.pi * fraction)))
+    return end + (start - end) * (0.5 * (1.0 + by_element(math.cos, np.pi * fraction)))
 
 
 @SCHEDULES.register("cosine_decay")
@@ -206,7 +211,7 @@ class CosineDecayRestarts:
     def __call__(self, step) -> np.ndarray:
         """Return the learning rates (float64) at the step indices `step` (int, from 0)."""
         restarts, fraction = self._position(_steps(step) / self.first_decay_steps)
-        height = self.initial_learning_rate * (1.0 - self.alpha) * self.m_mul**restarts
+        height = self.initial_learning_rate * (1.0 - self.alpha) * power(self.m_mul, restarts)
         return self.initial_learning_rate * self.alpha + _cosine(height, 0.0, fraction)
 
     def _position(self, periods):
@@ -214,15 +219,15 @@ class CosineDecayRestarts:
         if self.t_mul == 1:
             restarts = np.floor(periods)
             return restarts, periods - restarts
-        restarts = np.floor(np.log1p(periods * (self.t_mul - 1.0)) / math.log(self.t_mul))
+        restarts = np.floor(by_element(math.log1p, periods * (self.t_mul - 1.0)) / math.log(self.t_mul))
         # The logarithm may be just below a restart (t_mul=3, the fifth), `_start` just above it (t_mul=1.3, the
         # second); whole steps are never as near to one without being it.
         restarts += periods >= self._start(restarts + 1) * (1.0 - 1e-12)
-        return restarts, (periods - self._start(restarts)) / self.t_mul**restarts
+        return restarts, (periods - self._start(restarts)) / power(self.t_mul, restarts)
 
     def _start(self, restarts):
         """Return the first periods before a restart: ``1 + t_mul + ... + t_mul ** (restarts - 1)``."""
-        return (self.t_mul**restarts - 1.0) / (self.t_mul - 1.0)
+        return (power(self.t_mul, restarts) - 1.0) / (self.t_mul - 1.0)
 
 
 @SCHEDULES.register("one_cycle")
@@ -303,5 +308,5 @@ class LogCosine:
     def __call__(self, step) -> np.ndarray:
         """Return the learning rates (float64) at the step indices `step` (int, from 0)."""
         done = np.minimum(_steps(step) / self.total_steps, 1.0)
-        waves = np.log2(1.0 + (2.0**self.cycles - 1.0) * done)
-        return self.max_learning_rate * (0.5 * (1.0 - np.cos(2.0 * np.pi * waves)))
+        waves = by_element(math.log2, 1.0 + (math.ldexp(1.0, self.cycles) - 1.0) * done)
+        return self.max_learning_rate * (0.5 * (1.0 - by_element(math.cos, 2.0 * np.pi * waves)))

@@ -32,10 +32,19 @@ from fastbp.data import (
     validation_parts,
 )
 from fastbp.engine import Engine, Rows
+from fastbp.exclusive import changes, check_free
 from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
+from fastbp.specs import check_owners, check_places, handle, own, walk
 from fastbp.summary import summary_text
+from fastbp.taken import Taken
+from fastbp.targets import as_numbers, beside_outputs, prepared_targets
+
+_NEW = "make a new model, of copy.deepcopy(model.layers)"
+_COMPILE = "call compile, which keeps the weights"
+# What is not assigned to, and what to do instead.
+_FIXED = {"dtype": _NEW, "seed": _NEW, "optimizer": _COMPILE, "loss": _COMPILE}
 
 
 class Sequential:
@@ -44,7 +53,8 @@ class Sequential:
     Parameters
     ----------
     layers : list of layers
-        `Dense`, `Dropout`, `Activation`, ...: all stand in `fastbp.layers`.
+        `Dense`, `Dropout`, `Activation`, ...: all stand in `fastbp.layers`. They hold settings; the model holds the
+        weights. So the same list may make several models, each with weights of its own.
     input_shape : tuple of int, optional
         Shape of one row, ``(d,)``, or with more axes: build at once. Otherwise the first `fit` (or `build`) tells.
     seed : int, optional
@@ -52,8 +62,25 @@ class Sequential:
         any number of threads. None draws one.
     dtype : {"float32", "float64"}
 
+    Raises
+    ------
+    TypeError
+        Where `layers` is no list of layers.
+    ValueError
+        Where one layer that has weights stands twice, or comes from the `layers` of a built model (the new model would
+        draw new weights); where `dtype` or `seed` is none.
+
     Attributes
     ----------
+    layers : list of layers
+        What is assigned to their settings (``model.layers[0].trainable = False``) is checked at once, and takes effect
+        at the next `compile`, which keeps all weights. Until then `fit` and the other methods warn that a change waits.
+        What would change the weights' shapes (`units`) is an error there.
+    trainable : bool
+        Of all layers: set it, and `compile`.
+    optimizer : optimizer object
+        The model's own copy of what `compile` was given: ``model.optimizer.learning_rate = 0.01`` holds from the next
+        update on.
     params : array (P,)
         All parameters, one flat vector, writable.
     grads : array (P,)
@@ -85,13 +112,17 @@ class Sequential:
         seed: int | None = None,
         dtype: str = "float32",
     ):
-        self.layers = checked_layers(layers)
+        layers = checked_layers(layers)
+        check_places(layers)
+        check_owners(layers)
+        self.layers = [handle(layer, self) for layer in layers]
         if not any(dtype == known for known in ("float32", "float64", np.float32, np.float64)):
             raise ValueError(f'dtype={dtype!r}: it is "float32" or "float64".')
-        self.dtype = np.dtype(dtype)
-        self.seed = checked_seed(seed)
+        self._dtype = np.dtype(dtype)
+        self._seed = checked_seed(seed)
         self.stop_training = False
-        self.engine = self._compiled = None
+        self.engine = self._compiled = self._taken = None
+        self.why_not_compiled = ""
         self.custom_metrics = []
         if input_shape is not None:
             self.build(input_shape)
@@ -111,10 +142,11 @@ class Sequential:
             if input_shape == self.engine.network.input_shape:
                 return
             raise ValueError(f"the model is built for input_shape={self.engine.network.input_shape}: make a new one.")
-        engine = Engine(self.layers, input_shape, self.seed, self.dtype)
+        taken = self._taken or Taken(self._checked_layers())
+        engine = Engine(taken.layers, input_shape, self.seed, self.dtype)
         if self._compiled is not None:
             engine.compile(*self._compiled)
-        self.engine = engine
+        self.engine, self._taken = engine, taken
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: list | None = None) -> None:
         """Choose what training minimises, how, and what it reports.
@@ -125,26 +157,48 @@ class Sequential:
         loss : str or loss object
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
-            functions of ``(y_true, y_pred)``.
+            functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
+            the last axis); where a mask reaches the outputs, the time steps that count.
 
         Raises
         ------
         ValueError
-            For unknown names, and for a loss that does not suit the last layer.
+            For unknown names, and for a loss that does not suit the last layer; where layers were changed so that
+            weights would be lost, and while `fit` runs. The model is then as it was.
 
         Notes
         -----
-        Compiling anew forgets the optimizer's state, not the parameters.
+        Compiling anew forgets the optimizer's state, not the parameters: these stay, and so do moving statistics.
+
+        This is when a model takes its layers' settings: what is set later waits for the next `compile`, and methods
+        warn of it. Optimizer and loss are copied, so that models do not share them; the copy is `optimizer`, and what
+        is assigned to that one holds from the next update on.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> model = fastbp.Sequential([fastbp.Dense(4, "tanh"), fastbp.Dense(1)], input_shape=(2,), seed=0)
+        >>> model.compile("adam", "mean_squared_error")
+        >>> kernel = model.views["dense/kernel"].copy()
+        >>> model.layers[0].trainable = False
+        >>> model.compile(fastbp.Adam(0.01), "mean_squared_error")
+        >>> loss = model.train_on_batch(np.eye(2), np.ones(2))
+        >>> bool((model.views["dense/kernel"] == kernel).all())
+        True
+        >>> model.optimizer.learning_rate = 0.001
         """
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
         loss = LOSSES.resolve(loss)
-        compiled = OPTIMIZERS.resolve(optimizer), loss, checked_metrics(metrics, loss)
+        taken = Taken(self._checked_layers(), OPTIMIZERS.resolve(optimizer), loss)
+        compiled = taken.optimizer, taken.loss, checked_metrics(metrics, loss)
         if self.engine is not None:
-            self.engine.compile(*compiled)
-        self._compiled = compiled
+            self.engine.compile(*compiled, taken.layers)
+            taken.layers = self.engine.layers  # where nothing was changed, those that it has
+        self._compiled, self._taken = compiled, taken
         self.custom_metrics = names_of_functions(metrics, compiled[2])
 
+    @changes
     def fit(
         self,
         x: ArrayLike,
@@ -167,19 +221,22 @@ class Sequential:
         x : array-like (n, d), or (n, ...) for an input shape with more axes
             C-contiguous rows in the model's dtype are read in place, memory maps too; anything else is
             converted once.
-        y : array-like (n,) or (n, t)
+        y : array-like (n,), (n, t), or of the outputs' shape
+            Numbers; text, objects and nullable columns do where all of them are numbers. Of outputs with several axes
+            each entry of the first ones (a time step) has a target: (n, t, k), or (n, t) for class numbers.
         epochs : int, default 1
         batch_size : int, default 32
             The last batch of an epoch may be shorter.
         validation_split : float, default 0
             Share of the rows, the last ones before shuffling, kept for validation.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
-        sample_weight : array-like (n,), optional
-            Each row's factor on its loss; the loss is divided by the number of rows, as in Keras.
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
+            Each row's or step's factor on its loss; the loss is divided by the number of rows (of all steps, or of
+            those that a mask leaves), as in Keras.
         class_weight : dict {class: weight}, optional
-            A factor more, for the training rows of each class; a class that is not named weighs 1.
+            A factor more, for the training rows (or time steps) of each class; a class that is not named weighs 1.
         shuffle : bool, default True
-            Draw a new order of the rows for every epoch.
+            Draw a new order of the rows for every epoch; stateful layers need False.
         callbacks : list of Callback, optional
             Called in this order.
         verbose : int, default 1
@@ -193,13 +250,23 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data that does not fit the model, before anything is changed.
+            For data, batches or metrics that do not fit the model or each other, before anything is changed. Metrics
+            of one's own are called with some rows for that.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
+        RuntimeError
+            If another thread trains the model or predicts with it.
+
         Notes
         -----
-        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far.
+        A batch whose weights sum to zero makes no update: the parameters and the optimizer's state stay as they are,
+        penalties, weight decay and momentum included; its loss is 0, and `step` counts it.
+
+        Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far; a handler of
+        your own for SIGINT is called instead, and where SIGINT is ignored it stays so. Whatever exception ends `fit`,
+        of a loss, a callback or a signal's handler, the model is as its last whole update left it, and `step` counts
+        the updates. (After `TrainingDiverged` it is as the last good epoch left it.)
         """
         self._check_compiled("fit")
         epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
@@ -211,8 +278,12 @@ class Sequential:
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                train = train.weighted(class_weights(class_weight, train.y, len(train.x), self.dtype))
-        return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
+                classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
+                train = train.weighted(class_weights(class_weight, *classes))
+            self._check_run(train, validation, batch_size, shuffle)
+        self.tell_changes(every=True)
+        with self.engine.busy():
+            return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
@@ -225,6 +296,24 @@ class Sequential:
             return rows, None
         kept = rows_kept(validation_split, len(rows.x))
         return rows.part(slice(0, kept)), rows.part(slice(kept, None))
+
+    def _check_run(self, train, validation, batch_size, shuffle):
+        """Raise ValueError where the batches or the metrics of a run do not suit the model."""
+        engine = self.engine
+        engine.network.check_batches(len(train.x), min(batch_size, len(train.x)))
+        if engine.network.batch_size is not None and shuffle:
+            raise ValueError(
+                "a stateful layer hands the states of a batch's rows on to the same rows of the next batch, and "
+                "shuffle=True mixes them: write shuffle=False."
+            )
+        engine.check_metrics(train)
+        engine.try_metrics(train)
+        if validation is not None:
+            try:
+                engine.network.check_batches(len(validation.x), engine.network.batch_size or len(validation.x))
+                engine.check_metrics(validation)
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
 
     @contextmanager
     def _as_before_on_error(self):
@@ -247,11 +336,13 @@ class Sequential:
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss (penalties included) and the metrics on `x` and `y`.
 
+        Stateful layers see the rows batch after batch, as in training.
+
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         verbose : int, default 0
             1 prints the figures.
         return_dict : bool, default False
@@ -263,6 +354,8 @@ class Sequential:
         """
         self._check_compiled("evaluate")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
+        self.tell_changes()
         figures = self.engine.evaluate(rows)
         if verbose:
             print(" - ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
@@ -271,7 +364,7 @@ class Sequential:
         return _loss_or_list(figures)
 
     def predict(self, x: ArrayLike) -> np.ndarray:
-        """Return the outputs for `x`.
+        """Return the outputs for `x`; stateful layers see it batch after batch, as in training.
 
         Parameters
         ----------
@@ -285,6 +378,7 @@ class Sequential:
         engine = self._built("predict")
         x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)
         engine.network.check_input(x)
+        self.tell_changes()
         return engine.predict(x)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
@@ -293,8 +387,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
 
         Returns
         -------
@@ -310,6 +404,8 @@ class Sequential:
         """
         self._check_compiled("train_on_batch")
         rows = self._rows(x, y, sample_weight)
+        self.engine.check_metrics(rows)
+        self.tell_changes()
         return _loss_or_list(self.engine.train_on(rows))
 
     def value_and_grad(
@@ -320,8 +416,8 @@ class Sequential:
         Parameters
         ----------
         x : array-like (n, d)
-        y : array-like (n,) or (n, t)
-        sample_weight : array-like (n,), optional
+        y : array-like (n,), (n, t), or of the outputs' shape
+        sample_weight : array-like (n,), or (n, t) for time steps, optional
         training : bool, default False
             True draws the dropout masks of the next step, and moves the moving statistics as a step does.
 
@@ -342,6 +438,7 @@ class Sequential:
         """
         self._check_compiled("value_and_grad")
         rows = self._rows(x, y, sample_weight)
+        self.tell_changes()
         return self.engine.gradient(rows, training), self.grads.copy()
 
     def vjp(self, x: ArrayLike, dout: ArrayLike, *, training: bool = False) -> np.ndarray:
@@ -365,6 +462,7 @@ class Sequential:
         engine.network.check_input(x)
         dout = as_float_rows(held(dout), self.dtype, "dout", engine.network.output_shape)
         check_same_length(len(x), dout=dout)
+        self.tell_changes()
         return engine.vjp(x, dout, training)
 
     def apply_gradients(self, grad: ArrayLike | None = None) -> None:
@@ -389,8 +487,8 @@ class Sequential:
         if not np.isfinite(grad).all():
             place = int(np.flatnonzero(~np.isfinite(grad))[0])
             raise ValueError(f"grad[{place}] is {grad[place]}: no update was made.")
-        self.grads[:] = grad
-        engine.apply_gradients()
+        self.tell_changes()
+        engine.apply_gradients(grad)
 
     def reset_states(self) -> None:
         """Set the states that stateful layers keep from batch to batch to zero: other sequences begin.
@@ -444,7 +542,9 @@ class Sequential:
 
         Multiply-adds are those of products, forward.
         """
-        print(summary_text(self._built("summary")))
+        engine = self._built("summary")
+        self.tell_changes()
+        print(summary_text(engine))
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.
@@ -464,7 +564,11 @@ class Sequential:
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
-        self._built("save")
+        engine = self._built("save")
+        check_free(engine)
+        self.tell_changes(every=True)
+        if engine.optimizer is not None:
+            engine.check_state()
         return modelfile.state_of(self)
 
     @classmethod
@@ -473,6 +577,16 @@ class Sequential:
     ) -> "Sequential":
         """Return the model of which `get_state` returned these."""
         return modelfile.model_from(cls, tensors, description, custom_objects or {})
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of parameters and outputs; fixed."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """What parameters, shuffles and masks are drawn by; fixed."""
+        return self._seed
 
     @property
     def params(self) -> np.ndarray:
@@ -500,8 +614,18 @@ class Sequential:
         return self._built("step").step
 
     @property
+    def trainable(self) -> bool:
+        """Is any layer trained?  What is assigned is set in every layer, and takes effect at the next `compile`."""
+        return any(layer.trainable for layer in walk(self.layers) if type(layer).gradient is not None)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    @property
     def optimizer(self):
-        """The optimizer object of `compile`."""
+        """The model's own copy of the optimizer of `compile`."""
         self._check_compiled("optimizer")
         return self._compiled[0]
 
@@ -509,7 +633,29 @@ class Sequential:
     def loss(self):
         """The loss object of `compile`."""
         self._check_compiled("loss")
-        return self._compiled[1]
+        return self._taken.given_loss
+
+    def __setattr__(self, name, value):
+        if name in _FIXED:
+            raise AttributeError(f"a model's {name} is not assigned to: {_FIXED[name]}.")
+        super().__setattr__(name, value)
+
+    def __setstate__(self, state):
+        self.__dict__ |= state
+        for layer in self.layers:
+            own(layer, self)
+
+    def tell_changes(self, every=False):
+        """Warn of settings that were changed and wait for `compile`: once, or (`every`) each time."""
+        self._taken.tell_changes(self.layers, self.engine, every)
+
+    def _checked_layers(self):
+        """Return the layers, checked: until the model is built their list may change."""
+        layers = checked_layers(self.layers)
+        check_places(layers)
+        if self.engine is not None:
+            self._taken.check_same_layers(layers, built=True)
+        return layers
 
     def _built(self, what):
         if self.engine is None:
@@ -518,7 +664,8 @@ class Sequential:
 
     def _check_compiled(self, what):
         if self._compiled is None:
-            raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.")
+            why = f" {self.why_not_compiled}" if self.why_not_compiled else ""
+            raise ValueError(f"{what} needs a compiled model: call compile(optimizer=..., loss=...) first.{why}")
 
     def _rows(self, x, y, sample_weight=None):
         """Check the user's arrays and convert them; build the model if it is not."""
@@ -526,19 +673,28 @@ class Sequential:
         check_rows(x)
         y = as_table(y)
         check_same_length(len(x), y=y)
+        y = as_numbers(y)
         with self._as_before_on_error():
             if self.engine is None:
                 self.build(x.shape[1:])
             self.engine.network.check_input(x)
-            y = self._as_columns(y)
-            targets = self.loss.prepare_targets(y, self.engine.n_outputs, self.dtype)
-            weight = None if sample_weight is None else sample_weights(sample_weight, len(x), self.dtype)
-        return Rows(x, targets, weight, y)
+            network, loss = self.engine.network, self.loss
+            targets = prepared_targets(loss, y, network, self.dtype)
+            entries = loss.entries(network.loss_shape)
+            weight, mask = self._weights(x, sample_weight, entries)
+        return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
-    def _as_columns(self, y):
-        """Return targets that have the shape of outputs with several axes as (n, columns)."""
-        shape = self.engine.network.output_shape
-        return y.reshape(len(y), -1) if len(shape) > 1 and y.shape[1:] == shape else y
+    def _weights(self, x, sample_weight, entries):
+        """Return the weights and the mask of the rows' entries, each None where all count the same."""
+        network, weight, mask = self.engine.network, None, None
+        if sample_weight is not None:
+            axes = network.loss_shape[:-1] if entries > 1 else ()
+            weight = sample_weights(sample_weight, len(x), self.dtype, entries=axes)
+        if network.output_masking is not None:
+            steps = network.output_mask(x)
+            mask = np.repeat(steps, entries // steps.shape[1], axis=1)
+            weight = mask.astype(self.dtype) if weight is None else weight.reshape(mask.shape) * mask
+        return weight, mask
 
 
 def _loss_or_list(figures):

@@ -2,8 +2,6 @@
 
 import time
 
-from fastbp.job import Update
-
 # Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
 STRETCH_SECONDS = 0.2
 # The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
@@ -26,20 +24,23 @@ class Stretches:
         self.engine, self.runner, self.data = engine, runner, data
         plan = runner.plan
         step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
+        # Where the call that runs, or the last one, ends.
+        self.end = 0
         self.length = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
 
     def run(self, steps, update):
         """Run an epoch's steps; yield (steps done, losses of the last call) after each call.
 
-        Whoever leaves the loop early has the steps so far, and no more, behind him.
+        Whoever leaves the loop early has the steps so far, and no more, behind him.  The engine's `step` counts them.
         """
         engine, done = self.engine, 0
         while done < len(steps):
             part = slice(done, done + self.length)
             stretch = steps[part]
+            self.end = done + len(stretch)
             started = time.perf_counter()
-            part_update = Update(update.optimizer, update.state, update.coefficients[part])
-            losses = self.runner.run(engine.params, engine.grads, stretch, self.data, backward=True, update=part_update)
+            part_update = update._replace(coefficients=update.coefficients[part])
+            losses = engine.run(self.runner, stretch, self.data, backward=True, update=part_update)
             seconds = max(time.perf_counter() - started, 1e-6)
             # At most tenfold, in case the call was too short to tell (or compiled something).
             self.length = max(1, min(int(len(stretch) * STRETCH_SECONDS / seconds), 10 * self.length))

@@ -46,7 +46,7 @@ def place_rooms(items, param, layer_row, rows, room, first_id):
     items["reads"], items["lazy"] = count, param.lazy
     items["x"], items["x_stride"] = layer_row["x"] + x, layer_row["n_in"]
     items["dout"], items["dout_stride"] = layer_row["dout"] + out, layer_row["n_out"]
-    items["row"] = [room(param.shape[1]) for _ in items]
+    items["row"] = [room(2 * param.shape[1]) for _ in items]
     items["zeros"] = [room(ZEROS) for _ in items]
     items["keys"], items["swap"] = first_id, first_id + rows * count
     items["digits"] = first_id + 2 * rows * count + ROOM * np.arange(len(items))

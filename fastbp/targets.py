@@ -1,15 +1,21 @@
 """Targets at the Python border: from what users give to C-contiguous rows (n, t) in the model's dtype."""
 
+import math
+
 import numpy as np
+
+
+def as_numbers(y):
+    """Return `y` as an array of real numbers: itself, or objects and text that all are numbers as float64."""
+    y = np.asarray(y)
+    if y.dtype.kind in "cmM":
+        raise ValueError(f"y must hold real numbers, not {y.dtype}.")
+    return y if y.dtype.kind in "bifu" else _from_objects(y)
 
 
 def _numbers(y, dtype):
     """Return `y` as an array of finite numbers of any shape, in `dtype`; the error names the first bad value."""
-    y = np.asarray(y)
-    if y.dtype.kind in "cmM":
-        raise ValueError(f"y must hold real numbers, not {y.dtype}.")
-    if y.dtype.kind not in "bifu":
-        y = _from_objects(y)
+    y = as_numbers(y)
     with np.errstate(over="ignore"):
         numbers = y.astype(dtype, copy=False)
     if numbers.size == 0:
@@ -42,6 +48,39 @@ def _is_number(value):
     except (TypeError, ValueError):
         return False
     return True
+
+
+def prepared_targets(loss, y, network, dtype):
+    """Return the targets of a network's outputs as the loss wants them, (n, t), in `dtype`.
+
+    Of outputs with several axes, each entry of the first ones (a time step, a pixel) has a target of its own: y has
+    the outputs' shape, or that without the last axis.
+    """
+    shape = network.loss_shape
+    if len(shape) == 1 or loss.whole_rows:
+        several = len(network.output_shape) > 1 and y.shape[1:] == network.output_shape
+        return loss.prepare_targets(y.reshape(len(y), -1) if several else y, math.prod(shape), dtype)
+    if y.shape[1:] not in (shape, shape[:-1], (*shape[:-1], 1), (math.prod(shape),)):
+        steps = ", ".join(map(str, shape[:-1]))
+        raise ValueError(
+            f"y has shape {y.shape}; a model with outputs of shape {shape} takes (n, {steps}, {shape[-1]}), or "
+            f"(n, {steps}) for class numbers and single outputs."
+        )
+    _numbers(y, dtype)  # whose error names the place in y
+    entries = y.reshape(len(y) * math.prod(shape[:-1]), -1)
+    try:
+        return loss.prepare_targets(entries, shape[-1], dtype).reshape(len(y), -1)
+    except ValueError as error:
+        raise ValueError(f"y of shape {y.shape}, taken entry by entry of outputs {shape}: {error}") from None
+
+
+def beside_outputs(y, shape):
+    """Return y in the shape of outputs (n, *shape): of class numbers in that without the last axis."""
+    if y.size == len(y) * math.prod(shape):
+        return y.reshape(len(y), *shape)
+    if y.size == len(y) * math.prod(shape[:-1]):
+        return y.reshape(len(y), *shape[:-1])
+    return y
 
 
 def table_targets(y, dtype):

@@ -3,23 +3,28 @@
 No threading layer of Numba's is used: a `parallel=True` function loads slowly from a cache, its OpenMP layer kills
 a forked child and its workqueue layer a process whose Python threads run kernels at once.  Starting and joining a
 Python thread takes 0.1 ms, waking a parked one 0.02 ms, and nobody waits for one that has not woken yet.
+
+A signal's handler may raise in the main thread.  CPython calls handlers where a Python function begins, after a call,
+where a loop turns back, and while a lock is waited for; between other lines it does not.  So an assignment and the
+`try` behind it are one, and a `finally` that makes no call before its assignment is safe.
 """
 
 import os
-import signal
+import sys
 import threading
+from collections import deque
+from concurrent.futures import Future
 from contextlib import contextmanager
+
+from fastbp.cores import available_cores
 
 _limit = None
 _of_thread = threading.local()
+# Threads of all calls that are being made.
 _busy = 0
 _idle = []
-_lock = threading.Lock()
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# A parked helper that nobody wakes for so many seconds ends.
+IDLE_SECONDS = 10.0
 
 
 def set_num_threads(n: int | None) -> None:
@@ -76,65 +81,65 @@ def limit_threads(n: int):
         _of_thread.limits = outer
 
 
-class InterruptGuard:
-    """Context in which Ctrl-C is noted in `requested`, not raised: compiled work is never cut in two.
-
-    Guards nest where the inner one's user raises the signal again for the outer one, as `run_together` does.
-    Outside the main thread, where Python delivers no signals, it does nothing.
-    """
-
-    def __init__(self):
-        self.requested = False
-
-    def __enter__(self):
-        self._previous = None
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def _note(self, number, frame):
-        self.requested = True
-
-    def __exit__(self, *exception):
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-
-
 def run_together(function, wanted):
     """Call function(thread, n_threads) in up to `wanted` threads at once, this one included.
 
-    Fits that other Python threads run at the same time count: no more threads than cores.
+    Fits that other Python threads run at the same time count: no more threads than cores.  Whatever is raised here,
+    by the function or by a signal's handler, is raised when the function has returned in all threads.
     """
     global _busy
-    with _lock:
-        n_threads = 1 if wanted == 1 else max(1, min(wanted, available_cores() - _busy))
-        _busy += n_threads
+    cores = available_cores()
+    # No lock: without a call, the lines from here to `try` are one (see above), and so are those of `finally`.
+    free = cores - _busy
+    n_threads = 1 if wanted == 1 or free <= 1 else wanted if wanted < free else free
+    _busy += n_threads
     try:
         if n_threads == 1:
             function(0, 1)
         else:
             _run_in_threads(function, n_threads)
     finally:
-        with _lock:
-            _busy -= n_threads
+        _busy -= n_threads
+
+
+def run_alone(function, *arguments):
+    """Call function(*arguments) in this thread; others have a core less meanwhile."""
+    global _busy
+    _busy += 1
+    try:
+        function(*arguments)
+    finally:
+        _busy -= 1
 
 
 def _run_in_threads(function, n_threads):
-    # An interrupt between two of these lines would leave threads at work on arrays that the caller has back.
-    with InterruptGuard() as guard:
-        shares = []
+    shares = []
+    try:
         for i in range(1, n_threads):
-            try:
-                shares.append(_idle_helper().start(function, i, n_threads))
-            except RuntimeError:  # the system allows no more threads: those that run do all the pieces
+            helper = _idle_helper()
+            if helper is None:  # the system allows no more threads: those that run do all the pieces
                 break
-        try:
-            function(0, n_threads)
-        finally:
-            for share in shares:
+            share = Share(function, i, n_threads)
+            shares.append(share)
+            helper.help(share)
+        function(0, n_threads)
+    finally:
+        _wait_for(shares)
+
+
+def _wait_for(shares):
+    """Wait until all shares are done, whatever is raised meanwhile; then raise the first of that."""
+    raised = None
+    for share in shares:
+        done = False
+        while not done:
+            try:
                 share.wait()
-    if guard.requested:
-        signal.raise_signal(signal.SIGINT)
+                done = True
+            except BaseException as error:
+                raised = raised or error
+    if raised is not None:
+        raise raised
 
 
 class Share:
@@ -142,60 +147,154 @@ class Share:
 
     def __init__(self, function, thread, n_threads):
         self._function, self._arguments = function, (thread, n_threads)
-        self._claim, self._done = threading.Lock(), threading.Lock()
+        self._claimed, self._done = {}, threading.Lock()
         self._done.acquire()
 
     def run(self):
         """Call the function, unless the caller needs it no more."""
-        if self._claim.acquire(blocking=False):
+        if self._claimed.setdefault("by", "helper") == "helper":
             try:
                 self._function(*self._arguments)
             finally:
                 self._done.release()
 
     def wait(self):
-        """Return when the function has returned, at once if it was not begun: it never will be then."""
-        if not self._claim.acquire(blocking=False):
-            self._done.acquire()
+        """Return when the function has returned, at once if it was not begun: it never will be then.
+
+        It may be called again, where an exception has ended it.
+        """
+        if self._claimed.setdefault("by", "caller") == "helper":
+            with self._done:
+                pass
 
 
-class Helper:
+class Helper(threading.Thread):
     """A thread that sleeps until it is given a share, and then goes back to the idle ones."""
 
     def __init__(self):
-        self._wake, self._share = threading.Lock(), None
+        super().__init__(name="fastbp-helper", daemon=True)
+        self._wake, self._share, self.home = threading.Lock(), None, _idle
         self._wake.acquire()
-        threading.Thread(target=self._work, name="fastbp-helper", daemon=True).start()
+        self.start()
 
-    def start(self, function, thread, n_threads):
-        """Wake the thread to call function(thread, n_threads); return the `Share`."""
-        self._share = share = Share(function, thread, n_threads)
+    def help(self, share):
+        """Wake the thread to run the share."""
+        self._share = share
         self._wake.release()
-        return share
 
-    def _work(self):
-        while True:
-            self._wake.acquire()
+    def run(self):
+        """Run shares until there has been none for a while."""
+        # Who has taken it from the idle ones at the very end finds that it does nothing, and does all himself.
+        while self._wake.acquire(timeout=IDLE_SECONDS):
             # Without a name for the share here, nothing keeps its arrays alive while the thread sleeps.
             self._share.run()
             self._share = None
-            _idle.append(self)
+            self.home.append(self)
+        if self in self.home:
+            self.home.remove(self)
 
 
 def _idle_helper():
-    """Return a helper that sleeps, a new one if there is none."""
+    """Return a helper that sleeps, a new one if there is none, or None: there are enough, or no more can start."""
     try:
         return _idle.pop()
     except IndexError:
+        pass
+    if sum(getattr(thread, "home", None) is _idle for thread in threading.enumerate()) >= available_cores() - 1:
+        return None
+    try:
         return Helper()
+    except RuntimeError:
+        return None
+
+
+class Tasks:
+    """Calls of a function that threads of their own make, several at a time.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : list of tuples
+        Of each call.
+
+    Attributes
+    ----------
+    futures : list of Future
+        Of each call.
+    """
+
+    def __init__(self, function, arguments):
+        self._function, self.futures = function, [Future() for _ in arguments]
+        self._waiting = deque(zip(self.futures, arguments, strict=True))
+
+    def start(self, n_threads):
+        """Start up to so many threads. Where none can be started, all calls are made when this returns."""
+        started = 0
+        for _ in range(min(n_threads, len(self.futures))):
+            try:
+                threading.Thread(target=self._take_all, name="fastbp-worker").start()
+                started += 1
+            except RuntimeError:  # the system allows no more
+                break
+        if not started:
+            self._take_all()
+
+    def _take_all(self):
+        while self._waiting:
+            try:
+                future, arguments = self._waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                future.set_result(self._function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+    def drop(self):
+        """Make no more calls, and wait for those that are being made."""
+        while self._waiting:
+            self._waiting.popleft()[0].set_exception(RuntimeError("not done: something else has failed"))
+        for future in self.futures:
+            future.exception()
+
+
+def map_in_threads(function, arguments, n_threads):
+    """Return [function(*some) for some in arguments], made in up to `n_threads` threads."""
+    tasks = Tasks(function, arguments)
+    try:
+        tasks.start(n_threads)
+        return [future.result() for future in tasks.futures]
+    except BaseException:
+        tasks.drop()
+        raise
 
 
 def _forget_other_threads():
     """In a forked child none of the parent's threads goes on."""
-    global _busy, _lock
-    _busy, _lock = 0, threading.Lock()
+    global _busy
+    _busy = 0
     _idle.clear()
 
 
+def _compiler_lock():
+    """Return numba's lock, or None where numba is not there yet."""
+    return getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+
+
+def _hold_compiler():
+    """Before `os.fork`: wait until no thread compiles, some seconds perhaps; a child could not go on from there."""
+    lock = _compiler_lock()
+    if lock is not None:
+        lock.acquire()
+
+
+def _free_compiler():
+    """After `os.fork`, in parent and child."""
+    lock = _compiler_lock()
+    if lock is not None and lock.is_locked():
+        lock.release()
+
+
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_compiler, after_in_parent=_free_compiler, after_in_child=_free_compiler)
     os.register_at_fork(after_in_child=_forget_other_threads)

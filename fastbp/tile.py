@@ -3,25 +3,37 @@
 A *tile* is a block of the output, a few rows by a few vectors, that stays in registers while one loop
 runs over the inner dimension.  Numba's own loops reach 17 to 28 GFLOP/s on a core where these reach 100:
 the tiles are written as LLVM IR (explicit vectors and fused multiply-adds), each emitted once as a
-function of its own.  Edges use masked loads and stores.  Every output entry adds its products in order
-of the inner index, whatever the tile: splitting rows or columns differently never changes a bit.
+function of its own.  Edges use masked loads and stores.
+
+The order of additions depends on the inner dimension alone, so splitting rows or columns differently changes no bit,
+but for one column, whose products `dots` adds by lanes.  An entry adds DEPTH products in order of the inner index, and
+such sums one to the other, the sums of SECTION products apart: a million equal products, added one after the other, are
+off by 1e-2 in float32, so by 4e-6.  Sums of columns (a is a repeated 1: a bias's gradient) are columnsums.py's.
 """
 
 from functools import cache
 from itertools import product as pairs_of
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp._jit import address, kernel
+from fastbp._jit import address, inline, kernel
+from fastbp.columnsums import sum_columns
 from fastbp.dots import dots
-from fastbp.pointers import shift
+from fastbp.pointers import copy_entries, null_like, same_place, shift
 from fastbp.vectors import HEIGHTS, I64, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
 
 # Inner indices a packed panel of b holds: 256 x 24 float32 is 24 KiB, within L1.
 DEPTH = 256
+# Products whose sums are added up apart.
+SECTION = 64 * DEPTH
+# Products of one column whose sums are added one to the other: DEPTH by lane, or more.
+DOTS = 16 * DEPTH
+# So few rows the tiles add up faster than columnsums.py (32 rows of 32: 0.04 us instead of 0.07), in one chain.
+FEW_ROWS = 128
 
 
 @kernel
@@ -37,13 +49,58 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
         # out^T = init^T + b^T @ a^T, of whole vectors: 22 GFLOP/s instead of 6.
         a, a_row, a_col, b, b_stride, m, n = b, 0, b_stride, a, a_col, 1, m
     if n == 1 and a_col == 1 and b_stride == 1 and out_stride == 1:
-        dots(out, init, init_stride, a, a_row, b, m, k)
+        for first in range(0, max(k, 1), DOTS):
+            dots(out, init, init_stride, shift(a, first), a_row, shift(b, first), m, min(DOTS, k - first))
+            init, init_stride = out, 1
         return
-    columns = tile_columns(out)
+    if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
+        sum_columns(out, init, a, b, b_stride, n, k)
+        return
     panel = stack_panel(out)
+    if k <= SECTION:
+        add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k)
+        return
+    columns, sums = tile_columns(out), stack_panel(out)
+    for i in range(0, m, DEPTH):
+        height = min(DEPTH, m - i)
+        for j in range(0, n, columns):
+            width = min(columns, n - j)
+            to, start = shift(out, i * out_stride + j), shift(init, i * init_stride + j)
+            start_stride = init_stride
+            for first in range(0, k, SECTION):
+                a_part, b_part = shift(a, i * a_row + first * a_col), shift(b, first * b_stride + j)
+                depth, none = min(SECTION, k - first), null_like(out)
+                add_panels(
+                    panel, sums, columns, none, 0, a_part, a_row, a_col, b_part, b_stride, height, width, depth
+                )  # fmt: skip
+                add_block(to, out_stride, start, start_stride, sums, columns, height, width)
+                start, start_stride = to, out_stride
+
+
+@inline
+def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
+    """out (m, n) = init + sums (m, n); a null `init` is zero, and may be `out`."""
+    from_zero = same_place(init, null_like(init))
+    for i in range(m):
+        to, start, add = shift(out, i * out_stride), shift(init, i * init_stride), shift(sums, i * sums_stride)
+        if from_zero:
+            copy_entries(to, add, n)
+        else:
+            for j in range(n):
+                to[j] = start[j] + add[j]
+
+
+@inline
+def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
+    """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
+    columns = tile_columns(out)
     # The rows of a panel of b that is read in place lie b_stride apart, with large strides all in a few sets of
     # L1, and fall out of it between two row tiles.  A copy costs as much as one and a half row tiles.
     pack = m >= 16 and min(k, DEPTH) * b_stride > 4096
+    # What is added to what `out` holds is summed from zero.
+    fold = same_place(init, out)
+    if fold:
+        init = null_like(out)
     first = 0
     while True:
         depth = min(DEPTH, k - first)
@@ -72,12 +129,13 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
                         b_panel,
                         b_panel_stride,
                         depth,
+                        np.int64(fold),
                     )
                 i += tiles * height
         first += depth
         if first >= k:
             break
-        init, init_stride = out, out_stride
+        init, fold = null_like(out), True
 
 
 @cache
@@ -152,8 +210,13 @@ def copy_panel(typingctx, panel, source, source_stride, depth):
 
 
 @intrinsic
-def run_tiles(typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth):
-    """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`."""
+def run_tiles(
+    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold
+):
+    """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
+
+    If `fold` is not 0, the sums are added to what `out` holds.
+    """
 
     def codegen(context, builder, signature, args):
         tiles_, kind_, width_, *rest = args
@@ -171,7 +234,7 @@ def run_tiles(typingctx, tiles, kind, width, out, out_stride, init, init_stride,
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size)
+    arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
     return types.void(*arguments), codegen
 
 
@@ -180,7 +243,7 @@ def _tile_table(module, shape, pointer):
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64]
+    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64, I64]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -201,7 +264,7 @@ def _tile_table(module, shape, pointer):
 
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, edge = function.args
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -236,6 +299,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                 for v in range(vectors):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
+        fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()
 
@@ -252,6 +316,17 @@ def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
                 vector = place.type.pointee
                 start = _entry(builder, init_tile, init_stride, r, v * vector.count)
                 builder.store(load_vector(builder, start, vector, mask_of(v)), place)
+
+
+def fold_sums(builder, sums, out_tile, out_stride, fold, mask_of):
+    """If `fold` is not 0, add what the tile of `out` holds to the accumulators {(row, vector): place}."""
+    with builder.if_then(builder.icmp_signed("!=", fold, ir.Constant(I64, 0))):
+        for (r, v), place in sums.items():
+            vector = place.type.pointee
+            before = load_vector(
+                builder, _entry(builder, out_tile, out_stride, r, v * vector.count), vector, mask_of(v)
+            )
+            builder.store(builder.fadd(before, builder.load(place)), place)
 
 
 def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):

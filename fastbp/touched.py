@@ -28,6 +28,9 @@ KEY_SHIFT = 39
 # After the digits' counts: how many keys there are, and their offset in ids.
 COUNT, PLACE = DIGITS, DIGITS + 1
 
+# A row's gradient adds so many parts of it one after the other, and then such sums.
+FOLD = 1024
+
 int64s_at = rows_at(np.dtype(np.int64))
 
 
@@ -88,16 +91,26 @@ def sort_digit(source, target, digits, n, shift):
 @inline
 def add_row(item, work, keys, first):
     """Write the gradient of the row that key `first` names to the item's room; return the next row's first key."""
-    g = part(work, item.row, item.columns)
+    g, some = part(work, item.row, item.columns), part(work, item.row + item.columns, item.columns)
     for j in range(g.size):
         g[j] = 0
     row = keys[np.uint64(first)] >> KEY_SHIFT
     i = first
     while i < keys.size and keys[np.uint64(i)] >> KEY_SHIFT == row:
-        dout = part(work, item.dout + (keys[np.uint64(i)] & ((1 << KEY_SHIFT) - 1)), item.columns)
-        for j in range(g.size):
-            g[j] += dout[j]
-        i += 1
+        # The first FOLD go to g at once, the others by sums of so many.
+        into = g if i == first else some
+        if i > first:
+            for j in range(g.size):
+                some[j] = 0
+        stop = min(i + FOLD, keys.size)
+        while i < stop and keys[np.uint64(i)] >> KEY_SHIFT == row:
+            dout = part(work, item.dout + (keys[np.uint64(i)] & ((1 << KEY_SHIFT) - 1)), item.columns)
+            for j in range(g.size):
+                into[j] += dout[j]
+            i += 1
+        if i - first > FOLD:
+            for j in range(g.size):
+                g[j] += some[j]
     return i
 
 

@@ -18,10 +18,11 @@ import numpy as np
 from fastbp._jit import call, call_float, inline, kernel
 from fastbp._rows import row_dtype
 from fastbp.blocks import ITEM
+from fastbp.crew import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.layers.base import STEP
 from fastbp.lossbase import LOSS_ROW
 from fastbp.optimizerbase import OPT_ROW
-from fastbp.phases import finish, take, wait
+from fastbp.phases import atomic_load, atomic_max, finish, take, wait
 from fastbp.plan import LAYER_ROW, LAYOUT
 from fastbp.pointers import array_at, float64s_at, int64_at, part, rows_at
 
@@ -56,6 +57,7 @@ JOB = row_dtype(
         ("segments", "i8"),  # int64: their first rows of the table, and the table's end
         ("items", "i8"),
         ("ids", "i8"),  # int64, room of touched.py
+        ("made", "i8"),  # int64: how many steps the model has made
         # Their sizes.
         ("n_steps", "i8"),
         ("n_params", "i8"),
@@ -70,6 +72,7 @@ JOB = row_dtype(
         ("update", "i8"),
         ("mean", "i8"),  # divide the loss by the step's divisor
         ("prepare", "i8"),  # prepare every layer first: its parameters may have changed
+        ("apart", "i8"),  # update in a phase of its own, after all gradients: the phases before may pause
         *UPDATE_SETTINGS.items(),
         # Addresses of helpers; 0: this run does not need it.
         ("gather", "i8"),
@@ -103,7 +106,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
     work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to params, grads (P,),
     state (S * P,), shared and partials (slices * P,).  It also points to sums (steps * n_sums,) float64, which is
     written: each slice's loss, then each item's penalty and squared gradient where the job has columns for them.
-    A step whose loss is not finite ends a run with updates, before its own.
+    A step whose loss is not finite ends a run with updates, before its own; one whose divisor is 0, because nothing
+    in its batch has a weight, makes none.  Each step is counted when it is whole.
     """
     job = jobs[0]
     layout, loss, optimizer = (
@@ -139,7 +143,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
             for turn in range(2 * job.n_segments - 1 if job.backward else job.n_segments):
                 taken = 0
                 while True:
-                    piece = take(counters, phase, taken, n_threads)
+                    piece = take_or_pause(counters, phase, taken, n_threads)
                     if piece >= n_slices:
                         break
                     taken += 1
@@ -149,18 +153,39 @@ def run_steps(jobs, work, counters, thread, n_threads):
                     if job.y and turn == job.n_segments - 1:
                         sums[piece] = value
                     finish(counters, phase, n_threads)
-                wait(counters, phase, n_slices, n_threads)
+                wait_or_pause(counters, phase, n_slices, n_threads)
+                if is_unfinished(counters, phase, n_slices, n_threads):
+                    return
                 phase += 1
             if job.update:
                 for i in range(n_slices):
                     if not np.isfinite(sums[i]):
+                        finish_all(counters, n_threads)
                         return
-        if job.backward or job.update:
+        if (job.backward or job.update) and not (job.update and step.divisor == 0):
             coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
             phase = run_items(
                 phase, job, layout, table, items, optimizer, step, coefficients,
                 params, grads, state, shared, mine, partials, sums, counters, n_threads,
             )  # fmt: skip
+            if phase < 0:
+                return
+        if job.update and not is_given_up(counters, n_threads):
+            # By the largest: a thread that comes late was told of an earlier step.
+            atomic_max(array_at(job.made, 1, counters), 0, step.counter + 1)
+    finish_all(counters, n_threads)
+
+
+@inline
+def wait_or_pause(counters, phase, pieces, n_threads):
+    """Wait until all pieces of a phase are done, or the call pauses."""
+    wait(counters, phase, pieces, n_threads, tail(counters, PAUSED))
+
+
+@inline
+def is_unfinished(counters, phase, pieces, n_threads):
+    """Are there pieces of a phase that are not done, because the call pauses?"""
+    return n_threads > 1 and atomic_load(counters, 2 * phase + 1) < pieces
 
 
 @inline
@@ -204,23 +229,31 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
                     gradient = part(partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     # The loss of a mean: what the step adds up.
-    return value / step.divisor if job.mean else value
+    return value / step.divisor if job.mean and step.divisor != 0 else value
 
 
 @inline
 def chunk_loss(job, layout, loss, step, row, start, stop, work):
     """Fetch the chunk's targets and weights; return its summed loss and write dout."""
-    n, t, k = stop - start, layout.n_targets, layout.n_out
-    y, weight = layout.y + start * t, layout.weight + start
+    n, t, k, w = stop - start, layout.n_targets, layout.n_out, layout.n_weights
+    y, weight = layout.y + start * t, layout.weight + start * w
     call(job.gather, (work, y, job.y, job.order, row, n, t))
     if job.weight:
-        call(job.gather, (work, weight, job.weight, job.order, row, n, 1))
+        call(job.gather, (work, weight, job.weight, job.order, row, n, w))
     else:
-        for i in range(weight, weight + n):
+        for i in range(weight, weight + n * w):
             work[i] = 1
-    scale = 1.0 / step.divisor if job.mean else 1.0
     dout, out = part(work, layout.dout + start * k, n * k), part(work, layout.out + start * k, n * k)
-    return call_float(loss.kernel, (loss, dout, out, part(work, y, n * t), part(work, weight, n), scale))
+    targets, weights = part(work, y, n * t), part(work, weight, n * w)
+    return call_float(loss.kernel, (loss, dout, out, targets, weights, loss_scale(job, step)))
+
+
+@inline
+def loss_scale(job, step):
+    """Return the factor on a step's losses: 0 where nothing in the batch has a weight."""
+    if not job.mean:
+        return 1.0
+    return 1.0 / step.divisor if step.divisor != 0 else 0.0
 
 
 @inline
@@ -228,18 +261,23 @@ def run_items(
     phase, job, layout, table, items, optimizer, step, coefficients,
     params, grads, state, shared, work, partials, sums, counters, n_threads,
 ):  # fmt: skip
-    """Phase 2, and the phases that clipping and max-norm add; return the number of the next phase."""
+    """Phase 2, and the phases that clipping, long calls and max-norm add.
+
+    Return the number of the next phase, or -1 where the call pauses: before anything is updated.
+    """
+    changes = job.update and not job.sum_squares and not job.apart
     taken = 0
     while True:
-        piece = take(counters, phase, taken, n_threads)
+        piece = take(counters, phase, taken, n_threads) if changes else take_or_pause(counters, phase, taken, n_threads)
         if piece >= items.size:
             break
         taken += 1
         item = items[piece]
         if item.reads:
-            squares = call_float(job.visit, (job, item, step, 1.0, coefficients, work))
-            if job.sum_squares:
-                sums[job.squares + piece] = squares
+            if job.sum_squares or not job.apart:
+                squares = call_float(job.visit, (job, item, step, 1.0, coefficients, work))
+                if job.sum_squares:
+                    sums[job.squares + piece] = squares
         else:
             if job.backward:
                 penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
@@ -247,17 +285,24 @@ def run_items(
                     sums[job.penalties + piece] = penalty
             if job.sum_squares:
                 sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
-            elif job.update:
+            elif changes:
                 update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
         finish(counters, phase, n_threads)
-    wait(counters, phase, items.size, n_threads)
+    if changes:
+        wait(counters, phase, items.size, n_threads)
+    else:
+        wait_or_pause(counters, phase, items.size, n_threads)
+        if is_unfinished(counters, phase, items.size, n_threads):
+            return -1
     phase += 1
-    if job.sum_squares:
-        squares = 0.0
-        for i in range(items.size):
-            squares += sums[job.squares + i]
-        # As Keras: scale so that the norm is at most the limit.  A NaN norm makes every gradient NaN.
-        scale = 1.0 if squares <= job.global_clipnorm**2 else job.global_clipnorm / np.sqrt(squares)
+    if job.update and not changes:
+        scale = 1.0
+        if job.sum_squares:
+            squares = 0.0
+            for i in range(items.size):
+                squares += sums[job.squares + i]
+            # As Keras: scale so that the norm is at most the limit.  A NaN norm makes every gradient NaN.
+            scale = 1.0 if squares <= job.global_clipnorm**2 else job.global_clipnorm / np.sqrt(squares)
         taken = 0
         while True:
             piece = take(counters, phase, taken, n_threads)
@@ -266,7 +311,7 @@ def run_items(
             taken += 1
             item = items[piece]
             if item.reads:
-                call_float(job.revisit, (job, item, step, scale, coefficients, work))
+                call_float(job.revisit if job.sum_squares else job.visit, (job, item, step, scale, coefficients, work))
             else:
                 update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared)
             finish(counters, phase, n_threads)

@@ -16,16 +16,18 @@ The tiles are those of tile.py but for the reading of `a`.  There are two kinds:
 from functools import cache
 from itertools import product as pairs_of
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp._jit import address, inline, kernel
-from fastbp.pointers import shift
+from fastbp.pointers import null_like, same_place, shift
 from fastbp.tile import (
     DEPTH,
     copy_panel,
+    fold_sums,
     initial_sums,
     stack_panel,
     store_tile,
@@ -43,7 +45,21 @@ def _tile_runner(by_lanes):
 
     @intrinsic
     def run_tiles(
-        typingctx, tiles, kind, width, out, out_stride, init, init_stride, image, rows, columns, b, b_stride, depth
+        typingctx,
+        tiles,
+        kind,
+        width,
+        out,
+        out_stride,
+        init,
+        init_stride,
+        image,
+        rows,
+        columns,
+        b,
+        b_stride,
+        depth,
+        fold,
     ):
         def codegen(context, builder, signature, args):
             tiles_, kind_, width_, *rest = args
@@ -61,7 +77,7 @@ def _tile_runner(by_lanes):
             return context.get_dummy_value()
 
         pointer, size = out, types.int64
-        arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size)
+        arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
         return types.void(*arguments), codegen
 
     return run_tiles
@@ -76,6 +92,9 @@ def _windows(by_lanes):
         panel_columns = tile_columns(out)
         panel = stack_panel(out)
         pack = m >= 16 and min(k, DEPTH) * b_stride > 4096
+        fold = same_place(init, out)
+        if fold:
+            init = null_like(out)
         first = 0
         while True:
             depth = min(DEPTH, k - first)
@@ -94,13 +113,13 @@ def _windows(by_lanes):
                         out_tile, init_tile = shift(out, i * out_stride + j), shift(init, i * init_stride + j)
                         run_tiles(
                             tiles, kind, width, out_tile, out_stride, init_tile, init_stride,
-                            start, rows + 4 * i, columns + 4 * first, b_panel, b_panel_stride, depth,
+                            start, rows + 4 * i, columns + 4 * first, b_panel, b_panel_stride, depth, np.int64(fold),
                         )  # fmt: skip
                     i += tiles * height
             first += depth
             if first >= k:
                 break
-            init, init_stride = out, out_stride
+            init, fold = null_like(out), True
 
     return run
 
@@ -136,7 +155,7 @@ def _tile_table(module, shape, pointer, by_lanes):
     name = f"fastbp_window_{'lanes' if by_lanes else 'tiles'}_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64]
+    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64, I64]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -156,7 +175,9 @@ def _tile_table(module, shape, pointer, by_lanes):
 
 def _emit_tiles(function, shape, rows, vectors, masked, by_lanes):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, image, row_table, column_table, b, b_stride, depth, edge = function.args
+    tiles, out, out_stride, init, init_stride, image, row_table, column_table, b, b_stride, depth, fold, edge = (
+        function.args
+    )
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -193,5 +214,7 @@ def _emit_tiles(function, shape, rows, vectors, masked, by_lanes):
                         spread = load_vector(builder, place, vector, mask_of(v))
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
-        store_tile(builder, sums, below(out, out_stride, loop.index), out_stride, edge, mask_of)
+        out_tile = below(out, out_stride, loop.index)
+        fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
+        store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()

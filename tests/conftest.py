@@ -1,6 +1,7 @@
 """What the tests share: JAX in float64, reproducible property tests, and threads that really run."""
 
 import os
+import signal
 from importlib.metadata import version
 
 # Before anything imports JAX: its oracles are in float64, on the CPU, and take longer to compile than to run.
@@ -34,6 +35,14 @@ def small_work(monkeypatch):
     monkeypatch.setattr(plan, "CHUNK_BYTES", 1)
     monkeypatch.setattr(plan, "ITEM_MULTIPLY_ADDS", 1)
     monkeypatch.setattr(plan, "THREAD_MULTIPLY_ADDS", 0)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT be Python's, as in a shell: a suite that runs in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

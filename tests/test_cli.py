@@ -1,9 +1,12 @@
 """The command line on the data sets that scikit-learn bundles."""
 
 import io
+import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ from sklearn import metrics
 import fastbp
 from fastbp.cli import main
 from fastbp.commands import demo
+from fastbp.tabular import estimator
 from fastbp.tabular.reading import read_table
 
 FAST = ["--preset", "fast"]
@@ -231,3 +235,32 @@ fastbp.cli.main(["--help"])
 heavy = {"numpy", "numba", "pandas", "sklearn", "narwhals", "tqdm"} & set(sys.modules)
 assert not heavy, heavy"""
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no file yet", "an older model"])
+def test_ctrl_c_in_training_exits_with_130_and_replaces_no_model(there, folder, tmp_path, capsys, monkeypatch, ctrl_c):
+    @contextmanager
+    def interrupting(verbose):
+        told = []
+
+        def progress(share):
+            if not told:
+                os.kill(os.getpid(), signal.SIGINT)
+            told.append(share)
+
+        yield progress
+
+    monkeypatch.setattr(estimator, "progress_bar", interrupting)
+    out = tmp_path / "w.fastbp"
+    if there:
+        out.write_bytes(b"older")
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        code = main(["train", f"{folder}/wine.csv", "--target", "cultivar", "--out", str(out), "--preset", "best"])
+    assert code == 130
+    said = capsys.readouterr().err
+    if there:
+        assert out.read_bytes() == b"older"
+        assert f"stopped by Ctrl-C. {out} is left as it was" in said
+    else:
+        n = len(fastbp.load_model(out).ensemble_.networks)
+        assert f"stopped by Ctrl-C. {out} holds what was trained until then: networks: {n}." in said

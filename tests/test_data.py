@@ -225,7 +225,8 @@ def test_inputs_are_never_written_to(table):
     for array in (x, y, weight):
         array.flags.writeable = False
     model = small_model()
-    model.fit(x, y, sample_weight=weight, epochs=2, batch_size=16, class_weight={0: 2.0}, verbose=0)
+    model.fit(x, y, sample_weight=weight, epochs=2, batch_size=16, verbose=0)
+    model.fit(x, np.eye(2)[np.arange(50) % 2], sample_weight=weight, class_weight={0: 2.0}, verbose=0)
     model.train_on_batch(x, y, weight)
     model.value_and_grad(x, y)
     for array, before in zip((x, y, weight), kept, strict=True):

@@ -117,7 +117,7 @@ def test_patience_and_the_last_epoch_limit_a_call(calls, capsys):
     assert mlp.n_iter_ == 5
 
 
-def test_ctrl_c_in_a_call_of_several_epochs(capsys, monkeypatch):
+def test_ctrl_c_in_a_call_of_several_epochs(capsys, monkeypatch, ctrl_c):
     draws, run = [np.random.RandomState(0) for _ in range(2)], Stretches.run
 
     def interrupted(self, steps, update):

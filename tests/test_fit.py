@@ -299,7 +299,7 @@ class Interrupt(fastbp.Callback):
 
 
 @pytest.mark.parametrize(("hook", "at"), [("on_epoch_end", 1), ("on_epoch_begin", 1)])
-def test_interrupting_between_epochs_ends_training_with_the_history_so_far(hook, at, capsys):
+def test_interrupting_between_epochs_ends_training_with_the_history_so_far(hook, at, capsys, ctrl_c):
     handler = signal.getsignal(signal.SIGINT)
     model, other = classifier(), classifier()
     history = fit(model, epochs=9, callbacks=[Interrupt(hook, at)], validation_split=0.1)
@@ -311,7 +311,7 @@ def test_interrupting_between_epochs_ends_training_with_the_history_so_far(hook,
     np.testing.assert_array_equal(model.params, other.params)
 
 
-def test_interrupting_an_epoch_leaves_it_out_of_the_history_and_the_model_whole(monkeypatch):
+def test_interrupting_an_epoch_leaves_it_out_of_the_history_and_the_model_whole(monkeypatch, ctrl_c):
     from fastbp import stretches as module
 
     monkeypatch.setattr(module, "FIRST_STRETCH_MULTIPLY_ADDS", 1)
@@ -342,7 +342,9 @@ def test_fitting_in_another_thread():
 
 
 LONG_FIT = """
+import signal
 import numpy as np, fastbp
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(0)
 x = rng.normal(size=(20_000, 32)).astype("float32")
 model = fastbp.Sequential([fastbp.Dense(256, activation="relu"), fastbp.Dense(1)], seed=0)

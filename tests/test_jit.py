@@ -1,9 +1,13 @@
 """The cache of compiled kernels: never stale, never mixed up, never in the way."""
 
+import compileall
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import time
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import pytest
 from numba import types
 
 import fastbp
-from fastbp import _files, _jit
+from fastbp import _files, _jit, _kernelfolder
 
 VECTOR = types.Array(types.float64, 1, "C")
 
@@ -22,6 +26,7 @@ def folder(tmp_path, monkeypatch):
     """An empty cache folder for this test."""
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "kernels"))
     monkeypatch.setattr(_jit, "_warned", False)
+    monkeypatch.setattr(_jit, "_pruned", False)
     return tmp_path / "kernels"
 
 
@@ -159,19 +164,194 @@ def test_a_folder_that_vanishes_is_made_again(folder, compiled):
     assert len(list(folder.rglob("*.kernel"))) == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
-def test_other_users_may_read_the_cache(folder):
-    mask = os.umask(0o022)
+# Whose the folder is: its files are code that runs
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+
+
+@POSIX
+@pytest.mark.parametrize("mask", [0o022, 0o000], ids=oct)
+def test_folders_are_private_and_files_can_be_written_by_their_owner_only(folder, compiled, mask):
+    mask = os.umask(mask)
     try:
         run(double)
     finally:
         os.umask(mask)
-    assert next(folder.rglob("*.kernel")).stat().st_mode & 0o777 == 0o644
+    path = next(folder.rglob("*.kernel"))
+    assert [one.stat().st_mode & 0o777 for one in (folder, path.parent, path)] == [0o700, 0o700, 0o644]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(double)
+    assert compiled == ["double"]
+
+
+class Mark:
+    """What leaves a trace where it is unpickled."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+def put(path, payload):
+    """Write what a foreigner might: a file whose digest is right."""
+    path.write_bytes(_kernelfolder.kernel_content(path, payload))
+
+
+@POSIX
+@pytest.mark.parametrize("place", ["file", "folder of the compiler", "cache folder"])
+def test_what_others_can_write_is_ignored_with_one_warning(folder, compiled, tmp_path, place):
+    run(double)
+    path = next(folder.rglob("*.kernel"))
+    put(path, pickle.dumps(Mark(tmp_path / "trace")))
+    changed = {"file": path, "folder of the compiler": path.parent, "cache folder": folder}[place]
+    changed.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=r"could be another user's code \(others may write to .*chmod go-w"):
+        assert run(double) == 2
+    assert not (tmp_path / "trace").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(double) == 2
+    assert not (tmp_path / "trace").exists()
+    # A file is replaced; into a folder of others nothing is written.
+    assert compiled == ["double"] * (2 if place == "file" else 3)
+
+
+@POSIX
+def test_what_belongs_to_another_user_is_ignored(folder, compiled, monkeypatch, tmp_path):
+    run(double)
+    path = next(folder.rglob("*.kernel"))
+    put(path, pickle.dumps(Mark(tmp_path / "trace")))
+    monkeypatch.setattr(_kernelfolder, "_ROOT", -1)  # the tests may run as root, whom everybody trusts
+    owner = os.geteuid()
+    monkeypatch.setattr(_kernelfolder.os, "geteuid", lambda: owner + 1)
+    with pytest.warns(RuntimeWarning, match=rf"belongs to another user \(uid {owner}\).*a folder of your own"):
+        assert run(double) == 2
+    assert not (tmp_path / "trace").exists()
+
+
+@POSIX
+def test_a_common_temporary_folder_may_hold_the_cache(folder, compiled):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(double) == run(double) == 2
+    assert compiled == ["double"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [pickle.dumps((1, 2)), pickle.dumps(None), b"", b"no pickle", pickle.dumps(ValueError), b"cno_module\nname\n."],
+    ids=["two numbers", "nothing", "empty", "no pickle", "a class", "an unknown module"],
+)
+def test_a_foreign_content_is_compiled_anew(folder, compiled, payload):
+    run(double)
+    put(next(folder.rglob("*.kernel")), payload)
+    assert run(double) == 2
+    assert run(double) == 2
+    assert compiled == ["double"] * 2
+
+
+def test_a_kernel_under_another_ones_name_is_compiled_anew(folder, compiled):
+    run(double)
+    first = next(folder.rglob("*.kernel"))
+    run(triple)
+    second = next(path for path in folder.rglob("*.kernel") if path != first)
+    shutil.copy(second, first)
+    assert run(double) == 2
+    assert compiled == ["double", "triple", "double"]
+
+
+LARGE = np.full(300_000, 4.0)
+
+
+def names_a_large_array(x):
+    for i in range(x.size):
+        x[i] *= LARGE[i]
+
+
+def test_machine_code_with_addresses_is_not_kept(folder, compiled):
+    """Numba leaves an array of more than a megabyte where it is: its address means nothing to another process."""
+    assert run(names_a_large_array) == run(names_a_large_array) == 4
+    assert compiled == ["names_a_large_array"] * 2
+    assert not list(folder.rglob("*.kernel"))
+
+
+# What is removed
+
+
+def age(path, days):
+    os.utime(path, (time.time() - days * 24 * 3600,) * 2)
+
+
+def test_what_was_long_not_used_is_removed(folder, compiled, monkeypatch):
+    run(double)
+    path = next(folder.rglob("*.kernel"))
+    old = folder / ("0123456789abcdef" + "0123")
+    foreign = folder / "foreign"
+    for one in (old, foreign):
+        one.mkdir()
+        (one / "of_old-1.kernel").write_bytes(b"x")
+        (one / ".of_old-1.kernel.7-abc.tmp").write_bytes(b"x")
+        for file in one.iterdir():
+            age(file, 70)
+        age(one, 70)
+    (folder / "notes").write_text("of the user's")
+    run(triple)  # which compiles, but not as the first of the process
+    assert (old / "of_old-1.kernel").exists()
+    age(path, 30)
+    monkeypatch.setattr(_jit, "_pruned", False)
+    run(names_a_large_array)
+    run(quadruple)
+    assert path.exists()
+    assert not list(old.iterdir())
+    assert len(list(foreign.iterdir())) == 2
+    assert (folder / "notes").exists()
+    age(old, 2)
+    age(path, 70)
+    _kernelfolder.prune(folder)
+    assert not old.exists()
+    assert not path.exists()
+    assert len(list(path.parent.glob("*.kernel"))) == 2
+
+
+def quadruple(x):
+    for i in range(x.size):
+        x[i] *= 4.0
+
+
+def test_a_use_is_noted_now_and_then(folder, compiled):
+    run(double)
+    path = next(folder.rglob("*.kernel"))
+    age(path, 3)
+    noted = path.stat().st_mtime
+    run(double)
+    assert path.stat().st_mtime == noted
+    age(path, 20)
+    run(double)
+    assert path.stat().st_mtime > noted
+    assert compiled == ["double"]
+
+
+def test_the_oldest_of_too_much_are_removed(folder, monkeypatch):
+    run(double)
+    run(triple)
+    first, second = folder.rglob("*.kernel")
+    age(first, 2)
+    monkeypatch.setattr(_kernelfolder, "_KEPT_BYTES", second.stat().st_size + 1)
+    _kernelfolder.prune(folder)
+    assert second.exists()
+    assert not first.exists()
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path))
     assert _jit.cache_dir() == tmp_path
+    monkeypatch.setenv("FASTBP_CACHE_DIR", "~/kernels")
+    assert _jit.cache_dir() == Path.home() / "kernels"
     monkeypatch.delenv("FASTBP_CACHE_DIR")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -206,7 +386,7 @@ def start(script, *arguments, folder, path=None):
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     command = [sys.executable, "-W", "error", "-c", script, *arguments]
-    return subprocess.Popen(command, env=environment, cwd=path, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, cwd=folder.parent, stdout=subprocess.PIPE, text=True)
 
 
 def output_of(process):
@@ -215,14 +395,107 @@ def output_of(process):
     return output
 
 
-def test_an_edited_callee_in_another_file_is_noticed(tmp_path):
-    shutil.copytree(Path(fastbp.__file__).parent, tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+@pytest.mark.parametrize("sources", [True, False], ids=["with sources", "without"])
+def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
+    package = tmp_path / "fastbp"
+    shutil.copytree(Path(fastbp.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / "vecmath.py").read_text()
     settings = {"folder": tmp_path / "kernels", "path": tmp_path}
-    assert float(output_of(start(SIGMOID, **settings))) == pytest.approx(1 / (1 + np.exp(-2)))
-    with open(tmp_path / "fastbp" / "vecmath.py", "a") as file:
-        file.write("\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
-    assert float(output_of(start(SIGMOID, **settings))) == 4.0
+
+    def made():
+        if not sources:
+            compileall.compile_dir(package, quiet=2, legacy=True)
+            for path in package.rglob("*.py"):
+                path.unlink()
+        return float(output_of(start(SIGMOID, **settings)))
+
+    assert made() == pytest.approx(1 / (1 + np.exp(-2)))
+    (package / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
+    assert made() == 4.0
     assert len(list((tmp_path / "kernels").rglob("*.kernel"))) == 2
+
+
+OWN = """
+import numba
+import numpy as np
+from numba import types
+from fastbp._jit import address
+from fastbp.custom import forward
+
+@numba.njit
+def helper(x):  # which calls itself: it stays a function of its own
+    return x if x > 100 else helper(x * FACTOR)
+
+class Own:
+    @forward
+    def forward(x, alpha):
+        return helper(x)
+
+def made():
+    array = types.Array(types.float64, 1, "C")
+    out = np.empty(1)
+    Own.forward(out, np.ones(1), 1, 0.0)
+    return out[0]
+
+def place():
+    array = types.Array(types.float64, 1, "C")
+    return address(Own.forward, array, array, types.int64, types.float64)
+"""
+ALL = "import sys; from importlib import import_module; all = [import_module(name) for name in sys.argv[1:]]; "
+SHOW = ALL + "print(*(one.made() for one in all), len({one.place() for one in all}))"
+
+
+def test_kernels_of_one_name_that_two_processes_compiled_stay_apart(tmp_path):
+    for name, factor in (("first", 3.0), ("second", 7.0)):
+        (tmp_path / f"{name}.py").write_text(f"FACTOR = {factor}\n{OWN}")
+    path = os.pathsep.join([str(tmp_path), str(Path(fastbp.__file__).parents[1])])
+    settings = {"folder": tmp_path / "kernels", "path": path}
+    assert output_of(start(SHOW, "first", **settings)).split() == ["243.0", "1"]
+    assert output_of(start(SHOW, "second", **settings)).split() == ["343.0", "1"]
+    assert output_of(start(SPY + SHOW, "first", "second", **settings)).split() == ["243.0", "343.0", "2"]
+    assert len(list((tmp_path / "kernels").rglob("*.kernel"))) == 2
+
+
+WITHOUT_COMPILER = """
+import fastbp, numpy as np
+from fastbp.custom import kernel
+for need in (
+    lambda: fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,)).predict(np.ones((3, 2))),
+    lambda: fastbp.CustomLoss(lambda y_true, y_pred, dout: 0.0),
+    lambda: kernel(lambda x: None)(np.ones(3)),
+):
+    try:
+        need()
+    except RuntimeError as error:
+        print(error)
+from fastbp.cli import main
+assert main(["warmup"]) == 2
+"""
+
+
+def test_numba_told_to_compile_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    lines = output_of(start(WITHOUT_COMPILER, folder=tmp_path)).splitlines()
+    assert sum(line.startswith("NUMBA_DISABLE_JIT is set: ") for line in lines) == 3
+
+
+def test_the_tested_releases_of_numba_are_those_that_the_package_declares():
+    with open(Path(fastbp.__file__).parents[1] / "pyproject.toml", "rb") as file:
+        (declared,) = (one for one in tomllib.load(file)["project"]["dependencies"] if one.startswith("numba"))
+    major, minor = _jit._TESTED_NUMBA
+    assert declared.endswith(f",<{major}.{minor + 1}")
+
+
+PLAIN_INLINE = """
+import numba
+from fastbp import _jit
+_jit._TESTED_NUMBA = (0, 0)  # this one is newer than what was tried, and has other private parts
+_jit._InlineLibrary._finalize_final_module = lambda self: self.no_such_thing()
+"""
+
+
+def test_without_numbas_private_parts_inline_functions_are_compiled_plainly(tmp_path):
+    assert float(output_of(start(PLAIN_INLINE + SIGMOID, folder=tmp_path))) == pytest.approx(1 / (1 + np.exp(-2)))
 
 
 # Notes what is compiled, not loaded.

@@ -1,5 +1,7 @@
 """Branches, and inputs with several axes: wiring, names, errors, every way of cutting a batch, saving."""
 
+import copy
+
 import numpy as np
 import pytest
 from reference import autodiff, network
@@ -183,9 +185,12 @@ def test_names_and_views():
         build([Dense(4, name="inner"), *named], (4,))
 
 
-def test_one_spec_may_stand_in_two_branches():
-    shared = Dense(3)
-    model = build([Concatenate([[shared], [shared]])], (4,))
+def test_one_spec_may_not_stand_in_two_branches():
+    """It would look as if the branches shared weights; copies say that they do not."""
+    spec = Dense(3)
+    with pytest.raises(ValueError, match=r"one Dense object stands twice in the model.*copy.deepcopy"):
+        build([Concatenate([[spec], [spec]])], (4,))
+    model = build([Concatenate([[spec], [copy.deepcopy(spec)]])], (4,))
     assert list(model.views) == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
 
 

@@ -389,7 +389,7 @@ def test_on_iteration_tells_and_stops():
     assert (result.reason, result.converged, result.n_iter) == ("stopped", False, 3)
 
 
-def test_interrupt_leaves_the_best_parameters(monkeypatch):
+def test_interrupt_leaves_the_best_parameters(monkeypatch, ctrl_c):
     """Between two iterations, and while a trial is looked at."""
     model = tanh_net()
     told, tried, objective = [], [], LeastSquares.objective

@@ -138,7 +138,7 @@ def squares(y_true, y_pred, dout):
 
 
 def bias(y_true, y_pred):
-    return (y_pred[:, 0] - y_true).mean()
+    return (y_pred - y_true).mean()
 
 
 def own_model(loss, metrics):
@@ -390,3 +390,24 @@ def test_loading_runs_no_code_of_the_file(tmp_path, monkeypatch):
         warnings.simplefilter("ignore")
         refused(tmp_path / "m", "unknown os 'system'")
     assert calls == []
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """After a power cut the path names the old file or the new one, whole: all bytes are synced, then renamed."""
+    model = fastbp.Sequential([fastbp.Dense(2)], input_shape=(3,), seed=0)
+    path, events = tmp_path / "model.fastbp", []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        fsync(descriptor)
+        events.append(os.fstat(descriptor).st_size)
+
+    def noted_replace(source, target):
+        events.append((os.stat(source).st_size, os.fspath(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    model.save(path)
+    size = path.stat().st_size
+    assert events[:2] == [size, (size, str(path))]

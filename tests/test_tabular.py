@@ -346,7 +346,7 @@ class TestTraining:
         assert 1 <= len(model.ensemble_.networks) < PRESETS["best"].networks
         assert model.predict(FRAME).shape == (N,)
 
-    def test_ctrl_c_keeps_what_there_is(self, monkeypatch):
+    def test_ctrl_c_keeps_what_there_is(self, monkeypatch, ctrl_c):
         @contextmanager
         def interrupting(verbose):
             shares = []

@@ -17,7 +17,9 @@ import pytest
 
 import fastbp
 from fastbp import Dense, Dropout, PReLU, plan, threads
-from fastbp.threads import InterruptGuard, available_cores, run_together
+from fastbp.cores import available_cores
+from fastbp.interrupts import InterruptGuard
+from fastbp.threads import run_together
 
 WIDE = [
     Dense(70, activation="relu", kernel_regularizer="l1_l2"),
@@ -198,6 +200,7 @@ import numpy as np
 import fastbp
 from fastbp import plan, threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 plan.SLICE_MULTIPLY_ADDS = 1
 plan.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 2
@@ -278,16 +281,18 @@ def test_an_exception_gives_the_cores_back():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="raises a signal")
-def test_interrupt_guards_nest():
+def test_interrupt_guards_nest(ctrl_c):
     """The inner guard notes Ctrl-C and hands it on; the handler of before is back afterwards."""
     before = signal.getsignal(signal.SIGINT)
-    with InterruptGuard() as outer:
-        with InterruptGuard() as inner:
-            signal.raise_signal(signal.SIGINT)
-            assert inner.requested
-            assert not outer.requested
+    outer, inner = InterruptGuard(), InterruptGuard()
+
+    def interrupted():
         signal.raise_signal(signal.SIGINT)
-        assert outer.requested
+        assert inner.requested
+        assert not outer.requested
+
+    outer.run(inner.run, interrupted)
+    assert outer.requested
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -361,3 +366,124 @@ def test_threads_that_cannot_start_leave_the_work_to_the_others(small_work, run_
     run_threads(4)
     np.testing.assert_array_equal(fit(), expected)
     assert len(started) == 1
+
+
+def test_helpers_end_after_a_while_and_are_never_more_than_cores(run_threads, monkeypatch):
+    """Four Python threads at once, of which each wants three: as many helpers as cores, less one."""
+    monkeypatch.setattr(threads, "_idle", [])
+    monkeypatch.setattr(threads, "IDLE_SECONDS", 0.2)
+    alive = []
+
+    def work(thread, n_threads):
+        alive.append(sum(getattr(one, "home", None) is threads._idle for one in threading.enumerate()))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: run_together(work, 3), range(200)))
+    assert 1 <= max(alive) <= 3
+    ends = time.monotonic() + 20
+    while any(getattr(one, "home", None) is threads._idle for one in threading.enumerate()):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert threads._idle == []
+    # Others are started when they are needed again.
+    run_together(work, 3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sets an alarm")
+def test_what_a_handler_raises_is_raised_when_all_threads_are_done(run_threads, monkeypatch):
+    """Twice: while the caller's part runs, and while it waits for the helper."""
+    done, raised = [], []
+
+    def raise_again(number, frame):
+        raised.append(None)
+        raise TimeoutError(f"alarm {len(raised)}")
+
+    def work(thread, n_threads):
+        if thread == 0:
+            while not begun.wait(20):
+                pass
+            signal.raise_signal(signal.SIGALRM)
+        else:
+            begun.set()
+            while len(raised) < 2:
+                time.sleep(0.01)
+            done.append(thread)
+
+    begun = threading.Event()
+    before = signal.signal(signal.SIGALRM, raise_again)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.2)
+    try:
+        with pytest.raises(TimeoutError, match="alarm"):
+            run_together(work, 2)
+        assert done == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert threads._busy == 0
+
+
+def test_a_tabular_fit_without_threads(monkeypatch):
+    """The system allows none: this one does all, and Ctrl-C or an error end it as ever."""
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    expected = fastbp.TabularRegressor("fast", random_state=0).fit(x, x[:, 0]).predict(x)
+
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("fastbp.tabular.encoding.THREAD_ROWS", 0)
+    monkeypatch.setattr(threads, "_idle", [])
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    model = fastbp.TabularRegressor("fast", random_state=0).fit(x, x[:, 0])
+    np.testing.assert_array_equal(model.predict(x), expected)
+
+
+def test_tasks_that_fail_drop_the_others():
+    made = []
+
+    def work(number):
+        made.append(number)
+        if number == 1:
+            raise ValueError("one")
+
+    with pytest.raises(ValueError, match="one"):
+        threads.map_in_threads(work, [(number,) for number in range(1000)], 1)
+    assert made[:2] == [0, 1]
+    assert threads.map_in_threads(divmod, [(7, 2), (9, 4)], 3) == [(3, 1), (2, 1)]
+
+
+FORKED_BESIDE_A_COMPILER = """
+import os, signal, sys, threading, time
+import numpy as np
+import fastbp
+from numba.core.compiler_lock import global_compiler_lock
+
+model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+compiling, forked = threading.Event(), threading.Event()
+
+def compile_for_a_while():
+    with global_compiler_lock:
+        compiling.set()
+        time.sleep(1.0)
+        assert not forked.is_set()
+
+thread = threading.Thread(target=compile_for_a_while)
+thread.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    model.compile(loss="mean_squared_error")
+    model.fit(np.eye(2), np.ones(2), verbose=0)
+    os._exit(0)
+forked.set()
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+with global_compiler_lock:
+    print("both go on")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_fork_waits_for_a_thread_that_compiles():
+    """The child would have numba's lock, held by a thread that it does not have."""
+    assert run_script(FORKED_BESIDE_A_COMPILER) == "both go on"

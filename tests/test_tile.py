@@ -200,14 +200,67 @@ def test_splits_have_the_same_bits(dtype, m, n, k):
 
 @both_dtypes
 def test_depth_in_pieces_has_the_same_bits(dtype):
-    """Adding the products of some inner indices to those before them: what a chunk after another does."""
-    a, b, _ = (part.astype(dtype) for part in operands(11, 30, 500))
+    """Adding the products of some inner indices to those before them: what a chunk after another does.
+
+    Where the cut lies between two panels, that is: within one, its products would be added up in two sums.
+    """
+    a, b, _ = (part.astype(dtype) for part in operands(11, 30, 900))
     product = Product(dtype, a, b)
     whole = product.values(product.run())
-    for cut in (1, 100, 256, 499):
+    for cut in (DEPTH, 2 * DEPTH, 3 * DEPTH):
         first = Product(dtype, a[:, :cut], b[:cut])
         second = Product(dtype, a[:, cut:], b[cut:], first.values(first.run()).copy())
         assert np.array_equal(second.values(second.run()), whole)
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", STARTS)
+def test_rows_without_a_gap(dtype, kind):
+    """Stores of whole vectors that the next row overwrites: every value, and nothing beyond the last row."""
+    for m in (*range(1, 14), 25):
+        for n in (*range(1, 35), 47, 48, 49):
+            a, b, init = (part.astype(dtype) for part in operands(m, n, 5))
+            product = Product(dtype, a, b, {"null": None, "bias": init[0], "accumulate": init}[kind], pad=0)
+            out = product.run()
+            expected = a.astype(float) @ b.astype(float) + {"null": 0, "bias": init[0], "accumulate": init}[kind]
+            assert np.allclose(product.values(out), expected, rtol=0, atol=100 * ROUNDING[dtype]), (m, n)
+            assert (product.untouched(out) == Product.sentinel).all(), (m, n)
+
+
+@both_dtypes
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 1), (1, 3), (5, 70)])
+def test_a_million_equal_products(dtype, m, n):
+    """Sums of sums: one chain in float32 is off by 1e-2, each of its additions being rounded the same way."""
+    k = 1_000_000 if m * n < 10 else 100_000
+    a, b = np.full((m, k), 0.1, dtype), np.full((k, n), 0.3, dtype)
+    exact = k * float(a[0, 0]) * float(b[0, 0])
+    for transposed in (False, True):
+        product = Product(dtype, a, b, transposed=transposed, pad=0)
+        error = abs(product.values(product.run()).astype(float) / exact - 1)
+        assert error.max() < 150 * ROUNDING[dtype]
+
+
+@both_dtypes
+@pytest.mark.parametrize("n", [1, 3, 64, 70])
+@pytest.mark.parametrize("kind", STARTS)
+def test_sums_of_columns(dtype, n, kind):
+    """A bias's gradient: a is one number that stands for all; the same bits whatever columns stand beside."""
+    address, rng = product_address(float_type_of(dtype)), np.random.default_rng(0)
+    for k in (0, 1, 7, 8, 63, 64, 65, 200, 4096, 5000):
+        b, init = rng.standard_normal((k, n)).astype(dtype), rng.standard_normal(n).astype(dtype)
+        factor, expected = np.full(1, 0.5, dtype), 0.5 * b.astype(float).sum(0)
+        expected += 0 if kind == "null" else init
+        out = np.append(init, Product.sentinel).astype(dtype)
+        start = out if kind == "accumulate" else init
+        init_at = -1 if kind == "null" else 0
+        run_product(address, out, 0, n, start, init_at, n, factor, 0, 0, b.ravel(), 0, n, 1, n, k)
+        bound = 20 * ROUNDING[dtype] * (abs(init) + abs(b.astype(float)).sum(0))
+        assert (abs(out[:n] - expected) <= bound).all(), k
+        assert out[n] == Product.sentinel
+        one, start = init[-1:].copy(), init[-1:].copy()
+        run_product(address, one, 0, n, start, init_at, n, factor, 0, 0, b.ravel()[n - 1 :], 0, n, 1, 1, k)
+        if kind != "accumulate":
+            assert one[0] == out[n - 1]
 
 
 @both_dtypes

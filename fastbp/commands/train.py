@@ -44,7 +44,10 @@ def default_model_path(data):
 
 
 def run(arguments):
-    """Read, train, report, save."""
+    """Read, train, report, save.
+
+    After Ctrl-C the networks so far are saved where there is no file yet; one that is there stays.
+    """
     out = Path(arguments.out) if arguments.out else default_model_path(arguments.data)
     check_output(out, arguments.data)
 
@@ -54,9 +57,13 @@ def run(arguments):
     print(f"{arguments.data}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
     model, y = _train(frame, arguments)
     _report(model, y)
-    model.save(out)
     print()
-    print(f"saved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing")
+    if model.ensemble_.interrupted and out.exists():
+        raise KeyboardInterrupt(f"{out} is left as it was (another model, or an earlier one).")
+    model.save(out)
+    print(f"saved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing", flush=True)
+    if model.ensemble_.interrupted:
+        raise KeyboardInterrupt(f"{out} holds what was trained until then: networks: {len(model.history_)}.")
 
 
 def _train(frame, arguments):

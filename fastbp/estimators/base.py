@@ -29,6 +29,7 @@ from fastbp.estimators.names import (
 )
 from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
+from fastbp.exclusive import changes, check_free
 from fastbp.optimizerbase import Optimizer
 from fastbp.saving import save_tensors
 from fastbp.sequential import Sequential
@@ -133,6 +134,7 @@ class BaseMLP(BaseEstimator, ABC):
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
+    @changes
     def _fit(self, X, y, sample_weight, validation_data, incremental):
         checked_callbacks(self.callbacks)
         if self._takes_all_rows():
@@ -243,6 +245,7 @@ class BaseMLP(BaseEstimator, ABC):
         """Return the network's outputs (n, k) for the user's X."""
         if not hasattr(self, "model_"):
             check_is_fitted(self)  # which takes half as long as predicting a row
+        check_free(self)
         self._adopt_weights()
         engine, X = self.model_.engine, held(X)
         if not self._is_ready(X, engine.dtype):

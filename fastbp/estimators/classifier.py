@@ -8,8 +8,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from fastbp import described
+from fastbp.data import tell_unknown_classes
 from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP, has_batches
-from fastbp.estimators.labels import Labels
+from fastbp.estimators.labels import Labels, plain_labels
 from fastbp.estimators.objectives import classification_objective
 
 
@@ -204,6 +205,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _labels(self, labels):
         self._label_kind, self.classes_, self._sparse_labels = labels.kind, labels.classes, labels.sparse
 
+    def _checked(self, X, y, reset):
+        return super()._checked(X, plain_labels(y), reset)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on given test data and labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        score : float
+            The share of rows whose labels are all predicted.
+        """
+        return super().score(X, plain_labels(y), sample_weight)
+
     def _learn_targets(self, y, incremental):
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._labels = Labels.of(y)
@@ -212,6 +235,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                 f"Previously got {self.classes_}, `y` has {classes}"
             )
+        if isinstance(self.class_weight, dict):
+            tell_unknown_classes(self.class_weight, self.classes_.tolist())
 
     def _targets(self, y):
         return self._labels.encode(y)
@@ -320,6 +345,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "class_weight 'balanced' is not supported for partial_fit. Compute the weights from all of y with "
                 "compute_class_weight('balanced', classes=classes, y=y) and give class_weight a dict."
             )
+        y, classes = plain_labels(y), plain_labels(classes)
         if _check_partial_fit_first_call(self, classes):
             self._labels = Labels.of(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, None, incremental=True)

@@ -1,11 +1,41 @@
 """Classes as targets, and outputs as classes: what scikit-learn's LabelBinarizer does, quick for a single row."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
+
+
+def plain_labels(y):
+    """Return labels of a nullable dtype (pandas' boolean, Int64, ...), or objects that are booleans or whole numbers,
+    as the NumPy array of what they are; anything else, and what has missing values, as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> plain_labels(pd.Series([True, None, False]).dropna())
+    array([ True, False])
+    >>> plain_labels(pd.Series([2, 1], dtype="Int8"))
+    array([2, 1], dtype=int8)
+    """
+    if getattr(y, "ndim", 0) == 2 and hasattr(y, "iloc") and y.shape[1] == 1:
+        return np.asarray(plain_labels(y.iloc[:, 0])).reshape(-1, 1)
+    nullable = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if nullable is not None and np.dtype(nullable).kind in "biuf":
+        return y if y.isna().any() else y.to_numpy(nullable)
+    values = y if isinstance(y, np.ndarray) or issparse(y) else np.asarray(y) if hasattr(y, "dtype") else None
+    if values is None or values.dtype != object or values.size == 0:
+        return y
+    kinds = {type(label) for label in values.ravel().tolist()}
+    if kinds <= {bool, np.bool_}:
+        return values.astype(bool)
+    if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
+        with suppress(OverflowError):
+            return values.astype(np.int64)
+    return y
 
 
 class Labels(NamedTuple):

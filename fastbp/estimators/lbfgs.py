@@ -22,14 +22,13 @@ def fit_lbfgs(mlp, objective, rows):
     steps = make_steps(engine.seed, 0, [0], [n], training=True)
     objective.set_divisors(steps, n if rows.weight is None else rows.weight.sum())
     data = Data(rows.x, rows.targets, rows.weight)
-    with (
-        Watchers(mlp, objective, 1, None) as watchers,
-        engine.runner(n, objective.purpose(training=True), rows.targets.shape[1], objective.loss) as runner,
-    ):
+    watchers, trial = Watchers(mlp, objective, 1, None), engine.params.copy()
+    with engine.runner(n, objective.purpose(training=True), rows.targets.shape[1], objective.loss) as runner:
 
         def value_and_gradient(params):
-            engine.params[:] = params
-            loss = runner.run(engine.params, engine.grads, steps, data, backward=True)[0]
+            # Not the engine's own: whatever ends the fit, those are the last iteration's.
+            trial[:] = params
+            loss = runner.run(trial, engine.grads, steps, data, backward=True)[0]
             return loss, engine.grads.astype(np.float64)
 
         def iteration_ends(intermediate_result):
@@ -40,18 +39,21 @@ def fit_lbfgs(mlp, objective, rows):
             if watchers.iteration_ends(mlp.n_iter_ - 1, float(intermediate_result.fun)):
                 raise StopIteration
 
+        def minimized():
+            # The solver's products of vectors gain nothing from BLAS's threads, and wait long for them on a busy
+            # machine: 100 iterations on diabetes took 0.07 s, with two BLAS threads 1.6 s.
+            with threadpool_limits(1, user_api="blas"):
+                return minimize(
+                    value_and_gradient,
+                    engine.params.astype(np.float64),
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=iteration_ends,
+                    options={"maxfun": mlp.max_fun, "maxiter": mlp.max_iter, "gtol": mlp.tol},
+                )
+
         mlp.n_iter_ = 0
-        # The solver's products of vectors gain nothing from BLAS's threads, and wait long for them on a busy machine:
-        # 100 iterations on diabetes took 0.07 s, with two BLAS threads 1.6 s.
-        with threadpool_limits(1, user_api="blas"):
-            result = minimize(
-                value_and_gradient,
-                engine.params.astype(np.float64),
-                method="L-BFGS-B",
-                jac=True,
-                callback=iteration_ends,
-                options={"maxfun": mlp.max_fun, "maxiter": mlp.max_iter, "gtol": mlp.tol},
-            )
+        result = watchers.watch(minimized)
         engine.params[:] = result.x
     mlp.n_iter_ = _check_optimize_result("lbfgs", result, mlp.max_iter)
     mlp.loss_ = float(result.fun)

@@ -1,6 +1,7 @@
 """Levenberg-Marquardt behind `MLPRegressor(solver="lm")`."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -23,7 +24,7 @@ def fit_lm(mlp, objective, rows):
 
     def iteration_ends(iteration, _):
         mlp.n_iter_ = iteration
-        penalty = 0.5 * mlp.alpha * sum(np.vdot(coef, coef) for coef in mlp.coefs_) / total
+        penalty = 0.5 * mlp.alpha * sum(np.square(coef).sum() for coef in mlp.coefs_) / total
         mlp.loss_ = data_loss(engine, objective, rows) + float(penalty)
         mlp.loss_curve_.append(mlp.loss_)
         if mlp.verbose:
@@ -32,15 +33,16 @@ def fit_lm(mlp, objective, rows):
 
     mlp.loss_curve_, mlp.n_iter_ = [], 0
     settings = {"alpha": mlp.alpha, "max_iter": mlp.max_iter, "tol": mlp.tol, "on_iteration": iteration_ends}
-    with Watchers(mlp, objective, 1, None) as watchers:
-        try:
-            result = levenberg_marquardt(engine, rows.x, rows.targets, rows.weight, **settings)
-        except ArithmeticError as error:
-            raise ValueError(f"{error} The input data may contain large values and need to be preprocessed.") from None
+    watchers = Watchers(mlp, objective, 1, None)
+    arguments = (engine, rows.x, rows.targets, rows.weight)
+    try:
+        result = watchers.watch(partial(levenberg_marquardt, *arguments, **settings))
+    except ArithmeticError as error:
+        raise ValueError(f"{error} The input data may contain large values and need to be preprocessed.") from None
     if result.reason == "max_iter":
         warnings.warn(
             f"lm failed to converge after {result.n_iter} iteration(s). Increase the number of iterations to improve "
             f"the convergence (max_iter={mlp.max_iter}).",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

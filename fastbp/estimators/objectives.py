@@ -88,11 +88,14 @@ class Objective:
         return Purpose(training, fused_output=self.loss.link is not None)
 
     def set_divisors(self, steps, totals):
-        """Have each step divide its loss, and its penalty, by the sum of its rows' weights (steps,)."""
-        if not np.all(totals):
+        """Have each step divide its loss, and its penalty, by the sum of its rows' weights (steps,).
+
+        A step whose weights sum to zero makes no update; where all do, scikit-learn's error is raised.
+        """
+        if not np.any(totals):
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         steps["divisor"] = totals * self.share
-        steps["penalty"] = 1.0 / totals
+        steps["penalty"] = 1.0 / np.where(totals == 0, 1.0, totals)
 
 
 def regression_objective(loss, n_outputs):

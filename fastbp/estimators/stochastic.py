@@ -4,6 +4,7 @@ Orders, batches, stopping and messages are those of scikit-learn's MLP, draw for
 nothing can happen are one compiled call together; a long epoch is several, so that Ctrl-C is heard.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from fastbp.estimators.names import initial_rate, learning_rate_mode, optimizer_of
 from fastbp.estimators.watchers import Watchers
 from fastbp.job import Data, make_steps
+from fastbp.repeatable import dot
 from fastbp.stretches import Stretches
 
 # Below this, an adaptive learning rate ends training instead of falling further.
@@ -57,19 +59,20 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
     _begin(mlp, validation is not None)
     epochs = Epochs(mlp, objective, rows, train, batch_size)
     mlp.n_iter_ = 0
+    watchers = Watchers(mlp, objective, len(epochs.firsts), validation)
     try:
-        with Watchers(mlp, objective, len(epochs.firsts), validation) as watchers, epochs:
+        with epochs:
             most = 1 if incremental else int(mlp.max_iter)
-            over = _train(mlp, epochs, most, watchers)
-            if not over and not incremental:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
-                    "hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=5,
-                )
+            over = watchers.watch(_train, mlp, epochs, most, watchers)
+        if not over and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
+                "hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     if mlp.early_stopping:
         mlp.model_.params[:] = mlp._best_params
 
@@ -106,7 +109,7 @@ def _batch_size(batch_size, n):
         return min(200, n)
     if batch_size > n:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7
         )
     return int(min(batch_size, n))
 
@@ -140,7 +143,7 @@ def _rates(mlp, n_epochs, n_rows):
 
 def _scaled_rate(mlp, t):
     """Return the rate of "invscaling" after t rows."""
-    return initial_rate(mlp) / (t + 1) ** mlp.power_t
+    return initial_rate(mlp) / math.pow(t + 1, mlp.power_t)
 
 
 class Epochs:
@@ -190,12 +193,12 @@ class Epochs:
             update.coefficients[:, 0] = np.repeat(rates, n)
         losses, ended = np.empty(len(steps)), 0
         for done, part in self.stretches.run(steps, update):
-            engine.step += len(part)
             losses[done - len(part) : done] = part
             finite = np.isfinite(losses[:done])
             if not finite.all():
                 # From here on all is NaN, as scikit-learn's would be.
                 losses[finite.argmin() : done] = engine.params[:] = np.nan
+                engine.step = int(steps["counter"][done - 1]) + 1
             running = (done - 1) // n
             for epoch in range(ended, running):
                 yield self._mean(losses, epoch)
@@ -204,9 +207,14 @@ class Epochs:
         yield self._mean(losses, ended)
 
     def _mean(self, losses, epoch):
-        """Return an epoch's mean of the losses (steps,): added up as one epoch's alone."""
+        """Return an epoch's mean of the losses (steps,): added up as one epoch's alone, without empty batches."""
         n = len(self.shares)
-        return float(losses[epoch * n : (epoch + 1) * n] @ self.shares)
+        of_epoch = slice(epoch * n, (epoch + 1) * n)
+        mean = float(dot(losses[of_epoch], self.shares))
+        if self.data.weight is None:
+            return mean
+        counts = self.steps["divisor"][of_epoch] != 0
+        return mean if counts.all() else mean / float(self.shares[counts].sum())
 
     def _next_steps(self, n_epochs):
         """Return the STEP rows of the next epochs; their orders are drawn."""

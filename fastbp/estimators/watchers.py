@@ -2,12 +2,12 @@
 
 from fastbp.engine import PREDICT_ROWS
 from fastbp.fit import tell
+from fastbp.interrupts import InterruptGuard
 from fastbp.job import Data, make_steps
-from fastbp.threads import InterruptGuard
 
 
 class Watchers:
-    """Context of a fit: tells its callbacks what happens; raises KeyboardInterrupt between compiled calls only.
+    """Those of one fit: its callbacks are told what happens; KeyboardInterrupt is raised between compiled calls only.
 
     Parameters
     ----------
@@ -31,21 +31,20 @@ class Watchers:
             callback.model = mlp.model_
             callback.params = {"epochs": mlp.max_iter, "steps": steps, "metrics": names}
 
-    def __enter__(self):
-        self._begun = []
-        self.guard.__enter__()
-        try:
+    def watch(self, function, *arguments):
+        """Call function(*arguments), the training; return what it returns."""
+        begun = []
+
+        def begin():
             for callback in self.callbacks:
                 callback.on_train_begin({})
-                self._begun.append(callback)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+                begun.append(callback)
+            return function(*arguments)
 
-    def __exit__(self, *exception):
-        self.guard.__exit__(*exception)
-        tell(self._begun, "on_train_end", {})
+        try:
+            return self.mlp.model_.engine.alone(self.guard.run, begin)
+        finally:
+            tell(begun, "on_train_end", {})
 
     def tell(self, hook, number, logs=None):
         """Call one hook of every callback."""

@@ -1,17 +1,16 @@
 """Models from Keras, and weights to it.  Keras is not imported: whoever has a Keras model has it already."""
 
 import warnings
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from fastbp.interop.kerascompile import compile_settings
-from fastbp.interop.kerasgraph import chain_of, kind_of, layers_in_order
-from fastbp.interop.kerassettings import specs_of
+from fastbp.interop.kerascompile import compile_settings, decay_of, described_compile
+from fastbp.interop.kerasgraph import chain_of, layers_in_order
+from fastbp.interop.kerasmasks import check_masks
+from fastbp.interop.kerasmetrics import MASKED
+from fastbp.interop.kerassettings import Model, specs_of
 from fastbp.sequential import Sequential
-
-RECURRENT = ("SimpleRNN", "LSTM", "GRU")
 
 
 def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, seed: int | None = None) -> Sequential:
@@ -58,17 +57,40 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
     chain = chain_of(keras_model)
     layers = layers_in_order(chain)
     shape, batch_size = shapes_of(keras_model, input_shape)
-    model = Sequential(specs_of(chain, batch_size), input_shape=shape, seed=seed, dtype=dtype_of(layers))
-    check_masks(model, {layer.name: layer for layer in layers})
-    arrays, compiled = read(keras_model, layers)
-    for (name, view), array in zip(weights_in_both(model).items(), arrays, strict=True):
+    settings = Model(batch_size, keras_model.trainable, decay_of(keras_model))
+    model = Sequential(specs_of(chain, settings), input_shape=shape, seed=seed, dtype=dtype_of(layers))
+    check_masks(model, chain)
+    for (name, view), array in zip(weights_in_both(model).items(), arrays_of(layers), strict=True):
         if array.shape != view.shape:
             raise ValueError(f"Keras's weight for {name!r} has shape {array.shape}; fastbp's has {view.shape}.")
         view[...] = array
-    if compiled is not None:
-        with suppress(ValueError):
-            model.compile(*compile_settings(compiled))
+    if keras_model.compiled:
+        try:
+            compile_as(model, keras_model, settings)
+        except ValueError as error:
+            model.why_not_compiled = f"from_keras did not compile it as the Keras model is: {error}"
     return model
+
+
+def compile_as(model, keras_model, settings):
+    """Compile a model as the Keras model is; raise ValueError where fastbp cannot."""
+    optimizer, loss, metrics = compile_settings(described_compile(keras_model))
+    if settings.not_spared and optimizer.weight_decay:
+        raise ValueError(
+            f"exclude_from_weight_decay spares {settings.not_spared[0]!r}: fastbp spares Dense, Embedding "
+            "and recurrent layers only."
+        )
+    check_masked_metrics(model, metrics)
+    model.compile(optimizer, loss, metrics)
+
+
+def check_masked_metrics(model, metrics):
+    """Raise ValueError where a mask reaches a metric for which Keras counts masked time steps too."""
+    if model.engine.network.output_masking is not None:
+        for metric in metrics:
+            heeds_mask = metric in MASKED if isinstance(metric, str) else metric.heeds_mask
+            if not heeds_mask:
+                raise ValueError(f"Keras's metric {metric} counts masked time steps, which fastbp's metrics leave out.")
 
 
 def to_keras_weights(model: Sequential, keras_model: Any) -> list[np.ndarray]:
@@ -126,20 +148,22 @@ def shapes_of(keras_model, input_shape):
 
 def dtype_of(layers):
     """Return the dtype that all layers compute in and keep their weights in."""
-    dtypes = {dtype: layer.name for layer in layers for dtype in (layer.compute_dtype, layer.variable_dtype)}
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    if quantized := [part.name for part in parts if part.quantization_mode]:
+        raise ValueError(f"Keras layer {quantized[0]!r} is quantized, which has no counterpart in fastbp.")
+    dtypes = {dtype: part.name for part in parts for dtype in (part.compute_dtype, part.variable_dtype)}
     if len(dtypes) != 1 or next(iter(dtypes)) not in ("float32", "float64"):
         shown = ", ".join(f"{dtype} ({name!r})" for dtype, name in dtypes.items())
         raise ValueError(f'the Keras layers must all be of dtype "float32" or all of "float64"; they have {shown}.')
     return next(iter(dtypes))
 
 
-def read(keras_model, layers):
-    """Return the weights of the layers, one list, and what the Keras model was compiled with (or None)."""
+def arrays_of(layers):
+    """Return the weights of the layers, one list."""
     with warnings.catch_warnings():
         # Keras 3.15 reads its own variables in a way that NumPy 2 warns of.
         warnings.simplefilter("ignore", DeprecationWarning)
-        arrays = [np.asarray(array) for layer in layers for array in layer.get_weights()]
-        return arrays, keras_model.get_compile_config() if keras_model.compiled else None
+        return [np.asarray(array) for layer in layers for array in layer.get_weights()]
 
 
 def weights_in_both(model):
@@ -147,27 +171,3 @@ def weights_in_both(model):
     network = model.engine.network
     states = {buffer.name for buffer in network.buffers if network.layers[buffer.layer].spec.stateful}
     return {name: view for name, view in model.views.items() if name not in states}
-
-
-def check_masks(model, keras_layers):
-    """Raise ValueError where a mask reaches a layer in one library and not in the other.
-
-    Keras's masks end at layers that do not support them, fastbp's where time steps end; Keras's mean over time
-    leaves masked steps out.
-    """
-    network = model.engine.network
-    for number, placed in enumerate(network.layers):
-        masking, kind = network.masking_layer(number), type(placed.spec).__name__
-        if masking is None:
-            continue
-        if kind == "GlobalAveragePooling1D":
-            raise ValueError(f"Keras layer {placed.name!r} (GlobalAveragePooling1D) would leave out masked time steps.")
-        source = placed.sources[0].layer
-        while kind in RECURRENT and source != masking:
-            layer = keras_layers.get(network.layers[source].name)
-            if layer is not None and not layer.supports_masking:
-                raise ValueError(
-                    f"Keras layer {layer.name!r} ({kind_of(layer)}) ends the mask of {network.layers[masking].name!r}, "
-                    f"fastbp hands it on to {placed.name!r}: leave out the masking, or write the model in fastbp."
-                )
-            source = network.layers[source].sources[0].layer

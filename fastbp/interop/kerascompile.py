@@ -2,32 +2,83 @@
 
 import dataclasses
 import re
+import warnings
 
 import numpy as np
 
+from fastbp.interop.kerasdescribed import check_keras_s, settings_left
+from fastbp.interop.kerasmetrics import metrics_of
 from fastbp.losses import LOSSES
-from fastbp.metrics import METRIC_NAMES
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.schedules import SCHEDULES
 
-ABBREVIATIONS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "acc": "accuracy"}
+ABBREVIATIONS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
+COMPILED = ("optimizer", "loss", "metrics")
+# Of settings that fastbp does not have, the values that ask for nothing.  None always does.
+NEUTRAL = {
+    "optimizer": {"use_ema": False},
+    "loss": {"reduction": "sum_over_batch_size", "axis": -1},
+    "schedule": {},
+}
 # Settings that matter only beside another one, or to Keras's own loops.
-UNUSED = ("name", "dtype", "ema_momentum")
-NOTHING = (None, False, "sum_over_batch_size", -1)
+UNUSED = ("name", "dtype", "ema_momentum", "ema_overwrite_frequency")
+LOOPS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 
 def compile_settings(config):
     """Return optimizer, loss and metrics of a Keras model's `get_compile_config()`."""
     if config.get("loss_weights") is not None or config.get("weighted_metrics"):
         raise ValueError("loss_weights and weighted_metrics have no counterpart in fastbp.")
-    metrics = [name_of(metric) for metric in config.get("metrics") or []]
-    if unknown := [name for name in metrics if name not in METRIC_NAMES]:
-        raise ValueError(f"the metric {unknown[0]!r} has no counterpart in fastbp.")
-    return optimizer_of(config["optimizer"]), loss_of(config["loss"]), metrics
+    described = settings_left(config, COMPILED, {}, (*LOOPS, "weighted_metrics"))
+    loss = loss_of(described["loss"])
+    return optimizer_of(described["optimizer"]), loss, metrics_of(described.get("metrics"), loss)
+
+
+def described_compile(keras_model):
+    """Return `get_compile_config()`, in which everything named as Keras's is Keras's, and that is complete."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            described = keras_model.get_compile_config()
+    except Exception as error:  # whatever an object of the user's own raises
+        raise ValueError(f"Keras cannot describe what it was compiled with: {error}") from None
+    if not described:
+        raise ValueError("Keras does not describe what it was compiled with.")
+    given = getattr(getattr(keras_model, "_compile_config", None), "config", {})
+    for value in parts_of([given.get("loss"), given.get("metrics")]):
+        module = value.__module__ if hasattr(value, "__name__") else type(value).__module__
+        if not isinstance(value, str) and module.split(".")[0] != "keras":
+            name = getattr(value, "__name__", type(value).__name__)
+            raise ValueError(f"{name} of {module} is not one of Keras's own: it has no counterpart in fastbp.")
+    if isinstance(described["loss"], dict) and isinstance(described["loss"].get("config"), dict):
+        # Such as the axis of a crossentropy, which its description leaves out.
+        hidden = getattr(given.get("loss"), "_fn_kwargs", {})
+        settings_left({name: hidden[name] for name in hidden.keys() & {"axis"}}, (), NEUTRAL["loss"])
+    return described
+
+
+def parts_of(value):
+    """Yield what stands in lists and dicts in each other, without None."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from parts_of(part)
+    elif value is not None:
+        yield value
+
+
+def decay_of(keras_model):
+    """Return a function that tells whether the model's optimizer spares a variable its weight decay."""
+    optimizer = getattr(keras_model, "optimizer", None)
+    if getattr(optimizer, "weight_decay", None) and hasattr(optimizer, "_use_weight_decay"):
+        return lambda variable: not optimizer._use_weight_decay(variable)
+    return lambda variable: False
 
 
 def optimizer_of(described):
     """Return fastbp's optimizer of a description."""
+    check_keras_s(described)
     config = dict(described["config"])
     if isinstance(rate := config.get("learning_rate"), dict):
         config["learning_rate"] = schedule_of(rate)
@@ -39,31 +90,38 @@ def optimizer_of(described):
 
 def schedule_of(described):
     """Return fastbp's schedule of a description."""
+    if described["class_name"] == "__lambda__" or not isinstance(described["config"], dict):
+        raise ValueError("a learning rate that is a function of your own has no counterpart in fastbp.")
+    check_keras_s(described)
     return made(SCHEDULES, snake_case(described["class_name"]), described["config"])
 
 
 def loss_of(value):
     """Return fastbp's loss of a name or a description."""
-    config = value.get("config") if isinstance(value, dict) else None
-    config = config if isinstance(config, dict) else {}
-    if config and value["class_name"] == "Huber" and "delta" not in config:
-        raise ValueError("the description of Keras's Huber object leaves out its delta.")
+    config = {}
+    if isinstance(value, dict) and "class_name" in value:
+        check_keras_s(value)
+        config = value["config"] if isinstance(value["config"], dict) else {}
+        if config and value["class_name"] == "Huber" and "delta" not in config:
+            raise ValueError("the description of Keras's Huber object leaves out its delta.")
+        # Another name of Keras's for the same.
+        config = config | ({"reduction": "sum_over_batch_size"} if config.get("reduction") == "mean" else {})
     return made(LOSSES, name_of(value), config)
 
 
 def made(registry, name, config):
     """Return the object of a registry that has the settings of `config`."""
-    if name not in registry:
+    if name not in registry or not registry[name].__module__.startswith("fastbp."):
         raise ValueError(f"the {registry.kind} {name!r} has no counterpart in fastbp.")
     names = {field.name for field in dataclasses.fields(registry[name])}
-    for setting, value in config.items():
-        if setting not in names and setting not in UNUSED and value not in NOTHING:
-            raise ValueError(f"{name}'s {setting}={value!r} has no counterpart in fastbp.")
-    return registry[name](**{setting: value for setting, value in config.items() if setting in names})
+    try:
+        return registry[name](**settings_left(config, names, NEUTRAL[registry.kind], UNUSED))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def name_of(value):
-    """Return fastbp's name of a loss or a metric: of a name, of a function's or of an object's description."""
+    """Return fastbp's name of a loss: of a name, of a function's or of an object's description."""
     if isinstance(value, dict) and "class_name" in value:
         value = value["config"] if isinstance(value["config"], str) else value["class_name"]
     name = snake_case(value) if isinstance(value, str) else repr(value)

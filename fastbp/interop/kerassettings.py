@@ -5,16 +5,25 @@ names the layer and the setting.
 """
 
 import dataclasses
+from typing import Any
 
-from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
+from fastbp.interop.kerasactivations import activation_object, activation_of
+from fastbp.interop.kerasdescribed import check_keras_s, settings_left
 from fastbp.interop.kerasgraph import kind_of
+from fastbp.interop.kerasweights import check_attached, is_trained, role_of, weights_of
 from fastbp.layers import LAYERS, Activation, Bidirectional, Concatenate, Residual
 from fastbp.regularizers import L1, L1L2, L2, MaxNorm
 
-# What sets no layer's outputs or training apart: initial values are overwritten, seeds and loops are Keras's own.
+# What sets no layer's outputs or training apart: seeds and loops are Keras's own, initial values are overwritten.
 UNUSED = ("name", "trainable", "dtype", "seed", "unroll", "renorm_momentum")
-# Of settings that fastbp does not have, the values that ask for nothing.
-NOTHING = (None, False, "channels_last")
+# Of settings that fastbp does not have, the values that ask for nothing.  None always does.
+NEUTRAL = {
+    "data_format": "channels_last",
+    "renorm": False,
+    "return_state": False,
+    "rms_scaling": False,
+    "synchronized": False,
+}
 
 SAME = (
     *("Activation", "AlphaDropout", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D"),
@@ -26,20 +35,44 @@ SAME = (
 REGULARIZERS = {"L1": L1, "L2": L2, "L1L2": L1L2}
 
 
-def specs_of(chain, batch_size=None):
-    """Return the fastbp layers of a chain of Keras layers; batch_size is for stateful ones."""
-    return [spec_of(node, batch_size) for node in chain]
+@dataclasses.dataclass
+class Model:
+    """What layers' settings depend on beside the layers.
+
+    Attributes
+    ----------
+    batch_size : int or None
+        For stateful layers.
+    trainable : bool
+        Of the whole model.
+    spares : function of a variable
+        Does the optimizer spare it weight decay?
+    not_spared : list of str
+        Names of such variables of which fastbp cannot say that; filled here.
+    """
+
+    batch_size: int | None = None
+    trainable: bool = True
+    spares: Any = lambda variable: False
+    not_spared: list = dataclasses.field(default_factory=list)
 
 
-def spec_of(node, batch_size):
+def specs_of(chain, model):
+    """Return the fastbp layers of a chain of nodes."""
+    return [spec_of(node, model) for node in chain]
+
+
+def spec_of(node, model):
     """Return the fastbp layer of a node."""
     layer, kind = node.layer, kind_of(node.layer)
     try:
         if kind in SAME:
-            return LAYERS[kind](**settings_of(layer, LAYERS[kind], batch_size))
+            return LAYERS[kind](**settings_of(layer, LAYERS[kind], node.name, model))
         if kind in OTHERS:
-            return OTHERS[kind](node, batch_size)
-    except ValueError as error:
+            return OTHERS[kind](node, model)
+    except (ValueError, TypeError) as error:
+        if str(error).startswith("Keras layer "):
+            raise
         raise ValueError(f"Keras layer {layer.name!r} ({kind}): {error}") from None
     raise ValueError(
         f"Keras layer {layer.name!r} ({type(layer).__name__}) has no counterpart in fastbp. These have: "
@@ -47,22 +80,31 @@ def spec_of(node, batch_size):
     )
 
 
-def settings_of(layer, spec, batch_size):
+def settings_of(layer, spec, name, model):
     """Return the settings of a Keras layer as those of the class `spec`."""
-    names = {field.name for field in dataclasses.fields(spec)}
-    settings = {"name": layer.name}
-    if "trainable" in names:
-        settings["trainable"] = layer.trainable
-    for name, value in layer.get_config().items():
-        if name in UNUSED or name.endswith("_initializer"):
-            continue
-        if name in names:
-            settings[name] = converted(layer, name, value)
-        elif not any(value is nothing or value == nothing for nothing in NOTHING):
-            raise ValueError(f"{name}={value!r} has no counterpart in fastbp.")
+    fields = {field.name for field in dataclasses.fields(spec)}
+    settings = {"name": name}
+    for setting, value in left(layer, fields - {"name", "trainable"}).items():
+        settings[setting] = converted(layer, setting, value)
+    check_attached(layer)
+    if "trainable" in fields:
+        settings["trainable"] = is_trained(layer, model.trainable)
     if settings.get("stateful"):
-        settings["batch_size"] = batch_size
+        settings["batch_size"] = model.batch_size
+    for variable in filter(model.spares, weights_of(layer)):
+        setting = "decay_factor" if kind_of(layer) == "Embedding" else f"{role_of(layer, variable)}_decay_factor"
+        if setting in fields:
+            settings[setting] = 0.0
+        else:
+            model.not_spared.append(f"{layer.name}/{variable.name}")
     return settings
+
+
+def left(layer, mapped):
+    """Return the settings of a Keras layer that are `mapped`; others must ask for nothing."""
+    config = layer.get_config()
+    config = {name: value for name, value in config.items() if not name.endswith("_initializer")}
+    return settings_left(config, mapped, NEUTRAL, UNUSED)
 
 
 def converted(layer, name, value):
@@ -75,83 +117,71 @@ def converted(layer, name, value):
         return regularizer_of(value)
     if name.endswith("_constraint"):
         kernel = layer.kernel if name == "depthwise_constraint" else getattr(layer, name.removesuffix("_constraint"))
-        return constraint_of(value, len(kernel.shape) - (2 if name == "depthwise_constraint" else 1))
+        last = 2 if name == "depthwise_constraint" else 1
+        return constraint_of(value, len(kernel.shape), len(kernel.shape) - last)
     if name == "axis" and isinstance(value, list | tuple) and len(value) == 1:
         return value[0]
     return value
 
 
-def activation_of(value):
-    """Return fastbp's activation of a name, or of a Keras layer's description."""
-    if isinstance(value, dict):
-        return activation_object(value["class_name"], value["config"])
-    return ACTIVATIONS.resolve(value)
-
-
-def activation_object(kind, config):
-    """Return the activation of one of Keras's layers that are nothing else."""
-    if kind == "LeakyReLU":
-        return LeakyReLU(config["negative_slope"])
-    if kind == "ELU":
-        return ELU(config["alpha"])
-    if kind == "ReLU" and config["max_value"] is None and not config["threshold"]:
-        return LeakyReLU(config["negative_slope"]) if config["negative_slope"] else ACTIVATIONS.resolve("relu")
-    if kind == "Softmax" and config["axis"] in (-1, [-1], (-1,)):
-        return ACTIVATIONS.resolve("softmax")
-    raise ValueError(f"the activation {kind} with {config} has no counterpart in fastbp.")
-
-
 def regularizer_of(value):
     """Return fastbp's regularizer of a description."""
-    kind, factors = value["class_name"], value["config"]
+    check_keras_s(value)
+    kind = value["class_name"]
     if kind not in REGULARIZERS:
         raise ValueError(f"the regularizer {kind} has no counterpart; these have: {', '.join(REGULARIZERS)}.")
+    names = {field.name for field in dataclasses.fields(REGULARIZERS[kind])}
+    factors = settings_left(value["config"], names, {})
     return REGULARIZERS[kind](**{name: float(factor) for name, factor in factors.items()})
 
 
-def constraint_of(value, axes):
+def constraint_of(value, dimensions, axes):
     """Return MaxNorm of a description, if it takes the norm over so many leading axes: that of what a unit reads."""
-    kind, config = value["class_name"], value["config"]
+    check_keras_s(value)
+    kind = value["class_name"]
     if kind != "MaxNorm":
         raise ValueError(f"the constraint {kind} has no counterpart; MaxNorm has.")
-    over = [config["axis"]] if isinstance(config["axis"], int) else sorted(config["axis"])
-    if over != list(range(axes)):
+    config = settings_left(value["config"], ("axis", "max_value"), {})
+    over = [config["axis"]] if isinstance(config["axis"], int) else config["axis"]
+    if sorted(axis % dimensions for axis in over) != list(range(axes)):
         raise ValueError(f"MaxNorm(axis={config['axis']}): fastbp takes the norm over the axes {list(range(axes))}.")
     return MaxNorm(config["max_value"])
 
 
-def of_activation_layer(node, batch_size):
+def of_activation_layer(node, model):
     """ReLU, LeakyReLU, ELU and Softmax."""
-    return Activation(activation_object(kind_of(node.layer), node.layer.get_config()), name=node.layer.name)
+    return Activation(activation_object(kind_of(node.layer), node.layer.get_config()), name=node.name)
 
 
-def of_bidirectional(node, batch_size):
+def of_bidirectional(node, model):
     """Bidirectional: its backward layer is the twin of its forward layer."""
     there, back = node.layer.forward_layer, node.layer.backward_layer
     if kind_of(there) not in ("SimpleRNN", "LSTM", "GRU"):
         raise ValueError(f"it takes SimpleRNN, LSTM or GRU, not {type(there).__name__}.")
+    merge_mode = left(node.layer, ("merge_mode", "layer", "backward_layer"))["merge_mode"]
     spec = LAYERS[kind_of(there)]
-    settings, of_back = (settings_of(layer, spec, batch_size) for layer in (there, back))
+    settings, of_back = (settings_of(layer, spec, layer.name, model) for layer in (there, back))
     twin = settings | {"name": of_back["name"], "go_backwards": True}
     if kind_of(back) != kind_of(there) or of_back != twin:
         raise ValueError("its backward layer must have the settings of its forward layer, but for go_backwards.")
     # As its twin, the layer gets what depends on masks from Bidirectional.
     settings |= {"name": there.name.removeprefix("forward_"), "zero_output_for_mask": False}
-    return Bidirectional(spec(**settings), node.layer.merge_mode, name=node.layer.name)
+    return Bidirectional(spec(**settings), merge_mode, name=node.name)
 
 
-def of_add(node, batch_size):
+def of_add(node, model):
     """Add of a block and what the block reads: Residual."""
+    left(node.layer, ())
     blocks = [branch for branch in node.branches if branch]
     if len(node.branches) != 2 or len(blocks) != 1:
         raise ValueError("it must add a block's input to the block's output, as Residual does, and nothing else.")
-    return Residual(specs_of(blocks[0], batch_size), name=node.layer.name)
+    return Residual(specs_of(blocks[0], model), name=node.name)
 
 
-def of_concatenate(node, batch_size):
+def of_concatenate(node, model):
     """Concatenate of branches that part at one place."""
-    branches = [specs_of(branch, batch_size) for branch in node.branches]
-    return Concatenate(branches, axis=node.layer.get_config()["axis"], name=node.layer.name)
+    branches = [specs_of(branch, model) for branch in node.branches]
+    return Concatenate(branches, name=node.name, **left(node.layer, ("axis",)))
 
 
 OTHERS = {

@@ -20,18 +20,18 @@ ACTIVATION_FIELDS = [
 
 
 @cache
-def _addresses(activation_class, float_type):
+def _addresses(forward, backward, float_type):
     """Return the addresses of an activation's two kernels, 0 for linear."""
-    if activation_class.forward is None:
+    if forward is None:
         return 0, 0
     array = types.Array(float_type, 1, "C")
-    forward = address(activation_class.forward, array, array, types.int64, types.float64)
-    return forward, address(activation_class.backward, array, array, array, types.int64, types.float64)
+    first = address(forward, array, array, types.int64, types.float64)
+    return first, address(backward, array, array, array, types.int64, types.float64)
 
 
 def fill_activation(row, activation, float_type):
     """Set a row's ACTIVATION_FIELDS."""
-    row["activate"], row["differentiate"] = _addresses(type(activation), float_type)
+    row["activate"], row["differentiate"] = _addresses(activation.forward, activation.backward, float_type)
     row["needs_input"] = activation.needs_input
     row["alpha"] = activation.alpha
 

@@ -39,6 +39,7 @@ from numba import types
 from fastbp._jit import address
 from fastbp._registry import Registry
 from fastbp._rows import record_type, row_dtype
+from fastbp.settings import Settings, checked_switch, setting_names
 
 LAYERS = Registry("layer")
 
@@ -84,7 +85,8 @@ STEP = row_dtype(
         ("rows", "i8"),
         ("dropout", "f8"),  # factor on every dropout rate
         ("decay", "f8"),  # factor on every decoupled weight decay
-        ("divisor", "f8"),  # what a mean loss divides by: the rows, or the sum of their weights
+        # What a mean loss divides by: the rows, their entries that count, or the sum of their weights; 0: no update.
+        ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
     ],
@@ -152,14 +154,17 @@ class Build:
     multiply_adds: int = 0  # a row, forward
 
 
-class Layer:
+class Layer(Settings):
     """Base of all layer specs: dataclasses of settings; weights live in the model.
 
-    A spec is never changed by a model, so the same one may stand in several.
+    A spec is never changed by a model, so the same one may stand in several: each draws weights of its own. What is
+    assigned to a setting is checked at once, and models take it at their next `compile`.
 
     A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
     read the branches' outputs, and `build` gets all their shapes.
     """
+
+    changes = [0]  # of all layers
 
     dtype: ClassVar = layer_dtype()  # of its row
     forward: ClassVar = None  # kernels
@@ -178,6 +183,27 @@ class Layer:
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
     batch_size = None  # every batch must have
+
+    def __setattr__(self, name, value):
+        if self._made and name == "trainable" and name not in setting_names(type(self)):
+            self._set_trainable(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _set_trainable(self, value):
+        """As in Keras: it is a setting of the layers within, and of no meaning where there is nothing to train."""
+        if type(self).gradient is not None:
+            raise AttributeError(
+                f"{type(self).__name__} has no setting `trainable`: give the class the field `trainable: bool = True`."
+            )
+        object.__setattr__(self, "trainable", checked_switch(self, "trainable", value))
+        for layer in self.held:
+            layer.trainable = value
+
+    @property
+    def held(self):
+        """The layers within this one."""
+        return tuple(layer for branch in self.branches for layer in branch)
 
     def build(self, *input_shapes: tuple[int, ...]) -> Build:
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
@@ -199,6 +225,9 @@ class Layer:
     def passes_on(self, x):
         """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
         return
+
+    def mask_of(self, x):
+        """Return the mask that the layer writes for inputs x (n, t, ...): booleans (n, t), False for steps to skip."""
 
     @property
     def draws(self):

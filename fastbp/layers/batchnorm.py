@@ -24,14 +24,17 @@ from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.layers.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
 from fastbp.pointers import array_at, at, copy_entries, part
+from fastbp.settings import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32
 # Columns of a wide row, at most: the arrays of one entry a column stay in the first-level cache too.
 MOST_COLUMNS = 256
+# Below, a loop over the channels is no vector code.
+FEW_CHANNELS = 16
 # Arrays of one entry a column that each slice has.
-MEAN, SQUARES, SUM, DOT, CENTER, INVERSE, SCALE, SHIFT, FIRST, SECOND = range(10)
-COLUMN_ARRAYS = 10
+MEAN, SQUARES, SUM, DOT, CENTER, INVERSE, SCALE, SHIFT, FIRST, SECOND, SUM_LOST, DOT_LOST = range(12)
+COLUMN_ARRAYS = 12
 
 BATCHNORM = layer_dtype(
     ("channels", "i8"),
@@ -243,24 +246,48 @@ def add_gradients(layer, work, start, stop, piece):
     w = layer.columns
     total, dot = part(work, place(layer, piece, SUM), w), part(work, place(layer, piece, DOT), w)
     block_total, block_dot = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
+    total_lost, dot_lost = part(work, place(layer, piece, SUM_LOST), w), part(work, place(layer, piece, DOT_LOST), w)
     center, inverse = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, INVERSE), w)
     if start % layer.slice_rows == 0:
         total[:] = 0
         dot[:] = 0
+        total_lost[:] = 0
+        dot_lost[:] = 0
     first, stop = start * layer.rows, stop * layer.rows
     for block in range(first, stop, BLOCK_ROWS):
         n = min(BLOCK_ROWS, stop - block)
         add_rows(block_total, work, layer.dout + block * w, n)
         add_products(block_dot, center, work, layer.dout + block * w, layer.x + block * w, n)
         for j in range(w):
-            total[j] += block_total[j]
-            dot[j] += block_dot[j] * inverse[j]
+            block_dot[j] *= inverse[j]
+        add_kept(total, total_lost, block_total)
+        add_kept(dot, dot_lost, block_dot)
+
+
+@inline
+def add_kept(total, lost, add):
+    """total (w,) += add (w,), keeping in `lost` what the sum is too large by (Kahan, 1965): blocks may be thousands."""
+    for j in range(total.size):
+        rest = add[j] - lost[j]
+        after = total[j] + rest
+        lost[j] = (after - total[j]) - rest
+        total[j] = after
 
 
 @inline
 def add_columns(layer, work, n_slices, which, first, sums):
     """sums (m,) += the slices' arrays `which`, of channels first to first + m, in the slices' order."""
     w = layer.columns
+    if layer.channels < FEW_CHANNELS:
+        # Positions beside each other make up to 4,096 columns of one channel.
+        for j in range(sums.size):
+            total = 0.0
+            for piece in range(n_slices):
+                columns = part(work, place(layer, piece, which), w)
+                for start in range(first, w, layer.channels):
+                    total += np.float64(columns[start + j])
+            sums[j] += sums.dtype.type(total)
+        return
     for piece in range(n_slices):
         columns = part(work, place(layer, piece, which), w)
         for start in range(first, w, layer.channels):
@@ -384,7 +411,7 @@ class BatchNormalization(Layer):
 
     def __post_init__(self):
         resolve_settings(self)
-        if isinstance(self.momentum, bool) or not 0 <= self.momentum <= 1:
+        if not is_number(self.momentum) or not 0 <= self.momentum <= 1:
             raise ValueError(f"BatchNormalization(momentum={self.momentum!r}): it is a number from 0 to 1.")
         self.momentum = float(self.momentum)
 

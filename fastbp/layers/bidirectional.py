@@ -127,6 +127,10 @@ class Bidirectional(Layer):
             raise ValueError(f"Bidirectional(merge_mode={self.merge_mode!r}): it is one of {known}.")
 
     @property
+    def held(self):
+        return (self.layer,)
+
+    @property
     def branches(self):
         """The layer, and its twin that goes the other way."""
         name = self.layer.name

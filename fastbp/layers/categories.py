@@ -10,6 +10,7 @@ from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, is_size, layer_dtype
 from fastbp.layers.embedding import (
     MOST_CATEGORIES,
+    add_reads,
     category_at,
     check_switches,
     embedding_backward,
@@ -47,18 +48,13 @@ def tables_forward(layer, step, params, shared, work, start, stop, row0):
 def tables_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
     table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
-    categories = int64_at(layer.tables, 4 * block + 3)
     dtable = part(grads, table + first * dim, (last - first) * dim)
     if not accumulate:
         for j in range(dtable.size):
             dtable[j] = 0
-    for row in range(start, stop):
-        category = category_at(work, layer.x + row * layer.n_in + block, categories)
-        if first <= category < last:
-            drow = part(dtable, (category - first) * dim, dim)
-            dout = part(work, layer.dout + row * layer.n_out + int64_at(layer.tables, 4 * block + 2), dim)
-            for j in range(dim):
-                drow[j] += dout[j]
+    dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
+    reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
+    add_reads(dtable, work, reads, stop - start, first, last, dim)
 
 
 @LAYERS.register("CategoryEmbedding")

@@ -8,6 +8,7 @@ from fastbp._jit import inline, kernel
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.pointers import part
 from fastbp.rng import random_bits, stream_key
+from fastbp.settings import is_number
 
 DROPOUT = layer_dtype(("rate", "f8"))
 
@@ -60,7 +61,7 @@ def dropout_backward(layer, step, params, shared, work, start, stop, row0):
 def check_rate(layer, setting="rate"):
     """Raise ValueError where a rate of the layer is not a share below 1."""
     rate = getattr(layer, setting)
-    if not 0 <= rate < 1:
+    if not is_number(rate) or not 0 <= rate < 1:
         raise ValueError(f"{type(layer).__name__}({setting}={rate!r}): the rate is a share of at least 0 and below 1.")
     setattr(layer, setting, float(rate))
 

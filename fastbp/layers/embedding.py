@@ -15,11 +15,14 @@ from fastbp._jit import inline, kernel
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype, whole_number
 from fastbp.layers.weights import penalties
-from fastbp.pointers import at, copy_entries, part
+from fastbp.pointers import at, copy_entries, part, shift
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.tile import DEPTH, stack_panel, tile_columns
 
 # Whole numbers up to here are exact in float32.
 MOST_CATEGORIES = 2**24
+# Reads of a small table whose gradients are added apart.
+FOLD = 512
 
 
 @inline
@@ -75,6 +78,37 @@ def embedding_backward(layer, step, params, shared, work, start, stop, row0):
     zero_gradient(layer, work, start, stop)
 
 
+@inline
+def add_reads(dtable, work, reads, n, first, last, dim):
+    """dtable, rows first to last of a gradient (., dim), += dout of each of n reads, in their order.
+
+    reads: offsets in work of the first row's number and of its dout, each with the distance to the next one's.
+    Of many reads of a small table, FOLD are added one after the other, and then such sums.
+    """
+    sums, room = stack_panel(at(dtable, 0)), DEPTH * tile_columns(at(dtable, 0))
+    if n <= FOLD or dtable.size > room or dtable.size > FOLD * dim:
+        add_each(at(dtable, 0), work, reads, 0, n, first, last, dim)
+        return
+    for start in range(0, n, FOLD):
+        for j in range(np.uint64(dtable.size)):
+            sums[j] = work.dtype.type(0)
+        add_each(sums, work, reads, start, min(start + FOLD, n), first, last, dim)
+        for j in range(np.uint64(dtable.size)):
+            dtable[j] += sums[j]
+
+
+@inline
+def add_each(table, work, reads, start, stop, first, last, dim):
+    """Add dout of reads start to stop to the rows of `table` that they name."""
+    x, x_stride, dout, dout_stride = reads
+    for i in range(start, stop):
+        row = np.int64(work[x + i * x_stride])
+        if first <= row < last:
+            drow, drow_add = shift(table, (row - first) * dim), part(work, dout + i * dout_stride, dim)
+            for j in range(np.uint64(dim)):
+                drow[j] += drow_add[j]
+
+
 @kernel
 def embedding_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
@@ -83,12 +117,8 @@ def embedding_gradient(layer, params, grads, work, start, stop, block, first, la
     if not accumulate:
         for j in range(dtable.size):
             dtable[j] = 0
-    for i in range(start * layer.n_in, stop * layer.n_in):
-        row = category_at(work, layer.x + i, layer.categories)
-        if first <= row < last:
-            drow, dout = part(dtable, (row - first) * dim, dim), part(work, layer.dout + i * dim, dim)
-            for j in range(dim):
-                drow[j] += dout[j]
+    reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
+    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)
 
 
 @LAYERS.register("Embedding")
@@ -109,7 +139,8 @@ class Embedding(Layer):
     embeddings_constraint : MaxNorm, optional
         Bounds the norm of each column of the table.
     mask_zero : bool, default False
-        Category 0 is padding: recurrent layers behind skip its time steps, as after `Masking`. Inputs are ``(n, t)``.
+        Category 0 is padding: recurrent layers, losses and metrics skip its time steps, as after `Masking`. Inputs
+        are ``(n, t)``.
     learning_rate_factor : float, default 1.0
         The layer's own factor on the learning rate (and so on the decoupled weight decay).
     decay_factor : float, default 1.0
@@ -201,6 +232,9 @@ class Embedding(Layer):
             fields={"categories": self.input_dim, "dim": self.output_dim, "mask_zero": int(self.mask_zero)},
             mask=input_shape[0] if self.mask_zero else 0,
         )
+
+    def mask_of(self, x):
+        return x != 0
 
     def refuses(self, x):
         return unknown_category(x, self.input_dim, f"Embedding(input_dim={self.input_dim})")

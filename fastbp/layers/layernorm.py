@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._jit import call, inline, kernel
+from fastbp.columnsums import sum_products
 from fastbp.initializers import Ones
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.layers.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
@@ -99,14 +100,9 @@ def layernorm_gradient(layer, params, grads, work, start, stop, block, first, la
         call(layer.product, (dbeta, d, init, d, one(grads), 0, 0, dout, d, 1, last - first, stop - start))
         return
     dgamma = part(grads, layer.gamma + first, last - first)
-    if not accumulate:
-        dgamma[:] = 0
-    for row in range(start, stop):
-        dout = part(work, layer.dout + row * d + first, last - first)
-        xhat = part(work, kept(layer, row) + first, last - first)
-        # dgamma = the sum over rows of dout * xhat
-        for j in range(dgamma.size):
-            dgamma[j] += dout[j] * xhat[j]
+    dout, xhat = at(work, layer.dout + start * d + first), at(work, kept(layer, start) + first)
+    # dgamma = the sum over rows of dout * xhat
+    sum_products(dgamma, accumulate, stop - start, dout, d, xhat, d + 1, xhat, d + 1)
 
 
 def build_rows(input_shape, params, subtract):

@@ -48,7 +48,7 @@ def copy_step(layer, work, to, source, i):
 @LAYERS.register("Masking")
 @dataclass
 class Masking(Layer):
-    """Skip padding: time steps of which every entry is `mask_value` do not count in recurrent layers behind it.
+    """Skip padding: time steps of which every entry is `mask_value` count neither in recurrent layers nor in the loss.
 
     At a skipped step a recurrent layer keeps its state, and its output repeats the one before.
 
@@ -67,8 +67,9 @@ class Masking(Layer):
     -----
     Inputs and outputs ``(n, t, d)``; skipped steps become zero, as in Keras. The mask goes on through all layers
     whose outputs have ``t`` as the first of several axes (dropout, dense layers, recurrent layers with
-    ``return_sequences=True``) and ends where another shape begins. Losses do not read it: outputs of skipped steps
-    count like others, unless their targets repeat them or `sample_weight` spares the row.
+    ``return_sequences=True``) and ends where another shape begins. Where it reaches the outputs, skipped steps weigh
+    nothing in the loss and the metrics, and the loss of a batch is divided by the number of those that count, as in
+    Keras; the layer must read the model's input then (`Columns`, `Flatten` and `Reshape` may stand before it).
 
     Examples
     --------
@@ -100,3 +101,6 @@ class Masking(Layer):
 
     def fill(self, row, float_type):
         row["mask_value"] = self.mask_value
+
+    def mask_of(self, x):
+        return (x != x.dtype.type(self.mask_value)).any(axis=2)

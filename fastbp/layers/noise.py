@@ -15,6 +15,7 @@ from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.layers.dropout import DROPOUT, check_rate, drop_threshold, rate_of
 from fastbp.pointers import at, copy_entries, part
 from fastbp.rng import random_bits, stream_key
+from fastbp.settings import is_number
 from fastbp.vecmath import cospi, log
 
 GAUSSIAN_NOISE = layer_dtype(("stddev", "f8"))
@@ -88,7 +89,7 @@ class GaussianNoise(Layer):
     training_only = True
 
     def __post_init__(self):
-        if not 0 <= self.stddev < math.inf:
+        if not is_number(self.stddev) or not 0 <= self.stddev < math.inf:
             raise ValueError(f"GaussianNoise(stddev={self.stddev!r}): it is a finite number of at least 0.")
         self.stddev = float(self.stddev)
 

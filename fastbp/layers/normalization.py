@@ -3,6 +3,7 @@
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import Param
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.settings import is_number
 
 _REGISTRIES = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
@@ -12,9 +13,9 @@ def resolve_settings(spec):
     name = type(spec).__name__
     for setting in list(vars(spec)):
         registry = _REGISTRIES.get(setting.rpartition("_")[2])
-        if registry is not None and getattr(spec, setting) is not None:
+        if registry is not None and (registry is INITIALIZERS or getattr(spec, setting) is not None):
             setattr(spec, setting, registry.resolve(getattr(spec, setting)))
-    if isinstance(spec.epsilon, bool) or not 0 < spec.epsilon < float("inf"):
+    if not is_number(spec.epsilon) or not 0 < spec.epsilon < float("inf"):
         raise ValueError(f"{name}(epsilon={spec.epsilon!r}): it is a finite number above 0.")
     spec.epsilon = float(spec.epsilon)
 

@@ -67,6 +67,10 @@ RECURRENT = layer_dtype(
 )
 
 
+# float32 holds whole numbers up to 2**24, and with places of masked steps a pack counts to PACK * (t + 1).
+MOST_STEPS = 2**24 // PACK - 1
+
+
 @inline
 def whole(work, index):
     """Return a whole number that stands in `work`: exact up to 2**24 in float32, more than a pack has rows."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastbp._jit import call, kernel
 from fastbp.activations import ACTIVATIONS
+from fastbp.columnsums import sum_of_terms
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
@@ -60,22 +61,20 @@ def parametric_backward(layer, step, params, shared, work, start, stop, row0):
             dx[j] += (unit - alpha[j]) * dout[j]
 
 
+@sum_of_terms
+def sum_differences(dout, f, x):
+    return dout * (f - x)
+
+
 @kernel
 def parametric_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, k), f(x) (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
     first, last = first * layer.columns, last * layer.columns
     dalpha = part(grads, layer.params + first, last - first)
-    if not accumulate:
-        for j in range(dalpha.size):
-            dalpha[j] = 0
-    for row in range(start, stop):
-        x = part(work, layer.x + row * k + first, last - first)
-        f = part(work, layer.extra + row * k + first, last - first)
-        dout = part(work, layer.dout + row * k + first, last - first)
-        # dalpha = the sum over rows of dout * (f(x) - x)
-        for j in range(dalpha.size):
-            dalpha[j] += dout[j] * (f[j] - x[j])
+    x, f = at(work, layer.x + start * k + first), at(work, layer.extra + start * k + first)
+    # dalpha = the sum over rows of dout * (f(x) - x)
+    sum_differences(dalpha, accumulate, stop - start, at(work, layer.dout + start * k + first), k, f, k, x, k)
 
 
 @LAYERS.register("ParametricActivation")

@@ -7,9 +7,11 @@ import numpy as np
 
 from fastbp._intrinsics import like
 from fastbp._jit import call, inline, kernel
+from fastbp.columnsums import sum_of_terms
 from fastbp.initializers import EachOnItsOwn, FanInUniform, RandomNormal, RandomUniform
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
 from fastbp.pointers import at, null, one, part
+from fastbp.settings import is_number
 from fastbp.tile import product_address
 from fastbp.transpose import transpose
 from fastbp.vecmath import cospi, sinpi
@@ -127,6 +129,11 @@ def periodic_backward(layer, step, params, shared, work, start, stop, row0):
                 dx[i] = total
 
 
+@sum_of_terms
+def sum_turns(dt, _, __):
+    return like(dt, 0.5 / math.pi) * dt
+
+
 @kernel
 def periodic_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to last of a parameter's gradient."""
@@ -134,14 +141,9 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
     m, n = d * f, stop - start
     if block == 3:
         dphase = part(grads, layer.phase + first * f, (last - first) * f)
-        if not accumulate:
-            for j in range(dphase.size):
-                dphase[j] = 0
-        for row in range(start, stop):
-            # dphase = the sum over rows of dt / (2 pi)
-            dt = part(work, layer.extra + (row * 3 + 2) * m + first * f, dphase.size)
-            for j in range(dphase.size):
-                dphase[j] += like(dt[j], 0.5 / math.pi) * dt[j]
+        # dphase = the sum over rows of dt / (2 pi)
+        dt = at(work, layer.extra + (start * 3 + 2) * m + first * f)
+        sum_turns(dphase, accumulate, n, dt, 3 * m, dt, 3 * m, dt, 3 * m)
         return
     for i in range(first, last):
         dout = at(work, layer.dout + (start * d + i) * e + 1)
@@ -232,7 +234,7 @@ class PeriodicEmbedding(Layer):
             raise ValueError(
                 f"PeriodicEmbedding(embedding_dim={self.embedding_dim}): the number itself is one of 2 or more."
             )
-        if not 0 < self.frequency_stddev < math.inf:
+        if not is_number(self.frequency_stddev) or not 0 < self.frequency_stddev < math.inf:
             raise ValueError(f"PeriodicEmbedding(frequency_stddev={self.frequency_stddev!r}): it is a number above 0.")
         self.frequency_stddev = float(self.frequency_stddev)
         check_factors(self)

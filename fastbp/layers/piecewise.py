@@ -226,7 +226,12 @@ class PiecewiseLinearEmbedding(Layer):
     tabulate = piecewise_tabulate
 
     def __post_init__(self):
-        self.bins = tuple(tuple(np.asarray(edges, np.float64).tolist()) for edges in self.bins)
+        try:
+            self.bins = tuple(tuple(np.asarray(edges, np.float64).tolist()) for edges in self.bins)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"PiecewiseLinearEmbedding(bins={self.bins!r}): they are a list of edges for each column."
+            ) from None
         for i, edges in enumerate(self.bins):
             if len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
                 shown = f"{list(edges[:4])}{'...' if len(edges) > 4 else ''}"

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from fastbp._intrinsics import like, select
 from fastbp._jit import kernel
+from fastbp.columnsums import sum_of_terms
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.pointers import part
+from fastbp.pointers import at, part
 from fastbp.regularizers import REGULARIZERS
 
 PRELU = layer_dtype(("columns", "i8"))  # entries of alpha for each index of its first axis
@@ -42,22 +44,20 @@ def prelu_backward(layer, step, params, shared, work, start, stop, row0):
             dx[j] = dout[j] if x[j] > 0 else alpha[j] * dout[j]
 
 
+@sum_of_terms
+def sum_slopes(dout, x, _):
+    return select(x > 0, like(x, 0), dout * x)
+
+
 @kernel
 def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
     first, last = first * layer.columns, last * layer.columns
     dalpha = part(grads, layer.params + first, last - first)
-    if not accumulate:
-        for j in range(dalpha.size):
-            dalpha[j] = 0
-    zero = work.dtype.type(0)
-    for row in range(start, stop):
-        x = part(work, layer.x + row * k + first, last - first)
-        dout = part(work, layer.dout + row * k + first, last - first)
-        # dalpha = the sum over rows of dout * min(x, 0)
-        for j in range(dalpha.size):
-            dalpha[j] += zero if x[j] > 0 else dout[j] * x[j]
+    x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
+    # dalpha = the sum over rows of dout * min(x, 0)
+    sum_slopes(dalpha, accumulate, stop - start, dout, k, x, k, x, k)
 
 
 @LAYERS.register("PReLU")

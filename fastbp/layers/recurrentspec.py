@@ -8,7 +8,7 @@ from fastbp.initializers import INITIALIZERS, Zeros
 from fastbp.layers.activation import ACTIVATION, fill_activation
 from fastbp.layers.base import Build, Param, check_factors, whole_number
 from fastbp.layers.dropout import check_rate
-from fastbp.layers.packs import BEGINS, PACK
+from fastbp.layers.packs import BEGINS, MOST_STEPS, PACK
 from fastbp.layers.recurrentdropout import draw_masks_address
 from fastbp.regularizers import REGULARIZERS
 from fastbp.tile import product_address
@@ -65,6 +65,8 @@ def build_recurrent(spec, input_shape, gates, bias_initializer=None, *, cell=Fal
             "Reshape((t, d)), makes some."
         )
     t, d, u = *input_shape, spec.units
+    if t > MOST_STEPS:
+        raise ValueError(f"{type(spec).__name__} takes {MOST_STEPS} time steps at most; the input has {t}.")
     reset_after = getattr(spec, "reset_after", False)
     bias_shape = (2, gates * u) if reset_after else (gates * u,)
     params = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp._jit import call, kernel
+from fastbp.columnsums import sum_products
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
 from fastbp.pointers import at, null, one, part
@@ -60,15 +61,9 @@ def scaling_gradient(layer, params, grads, work, start, stop, block, first, last
         call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dout, k, 1, last - first, stop - start))
         return
     dscale = part(grads, layer.params + first, last - first)
-    if not accumulate:
-        for j in range(dscale.size):
-            dscale[j] = 0
-    for row in range(start, stop):
-        x = part(work, layer.x + row * k + first, last - first)
-        dout = part(work, layer.dout + row * k + first, last - first)
-        # dscale = the sum over rows of dout * x
-        for j in range(dscale.size):
-            dscale[j] += dout[j] * x[j]
+    x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
+    # dscale = the sum over rows of dout * x
+    sum_products(dscale, accumulate, stop - start, dout, k, x, k, x, k)
 
 
 @LAYERS.register("Scaling")

@@ -4,6 +4,7 @@ import math
 from dataclasses import fields
 
 from fastbp.activations import ACTIVATIONS
+from fastbp.arraymath import matmul
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers.base import Param, check_factors, whole_number
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
@@ -59,7 +60,7 @@ def adapt_to_inputs(spec, kernel, bias, x, rng):
     if hasattr(spec.kernel_initializer, "adapt"):
         kernel[...] = spec.kernel_initializer.adapt(kernel, x, rng)
     if bias is not None and hasattr(spec.bias_initializer, "adapt"):
-        bias[...] = spec.bias_initializer.adapt(x @ kernel, rng)
+        bias[...] = spec.bias_initializer.adapt(matmul(x, kernel), rng)
 
 
 def penalties(regularizer):

@@ -1,7 +1,7 @@
 """Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
 
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
 
 import numpy as np
@@ -9,13 +9,14 @@ import numpy as np
 from fastbp import described
 from fastbp.network import is_picky
 from fastbp.sequential import Sequential
+from fastbp.specs import copies
 from fastbp.tabular.calibration import HIGHEST, LOWEST, tempered
 from fastbp.tabular.folds import cut
 from fastbp.tabular.learner import Learner, epochs_of, learn
 from fastbp.tabular.networks import table_network
 from fastbp.tabular.pace import Pace
 from fastbp.tabular.repeats import Repeats
-from fastbp.threads import get_num_threads, limit_threads
+from fastbp.threads import Tasks, get_num_threads, limit_threads
 
 # Rows that initial values are adapted to.
 ADAPTING_ROWS = 2000
@@ -175,15 +176,20 @@ class Training:
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         epochs = self._epochs()
-        with ThreadPoolExecutor(min(n_threads, n)) as threads:
-            futures = [threads.submit(self._train, number, epochs, n_threads) for number in range(n)]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            except KeyboardInterrupt:
-                self.pace.interrupt()
-            if any(future.done() and future.exception() for future in futures):
-                self.pace.interrupt()
-        return self._ensemble([future.result() for future in futures])
+        tasks = Tasks(self._train, [(number, epochs, n_threads) for number in range(n)])
+        try:
+            # Ctrl-C is noted while threads start, and where none can, all the time.
+            self.pace.guard.run(tasks.start, n_threads)
+            wait(tasks.futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            self.pace.interrupt()
+        except BaseException:  # a signal's handler
+            self.pace.interrupt()
+            tasks.drop()
+            raise
+        if any(future.done() and future.exception() for future in tasks.futures):
+            self.pace.interrupt()
+        return self._ensemble([future.result() for future in tasks.futures])
 
     def _train(self, number, epochs, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
@@ -254,7 +260,8 @@ def epochs_in_time(possible, rounds):
 
 def without_training(network):
     """Return a network with the same parameters, but no optimizer, state and buffers: a third of the memory."""
-    bare = Sequential(network.layers, input_shape=network.engine.network.input_shape, seed=network.seed)
+    engine = network.engine
+    bare = Sequential(copies(engine.layers), input_shape=engine.network.input_shape, seed=network.seed)
     bare.params[:] = network.params
     return bare
 

@@ -4,9 +4,13 @@ Temperature scaling (Guo et al., 2017, arXiv:1706.04599): ``p ** (1 / T)``, norm
 classes; T above 1 makes probabilities more modest, T below 1 more sure.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+from fastbp import arraymath
+from fastbp.repeatable import dot
 
 LOWEST, HIGHEST = 0.2, 5.0
 # log(T) is normal with this deviation before any row is seen.  The log loss on new rows with half of the logarithm of
@@ -29,10 +33,10 @@ def tempered(probabilities, temperature):
     >>> tempered(np.array([[0.8, 0.2]]), 2.0).round(3)
     array([[0.667, 0.333]])
     """
-    p = np.log(np.maximum(probabilities, SMALLEST))
+    p = arraymath.log(np.maximum(probabilities, SMALLEST))
     p /= p.dtype.type(temperature)
     p -= p.max(axis=1, keepdims=True)
-    np.exp(p, out=p)
+    p = arraymath.exp(p)
     p /= p.sum(axis=1, keepdims=True)
     return p
 
@@ -62,7 +66,7 @@ def fit_temperature(probabilities, codes, weight=None):
     known = np.isfinite(probabilities).all(axis=1)
     if not known.any():
         return 1.0
-    log_p = np.log(np.maximum(probabilities[known], SMALLEST))
+    log_p = arraymath.log(np.maximum(probabilities[known], SMALLEST))
     log_p -= np.take_along_axis(log_p, codes[known, None], axis=1)
     weight = np.ones(len(log_p)) if weight is None else np.asarray(weight, np.float64)[known]
     # Weights that differ tell less than as many rows of the same weight.
@@ -70,14 +74,14 @@ def fit_temperature(probabilities, codes, weight=None):
 
     def loss(log_temperature):
         # -log of the true class's share = log(sum over classes of exp((log p - log p[true]) / T))
-        ratios = log_p / log_p.dtype.type(np.exp(log_temperature))
+        ratios = log_p / log_p.dtype.type(math.exp(log_temperature))
         top = ratios.max(axis=1)
-        np.exp(ratios - top[:, None], out=ratios)
-        mean = share @ (top + np.log(ratios.sum(axis=1)))
+        ratios = arraymath.exp(ratios - top[:, None])
+        mean = dot(share, top + arraymath.log(ratios.sum(axis=1)))
         return mean + log_temperature**2 / (2 * PRIOR_DEVIATION**2 * n_rows)
 
-    bounds = (np.log(LOWEST), np.log(HIGHEST))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x))
+    bounds = (math.log(LOWEST), math.log(HIGHEST))
+    return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x))
 
 
 class Reliability(NamedTuple):

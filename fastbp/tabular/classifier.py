@@ -1,10 +1,13 @@
 """TabularClassifier: classes from a table, without settings."""
 
+import math
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 
+from fastbp.estimators.labels import plain_labels
 from fastbp.tabular.calibration import fit_temperature, tempered
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import CLASSIFICATION_METRICS, classification_objective
@@ -149,12 +152,28 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         return _shares(self._outputs(X))
 
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, plain_labels(y), sample_weight)
+
     def _decided(self, outputs):
         """Return the classes (n,) that outputs (n, k) choose."""
         return self.classes_[outputs.argmax(axis=1)]
 
     def _checked_target(self, y):
         refuse_missing(y)
+        y = plain_labels(y)
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         return y
@@ -170,7 +189,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         # A mean of M networks is less sure of itself than each of them, which the temperature is found for.  Of its
         # logarithm, 1 / M suits tables of 10,000 rows (log loss -0.2 % with M = 4, +0.7 % with all of it), and half
         # or more those of 150 to 2,500 rows (-0.2 to -0.4 % with M = 12; -0.1 % with 1 / M).
-        self.ensemble_.temperature = temperature**share**0.5
+        self.ensemble_.temperature = math.pow(temperature, math.sqrt(share))
         return tempered(outputs, temperature)
 
     def _score(self, objective, outputs, part):

@@ -14,8 +14,6 @@ The rules, fitted on the training rows:
   and columns that hold none of these types.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from fastbp import described
@@ -23,7 +21,7 @@ from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.reading import TableError
-from fastbp.threads import get_num_threads
+from fastbp.threads import get_num_threads, map_in_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000
@@ -264,8 +262,7 @@ def _of_each(function, n_rows, *arguments):
     """Return a list of what a function of one column returns for each of them: from several threads, of many rows."""
     if n_rows < THREAD_ROWS:
         return list(map(function, *arguments))
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        return list(threads.map(function, *arguments))
+    return map_in_threads(function, list(zip(*arguments, strict=True)), get_num_threads())
 
 
 def _read_column(coder, column):

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from fastbp import described
 from fastbp.data import real_array, refuse_masked
 from fastbp.estimators.files import packed, with_parameters
+from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -69,6 +70,7 @@ class BaseTabular(BaseEstimator, ABC):
         """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @changes
     def fit(self, X, y, sample_weight=None, *, eval_set=None):
         """Fit the model to a table.
 
@@ -91,7 +93,8 @@ class BaseTabular(BaseEstimator, ABC):
             The fitted estimator.
         """
         deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
-        # Nothing is set before the networks are trained: a fit that fails leaves the estimator as it was.
+        # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
+        # was.
         name, named = getattr(y, "name", None), hasattr(X, "columns")
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -110,11 +113,22 @@ class BaseTabular(BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
             )
-            self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
-            self._learn_from_unseen(objective, part, valid, kept)
+            with self._as_before_on_error():
+                self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
+                self._learn_from_unseen(objective, part, valid, kept)
         if ensemble.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+            warnings.warn("Training interrupted by user.", stacklevel=4)
         return self
+
+    @contextmanager
+    def _as_before_on_error(self):
+        """Leave the estimator as it was if what follows its training fails."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
 
     def _training_rows(self, X, y, sample_weight):
         """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
@@ -184,6 +198,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _outputs(self, X):
         """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
+        check_free(self)
         self._tell_about_names(X)
         with self._thread_limit():
             return self.ensemble_.outputs(self.encoder_.transform(X))

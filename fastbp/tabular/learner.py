@@ -1,5 +1,6 @@
 """One network's training: schedules by the step, running means of the parameters, the best epoch kept."""
 
+import math
 import time
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 import fastbp
 from fastbp.job import Data, make_steps
+from fastbp.repeatable import by_element
 from fastbp.schedules import LogCosine
 
 # Steps between two updates of the running means, at most; each compiled call is one such group.
@@ -144,7 +146,6 @@ class Learner:
     def _run(self, steps, coefficients, update):
         engine, update = self.engine, update._replace(coefficients=coefficients)
         self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
-        engine.step += len(steps)
         self.average.add(engine.params, len(steps))
 
     def better(self, best, epoch, valid):
@@ -171,7 +172,7 @@ class Learner:
 
 def late_fall(done):
     """Return 1 in the first half of training, then half a cosine wave down to 0; `done` is the share done."""
-    return np.where(done < 0.5, 1.0, 0.5 * (1.0 + np.cos(np.pi * (2.0 * done - 1.0))))
+    return np.where(done < 0.5, 1.0, 0.5 * (1.0 + by_element(math.cos, np.pi * (2.0 * done - 1.0))))
 
 
 class RunningMean:
@@ -185,6 +186,6 @@ class RunningMean:
 
     def add(self, params, n_steps):
         """Take in the parameters after `n_steps` more steps."""
-        kept = min(np.exp(-n_steps / self._horizon), self._steps / (self._steps + n_steps))
+        kept = min(math.exp(-n_steps / self._horizon), self._steps / (self._steps + n_steps))
         self._steps += n_steps
         self.value += self.value.dtype.type(1.0 - kept) * (params - self.value)

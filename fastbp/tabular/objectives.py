@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import arraymath
 from fastbp.losses import MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
+from fastbp.repeatable import dot
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
 from fastbp.tabular.repeats import log_losses, squared_errors
 
@@ -98,7 +100,7 @@ def log_loss(probabilities, codes, weight=None):
     """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does."""
     smallest = np.finfo(np.float64).eps
     p = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0].astype(np.float64)
-    return -np.average(np.log(np.clip(p, smallest, 1 - smallest)), weights=weight)
+    return -np.average(arraymath.log(np.clip(p, smallest, 1 - smallest)), weights=weight)
 
 
 def roc_auc(probabilities, codes, weight=None):
@@ -123,7 +125,7 @@ def _area(scores, positive, weight):
     if above[-1] == 0 or below[-1] == 0:
         return None
     half_way = below - np.diff(below, prepend=0) / 2
-    return np.diff(above, prepend=0) @ half_way / (above[-1] * below[-1])
+    return dot(np.diff(above, prepend=0), half_way) / (above[-1] * below[-1])
 
 
 def rmse(outputs, targets, weight=None):

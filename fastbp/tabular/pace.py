@@ -1,7 +1,9 @@
 """Pace: how much of a training fits into a time limit, by what has been measured so far."""
 
 import time
-from threading import Event, Lock
+from threading import Lock
+
+from fastbp.interrupts import InterruptGuard
 
 # A network is begun if so much of the expected time is left: the last one of a training is cut short by the clock.
 ENOUGH = 0.95
@@ -17,16 +19,16 @@ class Pace:
     """
 
     def __init__(self, deadline):
-        self._deadline, self._interrupted = deadline, Event()
+        self._deadline, self._interrupted, self.guard = deadline, False, InterruptGuard()
         self._durations, self._lock = [], Lock()
 
     def interrupt(self):
         """Have everybody stop."""
-        self._interrupted.set()
+        self._interrupted = True
 
     @property
     def interrupted(self):
-        return self._interrupted.is_set()
+        return self._interrupted or self.guard.requested
 
     @property
     def limited(self):

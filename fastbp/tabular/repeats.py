@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import described
+from fastbp import arraymath, described
+from fastbp.repeatable import dot
 
 # Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
 STRENGTHS = np.geomspace(0.05, 50, 31)
@@ -125,7 +126,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
     outputs, values, seen = outputs[rows].astype(np.float64), values[rows], seen.rows(rows)
     weight = np.ones(len(rows)) if weight is None else weight[rows]
     losses = [loss(seen.mixed(outputs, strength), values) for strength in STRENGTHS]
-    best = int(np.argmin([weight @ one for one in losses]))
+    best = int(np.argmin([dot(weight, one) for one in losses]))
     gains = weight * (loss(outputs, values) - losses[best])
     if gains.mean() <= LEAST_ERRORS * gains.std() / np.sqrt(len(rows)):
         return None
@@ -134,7 +135,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 def log_losses(probabilities, values):
     """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
-    return -np.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+    return -arraymath.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
 
 
 def squared_errors(outputs, values):

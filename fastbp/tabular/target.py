@@ -7,6 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastbp import described
+from fastbp.data import tell_unknown_classes
 from fastbp.estimators.files import packed_array, unpacked_array
 
 SMALLEST = np.finfo(np.float64).smallest_subnormal
@@ -47,6 +48,8 @@ class Classes(NamedTuple):
             raise ValueError(f"y holds labels of different types, {kinds}: make them all text or numbers.") from None
         counted = np.bincount(codes, weight, len(classes)) > 0
         factors = None
+        if isinstance(class_weight, dict):
+            tell_unknown_classes(class_weight, classes.tolist())
         if class_weight is not None:
             rows = counted[codes] if weight is None else weight > 0
             factors = np.ones(len(classes))

@@ -1,0 +1,21 @@
+"""What can be told of a user's formula (a method without self) before it is compiled."""
+
+import dis
+
+
+def check_formula(decorator, formula, arguments):
+    """Raise TypeError where a formula does not take its arguments; a method's `self` would be one too many."""
+    code = getattr(formula, "__code__", None)
+    if code is None or code.co_argcount != len(arguments):
+        found = (
+            formula if code is None else f"{formula.__qualname__}({', '.join(code.co_varnames[: code.co_argcount])})"
+        )
+        raise TypeError(f"@{decorator} is for a formula of ({', '.join(arguments)}), without self, not {found}.")
+
+
+def reads(function, number):
+    """Does a function read its argument of that number?"""
+    name = function.__code__.co_varnames[number]
+    loads = (step.argval for step in dis.get_instructions(function.__code__) if step.opname.startswith("LOAD_"))
+    # Python 3.13 loads two variables at once.
+    return any(name == loaded or (isinstance(loaded, tuple) and name in loaded) for loaded in loads)

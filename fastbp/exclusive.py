@@ -1,0 +1,88 @@
+"""Who may use a model at the same time: many threads that predict with it, or one that changes it.
+
+A thread that comes in the way of another is refused: to mix two trainings, or to predict with half an update, is what
+nobody wants.  The thread that trains may do what it likes, in callbacks.
+"""
+
+import os
+from functools import wraps
+from threading import get_ident
+
+# By id: an object is there as long as one of its methods runs.  Object: the `_Claim` of who changes it; thread: the
+# object that it predicts with.
+_changing, _reading = {}, {}
+
+
+class _Claim:
+    __slots__ = ("thread",)
+
+    def __init__(self, thread):
+        self.thread = thread
+
+
+def changes(method):
+    """Decorate a method that changes its object: no other thread may change it, or read from it, meanwhile."""
+
+    @wraps(method)
+    def alone(self, *arguments, **more):
+        key, me = id(self), get_ident()
+        claim = _Claim(me)
+        try:
+            owner = _changing.setdefault(key, claim)
+            if owner.thread != me or (owner is claim and key in _reading.values()):
+                raise _refusal(self, "trains it, or computes gradients with it" if owner is not claim else "predicts")
+            return method(self, *arguments, **more)
+        finally:
+            # Without a call, so that nothing is raised before the claim is gone (threads.py).
+            if key in _changing and _changing[key] is claim:
+                del _changing[key]
+
+    return alone
+
+
+def reads(method):
+    """Decorate a method that reads from its object: no other thread may change it meanwhile."""
+
+    @wraps(method)
+    def beside_others(self, *arguments, **more):
+        key, me = id(self), get_ident()
+        try:
+            _reading[me] = key
+            if _changing:
+                check_free(self)
+            return method(self, *arguments, **more)
+        finally:
+            _reading.pop(me, None)
+
+    return beside_others
+
+
+def check_free(target):
+    """Raise RuntimeError where another thread changes the object."""
+    owner = _changing.get(id(target))
+    if owner is not None and owner.thread != get_ident():
+        raise _refusal(target, "trains it, or computes gradients with it")
+
+
+def _refusal(target, does):
+    return RuntimeError(
+        f"this {_NAMES.get(type(target).__name__, type(target).__name__)} is in use: another thread {does}. "
+        "Wait for it, or use a copy (copy.deepcopy) in each thread."
+    )
+
+
+# What users know an object by.
+_NAMES = {"Engine": "model", "Sequential": "model"}
+
+
+def _forget_other_threads():
+    """In a forked child none of the parent's other threads goes on."""
+    me = get_ident()
+    for key in [key for key, claim in _changing.items() if claim.thread != me]:
+        del _changing[key]
+    for thread in [thread for thread in _reading if thread != me]:
+        del _reading[thread]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

@@ -1,0 +1,109 @@
+"""Where masks act in a Keras model and in the fastbp model made of it: the same places, or an error.
+
+Keras's masks go through layers that support them, fastbp's through layers that keep the time steps.  They act in
+recurrent layers and in the loss of both libraries, and in Keras also in BatchNormalization (its statistics leave masked
+steps out), GlobalAveragePooling1D and Softmax.
+
+A mask is here the names of the layers that write it, whose masks are joined by "or"; None stands for no mask, and for
+one that masks nothing.
+"""
+
+from fastbp.interop.kerasgraph import kind_of
+
+RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+# What a mask does in Keras's layers that fastbp's layers of these names do not do.
+ONLY_KERAS = {
+    "BatchNormalization": "would leave masked time steps out of its statistics, fastbp's takes all (frozen, it takes "
+    "none, and converts)",
+    "GlobalAveragePooling1D": "would leave out masked time steps, fastbp's takes the mean over all",
+    "Softmax": 'would read the mask as one of classes; write Activation("softmax")',
+}
+
+
+class KerasMasks:
+    """The masks at the layers' inputs (by name) and at the output of a chain, and which layers ended one."""
+
+    def __init__(self, chain):
+        self.read, self.enders = {}, {}
+        self.output = self._through(chain, None)
+
+    def _through(self, chain, mask):
+        """Return the mask behind a chain that reads something with `mask`."""
+        for node in chain:
+            before = mask
+            if node.branches:
+                masks = [self._through(branch, mask) for branch in node.branches]
+                before, mask = next((found for found in masks if found), None), met(node, masks)
+            else:
+                self.read[node.name] = mask
+                mask = passed(node, mask)
+            if before is not None and mask is None:
+                self.enders[before] = node
+        return mask
+
+
+def passed(node, mask):
+    """Return the mask of a layer's output."""
+    layer, kind = node.layer, kind_of(node.layer)
+    if kind == "Masking" or (kind == "Embedding" and layer.mask_zero):
+        return frozenset([node.name])
+    if kind == "GlobalAveragePooling1D" or (kind in (*RECURRENT, "Bidirectional") and not layer.return_sequences):
+        return None
+    return mask if layer.supports_masking else None
+
+
+def met(node, masks):
+    """Return the mask of the output where branches with these masks meet."""
+    # Whatever has a mask has three axes: rows, time steps, columns.
+    along_time = kind_of(node.layer) == "Concatenate" and node.layer.axis not in (-1, 2)
+    if along_time and any(masks):
+        return frozenset([f"{node.name} (joined along time)"])
+    # Side by side with a branch without a mask, every step counts.
+    return frozenset().union(*masks) if all(masks) else None
+
+
+def check_masks(model, chain):
+    """Raise ValueError where a mask acts in one of the two libraries alone, or another one in each."""
+    masks, network = KerasMasks(chain), model.engine.network
+    places = {placed.name: number for number, placed in enumerate(network.layers)}
+    for name, node in ((node.name, node) for node in flat(chain)):
+        kind = kind_of(node.layer)
+        if kind in RECURRENT:
+            compare(masks, network, name, name, network.masking_layer(places[name]))
+        elif kind == "Bidirectional":
+            compare(masks, network, name, name, network.masking_layer(places[f"{name}/fork"]))
+        elif kind in ONLY_KERAS and masks.read[name] and (kind != "BatchNormalization" or node.layer.trainable):
+            mask = shown(masks.read[name])
+            raise ValueError(f"the mask of {mask} reaches Keras layer {name!r} ({kind}), which {ONLY_KERAS[kind]}.")
+    compare(masks, network, None, "the loss", network.output_masking)
+
+
+def flat(chain):
+    """Yield the nodes of a chain and of its branches that have no branches themselves."""
+    for node in chain:
+        for branch in node.branches:
+            yield from flat(branch)
+        if not node.branches:
+            yield node
+
+
+def compare(masks, network, name, reader, number):
+    """Raise ValueError where the mask that reaches layer `name` (None: the loss) is not that of layer `number`."""
+    theirs = masks.read[name] if name else masks.output
+    ours = None if number is None else frozenset([network.layers[number].name])
+    if theirs == ours:
+        return
+    reader = repr(name) if name else reader
+    advice = "leave out the masking, or write the model in fastbp."
+    if theirs is None and ours in masks.enders:
+        ender = masks.enders[ours]
+        raise ValueError(
+            f"Keras layer {ender.name!r} ({kind_of(ender.layer)}) ends the mask of {shown(ours)}, fastbp hands it on "
+            f"to {reader}: {advice}"
+        )
+    raise ValueError(f"in Keras {shown(theirs)} masks time steps for {reader}, in fastbp {shown(ours)}: {advice}")
+
+
+def shown(mask):
+    """Return a mask as words."""
+    return " and ".join(repr(name) for name in sorted(mask)) if mask else "no layer"

@@ -1,0 +1,107 @@
+"""Keras's metrics, with their settings, as fastbp's: names where these are the same, else objects of scoring.py."""
+
+import re
+
+from fastbp.interop.kerasdescribed import check_keras_s, settings_left
+from fastbp.scoring import (
+    AUC,
+    Accuracy,
+    BinaryAccuracy,
+    F1Score,
+    FBetaScore,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Precision,
+    R2Score,
+    Recall,
+    RootMeanSquaredError,
+    TopKCategoricalAccuracy,
+)
+
+# By the name of Keras's class: fastbp's class, its settings, and of other settings what asks for nothing.
+OBJECTS = {
+    "BinaryAccuracy": (BinaryAccuracy, ("threshold",), {}),
+    "TopKCategoricalAccuracy": (TopKCategoricalAccuracy, ("k",), {}),
+    "SparseTopKCategoricalAccuracy": (TopKCategoricalAccuracy, ("k",), {"from_sorted_ids": False}),
+    "CategoricalAccuracy": (Accuracy, (), {}),
+    "SparseCategoricalAccuracy": (Accuracy, (), {}),
+    "Precision": (Precision, ("thresholds", "top_k", "class_id"), {}),
+    "Recall": (Recall, ("thresholds", "top_k", "class_id"), {}),
+    "FBetaScore": (FBetaScore, ("average", "beta", "threshold"), {}),
+    "F1Score": (F1Score, ("average", "threshold"), {}),
+    "R2Score": (R2Score, ("class_aggregation",), {"num_regressors": 0}),
+    "AUC": (
+        AUC,
+        ("num_thresholds", "from_logits"),
+        {"curve": "ROC", "summation_method": "interpolation", "multi_label": False},
+    ),
+    "MeanSquaredError": (MeanSquaredError, (), {"reduction": "sum_over_batch_size"}),
+    "MeanAbsoluteError": (MeanAbsoluteError, (), {"reduction": "sum_over_batch_size"}),
+    "RootMeanSquaredError": (RootMeanSquaredError, (), {}),
+}
+SHORT = {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
+# Names of metrics.py that are Keras's metric, whatever the loss is; the first two heed masks there too.
+EQUAL = ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
+MASKED = ("accuracy", *EQUAL[:2])
+CROSSENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+def metrics_of(value, loss):
+    """Return fastbp's metrics of what stands under "metrics" in `get_compile_config()`: names and objects."""
+    return [of_name(part, loss) if isinstance(part, str) else of_description(part, loss) for part in flat(value)]
+
+
+def flat(value):
+    """Return the metrics of lists and dicts in each other: those of a model's only output."""
+    if isinstance(value, dict) and "class_name" not in value:
+        value = [value[name] for name in sorted(value)]
+    if isinstance(value, list | tuple):
+        return [part for parts in value for part in flat(parts)]
+    return [] if value is None else [value]
+
+
+def of_description(described, loss):
+    """Return fastbp's metric of a description of a function or an object."""
+    kind, config = described["class_name"], described["config"]
+    if isinstance(config, str):
+        return of_name(config, loss)
+    if kind == "__lambda__":
+        raise ValueError("a metric that is a function of your own has no counterpart in fastbp: write it for fastbp.")
+    check_keras_s(described)
+    if described["module"] == "keras.losses":
+        raise ValueError(
+            f"as a metric the loss object {kind} is the mean over batches, which has no counterpart in fastbp: use the "
+            "metric or the function of this name."
+        )
+    return made(kind, config)
+
+
+def of_name(name, loss):
+    """Return fastbp's metric that Keras means by a name: of a class, of a function, or a short one."""
+    if name.lower() in ("accuracy", "acc"):
+        # With other losses fastbp's "accuracy" looks at the side of the outputs that the loss does, Keras's at 0.5.
+        return name if name == "accuracy" and loss.name in CROSSENTROPIES else Accuracy(name=name)
+    kind = SHORT.get(name.lower()) or next((kind for kind in OBJECTS if name in (kind, keras_name(kind))), name)
+    if keras_name(kind) in EQUAL:
+        return keras_name(kind)
+    return made(kind, {"name": name} | ({"average": None} if kind in ("F1Score", "FBetaScore") else {}))
+
+
+def made(kind, config):
+    """Return fastbp's metric of Keras's class `kind` with the settings of `config`; defaults are the same."""
+    if kind not in OBJECTS:
+        raise ValueError(
+            f"the metric {kind!r} has no counterpart in fastbp. These have: accuracy, {', '.join(OBJECTS)}."
+        )
+    metric, names, neutral = OBJECTS[kind]
+    try:
+        found = metric(**settings_left(config, (*names, "name"), neutral, ("dtype",)))
+    except ValueError as error:
+        raise ValueError(f"the metric {kind}: {error}") from None
+    return found.name if found.name in EQUAL and found == metric() else found
+
+
+def keras_name(kind):
+    """Return Keras's name of a class in lower case: "top_k_categorical_accuracy" of "TopKCategoricalAccuracy"."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
