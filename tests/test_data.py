@@ -338,6 +338,7 @@ def test_numbers_of_few_bits_do_not_overflow_in_estimators():
     scores = []
     for number in (lambda value, kind: getattr(np, kind)(value), lambda value, kind: value):
         settings = {"batch_size": number(64, "int8"), "max_iter": number(3, "int8"), "learning_rate": "one_cycle"}
+        settings["n_iter_no_change"] = number(127, "int8")
         mlp = fastbp.MLPRegressor("squared_error", (number(100, "int8"),), random_state=0, **settings)
         scores.append(mlp.fit(x, x[:, 0]).predict(x[:9]))
     np.testing.assert_array_equal(*scores)
