@@ -249,6 +249,7 @@ class _KernelCache:
             payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
             make_folder(path.parent)
             check_folder(path.parent)
+            path.unlink(missing_ok=True)  # what cannot be used, whose owner and mode a replaced file would keep
             replace_file(path, kernel_content(path, payload), mode=0o644)
             _prune_once(path.parents[1])
         except UnsafeFolderError as error:

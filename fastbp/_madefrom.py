@@ -4,6 +4,7 @@ import builtins
 import enum
 import functools
 import hashlib
+import operator
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from fastbp._sources import sources_digest
 _NO_CODE = {
     *("NUMBA_NUM_THREADS", "NUMBA_DEFAULT_NUM_THREADS", "CACHE_DIR", "CACHE_LOCATOR_CLASSES", "FUNCTION_CACHE_SIZE"),
     *("THREADING_LAYER", "DEVELOPER_MODE", "FULL_TRACEBACKS", "SHOW_HELP", "COLOR_SCHEME", "WARNINGS", "DEBUG_CACHE"),
-    *("DISABLE_PERFORMANCE_WARNINGS", "CPU_DISPATCHER_CACHE"),
+    *("THREADING_LAYER_PRIORITY", "DISABLE_PERFORMANCE_WARNINGS"),
 }
 _SIMPLE = (bool, int, float, complex, str, bytes, NoneType, type(...), range, slice, np.generic, np.dtype)
 # What stands here is in the key by a version.  By its place: a user's module may be called `code` or `types`.
@@ -36,10 +37,19 @@ def compiler_digest():
     ``.numba_config.yaml``, or Python (``numba.config.BOUNDSCHECK = 1``).
     """
     config.reload_config()
+    return _digest_of_settings(*map(repr, _setting_values(vars(config))))
+
+
+# The names of Numba's settings are known from its import on; a start of 17 kernels asks 17 times.
+_settings = sorted(name for name in vars(config) if name.isupper() and name not in _NO_CODE)
+_setting_values = operator.itemgetter(*_settings)
+
+
+@functools.lru_cache(maxsize=8)
+def _digest_of_settings(*values):
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    settings = [(name, value) for name, value in vars(config).items() if name.isupper() and name not in _NO_CODE]
-    plain = sorted((name, repr(value)) for name, value in settings if isinstance(value, int | float | str | NoneType))
-    return hashlib.sha256(repr((versions, plain)).encode()).hexdigest()[:20]
+    settings = list(zip(_settings, values, strict=True))
+    return hashlib.sha256(repr((versions, settings)).encode()).hexdigest()[:20]
 
 
 def kernel_digest(function):

@@ -1,13 +1,12 @@
 """The package's own files: which modules stand behind one, and a digest of what they hold."""
 
 import hashlib
+import os
 import re
 from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-# Without its sources (`compileall -b`) a package has .pyc files in their place.
-_ENDINGS = (".py", "/__init__.py", ".pyc", "/__init__.pyc")
 _PYC_HEADER = 16  # bytes, among them the time of the source
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(fastbp[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+(fastbp[\w.]*))", re.MULTILINE
@@ -23,11 +22,8 @@ def sources_digest(module):
     OSError
         Where a file is not there or cannot be read: a package in an archive, or within an executable.
     """
-    digest = hashlib.sha256()
-    for name in modules_behind(module):
-        content = _content(name)
-        digest.update(f"{name} {len(content)} ".encode() + content)
-    return digest.hexdigest()
+    parts = [(name, _file_digest(name)) for name in modules_behind(module)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 @cache
@@ -43,42 +39,44 @@ def modules_behind(module):
 @cache
 def _imports(module):
     """Return the names of the package's modules in the import statements of one of them."""
-    if _path(module).suffix == ".pyc":  # no statements to read
-        return _all_modules()
+    if _path(module).endswith(".pyc"):  # no statements to read
+        return _paths().keys() - {"fastbp"}
     named = []
     for package, names, alone in _IMPORT.findall(_content(module).decode()):
         words = re.sub(r"#[^\n]*", "", names).strip("()").replace(",", " ").split()
         named += [alone or package, *(f"{package}.{word}" for word in words)]
-    return {name for name in named if name != "fastbp" and _has_path(name)}
+    return {name for name in named if name != "fastbp" and name in _paths()}
 
 
 @cache
-def _all_modules():
-    paths = [path.relative_to(_PACKAGE).with_suffix("") for path in _PACKAGE.rglob("*.py*")]
-    names = {".".join(("fastbp", *path.parts)).removesuffix(".__init__") for path in paths}
-    return {name for name in names if name != "fastbp" and _has_path(name)}
+def _file_digest(module):
+    return hashlib.sha256(_content(module)).hexdigest()
 
 
 @cache
 def _content(module):
-    path = _path(module)
-    content = path.read_bytes()
-    return content[_PYC_HEADER:] if path.suffix == ".pyc" else content
+    with open(_path(module), "rb") as file:
+        content = file.read()
+    return content[_PYC_HEADER:] if _path(module).endswith(".pyc") else content
 
 
-def _has_path(module):
-    try:
-        return _path(module) is not None
-    except FileNotFoundError:
-        return False
+def _path(module):
+    if module not in _paths():
+        raise FileNotFoundError(f"the file of {module} is not there")
+    return _paths()[module]
 
 
 @cache
-def _path(module):
-    """Return the file of a module of the package, or raise FileNotFoundError."""
-    base = "/".join(module.split(".")[1:])
-    for ending in _ENDINGS:
-        path = _PACKAGE / f"{base}{ending}"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"the file of {module} is not there")
+def _paths():
+    """Return {module: path} of the package's files: its sources, or the .pyc files in their place (`compileall -b`)."""
+    found = {}
+    for folder, _, names in os.walk(_PACKAGE):
+        inner = os.path.relpath(folder, _PACKAGE).replace(os.sep, ".").strip(".")
+        if inner.endswith("__pycache__"):
+            continue
+        for name in sorted(names, reverse=True):  # a source after its .pyc file
+            stem, ending = os.path.splitext(name)
+            if ending in (".py", ".pyc"):
+                module = ".".join(part for part in ("fastbp", inner, stem.replace("__init__", "")) if part)
+                found[module] = os.path.join(folder, name)
+    return found

@@ -17,35 +17,15 @@ each select keeps on its false side the value that passes NaN on.
 import math
 from dataclasses import dataclass
 
-from fastbp._formulas import check_formula, reads
+from fastbp._formulas import check_activation, check_formula
 from fastbp._intrinsics import like, select
 from fastbp._jit import inline, kernel
-from fastbp._madefrom import is_ours
 from fastbp._registry import Registry
 from fastbp.lanes import lane_dot, lane_sum
 from fastbp.settings import is_number
 from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 
-
-def _check(cls):
-    """Raise TypeError where a user's class is no activation."""
-    if is_ours(cls):
-        return
-    if not issubclass(cls, Activation):
-        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Activation.")
-    for kind in ("forward", "backward"):
-        given = getattr(cls, kind)
-        if not hasattr(given, "py_func"):
-            raise TypeError(f"{cls.__name__}.{kind} is {given!r}: put @fastbp.custom.{kind} over its formula.")
-    formula = getattr(cls.backward, "formula", None)
-    if formula is not None and reads(formula, 1) and not cls.needs_input:
-        raise TypeError(
-            f"{cls.__name__}.backward reads its argument {formula.__code__.co_varnames[1]!r}, the input, which is "
-            "there with `needs_input = True` only: write that in the class."
-        )
-
-
-ACTIVATIONS = Registry("activation", _check)
+ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activation))
 
 
 def _named(function, formula):

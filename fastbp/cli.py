@@ -9,9 +9,12 @@ A mistake of the user's is one line on stderr and exit code 2.
 import argparse
 import os
 import sys
+import warnings
 
+import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.tablewarning import TableWarning
 
 COMMANDS = {"train": train, "predict": predict, "evaluate": evaluate, "demo": demo, "warmup": warmup, "info": info}
 
@@ -28,6 +31,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser():
     """Return the parser of all commands."""
     parser = _Parser(prog="fastbp", description="Train small neural networks on tables, fast, on the CPU.")
+    parser.add_argument("--version", action="version", version=f"fastbp {fastbp.__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
@@ -60,7 +64,9 @@ def main(argv=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = build_parser().parse_args(argv)
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TableWarning)  # commands print what it says
+            arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse's: --help, or a wrong argument
         return stop.code or 0

@@ -293,12 +293,13 @@ def check_kept(old, new, changes):
     where their shapes differ.
     """
     names = {(p.layer, p.param.name): p for p in (*new.params, *new.buffers)}
+    states = {p.name for p in old.buffers if old.layers[p.layer].spec.stateful}
     kept = {}
     for p in (*old.params, *old.buffers):
         now = names.get((p.layer, p.param.name))
         if now is not None and now.param.shape == p.param.shape:
             kept[p.name] = now.name
-        elif not old.layers[p.layer].spec.stateful:
+        elif p.name not in states:
             has = "none" if now is None else f"one of shape {now.param.shape}"
             raise ValueError(
                 f"{said(old, changes)}: {p.name!r} has shape {p.param.shape}, and the layers would now have {has}. "

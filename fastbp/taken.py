@@ -52,7 +52,7 @@ class Taken:
                 f"{said(network, waiting)}. This waits for compile: the model goes on with what it took before. Call "
                 "compile(...), which keeps the weights."
             )
-        if other := _differences(self.given_optimizer, self._optimizer_then):
+        if self.optimizer is not None and (other := self._optimizer_changes()):
             _warn(
                 f"{', '.join(other)} of the optimizer that compile was given was changed after it. The model has a "
                 f"copy of its own: set model.optimizer.{other[0]}, or call compile again."
@@ -60,15 +60,15 @@ class Taken:
         if not same(self.given_loss, self.loss):
             _warn("the loss was changed. This waits for compile: call compile(...), which keeps the weights.")
 
+    def _optimizer_changes(self):
+        """Return the names of what was changed in the given optimizer, and is not so in the model's own."""
+        given, then, ours = map(vars, (self.given_optimizer, self._optimizer_then, self.optimizer))
+        return [name for name in then if not same(given[name], then[name]) and not same(given[name], ours[name])]
+
 
 def _counts():
     """Return how many assignments to layers and to optimizers there were."""
     return Layer.changes[0], Optimizer.changes[0]
-
-
-def _differences(now, then):
-    """Return the names of the settings of an optimizer that differ."""
-    return [] if now is None else [name for name in vars(then) if not same(getattr(now, name), getattr(then, name))]
 
 
 def _warn(message):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from importlib.metadata import version
 
 # Before anything imports JAX: its oracles are in float64, on the CPU, and take longer to compile than to run.
@@ -15,6 +16,10 @@ os.environ.setdefault(
     if version("jax").startswith("0.10.")
     else "--xla_backend_optimization_level=0",
 )
+
+# Keras's backend, and where it keeps its settings.
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-tests-keras"))
 
 import pytest
 from hypothesis import HealthCheck, settings

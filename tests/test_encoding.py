@@ -9,8 +9,8 @@ import pytest
 
 from fastbp.tabular import coders, scaling, vocabulary
 from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import text_of
-from fastbp.tabular.reading import TableError
 
 N = 400
 
@@ -259,8 +259,33 @@ class TestWhichNumbersAreCategories:
 
     def test_missing_numbers_are_no_category(self):
         encoder, x = TableEncoder(), np.array([[0.0], [1.0], [np.nan], [1.0]])
-        np.testing.assert_array_equal(encoder.fit_transform(x)[2], encoder.transform(np.array([[7.0]]))[0])
+        np.testing.assert_array_equal(encoder.fit_transform(x)[2], encoder.transform(np.array([[np.nan]]))[0])
         assert encoder.feature_names_out == ["x0=1"]
+
+    def test_a_number_of_two_values_stays_a_number(self):
+        encoder = TableEncoder()
+        zero, one, *_ = encoder.fit_transform(np.array([[2.0], [5.0], [5.0], [2.0]]))[:, 0]
+        found = encoder.transform(np.array([[2.0], [3.5], [5.0], [5.3], [-np.inf], [1e9]]), notices := [])[:, 0]
+        np.testing.assert_allclose(found, [zero, (zero + one) / 2, one, one + (one - zero) / 10, -3, 3], rtol=1e-6)
+        assert "training did not see" in notices[0]
+        assert "taken as numbers all the same, in 4 of 6 rows" in notices[0]
+
+    def test_a_float32_is_the_category_that_its_float64_is(self):
+        single, double = (pd.DataFrame({"a": np.array([1.1, 2.7, 3.3] * 3, dtype)}) for dtype in ("f4", "f8"))
+        for train in (single, double, single.astype("f8")):
+            encoder = TableEncoder().fit(train, categorical_features=["a"])
+            expected = encoder.transform(train, notices := [])
+            for other in (single, double, single.astype("f8")):
+                np.testing.assert_array_equal(encoder.transform(other, notices), expected)
+            assert notices == []
+
+    def test_blanks_around_all_categories_are_told(self):
+        encoder = TableEncoder().fit(pd.DataFrame({"pet": ["cat", "dog", "cow"] * 3}))
+        encoder.transform(pd.DataFrame({"pet": [" cat", " dog"]}), notices := [])
+        assert notices == [
+            "column 'pet': training did not see ' cat', ' dog'; taken as none of its categories, in 2 of 2 rows. "
+            "Training saw them without the blanks around them: strip the column."
+        ]
 
     def test_categories_found_again_in_floats(self):
         encoder, matrix = encode({"n": list(range(10)) * 3}, categorical_features=["n"])

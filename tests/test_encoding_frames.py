@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 WORDS = ["a", "b", "c", "", "None", "NA", "nan", "1", "1.0", "True", "\u00e9", "a b"]
 EXTREMES = [0.0, -0.0, 5e-324, 1e-300, 1e39, 1.7e308, -1.7e308, float("inf"), float("-inf"), float("nan")]
@@ -269,7 +269,8 @@ NO_TABLES = {
     "structured": (np.zeros(3, dtype=[("a", "f8")]), "structured array"),
     "ragged": ([[1], [1, 2]], "this list is no table"),
     "empty list": ([], "got 1D array"),
-    "dict": ({"a": [1]}, "no table that can be used"),
+    "dict of numbers": ({"a": 1}, "this dict of columns is no table"),
+    "dict of columns of different lengths": ({"a": [1], "b": [1, 2]}, "this dict of columns is no table"),
     "text": ("table.csv", "no table that can be used"),
     "none": (None, "no table that can be used"),
     "two of one name, pandas": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "'a'"),

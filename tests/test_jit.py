@@ -295,7 +295,7 @@ def test_what_was_long_not_used_is_removed(folder, compiled, monkeypatch):
     for one in (old, foreign):
         one.mkdir()
         (one / "of_old-1.kernel").write_bytes(b"x")
-        (one / ".of_old-1.kernel.7-abc.tmp").write_bytes(b"x")
+        (one / f".0123.7-abc{_files.ENDING}").write_bytes(b"x")
         for file in one.iterdir():
             age(file, 70)
         age(one, 70)

@@ -1,13 +1,5 @@
 """Models from Keras and weights to it: the same predictions, training that goes on, and what is refused."""
 
-import os
-import tempfile
-from pathlib import Path
-
-# Before Keras is imported: its backend, and where it keeps its settings.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir()) / "fastbp-tests-keras"))
-
 import jax
 import keras
 import numpy as np
@@ -359,3 +351,23 @@ def test_weights_for_another_model_are_refused():
     ours = fastbp.from_keras(mlp())
     with pytest.raises(ValueError, match=r"the models differ.*\(4, 8\).*\(5, 3, 3\)"):
         fastbp.to_keras_weights(ours, sequential(layers.Conv1D(3, 5)))
+
+
+def test_freezing_and_unfreezing_takes_effect_as_in_keras():
+    """Steps with a normalisation, and a layer within a layer, trained, frozen and trained again; weights stay."""
+    inner = [layers.Bidirectional(layers.SimpleRNN(2)), layers.BatchNormalization(), layers.Dense(1)]
+    theirs = keras.Sequential([keras.Input((3, 2)), *inner])
+    theirs.compile("sgd", "mse")
+    ours = fastbp.from_keras(theirs)
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(6, 3, 2)).astype("float32"), rng.normal(size=(6, 1)).astype("float32")
+    for trainable in (True, False, True):
+        for model in (theirs, ours):
+            model.layers[0].trainable = model.layers[1].trainable = trainable
+        theirs.compile("sgd", "mse", run_eagerly=True)
+        ours.compile("sgd", "mean_squared_error")
+        for model in (theirs, ours):
+            model.train_on_batch(x, y)
+        weights = [np.asarray(weight) for layer in theirs.layers for weight in layer.get_weights()]
+        for right, found in zip(weights, ours.get_weights(), strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-6)

@@ -6,13 +6,7 @@ Here a few; by hand as many as one likes, with a table of what was refused and w
 """
 
 import os
-import tempfile
 from collections import Counter
-from pathlib import Path
-
-# Before Keras is imported: its backend, and where it keeps its settings.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir()) / "fastbp-tests-keras"))
 
 import numpy as np
 import pytest

@@ -1,13 +1,5 @@
 """What a Keras model says beside its layers: masks, settings, metrics. Each is kept, or refused with the reason."""
 
-import os
-import tempfile
-from pathlib import Path
-
-# Before Keras is imported: its backend, and where it keeps its settings.
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ.setdefault("KERAS_HOME", str(Path(tempfile.gettempdir()) / "fastbp-tests-keras"))
-
 import keras
 import numpy as np
 import pytest

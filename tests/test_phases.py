@@ -16,7 +16,8 @@ from test_fpmode import assembly
 
 from fastbp import phases
 from fastbp._jit import kernel, unkept_kernel
-from fastbp.phases import finish, new_counters, take, wait
+from fastbp.crew import open_counters
+from fastbp.phases import finish, take, wait
 
 AARCH64 = "aarch64-unknown-linux-gnu"
 I64 = ir.IntType(64)
@@ -85,7 +86,7 @@ def test_who_polls_says_so(triple, instruction):
 
 
 def test_each_piece_is_done_once():
-    done, counters = np.zeros(1000), new_counters(1)
+    done, counters = np.zeros(1000), open_counters(1)
     others = [threading.Thread(target=share_out, args=(counters, done, 1000, 3)) for _ in range(2)]
     for other in others:
         other.start()
@@ -100,7 +101,7 @@ def test_who_waits_long_sleeps():
     """The thread leaves its core of its own accord: to poll, or to offer the core, would not count as that."""
     import resource
 
-    counters = new_counters(1)
+    counters = open_counters(1)
     wait_for(counters, 0)
     timer = threading.Timer(0.3, lambda: counters.__setitem__(1, 1))
     timer.start()

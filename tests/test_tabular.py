@@ -29,7 +29,7 @@ from fastbp import TabularClassifier, TabularRegressor
 from fastbp.saving import load_tensors, save_tensors
 from fastbp.tabular import estimator
 from fastbp.tabular.calibration import tempered
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.recipe import PRESETS
 
 FAST = {"preset": "fast", "random_state": 0}
@@ -125,7 +125,40 @@ class TestTables:
 
     def test_unseen_categories_and_new_gaps(self, classifier):
         new = FRAME.head(3).assign(job=["astronaut", "nurse", "nurse"], member=[None, True, False])
-        assert np.isfinite(classifier.predict_proba(new)).all()
+        with pytest.warns(fastbp.TableWarning, match="did not see 'astronaut'.* in 1 of 3 rows") as caught:
+            assert np.isfinite(classifier.predict_proba(new)).all()
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+    def test_what_was_done_to_a_table_is_told_once(self):
+        X = FRAME.assign(key=np.arange(len(FRAME)) + 7, note=[f"note {i}" for i in range(len(FRAME))], empty=None)
+        with pytest.warns(fastbp.TableWarning) as caught:
+            TabularClassifier(**FAST).fit(X, RICH)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+        lines = str(caught[0].message).splitlines()
+        assert len(lines) == 3
+        assert "column 'note' is left out: its values are different in nearly each row." in lines
+        assert "column 'empty' is left out: it is empty." in lines
+        assert "column 'key' is a whole number that rises from row to row" in lines[2]
+
+    def test_records_and_dicts_of_columns_are_tables(self, classifier):
+        expected = classifier.predict_proba(FRAME.head(9))
+        records = FRAME.head(9).to_dict("records")
+        np.testing.assert_array_equal(classifier.predict_proba(records), expected)
+        np.testing.assert_array_equal(classifier.predict_proba(FRAME.head(9).to_dict("list")), expected)
+        by_frame = TabularClassifier(**FAST).fit(FRAME, RICH).predict_proba(FRAME)
+        for table in (FRAME.to_dict("records"), FRAME.to_dict("list")):
+            model = TabularClassifier(**FAST).fit(table, RICH, eval_set=(table, RICH))
+            assert list(model.feature_names_in_) == list(FRAME.columns)
+            model.fit(table, RICH)
+            np.testing.assert_array_equal(model.predict_proba(table), by_frame)
+
+    def test_names_that_are_numbers_are_places(self):
+        frame = pd.DataFrame(np.random.default_rng(0).normal(size=(N, 2)))
+        model = TabularRegressor(**FAST).fit(frame, INCOME)
+        assert not hasattr(model, "feature_names_in_")
+        np.testing.assert_array_equal(model.predict(frame), model.predict(frame.to_numpy()))
 
     def test_names_of_features(self, classifier):
         assert list(classifier.feature_names_in_) == list(FRAME.columns)
@@ -424,7 +457,9 @@ class TestSaving:
             categorical_features=["age"],
             random_state=np.random.RandomState(3),
             time_limit=60,
-        ).fit(FRAME, RICH)
+        )
+        with pytest.warns(fastbp.TableWarning, match="column 'age': its 42 most frequent categories are kept"):
+            model.fit(FRAME, RICH)
         again = by_file(model, tmp_path)
         assert again.class_weight == model.class_weight
         assert list(again.categorical_features) == ["age"]

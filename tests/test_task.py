@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from fastbp.commands.report import format_table
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.task import check_learnable, class_values, detect_task, number_values, split_target
 
 

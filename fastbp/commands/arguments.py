@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from fastbp._files import is_stream, writable
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 TABLE_HELP = "a CSV with a header (also .csv.gz, and Parquet where pyarrow is installed)"
 
@@ -20,6 +20,8 @@ def number(convert, low, high=float("inf"), *, open_low=False, open_high=False):
             kind = "whole number" if convert is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is not a {kind}") from None
         inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+        if value == float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not a finite number: leave it out for no limit")
         if not inside:
             top = "" if high == float("inf") else f" and {'below' if open_high else 'at most'} {high}"
             raise argparse.ArgumentTypeError(f"{text} must be {'above' if open_low else 'at least'} {low}{top}")

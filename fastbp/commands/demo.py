@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from fastbp._files import replace_file
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 HELP = "train, evaluate and predict on a data set that scikit-learn bundles"
 

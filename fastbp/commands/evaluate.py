@@ -1,8 +1,15 @@
 """``fastbp evaluate``: how good a model's predictions are for a table with the answers in it."""
 
-import sys
-
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, tell_unseen
+from fastbp.commands.options import (
+    add_json,
+    add_reading_options,
+    asked_types,
+    how_to_read,
+    print_json,
+    tell,
+    told_dropped,
+)
 
 HELP = "measure a saved model on a table with the target in it"
 
@@ -12,60 +19,95 @@ def add_arguments(parser):
     parser.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
     parser.add_argument("data", metavar="DATA.csv", help=TABLE_HELP)
     add_allow_unseen(parser)
+    add_json(parser)
+    add_reading_options(parser)
 
 
 def run(arguments):
     """Read model and table, predict, print the report."""
-    from fastbp.commands.loading import load_model, text_columns
-    from fastbp.tabular.reading import TableError, read_table
+    from fastbp.commands.loading import load_model, read_for
+    from fastbp.tabular.errors import TableError
     from fastbp.tabular.task import split_target
 
     model = load_model(arguments.model)
     name = model.target_name_
     if name is None:
         raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
-    frame = read_table(arguments.data, text=text_columns(model))
-    features, column, dropped = split_target(frame, name)
+    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
+    features, column, dropped = split_target(table.frame, name)
     unseen = []
     model.encoder_.transform(features, unseen)
     tell_unseen(unseen, arguments.allow_unseen)
+    outcome = _Outcome(model, features, column)
+    tell(table.notes)
     if dropped:
-        print(f"note: {dropped} rows have no value in {name!r} and are left out.", file=sys.stderr)
-    text = _report(model, features, column)
+        tell([told_dropped(dropped, name)])
+    if arguments.json:
+        print_json({"data": arguments.data, "model": arguments.model, "target": name, **outcome.scores()})
+        return
+    text = outcome.report()
     task = "classification" if hasattr(model, "classes_") else "regression"
     print(f"{arguments.data}: {len(features)} rows, {task} of {name!r}")
     print()
     print(text)
 
 
-def _report(model, features, column):
-    from fastbp.commands import report
-    from fastbp.tabular.task import number_values
+class _Outcome:
+    """True and predicted values of a table's rows."""
 
-    if hasattr(model, "classes_"):
-        codes = _codes(model, column)
-        return report.class_report(codes, model.predict_proba(features), [str(label) for label in model.classes_])
-    truth, predicted = number_values(column), model.predict(features)
-    if model.quantiles is None:
-        return report.side_by_side({"": report.quantity_scores(truth, predicted)})
-    return report.quantile_report(truth, predicted, model.quantiles)
+    def __init__(self, model, features, column):
+        from fastbp.commands.loading import target_form
+        from fastbp.tabular.task import number_values
+
+        self.model = model
+        self.classes = hasattr(model, "classes_")
+        self.truth = _codes(model, column) if self.classes else number_values(column, target_form(model))
+        self.predicted = model.predict_proba(features) if self.classes else model.predict(features)
+
+    def report(self):
+        """Return the report as text."""
+        from fastbp.commands import report
+
+        if self.classes:
+            return report.class_report(self.truth, self.predicted, [str(label) for label in self.model.classes_])
+        if self.model.quantiles is None:
+            return report.side_by_side({"": report.quantity_scores(self.truth, self.predicted)})
+        return report.quantile_report(self.truth, self.predicted, self.model.quantiles)
+
+    def scores(self):
+        """Return the scores by name."""
+        from fastbp.commands import report
+        from fastbp.tabular.quantiles import pinball_losses
+
+        if self.classes:
+            return report.class_scores(self.truth, self.predicted)
+        if self.model.quantiles is None:
+            return report.quantity_scores(self.truth, self.predicted)
+        losses = pinball_losses(self.predicted, self.truth, self.model.quantiles)
+        levels = [f"pinball loss {level:g}" for level in self.model.quantiles]
+        return {"rows": len(self.truth), **dict(zip(levels, losses, strict=True))}
 
 
 def _codes(model, column):
     """Return the classes' codes (n,) of the target's column."""
     import numpy as np
 
-    from fastbp.commands.loading import classes_are_text
-    from fastbp.tabular.reading import TableError
-    from fastbp.tabular.task import class_values
+    from fastbp.tabular.errors import TableError
+    from fastbp.tabular.factorize import text_of
+    from fastbp.tabular.task import class_values, row_number
+    from fastbp.tabular.vocabulary import TWINS
 
-    values, classes = class_values(column, classes_are_text(model)), model.classes_.tolist()
-    codes = {label: code for code, label in enumerate(classes)}
-    try:
-        return np.array([codes[value] for value in values.tolist()])
-    except KeyError as error:
-        known = ", ".join(map(str, classes[:10])) + (" ..." if len(classes) > 10 else "")
-        raise TableError(
-            f"the target column {column.name!r} holds {error.args[0]!r}, which training did not see; its classes are "
-            f"{known}."
-        ) from None
+    # Compared as text: the class 1 may be "1", 1.0 or True here, by what else is in the column.
+    codes = {text_of(label): code for code, label in enumerate(model.classes_.tolist())}
+    if not isinstance(model.classes_[0], str):
+        codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
+    texts = [text_of(value) for value in class_values(column).tolist()]
+    texts = [text if text in codes else text.strip() for text in texts]
+    unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
+    if unknown is None:
+        return np.array([codes[text] for text in texts])
+    known = ", ".join(map(str, model.classes_[:10].tolist())) + (" ..." if len(model.classes_) > 10 else "")
+    raise TableError(
+        f"the target column {column.name!r} holds {texts[unknown]!r} in row {row_number(column, unknown)}, which "
+        f"training did not see; its classes are {known}."
+    )

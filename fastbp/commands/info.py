@@ -1,10 +1,12 @@
-"""``fastbp info``: what a report of a problem should say."""
+"""``fastbp info``: what a report of a problem should say; of a model, what it was trained on."""
 
 import platform
 import sys
 from importlib import metadata
 
-HELP = "print versions, CPU, vector width, threads and the cache folder"
+from fastbp.commands.options import add_json, print_json
+
+HELP = "print versions, CPU, vector width, threads and the cache folder; of MODEL columns, classes and scores"
 
 PACKAGES = (
     "numba",
@@ -24,14 +26,25 @@ VECTORS = (("avx512f", 512), ("avx2", 256), ("avx", 256), ("sve", 128), ("neon",
 
 
 def add_arguments(parser):
-    """No arguments."""
+    """Declare the command's arguments."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a file saved by fastbp train")
+    add_json(parser)
 
 
 def run(arguments):
     """Print one line a fact."""
+    if arguments.model is not None:
+        from fastbp.commands.loading import load_model
+        from fastbp.commands.modelinfo import print_model
+
+        print_model(arguments.model, load_model(arguments.model), arguments.json)
+        return
     facts = {"fastbp": _version("fastbp"), "Python": sys.version.split()[0], "system": platform.platform()}
     facts |= {name: _version(name) for name in PACKAGES}
     facts |= _machine()
+    if arguments.json:
+        print_json(facts)
+        return
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name:<{width}}  {value}")

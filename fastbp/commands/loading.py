@@ -1,9 +1,9 @@
-"""Read a model's file for a command."""
+"""Read a model's file for a command, and tables as that model was given them."""
 
 from pathlib import Path
 
 from fastbp._registry import nearest
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 
 def load_model(path):
@@ -23,6 +23,32 @@ def load_model(path):
     if not isinstance(model, BaseTabular):
         raise TableError(f"{path} holds a network without its table's encoding: use fastbp.load_model.")
     return model
+
+
+def read_for(model, path, how, *, ids=(), types=None, target=None):
+    """Return the `fastbp.tabular.reading.Table` of a file, its columns read as the model's training had them.
+
+    ids are names of columns to be copied as they are, types {name: type} what the user says of columns,
+    target the column whose values are asked for.
+    """
+    from fastbp.tabular.reading import read_file
+    from fastbp.tabular.settling import Expected
+
+    reading = model.reading_ or {}
+    forms, encoder = dict(model.encoder_.forms), model.encoder_
+    form = target_form(model)
+    if form is not None and not hasattr(model, "classes_"):
+        forms[model.target_name_] = form
+    expected = Expected(frozenset([*text_columns(model), *ids]), encoder.kinds | (types or {}), forms, trained=True)
+    usual = how._replace(thousands=how.thousands or reading.get("thousands"))
+    return read_file(path, usual, expected=expected, target=target, usual_decimal=reading.get("decimal"))
+
+
+def target_form(model):
+    """Return how the file of training wrote a target that is text there, or None."""
+    from fastbp.tabular.recognition import unpacked_form
+
+    return unpacked_form((model.reading_ or {}).get("target_form"))
 
 
 def text_columns(model):

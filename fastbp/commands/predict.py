@@ -2,6 +2,15 @@
 
 from fastbp._files import is_stream, write_out
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
+from fastbp.commands.options import (
+    add_json,
+    add_reading_options,
+    asked_types,
+    check_names,
+    how_to_read,
+    print_json,
+    tell,
+)
 
 HELP = "predict with a saved model"
 
@@ -13,6 +22,15 @@ def add_arguments(parser):
     parser.add_argument("--out", metavar="P.csv", help="where to write (default, and -: standard output)")
     add_allow_unseen(parser)
     parser.add_argument("--proba", action="store_true", help="add a column with the probability of each class")
+    parser.add_argument(
+        "--id",
+        action="append",
+        default=[],
+        metavar="COL",
+        help="copy this column into the predictions (may be repeated; default: those of training that are there)",
+    )
+    add_json(parser)
+    add_reading_options(parser)
 
 
 def run(arguments):
@@ -21,36 +39,61 @@ def run(arguments):
     if not is_stream(out):
         check_output(out, arguments.model, arguments.data)
 
-    from fastbp.commands.loading import load_model, text_columns
-    from fastbp.tabular.reading import TableError, read_table
+    from fastbp.commands.loading import load_model, read_for
+    from fastbp.tabular.errors import TableError
 
     model = load_model(arguments.model)
     if arguments.proba and not hasattr(model, "classes_"):
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
-    frame = read_table(arguments.data, text=text_columns(model))
+    usual = (model.reading_ or {}).get("ids", [])
+    how, types = how_to_read(arguments), asked_types(arguments)
+    table = read_for(model, arguments.data, how, ids=arguments.id or usual, types=types)
+    check_names(table.frame, arguments.id, "--id")
+    ids = arguments.id or [name for name in usual if name in table.frame.columns]
     unseen = []
-    model.encoder_.transform(frame, unseen)
+    model.encoder_.transform(table.frame, unseen)
     tell_unseen(unseen, arguments.allow_unseen)
-    table = _predictions(model, frame, arguments.proba)
-    # 9 digits are what a float32 needs.
-    text = table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    write_out(out, text.encode())
-    if not is_stream(out):
+    predictions = _predictions(model, table.frame, arguments.proba)
+    for place, name in enumerate(ids):
+        predictions.insert(place, name, table.frame[name].to_numpy(), allow_duplicates=True)
+    tell(table.notes)
+    _write(predictions, model, arguments, out)
+
+
+def _write(predictions, model, arguments, out):
+    if arguments.json:
+        rows = predictions.astype(object).where(predictions.notna(), None)
+        print_json([dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False, name=None)])
+    if not arguments.json or arguments.out:
+        # Floats are written in the fewest digits that tell them from all others.
+        write_out(out, predictions.to_csv(index=False, lineterminator="\n").encode())
+    if not is_stream(out) and not arguments.json:
         of_what = "" if model.target_name_ is None else f" of {model.target_name_!r}"
-        print(f"wrote {len(table)} predictions{of_what} to {arguments.out}")
+        print(f"wrote {len(predictions)} predictions{of_what} to {arguments.out}")
 
 
 def _predictions(model, frame, with_probabilities):
     """Return a DataFrame: the predictions, or a column for each quantile, then one for each class's probability."""
     import pandas as pd
 
+    from fastbp.commands.loading import target_form
+
     if not hasattr(model, "classes_"):
         values = model.predict(frame)
         names = ["prediction"] if model.quantiles is None else [f"quantile_{level:g}" for level in model.quantiles]
-        return pd.DataFrame(values.reshape(len(values), -1), columns=names)
+        table = pd.DataFrame(values.reshape(len(values), -1), columns=names)
+        form = target_form(model)
+        return table if form is None or form.kind != "date" else table.apply(_as_dates)
     probabilities = model.predict_proba(frame)
     table = pd.DataFrame({"prediction": model.classes_[probabilities.argmax(axis=1)]})
     if with_probabilities:
         for code, label in enumerate(model.classes_):
             table[f"proba_{label}"] = probabilities[:, code]
     return table
+
+
+def _as_dates(seconds):
+    """Return seconds since 1970 as dates and times (in UTC where training had zones)."""
+    import pandas as pd
+
+    return pd.to_datetime((seconds * 1e6).round().astype("int64"), unit="us").dt.strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,8 +1,23 @@
 """``fastbp train``: networks from a table, in one file with its preprocessing."""
 
+import sys
 from pathlib import Path
 
 from fastbp.commands.arguments import TABLE_HELP, check_output, number
+from fastbp.commands.estimators import add_estimator_options, new_estimator
+from fastbp.commands.options import (
+    add_json,
+    add_reading_options,
+    asked_types,
+    check_names,
+    how_to_read,
+    print_json,
+    tell,
+    told_dropped,
+)
+from fastbp.commands.roles import add_roles, roles_of
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.reading import STANDARD_INPUT
 from fastbp.tabular.recipe import PRESETS
 
 HELP = "train networks on a table and save them"
@@ -33,11 +48,15 @@ def add_arguments(parser):
         "--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N", help="of all that is random (0)"
     )
     parser.add_argument("--threads", type=number(int, 1), metavar="N", help="at most (default: the cores)")
+    add_estimator_options(parser)
+    add_roles(parser)
+    add_json(parser)
+    add_reading_options(parser)
 
 
 def default_model_path(data):
     """Return the model's file for a table's: "data/adult.csv.gz" gives "adult.fastbp"."""
-    name = Path(data).name
+    name = "model" if data == STANDARD_INPUT else Path(data).name
     for ending in (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq"):
         name = name.removesuffix(ending)
     return Path(f"{name or 'model'}.fastbp")
@@ -51,67 +70,167 @@ def run(arguments):
     out = Path(arguments.out) if arguments.out else default_model_path(arguments.data)
     check_output(out, arguments.data)
 
-    from fastbp.tabular.reading import read_table
+    from fastbp.tabular.reading import read_file
+    from fastbp.tabular.settling import Expected
 
-    frame = read_table(arguments.data)
-    print(f"{arguments.data}: {len(frame)} rows, {len(frame.columns)} columns", flush=True)
-    model, y = _train(frame, arguments)
-    _report(model, y)
-    print()
-    if model.ensemble_.interrupted and out.exists():
+    how, types = how_to_read(arguments), asked_types(arguments)
+    expected = Expected(text=frozenset(arguments.id), kinds=types)
+    table = read_file(arguments.data, how, expected=expected, target=arguments.target)
+    check_names(table.frame, types, "--types")
+    say = _speaker(arguments.json)
+    say(f"{arguments.data}: {len(table.frame)} rows, {len(table.frame.columns)} columns")
+    facts = _train(table, arguments, say)
+    model = facts.pop("model")
+    interrupted = model.ensemble_.interrupted
+    if interrupted and out.exists():
         raise KeyboardInterrupt(f"{out} is left as it was (another model, or an earlier one).")
     model.save(out)
-    print(f"saved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing", flush=True)
-    if model.ensemble_.interrupted:
+    if arguments.json:
+        print_json({"data": arguments.data, "model": str(out), **facts})
+    else:
+        print(f"\nsaved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing", flush=True)
+    if interrupted:
         raise KeyboardInterrupt(f"{out} holds what was trained until then: networks: {len(model.history_)}.")
 
 
-def _train(frame, arguments):
-    """Return the fitted estimator and the target (n,) of its rows."""
+def _speaker(as_json):
+    """Return the function that prints progress: to standard error where standard output is for JSON."""
+
+    def say(*words):
+        print(*words, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    return say
+
+
+def _train(table, arguments, say):
+    """Return a dict: the fitted model, what was found in the table, and the scores."""
+    from fastbp.tabular.task import detect_task, split_target
+
+    features, column, dropped = split_target(table.frame, arguments.target)
+    task, reason = _asked_task(arguments.task) or detect_task(column, table.target_form)
+    y = _target_values(column, task, table)
+    what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
+    given = roles_of(features.to_native(), arguments)
+    model = new_estimator(task, arguments, y)
+    rows = _columns(table, given, arguments)
+    tell(table.notes)
+    if dropped:
+        say(told_dropped(dropped, arguments.target))
+    _show_columns(rows, say)
+    say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
+    _fit(model, given, y, arguments)
+    model.encoder_.adopt_forms(table.forms)
+    scores = _report(model, y, say)
+    form = table.target_form if task == "regression" else None
+    model.reading_ = _remembered(table, form, rows, scores, arguments)
+    facts = {"task": task, "target": arguments.target, "rows": len(y), "dropped_rows": dropped, "columns": rows}
+    return {
+        "model": model,
+        **facts,
+        "notes": [*table.notes, *model.encoder_.notices, *model.encoder_.doubts],
+        "scores": scores,
+    }
+
+
+def _asked_task(task):
+    return None if task == "auto" else (task, "as asked")
+
+
+def _target_values(column, task, table):
+    """Return the target (n,): quantities, or classes as they are in the file."""
+    from fastbp.tabular.task import check_learnable, class_values, number_values
+
+    if task == "regression":
+        y = number_values(column, table.target_form)
+    else:
+        y = class_values(column)
+        if y.dtype.kind == "f":  # 0.5 and 1.50 as classes
+            y = _as_written(column, table)
+    check_learnable(column.name, y, task)
+    return y
+
+
+def _fit(model, given, y, arguments):
+    """Fit to the features in `given`; what is wrong with them is a mistake of the user's, told in a line."""
     import pandas as pd
 
-    from fastbp.tabular.task import check_learnable, class_values, detect_task, number_values, split_target
     from fastbp.threads import set_num_threads
 
-    features, column, dropped = split_target(frame, arguments.target)
-    if dropped:
-        print(f"{dropped} rows have no value in {arguments.target!r} and are left out.")
-    task, reason = detect_task(column)
-    if arguments.task not in ("auto", task):
-        task, reason = arguments.task, "as asked"
-    y = class_values(column) if task == "classification" else number_values(column)
-    check_learnable(arguments.target, y, task)
-    what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
-    print(f"task: {task} of {arguments.target!r}, {what} ({reason})", flush=True)
     set_num_threads(arguments.threads)
     try:
-        return _estimator(task, arguments).fit(features.to_native(), pd.Series(y, name=arguments.target)), y
+        model.fit(given.features, pd.Series(y, name=arguments.target), **given.of_fit)
+    except ValueError as error:
+        raise TableError(str(error)) from None
     finally:
         set_num_threads(None)
 
 
-def _estimator(task, arguments):
-    from fastbp.tabular.model import ESTIMATORS
+def _columns(table, given, arguments):
+    from fastbp.commands.columns import column_types, describe_columns
 
-    kind = ESTIMATORS["TabularClassifier" if task == "classification" else "TabularRegressor"]
-    return kind(arguments.preset, time_limit=arguments.time_limit, random_state=arguments.seed, verbose=1)
+    frame, roles = table.frame, {**given.roles, arguments.target: "target"}
+    types = column_types(frame, {**table.forms, arguments.target: table.target_form})
+    return describe_columns(frame, types, roles)
 
 
-def _report(model, y):
-    """Print what was trained, and the scores of the out-of-fold predictions."""
+def _as_written(column, table):
+    """Return the values of a column of numbers as text (n,), in a file's own digits where it is a CSV."""
+    import numpy as np
+
+    from fastbp.tabular.task import class_values
+
+    if table.file is None:
+        return class_values(column, as_text=True)
+    written = table.file.read_text([column.name])[column.name]
+    return np.array(written.loc[column.to_native().index].str.strip().tolist(), dtype=object)
+
+
+def _show_columns(rows, say):
+    from fastbp.commands.columns import columns_as_text
+
+    say()
+    say(columns_as_text(rows))
+    say()
+
+
+def _remembered(table, target_form, rows, scores, arguments):
+    """Return what `reading_` keeps of the file, for predict, evaluate and info."""
+    from fastbp import __version__
+    from fastbp.commands.options import plain
+    from fastbp.tabular.recognition import packed_form
+
+    kept = ("name", "type", "role")
+    return {
+        "decimal": table.how.decimal,
+        "thousands": table.how.thousands,
+        "target_form": packed_form(target_form),
+        "ids": arguments.id,
+        "columns": [{key: row[key] for key in kept} for row in rows],
+        "scores": plain(scores),
+        "fastbp": __version__,
+    }
+
+
+def _report(model, y, say):
+    """Print what was trained, and the scores of the out-of-fold predictions; return these."""
     import numpy as np
 
     from fastbp.commands import report
 
-    for line in model.encoder_.notices:
-        print(line)
+    for line in [*model.encoder_.notices, *model.encoder_.doubts]:
+        say(line)
     epochs = [network["best_epoch"] for network in model.history_]
-    print(f"columns: {len(model.encoder_.columns)} used")
-    print(f"networks: {len(epochs)}; their best epochs: {min(epochs)} to {max(epochs)}")
-    print()
+    say(f"columns: {len(model.encoder_.columns)} used")
+    say(f"networks: {len(epochs)}; their best epochs: {min(epochs)} to {max(epochs)}")
+    say()
     classes = hasattr(model, "classes_")
     predicted = model.oof_proba_ if classes else model.oof_predictions_
     known = ~np.isnan(predicted).reshape(len(y), -1).any(axis=1)
+    if not classes and model.quantiles is not None:
+        say(report.quantile_report(y[known], predicted[known], model.quantiles))
+        return {"rows": int(known.sum()), "pinball loss": model.best_score_}
     scores = report.class_scores if classes else report.quantity_scores
     truth = np.searchsorted(model.classes_, y) if classes else y
-    print(report.side_by_side({"out of fold": scores(truth[known], predicted[known])}))
+    found = scores(truth[known], predicted[known])
+    say(report.side_by_side({"out of fold": found}))
+    return found

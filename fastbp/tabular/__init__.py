@@ -1,9 +1,10 @@
 """Networks on tables: from a file or a DataFrame to a trained model and its predictions.
 
-The data's way, file by file: `reading` (a file becomes a DataFrame), `task` (what is to be learnt), `encoding` (columns
-become numbers), `recipe`, `networks`, `learner`, `folds`, `pace` and `bagging` (networks are trained), `objectives` and
-`calibration` and `quantiles` (what they are measured by, what is made of their outputs), `target` (classes and
-quantities), `estimator`, `classifier` and `regressor` (what users see), `model` (what a file holds).  Of the encoding:
-`objects` and `columns` (the border), `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and
+The data's way, file by file: `reading` (a file becomes a DataFrame), `task` (what is to be learnt), `encoding`
+(columns become numbers), `recipe`, `networks`, `learner`, `folds`, `pace` and `bagging` (networks are trained),
+`objectives` and `calibration` and `quantiles` (what they are measured by, what is made of their outputs), `target`
+(classes and quantities), `estimator`, `classifier` and `regressor` (what users see), `tablewarning` (what they are
+told), `crossvalidation` (scores on folds as fit's), `model` (what a file holds). Of the encoding: `objects`,
+`pandastable` and `columns` (the border), `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and
 `categories` (the coders), `coders` (which column gets which).
 """

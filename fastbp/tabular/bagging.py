@@ -11,7 +11,7 @@ from fastbp.network import is_picky
 from fastbp.sequential import Sequential
 from fastbp.specs import copies
 from fastbp.tabular.calibration import HIGHEST, LOWEST, tempered
-from fastbp.tabular.folds import cut
+from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_of, learn
 from fastbp.tabular.networks import table_network
 from fastbp.tabular.pace import Pace
@@ -131,7 +131,9 @@ def _below(start, tensors):
     return {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
 
 
-def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadline=None, progress=None):
+def train_ensemble(
+    encoder, part, *, recipe, objective, seed, valid=None, separation=ALL_ALIKE, deadline=None, progress=None
+):
     """Train the networks of a recipe.
 
     Parameters
@@ -146,6 +148,8 @@ def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadli
     valid : Part, optional
         Rows to choose the best epochs by; then all networks train on all of `part`. By default each network leaves
         out a part of the rows for that.
+    separation : Separation, optional
+        Groups that stay on one side of a network's cut, and times.
     deadline : float, optional
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
@@ -155,19 +159,19 @@ def train_ensemble(encoder, part, *, recipe, objective, seed, valid=None, deadli
     -------
     Ensemble
     """
-    training = Training(encoder, part, recipe, objective, seed, valid, deadline, progress)
+    training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
     return training.run()
 
 
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, deadline, progress):
+    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress):
         self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification")
+            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification", separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()

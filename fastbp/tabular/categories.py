@@ -4,11 +4,13 @@ import numpy as np
 
 from fastbp import described
 from fastbp.tabular.columns import all_missing, column_kind, type_name
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
-from fastbp.tabular.reading import TableError
-from fastbp.tabular.scaling import robust_scale_of_counts, scaled
-from fastbp.tabular.vocabulary import MOST_ONE_HOT, Vocabulary, fit_vocabulary
+from fastbp.tabular.recognition import packed_form, unpacked_form
+from fastbp.tabular.scaling import LIMIT, robust_scale_of_counts, scaled
+from fastbp.tabular.textcolumns import parsed_column
+from fastbp.tabular.vocabulary import MOST_ONE_HOT, TWINS, Vocabulary, fit_vocabulary
 
 
 class CategoryCoder:
@@ -25,16 +27,19 @@ class CategoryCoder:
         Whether the column held text, rather than numbers or booleans.
     expects_missing : bool
         Whether missing values are no surprise.
+    form : object, optional
+        How text wrote these numbers in training (of `fastbp.tabular.recognition`), or what a file keeps of that.
     """
 
     kind = "category"
 
-    def __init__(self, name, texts, rare, table, is_text, expects_missing):
+    def __init__(self, name, texts, rare, table, is_text, expects_missing, form=None):
         self.name = name
         self.vocabulary = Vocabulary(texts, rare)
         self.table = table
         self.is_text = is_text
         self.expects_missing = expects_missing
+        self.form = unpacked_form(form) if isinstance(form, dict) else form
 
     @classmethod
     def fit(cls, name, values, is_text):
@@ -63,22 +68,52 @@ class CategoryCoder:
         """Return the column factorized."""
         if column_kind(column) in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held categories in training and holds {type_name(column)} now.")
+        if self.form is not None and column_kind(column) == "text":
+            column = parsed_column(column, self.form, "number")
         return factorize(column)
 
     def encode(self, values, numeric, plain, codes):
         """Overwrite plain (n, k) or codes (n, 1)."""
+        if self._ends is not None:
+            plain[:, 0] = np.append([self._place_of(text) for text in values[1]], self.table[0, 0])[values[0]]
+            return
         own = self.vocabulary.lookup(*values)
         if self.table is None:
             codes[:, 0] = own
         else:
             np.take(self.table, own, axis=0, out=plain, mode="clip")  # the default mode would fill a copy first
 
+    @property
+    def _ends(self):
+        """The two numbers that the column held in training, or None: other categories."""
+        texts = self.vocabulary.texts
+        if self.is_text or len(texts) != 2 or self.vocabulary.rare or set(texts) <= set(TWINS) - {"0", "1"}:
+            return None
+        return tuple(map(float, texts))
+
+    def _place_of(self, text):
+        """Return the plain column's value for a number: on the line through those of training's two, within (-3, 3)."""
+        (low, high), (_, below, above) = self._ends, self.table[:, 0]
+        try:
+            share = (float(TWINS.get(text, text) if text in ("True", "False") else text) - low) / (high - low)
+        except ValueError:
+            return self.table[0, 0]
+        return np.clip(below + share * (above - below), -LIMIT, LIMIT)
+
     def surprises(self, values):
         """Return a list of lines about what training had not seen."""
-        lines, vocabulary = [], self.vocabulary
-        if not vocabulary.rare and (new := vocabulary.unseen(*values)):
+        lines, n, new = [], len(values[0]), self.vocabulary.unseen(*values)
+        n_new = sum(new.values())
+        # Rows of rare categories have taught the network what to make of unseen ones; it is odd if all are unseen.
+        if n_new > 0 and (not self.vocabulary.rare or n_new == np.count_nonzero(values[0] >= 0) > 1):
             few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
-            lines.append(f"column {self.name!r}: training did not see {few}; taken as none of its categories.")
+            taken = "numbers all the same" if self._ends else "none of its categories"
+            if self.vocabulary.rare:
+                taken = "rare categories"
+            lines.append(
+                f"column {self.name!r}: training did not see {few}; taken as {taken}, in {n_new} of {n} rows."
+                f"{self._hint(new)}"
+            )
         if not self.expects_missing and (n_missing := int(np.count_nonzero(values[0] < 0))):
             lines.append(f"column {self.name!r}: {missing_in(n_missing)}; taken as none of its categories.")
         return lines
@@ -98,10 +133,16 @@ class CategoryCoder:
             width = 1 if len(vocabulary) == 3 else len(vocabulary) - 1
             described.shaped(self.table, "table", (len(vocabulary), width), np.float32)
 
+    def _hint(self, new):
+        """Return what may be wrong with unseen texts."""
+        if new.keys() & self.vocabulary.texts or not any(text.strip() in self.vocabulary.texts for text in new):
+            return ""
+        return " Training saw them without the blanks around them: strip the column."
+
     def get_state(self):
         fields = dict(vars(self))
         vocabulary = fields.pop("vocabulary")
-        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields}
+        return {"texts": vocabulary.texts, "rare": vocabulary.rare, **fields, "form": packed_form(self.form)}
 
 
 def _one_hot_table(counts):

@@ -5,9 +5,10 @@ import numpy as np
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.columns import Useless, column_kind, nearest_name, to_numbers, type_name
 from fastbp.tabular.dates import read_times, zone_of
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import DateCoder, NumberCoder
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.textcolumns import is_free_text, recognised_column
 
 CODERS = {coder.kind: coder for coder in (NumberCoder, DateCoder, CategoryCoder)}
 
@@ -27,7 +28,7 @@ def is_category(numbers):
 
 
 def fit_coder(name, column, categorical):
-    """Return the fitted coder of a column, and what it read.
+    """Return the fitted coder of a column, what it read, and a list of notes on how text was read.
 
     Parameters
     ----------
@@ -41,6 +42,15 @@ def fit_coder(name, column, categorical):
     Useless
         The column says nothing; the message says why.
     """
+    form, notes = None, []
+    if categorical is not True and not isinstance(column, np.ndarray) and is_free_text(column):
+        column, form, notes = recognised_column(column)
+    coder, values = _fit_typed(name, column, categorical)
+    coder.form = form
+    return coder, values, notes
+
+
+def _fit_typed(name, column, categorical):
     kind = column_kind(column)
     if kind == "date":
         if categorical:

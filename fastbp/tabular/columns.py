@@ -3,11 +3,14 @@
 A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy vector of numbers (of an array).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fastbp._registry import nearest
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.objects import SECONDS, settle
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.pandastable import PandasTable
 
 
 class Useless(TableError):
@@ -33,7 +36,7 @@ def as_table(data):
 
     Parameters
     ----------
-    data : DataFrame of pandas, polars or pyarrow; array or list of rows
+    data : DataFrame of pandas, polars or pyarrow; array or list of rows; dict of columns or list of records
 
     Raises
     ------
@@ -48,12 +51,37 @@ def as_table(data):
     return table, named
 
 
+def has_names(data):
+    """Does a table have names that are text?  (Those of a pandas frame may be numbers, which are places.)"""
+    return any(isinstance(name, str) for name in getattr(data, "columns", ()))
+
+
+def with_rows(data):
+    """Return a dict of columns or a list of records (dicts) as a pandas DataFrame, anything else as it is."""
+    if hasattr(data, "toarray"):  # sparse matrices of keys are mappings
+        return data
+    is_records = isinstance(data, list) and len(data) > 0 and all(isinstance(row, Mapping) for row in data)
+    if not (is_records or isinstance(data, Mapping)):
+        return data
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(data)
+    except ValueError as error:
+        raise TableError(f"this dict of columns is no table: {error}.") from None
+
+
 def _table(data):
+    data = with_rows(data)
     if hasattr(data, "toarray"):
         raise TableError("a sparse matrix is no table that can be used: write x.toarray().")
     if isinstance(data, list) or (hasattr(data, "__array__") and not hasattr(data, "columns")):
         return _array_table(data)
-    return as_frame(data), True
+    return _read_by_blocks(as_frame(data)), True
+
+
+def _read_by_blocks(frame):
+    return PandasTable(frame) if frame.implementation.is_pandas() else frame
 
 
 def _array_table(data):
@@ -78,7 +106,7 @@ def _array_table(data):
     import pandas as pd
 
     rows = np.array(data, dtype=object) if isinstance(data, list) else array  # numbers in a list with text are numbers
-    return as_frame(pd.DataFrame(rows, columns=[f"x{i}" for i in range(array.shape[1])])), False
+    return _read_by_blocks(as_frame(pd.DataFrame(rows, columns=[f"x{i}" for i in range(array.shape[1])]))), False
 
 
 def as_frame(frame):

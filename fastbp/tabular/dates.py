@@ -7,7 +7,7 @@ linear time says.  Times with a zone are linear in UTC, while their parts are th
 import numpy as np
 
 from fastbp.tabular.columns import all_missing, column_kind, to_numbers, type_name
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 DAY = 86_400
 
@@ -61,6 +61,12 @@ def read_times(name, column, zone):
     linear = to_numbers(column)
     if zone is None:
         return np.stack([linear, linear])
+    import narwhals as nw
+
+    if (
+        zone.startswith("UTC") and zone != "UTC" and not column.implementation.is_pandas()
+    ):  # "UTC+02:00" is no zone for other libraries
+        column = nw.from_native(column.to_pandas(), series_only=True)
     clock = column.dt.convert_time_zone(zone).dt.replace_time_zone(None)
     return np.stack([linear, to_numbers(clock)])
 

@@ -20,11 +20,14 @@ from fastbp import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.numeric import NumberCoder
 from fastbp.threads import get_num_threads, map_in_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000
+# Fewer rows of numbers that rise are no sign of an id.
+FEWEST_RISING_ROWS = 20
 
 
 class TableEncoder:
@@ -63,6 +66,7 @@ class TableEncoder:
         self.feature_names_in = []
         self._named = True
         self._coders = []
+        self._notes, self._rising = [], []
 
     def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.
@@ -92,18 +96,22 @@ class TableEncoder:
         table, named = as_table(frame)
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
-        coders, dropped = [], {}
+        coders, dropped, notes, rising = [], {}, [], []
         for name in names:
             try:
-                coder, values = fit_coder(name, table[name], categorical.get(name))
+                coder, values, told = fit_coder(name, table[name], categorical.get(name))
             except Useless as reason:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
+            notes += told
+            if isinstance(coder, NumberCoder) and is_rising(values):
+                rising.append(name)
             yield coder, values
         if not coders:
             raise TableError("no column is left to learn from. " + " ".join(_reasons(dropped)))
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
+        self._notes, self._rising = notes, rising
 
     def transform(self, frame, notices=None):
         """Encode rows.
@@ -154,12 +162,14 @@ class TableEncoder:
         n_rows = _n_rows(pairs)
         # Written column by column, and turned at the end (0.04 us a row of 28): threads that write neighbouring columns
         # of the same rows would wait for each other's cache lines.
-        out = np.empty((self.n_numeric + self.n_plain + self.n_codes, n_rows), np.float32).T
-        stops = [0, self.n_numeric, self.n_numeric + self.n_plain]
+        widths = [_widths(coder) for coder, _ in pairs]
+        n_numeric, n_plain, n_codes = (sum(sizes) for sizes in zip(*widths, strict=True))
+        out = np.empty((n_numeric + n_plain + n_codes, n_rows), np.float32).T
+        stops = [0, n_numeric, n_numeric + n_plain]
         views = []
-        for coder, _ in pairs:
+        for sizes in widths:
             views.append([])
-            for group, size in enumerate(_widths(coder)):
+            for group, size in enumerate(sizes):
                 views[-1].append(out[:, stops[group] : stops[group] + size])
                 stops[group] += size
         _of_each(lambda pair, own: pair[0].encode(pair[1], *own), n_rows, pairs, views)
@@ -206,14 +216,38 @@ class TableEncoder:
         return [coder.name for coder in self._coders if isinstance(coder, CategoryCoder) and coder.is_text]
 
     @property
+    def forms(self):
+        """How text wrote columns that are no text: {name: form}, forms of `fastbp.tabular.recognition`."""
+        return {coder.name: coder.form for coder in self._coders if coder.form is not None}
+
+    def adopt_forms(self, forms):
+        """Take over how a file wrote the columns that this encoder was given as numbers or dates."""
+        for coder in self._coders:
+            coder.form = forms.get(coder.name, coder.form)
+
+    @property
+    def kinds(self):
+        """What the columns hold: {name: "number", "date" or "category"}."""
+        return {coder.name: coder.kind for coder in self._coders}
+
+    @property
     def notices(self):
-        """What was left out or folded, one line each."""
-        lines = _reasons(self.dropped)
+        """What was left out, folded or guessed, one line each; a loaded encoder does not know the guesses."""
+        lines = [*_reasons(self.dropped), *self._notes]
         for coder in self._coders:
             if isinstance(coder, CategoryCoder) and coder.vocabulary.rare:
                 kept = len(coder.vocabulary.texts)
                 lines.append(f"column {coder.name!r}: its {kept} most frequent categories are kept, the rest is one.")
         return lines
+
+    @property
+    def doubts(self):
+        """What looks as if it were not meant, one line each; known after `fit` only."""
+        return [
+            f"column {name!r} is a whole number that rises from row to row: it looks like an id or a row number. Leave "
+            "it out, unless it tells something about the target."
+            for name in self._rising
+        ]
 
     def get_state(self):
         """Return (tensors, description): numpy arrays by name, and what is left, ready for JSON."""
@@ -263,6 +297,21 @@ def _of_each(function, n_rows, *arguments):
     if n_rows < THREAD_ROWS:
         return list(map(function, *arguments))
     return map_in_threads(function, list(zip(*arguments, strict=True)), get_num_threads())
+
+
+def is_rising(numbers):
+    """Are the numbers of a column whole, and each larger than the one before it, in so many rows that it is no chance?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_rising(np.arange(892.0)), is_rising(np.arange(892.0) / 2), is_rising(np.arange(5.0))
+    (True, False, False)
+    """
+    if numbers.ndim > 1 or len(numbers) < FEWEST_RISING_ROWS:
+        return False
+    # Most columns fall within their first rows.
+    return all(bool((np.diff(part) > 0).all() and (part == np.floor(part)).all()) for part in (numbers[:64], numbers))
 
 
 def _read_column(coder, column):

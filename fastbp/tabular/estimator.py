@@ -1,18 +1,18 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
 import sys
-import time
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
 from fastbp import described
 from fastbp.data import real_array, refuse_masked
@@ -20,10 +20,13 @@ from fastbp.estimators.files import packed, with_parameters
 from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
+from fastbp.tabular.columns import as_frame, has_names, take_column, with_rows
 from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
+from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
 
 KIND = "tabular"
@@ -41,6 +44,8 @@ class BaseTabular(BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
     _target_kind: type
+    # What ``fastbp train`` found in the file that it read, ready for JSON; None without a file.
+    reading_: dict | None = None
 
     @abstractmethod
     def _checked_target(self, y):
@@ -71,13 +76,15 @@ class BaseTabular(BaseEstimator, ABC):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @changes
-    def fit(self, X, y, sample_weight=None, *, eval_set=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None):
         """Fit the model to a table.
 
         Parameters
         ----------
         X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
-            The columns as they are: numbers, booleans, text, categories, dates, with missing values.
+            The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
+            columns or a list of records (dicts) will do. A `fastbp.TableWarning` says which columns are not used and
+            which look as if they were not meant.
         y : array-like of shape (n_samples,)
             The target: class labels, or for a regressor numbers.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -86,16 +93,33 @@ class BaseTabular(BaseEstimator, ABC):
             Rows by which the best epochs are chosen and probabilities are calibrated; every network then trains on
             all rows of X, and there are no out-of-fold predictions. By default each network leaves out another part
             of the rows for that.
+        groups : array-like of shape (n_samples,) or str, default=None
+            Rows of one group (a patient, a household) are never on both sides of a network's cut into rows to train
+            on and rows to choose the best epoch by, so that scores hold for new groups. The name of a column of X
+            takes that column, which is then no feature.
+        time : array-like of shape (n_samples,) or str, default=None
+            Numbers or dates: every network trains on the earlier rows and chooses its best epoch by the last tenth,
+            so that scores hold for what comes next; only these rows have out-of-fold predictions. The name of a
+            column of X takes that column, which stays a feature.
 
         Returns
         -------
         self : object
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data that cannot be used, before anything is changed: `X` without rows or usable columns, a missing
+            or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
+            beside `eval_set`.
         """
-        deadline = None if self.time_limit is None else time.perf_counter() + self.time_limit
+        deadline = None if self.time_limit is None else perf_counter() + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
-        name, named = getattr(y, "name", None), hasattr(X, "columns")
+        X = with_rows(X)
+        name, named = getattr(y, "name", None), has_names(X)
+        X, apart = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
@@ -110,14 +134,17 @@ class BaseTabular(BaseEstimator, ABC):
                 objective=objective,
                 seed=seed,
                 valid=valid,
+                separation=apart.rows(kept),
                 deadline=deadline,
                 progress=progress,
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
-                self._learn_from_unseen(objective, part, valid, kept)
+                # A repeated row may be of another group or of a later time: its target would tell too much.
+                self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)
+        tell([*encoder.notices, *encoder.doubts], stacklevel=4)
         return self
 
     @contextmanager
@@ -152,6 +179,7 @@ class BaseTabular(BaseEstimator, ABC):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
         refuse_masked(y=y)
+        X = with_rows(X)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
@@ -160,10 +188,10 @@ class BaseTabular(BaseEstimator, ABC):
             raise ValueError("the rows of eval_set have no weight.")
         return _part(encoder.transform(X), targets, weight)
 
-    def _learn_from_unseen(self, objective, part, valid, kept):
+    def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
         repeats, values = None, objective.values
-        if objective.row_losses is not None:
+        if with_repeats and objective.row_losses is not None:
             repeats = Repeats.of(part.x, values(part.targets), part.weight)
         if valid is not None:
             outputs, share = self.ensemble_.outputs(valid.x), 1.0
@@ -189,7 +217,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
-        self._target, self.target_name_ = target, target_name
+        self._target, self.target_name_, self.reading_ = target, target_name, None
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
         if named:
@@ -199,14 +227,17 @@ class BaseTabular(BaseEstimator, ABC):
         """Return the mean outputs (n, k) of the networks for the user's X."""
         check_is_fitted(self)
         check_free(self)
+        X, notices = with_rows(X), []
         self._tell_about_names(X)
         with self._thread_limit():
-            return self.ensemble_.outputs(self.encoder_.transform(X))
+            x = self.encoder_.transform(X, notices)
+            tell(notices, stacklevel=3)
+            return self.ensemble_.outputs(x)
 
     def _tell_about_names(self, X):
         """Warn, in scikit-learn's words, where columns are found by position though they have names."""
-        named, fitted_named = hasattr(X, "columns"), hasattr(self, "feature_names_in_")
-        if fitted_named and not named:
+        named, fitted_named = has_names(X), hasattr(self, "feature_names_in_")
+        if fitted_named and not hasattr(X, "columns"):
             warnings.warn(
                 f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
                 stacklevel=4,
@@ -242,7 +273,7 @@ class BaseTabular(BaseEstimator, ABC):
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
         description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
         description["named"] = hasattr(self, "feature_names_in_")
-        description["target"] = self._target.get_state()
+        description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
         return tensors, description
 
@@ -261,6 +292,9 @@ class BaseTabular(BaseEstimator, ABC):
         named = described.flag(description["named"], "named")
         estimator._hold(**parts, target_name=description["target_name"], named=named)
         estimator.best_score_ = described.number_or_none(description["best_score"], "best_score")
+        estimator.reading_ = description.get("reading")
+        if not isinstance(estimator.reading_, dict | None):
+            raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
         estimator._hold_oof(None)
         return estimator
 
@@ -268,6 +302,21 @@ class BaseTabular(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
+
+
+def _set_apart(X, groups, time, eval_set):
+    """Return X without the column that names the groups, and the `Separation` of its rows."""
+    if eval_set is not None and not (groups is None and time is None):
+        raise ValueError("give eval_set, or groups and time: with eval_set no rows of X are set apart.")
+    column_of = {}
+    for name, values in (("groups", groups), ("time", time)):
+        column_of[name] = values
+        if isinstance(values, str):
+            frame = as_frame(X)
+            column_of[name] = take_column(frame, values).to_pandas()
+            if name == "groups":
+                X = frame.drop(values).to_native()
+    return X, separation(_num_samples(X), column_of["groups"], column_of["time"])
 
 
 def _checked_weight(sample_weight, y):

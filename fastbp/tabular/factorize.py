@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 
 from fastbp.tabular.columns import Useless, column_kind, is_integer, is_missing, to_numbers
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 # Whole numbers that lie this close together are counted instead of sorted.
 CLOSE = 1 << 16
@@ -100,7 +100,17 @@ def _factorize_numbers(column):
     codes = _spread(inverse, known)
     if column_kind(column) == "boolean":
         return codes, [str(bool(value)) for value in distinct]
-    return codes, [text_of(value) for value in distinct.tolist()]
+    return codes, [text_of(value) for value in (_as_written(distinct) if _is_single(column) else distinct.tolist())]
+
+
+def _is_single(column):
+    """Does a column hold floats of fewer bits than Python's?"""
+    return str(column.dtype).lower() in ("float32", "float16")
+
+
+def _as_written(values):
+    """Return float32 values (n,) as the shortest decimals that mean them: 1.1, not 1.100000023841858."""
+    return [float(str(value)) for value in values.astype(np.float32)]
 
 
 def _spread(codes, known):

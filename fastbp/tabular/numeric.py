@@ -10,9 +10,10 @@ import numpy as np
 from fastbp import described
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
 from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
-from fastbp.tabular.factorize import factorize
-from fastbp.tabular.reading import MISSING_WORDS, TableError
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.recognition import packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
+from fastbp.tabular.textcolumns import parsed_column
 
 # Rows that are scaled at once: 7 ns a number in place of 19 for half a million, whose every temporary is new memory.
 BLOCK_ROWS = 16 * 1024
@@ -30,15 +31,18 @@ class NumberCoder:
         The plain column's values for known and for missing rows; None where training had none missing.
     expects_missing : bool
         Whether missing values are no surprise.
+    form : object, optional
+        How text wrote the numbers in training (of `fastbp.tabular.recognition`), or what a file keeps of that.
     """
 
     kind = "number"
 
-    def __init__(self, name, scales, indicator, expects_missing):
+    def __init__(self, name, scales, indicator, expects_missing, form=None):
         self.name = name
         self.scales = scales
         self.indicator = indicator
         self.expects_missing = expects_missing
+        self.form = unpacked_form(form) if isinstance(form, dict) else form
 
     @classmethod
     def fit(cls, name, numbers):
@@ -61,7 +65,7 @@ class NumberCoder:
         """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do."""
         kind = column_kind(column)
         if kind == "text":
-            return _parsed(column)
+            return parsed_column(column, self.form, "number")
         if kind in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held numbers in training and holds {type_name(column)} now.")
         return to_numbers(column)
@@ -90,7 +94,7 @@ class NumberCoder:
         return f"the median {self.scales[0][0]:g}"
 
     def get_state(self):
-        return vars(self)
+        return {**vars(self), "form": packed_form(self.form)}
 
     def check(self):
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
@@ -110,7 +114,7 @@ class DateCoder(NumberCoder):
 
     Parameters
     ----------
-    name, scales, indicator, expects_missing
+    name, scales, indicator, expects_missing, form
         As of `NumberCoder`; the first scale is the linear time's.
     parts : list of str
     zone : str or None
@@ -119,8 +123,8 @@ class DateCoder(NumberCoder):
 
     kind = "date"
 
-    def __init__(self, name, scales, indicator, expects_missing, parts, zone):
-        super().__init__(name, scales, indicator, expects_missing)
+    def __init__(self, name, scales, indicator, expects_missing, parts, zone, form=None):
+        super().__init__(name, scales, indicator, expects_missing, form)
         self.parts = parts
         self.zone = zone
 
@@ -135,7 +139,9 @@ class DateCoder(NumberCoder):
         return [f"{self.name} ({part})" for part in ["time", *self.parts]][: len(self.scales)]
 
     def read(self, column):
-        """Return times (2, n)."""
+        """Return times (2, n); text that is dates will do."""
+        if column_kind(column) == "text":
+            column = parsed_column(column, self.form, "date")
         return read_times(self.name, column, self.zone)
 
     def check(self):
@@ -179,23 +185,6 @@ def _check_scale(scale, name):
 
 def _date_columns(times, parts):
     return [times[0], *(part_of(times[1], part) for part in parts)]
-
-
-def _parsed(column):
-    """Return text as numbers."""
-    codes, texts = factorize(column)
-    numbers = np.full(len(texts) + 1, np.nan)
-    for code, text in enumerate(texts):
-        if text not in MISSING_WORDS:
-            try:
-                numbers[code] = float(text)
-            except ValueError:
-                rows = np.flatnonzero(codes == code)
-                if len(rows):  # not so for an unused category
-                    raise TableError(
-                        f"column {column.name!r} held numbers in training and holds {text!r} in row {rows[0] + 1} now."
-                    ) from None
-    return numbers[codes]
 
 
 def missing_in(n_rows):

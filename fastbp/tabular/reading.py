@@ -1,38 +1,69 @@
 """Read a table from a file: CSV, gzipped CSV, or Parquet where pyarrow is installed.
 
-What counts as missing
-    The empty field.  In a column whose other fields are all numbers, the words in `MISSING_WORDS`
-    ("NA", "nan", "?" ...) as well.  In a column of text they stay what they are: a category named
-    "None" or "NA" is a category.
+pandas parses; what is decided here is how: the encoding and the delimiter (`fastbp.tabular.sniffing`), and what the
+columns hold (`fastbp.tabular.settling`).  The kind of file is told by its content, not by its name.
 
-The kind of file is told by its content, not by its name.  The delimiter is the comma, unless the header
-has none and has semicolons or tabs.
+What counts as missing
+    The empty field.  In a column whose other fields are numbers or dates, the words of `fastbp.tabular.words` ("NA",
+    "nan", "?" ...) as well.  In a column of text they stay what they are: a category named "None" or "NA" is a
+    category.
 """
 
-import gzip
+import io
 import os
+import sys
 import warnings
-import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 from fastbp._registry import nearest
+from fastbp.tabular.errors import TableError
 
-MISSING_WORDS = frozenset({"NA", "N/A", "na", "n/a", "nan", "NaN", "NAN", "NULL", "null", "None", "?"})
-
-_OTHER_FORMATS = {
-    b"PK\x03\x04": "an Excel or zip file",
-    b"\xd0\xcf\x11\xe0": "an Excel file",
-    b"%PDF": "a PDF file",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstandard file",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-}
+STANDARD_INPUT = "-"
 
 
-class TableError(ValueError):
-    """What is wrong with a table, in one line for the person who brought it."""
+class HowToRead(NamedTuple):
+    """How a CSV is written; what is None is detected.
+
+    Attributes
+    ----------
+    delimiter, decimal, thousands : str or None
+    encoding : str or None
+    na : tuple of str
+        Further words for "missing", in every column.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    na: tuple = ()
+
+
+class Table(NamedTuple):
+    """A table that was read.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+    forms : dict {str: form}
+        How text wrote the columns that are numbers or dates now (`fastbp.tabular.recognition`).
+    notes : list of str
+        What was guessed or odd, a line each.
+    target_form : form or None
+        Of a target that is text still, though it can be read as numbers or dates.
+    how : HowToRead
+        What was detected, too.
+    file : fastbp.tabular.csvfile.CSVFile or None
+        From which columns can be read again as the text that they are.
+    """
+
+    frame: object
+    forms: dict
+    notes: list
+    target_form: object = None
+    how: HowToRead = HowToRead()
+    file: object = None
 
 
 def read_table(path, text=()):
@@ -41,7 +72,7 @@ def read_table(path, text=()):
     Parameters
     ----------
     path : str or path-like
-        A CSV (UTF-8, with a header line), gzipped or not, or a Parquet file.
+        A CSV (with a header line), gzipped or not, or a Parquet file; "-" is standard input.
     text : collection of str, optional
         Names of columns to be read as text whatever they look like.  A model names here the columns
         that were text in training, so that the category "007" is not read as the number 7.
@@ -66,38 +97,59 @@ def read_table(path, text=()):
     >>> read_table(path)["city"].tolist()
     ['Rome', 'NA', 'Oslo']
     """
-    path = Path(path)
-    start, gzipped = _first_bytes(path)
-    if start.startswith(b"PAR1"):
-        frame = _read_parquet(path)
+    from fastbp.tabular.settling import Expected
+
+    return read_file(path, expected=Expected(text=frozenset(text))).frame
+
+
+def read_file(path, how=None, *, expected=None, target=None, usual_decimal=None):
+    """Return the `Table` in a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As of `read_table`.
+    how : HowToRead, optional
+    expected : fastbp.tabular.settling.Expected, optional
+        What is known of the columns.
+    target : str, optional
+        The column to be learnt: rows without a value in it do not decide what other columns hold.
+    usual_decimal : str, optional
+        The decimal mark where the file does not tell.
+
+    Raises
+    ------
+    TableError
+    """
+    from fastbp.tabular.settling import Expected
+    from fastbp.tabular.sniffing import unpacked
+
+    path, name = (None, "standard input") if str(path) == STANDARD_INPUT else (Path(path), str(path))
+    content = unpacked(_content(path), name)
+    if not content[: 1 << 16].strip() and not content.strip():
+        raise TableError(f"{name} is empty.")
+    if _is_parquet(content):
+        table = _read_parquet(content, name)
     else:
-        _refuse_binary(path, start)
-        frame = _read_csv(path, _delimiter(start), "gzip" if gzipped else None, frozenset(text))
-    if len(frame.columns) == 0 or len(frame) == 0:
-        raise TableError(f"{path} has a header but no rows.")
-    return frame
+        table = _read_csv(content, name, how or HowToRead(), expected or Expected(), target, usual_decimal)
+    if len(table.frame.columns) == 0 or len(table.frame) == 0:
+        raise TableError(f"{name} has a header but no rows.")
+    return table
 
 
-def _first_bytes(path, size=1 << 16):
-    """Return the first bytes of a file, unpacked if it is gzipped, and whether it is."""
+def _content(path):
+    """Return the bytes of a file, or of standard input."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(size)
-        gzipped = start.startswith(b"\x1f\x8b")
-        if gzipped:
-            with gzip.open(path) as file:
-                start = file.read(size)
+        if path is None:
+            return sys.stdin.buffer.read()
+        return path.read_bytes()
     except FileNotFoundError:
         raise TableError(f"there is no file {str(path)!r}.{_nearest_file(path)}") from None
     except IsADirectoryError:
         raise TableError(f"{path} is a folder, not a file.") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise TableError(f"{path} is a damaged gzip file: {error}.") from None
-    except OSError as error:
-        raise TableError(f"cannot read {path}: {error.strerror or error}.") from None
-    if not start.strip():
-        raise TableError(f"{path} is empty.")
-    return start, gzipped
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"cannot read {path or 'standard input'}: {reason}.") from None
 
 
 def _nearest_file(path):
@@ -107,84 +159,43 @@ def _nearest_file(path):
         return ""
 
 
-def _delimiter(start):
-    header = start.lstrip().splitlines()[0]
-    return "," if b"," in header else max(",;\t", key=lambda mark: header.count(mark.encode()))
+def _is_parquet(content):
+    """Tell a Parquet file from a CSV whose first column is called PAR1."""
+    if not content.startswith(b"PAR1") or content.endswith(b"PAR1"):
+        return content.startswith(b"PAR1") and len(content) > len(b"PAR1")
+    start = content[: 1 << 16]
+    return b"\0" in start or b"\n" not in start  # cut short
 
 
-def _read_csv(path, delimiter, compression, text):
-    import pandas as pd
+def _read_csv(content, name, how, expected, target, usual_decimal):
+    from fastbp.tabular.csvfile import CSVFile
+    from fastbp.tabular.settling import settle
+    from fastbp.tabular.sniffing import as_utf8, find_decimal, find_delimiter, split_separator_line
 
-    options = {"sep": delimiter, "compression": compression, "encoding": "utf-8-sig"}
-    options |= {"keep_default_na": False, "na_values": [""], "low_memory": False, "index_col": False}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            # pandas renames a column whose name comes twice, so the header is read as a row.
-            _refuse_twins(path, pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna())
-            frame = pd.read_csv(path, dtype=dict.fromkeys(text, str), **options)
-    except pd.errors.EmptyDataError:
-        raise TableError(f"{path} is empty.") from None
-    except pd.errors.ParserWarning:
-        raise TableError(f"{path}: its rows have more fields than its header.") from None
-    except pd.errors.ParserError as error:
-        reason = str(error).strip().split("C error: ")[-1]
-        raise TableError(f"{path} is not a well-formed CSV: {reason}.") from None
-    except UnicodeDecodeError:
-        raise TableError(f"{path} is not UTF-8 text: save it as a CSV in UTF-8.") from None
-    except (EOFError, zlib.error) as error:
-        raise TableError(f"{path} is a damaged gzip file: {error}.") from None
-    for name in frame.columns:
-        if name not in text:
-            frame[name] = _settled(frame[name])
-    return frame
+    content, notes = as_utf8(content, name, how.encoding)
+    separator, content = split_separator_line(content)
+    how = how._replace(delimiter=how.delimiter or separator or find_delimiter(content))
+    if how.decimal is None:
+        implied = {".": ",", ",": "."}.get(how.thousands)
+        how = how._replace(decimal=implied or find_decimal(content, how.delimiter, usual_decimal))
+        if how.decimal == "," and implied is None and usual_decimal != ",":
+            notes.append(f"{name}: numbers are read with decimal commas (if that is wrong, pass --decimal .).")
+    file = CSVFile(content, name, how)
+    frame, told = file.read(expected.raw, expected.kinds)
+    marks = {"decimal": how.decimal, "thousands": how.thousands}
+    settled = settle(frame, file, expected, marks, target)
+    return Table(settled.frame, settled.forms, [*notes, *told, *settled.notes], settled.target_form, how, file)
 
 
-def _refuse_twins(path, names):
-    """Raise where two columns have the same name."""
-    twins = names[names.duplicated()]
-    if len(twins):
-        raise TableError(f"{path} has two columns named {twins.iloc[0]!r}.")
-
-
-def _refuse_binary(path, start):
-    """Raise where the first bytes are no text, saying what they look like."""
-    for mark, kind in _OTHER_FORMATS.items():
-        if start.startswith(mark):
-            raise TableError(f"{path} is {kind}, not a CSV: save it as a CSV in UTF-8.")
-    if b"\0" in start:
-        raise TableError(f"{path} is a binary file, not a CSV.")
-
-
-def _settled(column):
-    """Return a column as numbers or as booleans where its fields, but for missing ones, are such."""
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(column.dtype):  # booleans included
-        return column
-    values = set(column.dropna().unique())
-    if values and all(isinstance(value, bool) for value in values):
-        return column.astype("boolean")  # True, False and empty fields: pandas leaves them as objects
-    words = values & MISSING_WORDS
-    if not words or values == words:
-        return column
-    try:
-        pd.to_numeric(pd.Series(sorted(values - words, key=str)))
-    except (ValueError, TypeError):
-        return column
-    return pd.to_numeric(column.where(~column.isin(words)))
-
-
-def _read_parquet(path):
+def _read_parquet(content, name):
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
-        message = f'{path} is a Parquet file; to read it: pip install "fastbp[parquet]"'
+        message = f'{name} is a Parquet file; to read it: pip install "fastbp[parquet]"'
         raise TableError(message) from None
-    import pandas as pd
+    from fastbp.tabular.parquetfile import read_parquet
 
-    try:
-        return pd.read_parquet(path, engine="pyarrow").rename(columns=str)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise TableError(f"{path} is a damaged Parquet file: {reason}.") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of overflows in float16
+        frame, notes = read_parquet(io.BytesIO(content), name)
+    return Table(frame, {}, notes)

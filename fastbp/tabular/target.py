@@ -53,7 +53,7 @@ class Classes(NamedTuple):
         if class_weight is not None:
             rows = counted[codes] if weight is None else weight > 0
             factors = np.ones(len(classes))
-            factors[counted] = compute_class_weight(class_weight, classes=classes[counted], y=y[rows])
+            factors[counted] = _factors(class_weight, classes, np.flatnonzero(counted), codes[rows])
             counted &= factors > 0
         if counted.sum() < 2:
             left = classes[counted].tolist()
@@ -89,6 +89,20 @@ class Classes(NamedTuple):
         if len(classes) < 2:
             raise ValueError(f"a classifier has {len(classes)} classes.")
         return cls(classes)
+
+
+def _factors(class_weight, classes, counted, codes):
+    """Return scikit-learn's factors of the counted classes; rows have codes (n,).
+
+    Classes go by their codes: scikit-learn takes the label "001" for the number 1, and 0.5 for 0.
+    """
+    if isinstance(class_weight, dict):
+        place = {label: code for code, label in enumerate(classes.tolist())}
+        absent = [label for label in classes[counted].tolist() if label not in class_weight]
+        if absent and len(counted) - len(absent) != len(class_weight):
+            raise ValueError(f"The classes, {absent}, are not in class_weight")
+        class_weight = {place[label]: factor for label, factor in class_weight.items() if label in place}
+    return compute_class_weight(class_weight, classes=counted, y=codes)
 
 
 class Quantity(NamedTuple):

@@ -8,13 +8,19 @@
 
 import numpy as np
 
-from fastbp.tabular.columns import as_frame, column_kind, is_missing, take_column, to_numbers
-from fastbp.tabular.factorize import to_texts
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.columns import as_frame, column_kind, is_integer, is_missing, take_column, to_numbers
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.factorize import factorize, to_texts
+from fastbp.tabular.numerals import NumberForm
+from fastbp.tabular.recognition import recognise
+from fastbp.tabular.textcolumns import typed
+from fastbp.tabular.vocabulary import counts_of
 
 MOST_CLASSES = 20
 ROWS_A_CLASS = 5
 FEWEST_ROWS = 10
+# Of a quantity: the squares of larger ones overflow.
+LARGEST = 1e150
 
 
 def split_target(frame, name):
@@ -51,8 +57,14 @@ def split_target(frame, name):
     return frame.drop(name), frame[name], int(missing.sum())
 
 
-def detect_task(target):
+def detect_task(target, form=None):
     """Return the task for a target (a narwhals Series without missing values) and the reason for it.
+
+    Parameters
+    ----------
+    target : narwhals.Series
+    form : object, optional
+        How text writes numbers or dates (`fastbp.tabular.recognition`): the rule goes by those.
 
     Returns
     -------
@@ -75,7 +87,13 @@ def detect_task(target):
     name, kind = target.name, column_kind(target)
     if kind == "other":
         raise TableError(f"the target column {name!r} holds {target.dtype}: neither text nor numbers.")
-    values = set(to_texts(target)) if kind == "text" else np.unique(to_numbers(target))
+    if form is not None and kind == "text":
+        kind, values = "number", np.unique(_numbers_in(target, form))
+        values = values[~np.isnan(values)]
+    elif kind == "text":
+        values = set(to_texts(target))
+    else:  # floats would confuse whole numbers above 2**53
+        values = np.unique(target.to_numpy() if is_integer(target) else to_numbers(target))
     n_values = len(values)
     if n_values == 1:
         raise TableError(f"the target column {name!r} has one value only: there is nothing to learn.")
@@ -91,7 +109,8 @@ def detect_task(target):
 def class_values(column, as_text=None):
     """Return the classes of a target's column (a narwhals Series without missing values) as an array (n,).
 
-    Text is an array of objects; other columns become booleans, whole numbers (int64), or floats.
+    Text is an array of objects, and so are dates, as ISO 8601 writes them; other columns become booleans, whole
+    numbers (int64, or uint64 where they need it), or floats.
 
     Parameters
     ----------
@@ -102,6 +121,11 @@ def class_values(column, as_text=None):
     kind = column_kind(column)
     if kind == "text" or as_text:  # numbers in training, words now: let them be reported as unknown classes
         return np.array(to_texts(column), dtype=object)
+    if kind == "date":
+        return np.array([date.isoformat().removesuffix("T00:00:00") for date in column.to_list()], dtype=object)
+    if not isinstance(column, np.ndarray) and is_integer(column):  # floats would confuse those above 2**53
+        values = column.to_numpy()
+        return values.astype(np.uint64 if values.max() >= 2**63 else np.int64)
     numbers = to_numbers(column)
     if kind == "boolean":
         return numbers.astype(bool)
@@ -109,15 +133,48 @@ def class_values(column, as_text=None):
     return numbers.astype(np.int64) if whole else numbers
 
 
-def number_values(column):
-    """Return a target's column (a narwhals Series without missing values) as float64 (n,)."""
-    if column_kind(column) not in ("number", "boolean", "date"):
+def number_values(column, form=None):
+    """Return a target's column (a narwhals Series without missing values) as float64 (n,).
+
+    form tells how text writes numbers or dates; without one it is looked for.
+    """
+    if column_kind(column) == "text":
+        numbers = _all_numbers_in(column, form)
+    elif column_kind(column) == "other":
         first = column.to_list()[0]
         raise TableError(f"the target column {column.name!r} holds {first!r}: regression needs numbers.")
-    numbers = to_numbers(column)
-    if not np.isfinite(numbers).all():
-        raise TableError(f"the target column {column.name!r} holds an infinite value.")
+    else:
+        numbers = to_numbers(column)
+    beyond = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
+    if len(beyond):
+        what = "an infinite value" if np.isinf(numbers[beyond[0]]) else f"{numbers[beyond[0]]:g}, beyond {LARGEST:g}"
+        raise TableError(f"the target column {column.name!r} holds {what} in row {row_number(column, beyond[0])}.")
     return numbers
+
+
+def row_number(column, place):
+    """Return the number, from 1, in its file or frame, of the row at a place of a column that rows were left out of."""
+    index = getattr(column.to_native(), "index", None)
+    return int(index[place] if hasattr(index, "dtype") and index.dtype.kind == "i" else place) + 1
+
+
+def _numbers_in(column, form):
+    """Return text as float64 (n,) by a form, NaN where it is neither a number nor a date."""
+    codes, texts = factorize(column)
+    parsed = typed(form, codes, texts, np.zeros(len(texts), bool))
+    return parsed if isinstance(parsed, np.ndarray) else to_numbers(parsed)
+
+
+def _all_numbers_in(column, form):
+    codes, texts = factorize(column)
+    form = form or recognise(texts, counts_of(codes, texts), kind="number").form or NumberForm()
+    numbers = _numbers_in(column, form)
+    odd = np.flatnonzero(np.isnan(numbers))
+    if len(odd) == 0:
+        return numbers
+    first = column.to_list()[int(odd[0])]
+    what = "" if len(odd) == len(numbers) else f" in row {row_number(column, odd[0])}, which is no {form.kind}"
+    raise TableError(f"the target column {column.name!r} holds {first!r}{what}: regression needs numbers.")
 
 
 def check_learnable(name, values, task):

@@ -56,15 +56,34 @@ class Vocabulary:
     def codes_of(self, texts):
         """Return the codes (k,) int64 of texts."""
         unseen = len(self) - 1 if self.rare else 0
-        return np.array([self._codes.get(text, unseen) for text in texts], np.int64)
+        return np.array([self._codes.get(self._known(text), unseen) for text in texts], np.int64)
+
+    def _known(self, text):
+        """Return the text, or a number's other way to be written that training has seen: float32's 1.1 as a float64."""
+        if text not in self._codes:
+            for twin in _twins_of_single(text):
+                if twin in self._codes:
+                    return twin
+        return text
 
     def lookup(self, codes, texts):
         """Return the codes (n,) int64 of a factorized column."""
         return np.append(self.codes_of(texts), 0)[codes]
 
     def unseen(self, codes, texts):
-        """Return the texts of a factorized column's rows that have no code of their own."""
-        return {text for text, count in zip(texts, counts_of(codes, texts), strict=True) if count} - self._codes.keys()
+        """Return {text: rows} of a factorized column's rows that have no code of their own."""
+        counts = zip(texts, counts_of(codes, texts).tolist(), strict=True)
+        return {text: count for text, count in counts if count and self._known(text) not in self._codes}
+
+
+def _twins_of_single(text):
+    """Return how a number of float32 is written as such, and as a float64; nothing for other text."""
+    try:
+        with np.errstate(over="ignore"):
+            single = np.float32(text)
+    except ValueError:
+        return ()
+    return str(single), repr(float(single))
 
 
 def counts_of(codes, texts):

@@ -1,0 +1,64 @@
+"""What a model's file tells: its columns and their types, its classes, its scores, the versions."""
+
+from pathlib import Path
+
+from fastbp.commands.options import print_json
+from fastbp.commands.report import format_table, side_by_side
+
+MOST_CLASSES = 30
+
+
+def print_model(path, model, as_json):
+    """Print what is known of a tabular estimator that was read from a file."""
+    facts = _facts(path, model)
+    if as_json:
+        print_json(facts)
+        return
+    columns, scores = facts.pop("columns"), facts.pop("scores")
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        print(f"{name:<{width}}  {shown}")
+    print()
+    rows = [["column", "type", "role"], *([row["name"], row["type"], row["role"]] for row in columns)]
+    print(format_table(rows))
+    if scores:
+        print()
+        print(side_by_side({"out of fold": {name: float("nan") if v is None else v for name, v in scores.items()}}))
+
+
+def _facts(path, model):
+    """Return a dict of facts, ready for JSON."""
+    from fastbp import __version__
+
+    reading = model.reading_ or {}
+    facts = {
+        "model": str(path),
+        "size": f"{Path(path).stat().st_size / 1e6:.2f} MB",
+        "trained with": f"fastbp {reading['fastbp']}" if "fastbp" in reading else "fastbp, from Python",
+        "this is": f"fastbp {__version__}",
+        "target": model.target_name_,
+        "preset": model.preset,
+        "networks": len(model.ensemble_.networks),
+        "best score": model.best_score_,
+    }
+    if hasattr(model, "classes_"):
+        classes = [str(label) for label in model.classes_]
+        more = [f"... ({len(classes)} in all)"] if len(classes) > MOST_CLASSES else []
+        facts["task"], facts["classes"] = "classification", classes[:MOST_CLASSES] + more
+    else:
+        facts["task"] = "regression"
+        if model.quantiles is not None:
+            facts["quantiles"] = list(model.quantiles)
+    return facts | {"columns": reading.get("columns") or _columns(model), "scores": reading.get("scores")}
+
+
+def _columns(model):
+    """Return the columns of a model that was trained in Python."""
+    encoder = model.encoder_
+    rows = []
+    for name in encoder.feature_names_in:
+        kind = encoder.forms[name].describe() if name in encoder.forms else encoder.kinds.get(name, "not used")
+        role = f"left out: {encoder.dropped[name]}" if name in encoder.dropped else "feature"
+        rows.append({"name": name, "type": kind, "role": role})
+    return rows

@@ -1,0 +1,104 @@
+"""cross_validate: scores on folds that keep groups together and validate on later rows, as the tabular `fit` does."""
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.model_selection import cross_validate as score_on_folds
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+from fastbp.tabular.folds import cut, later_blocks, separation
+
+
+def cross_validate(
+    estimator,
+    X,
+    y,
+    *,
+    groups=None,
+    time=None,
+    sample_weight=None,
+    cv=5,
+    scoring=None,
+    random_state=0,
+    n_jobs=None,
+    return_train_score=False,
+    return_estimator=False,
+    error_score="raise",
+):
+    """Fit and score an estimator on several folds of a table.
+
+    As `sklearn.model_selection.cross_validate`, with the folds that `TabularClassifier.fit` and
+    `TabularRegressor.fit` make inside: classes evenly in all folds, a group on one side only, validation later than
+    training. `groups`, `time` and `sample_weight` of the training rows reach the `fit` of estimators that take them.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    groups : array-like of shape (n_samples,), default=None
+        Rows of one group are never on both sides.
+    time : array-like of shape (n_samples,), default=None
+        Numbers or dates: the rows are cut into ``cv + 1`` blocks of time; each but the first is scored by what was
+        trained on all rows before it. With `groups` as well, without those of its groups.
+    sample_weight : array-like of shape (n_samples,), default=None
+    cv : int, default=5
+        The number of folds, at least 2.
+    scoring : str, callable, list or dict, default=None
+        As in scikit-learn; None: the estimator's `score`.
+    random_state : int, RandomState instance or None, default=0
+        Of the folds.
+    n_jobs, return_train_score, return_estimator, error_score
+        As in scikit-learn.
+
+    Returns
+    -------
+    dict
+        ``test_score`` (or ``test_NAME``), ``fit_time``, ``score_time``, and so on: an array with a value for each
+        fold; ``indices`` with the rows of each.
+
+    Raises
+    ------
+    ValueError
+        For `groups` or `time` of another length, or with missing values.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import Ridge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> patients = np.arange(len(y)) // 4
+    >>> scores = fastbp.cross_validate(Ridge(), X, y, groups=patients, cv=4)
+    >>> len(scores["test_score"]), bool((scores["test_score"] > 0.3).all())
+    (4, True)
+    """
+    if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
+        raise ValueError(f"cv={cv!r}: the number of folds is a whole number of at least 2.")
+    n, stratify = _num_samples(X), is_classifier(estimator)
+    apart = separation(n, groups, time)
+    if time is not None:
+        pairs = later_blocks(apart, cv + 1)
+    else:
+        codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(n)
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        pairs = cut(codes, cv, cv, seed, stratify, apart)
+    given = {"groups": groups, "time": time, "sample_weight": sample_weight}
+    params = {
+        name: np.asarray(values)
+        for name, values in given.items()
+        if values is not None and has_fit_parameter(estimator, name)
+    }
+    return score_on_folds(
+        estimator,
+        X,
+        y,
+        cv=pairs,
+        scoring=scoring,
+        params=params,
+        n_jobs=n_jobs,
+        return_train_score=return_train_score,
+        return_estimator=return_estimator,
+        return_indices=True,
+        error_score=error_score,
+    )

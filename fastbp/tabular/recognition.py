@@ -1,0 +1,167 @@
+"""What a column of text holds: numbers, dates, times of day, durations, or words.
+
+One rule for files and for text columns of frames.  A column is what nearly all of its values are; the few that are not
+are odd: they are told, with their rows, and taken for missing.  Words for "missing" count neither way.
+"""
+
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
+from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
+from fastbp.tabular.words import is_missing_word
+
+FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberForm)}  # tried in this order
+
+# Of the values that are not missing at least this share are of a column's kind ...
+NEARLY_ALL = 0.9
+# ... and there are so many different ones for each odd one: 1, 2, "x" are codes.
+ODD_FEWER = 3
+
+
+class Recognised(NamedTuple):
+    """What was found in a column of text.
+
+    Attributes
+    ----------
+    form : NumberForm, DateForm, TimeForm, DurationForm or None
+        None: it is text.
+    odd : (k,) bool
+        Which of the texts are neither of this form nor words for "missing".
+    why : str
+        What is worth telling about the decision; mostly empty.
+    """
+
+    form: object
+    odd: np.ndarray
+    why: str = ""
+
+
+def recognise(texts, counts, *, kind=None, decimal=None, thousands=None):
+    """Tell what texts are.
+
+    Parameters
+    ----------
+    texts : list of str (k,)
+        Different ones.
+    counts : (k,) int
+        The rows of each; texts of no row do not count.
+    kind : {"number", "date", "time", "duration"}, optional
+        What they are known to be.
+    decimal, thousands : str, optional
+        The marks of numbers, where they are known.
+
+    Examples
+    --------
+    >>> recognise(["1,5", "2,25", "n/a"], np.array([1, 1, 1])).form
+    NumberForm(decimal=',', thousands='', unit='')
+    """
+    counts = np.asarray(counts)
+    known = np.array([count > 0 and not is_missing_word(text) for text, count in zip(texts, counts, strict=True)], bool)
+    nothing = Recognised(None, np.zeros(len(texts), bool))
+    places = np.flatnonzero(known).tolist()
+    if not places or (kind is None and not _has_digits(texts, places)):
+        return nothing
+    some, rows = [texts[i] for i in places], counts[known]
+    for name in FORMS if kind is None else [kind]:
+        found = _FINDERS[name](some, rows, decimal, thousands)
+        if found is None:
+            continue
+        form, right, why = found
+        if kind is None and not _nearly_all(right, rows):
+            continue
+        if kind is None and name == "number" and (reason := _numbers_that_are_names(some, right)):
+            return nothing._replace(why=reason)
+        odd = np.zeros(len(texts), bool)
+        odd[known] = ~right
+        return Recognised(form, odd, why)
+    return nothing
+
+
+def _has_digits(texts, places, most=200):
+    """Tell whether of some of the texts one in two has digits: most text needs no closer look."""
+    some = places[:: -(-len(places) // most)]
+    return 2 * sum(any(map(str.isdecimal, texts[i][:64])) for i in some) >= len(some)
+
+
+def _nearly_all(right, rows):
+    n_odd = np.count_nonzero(~right)
+    return rows[right].sum() >= NEARLY_ALL * rows.sum() and len(right) - n_odd >= ODD_FEWER * n_odd
+
+
+def _numbers_that_are_names(texts, right):
+    """Return why numbers are taken for text, or an empty string."""
+    for text in texts:
+        if LEADING_ZERO.fullmatch(text):
+            return f"kept as text for its leading zeros ({text!r})"
+    if any(map(LONG.fullmatch, texts)):
+        return "kept as text: whole numbers of so many digits are names"
+    return ""
+
+
+def _find_numbers(texts, rows, decimal, thousands):
+    form = find_number_form(texts, rows, decimal, thousands)
+    infinite = np.array([text.strip().lower() in INFINITIES for text in texts])
+    return form, ~np.isnan(form.parse(texts)) | infinite, ""
+
+
+def _find_dates(texts, rows, decimal, thousands):
+    some = texts[:: -(-len(texts) // 100)]
+    if 2 * sum(match_date(text) is not None for text in some) < len(some):
+        return None
+    matches = list(map(match_date, texts))
+    day_first, told = find_day_first(matches, rows.tolist())
+    zoned = [match is not None and bool(match.groupdict().get("zone")) for match in matches]
+    form = DateForm(day_first, bool(2 * rows[zoned].sum() > rows.sum()))
+    why = (
+        "" if told else f"it does not tell days from months: the {'day' if day_first else 'month'} is taken to be first"
+    )
+    return form, ~np.isnat(form.parse(texts)[0]), why
+
+
+def _find_times(texts, rows, decimal, thousands):
+    found = _find_seconds(TimeForm(), texts)
+    if found is None:
+        return None
+    durations = DurationForm().parse(texts)  # hours beyond 23 among them: all are durations
+    return None if rows[~np.isnan(durations)].sum() > rows[found[1]].sum() else found
+
+
+def _find_durations(texts, rows, decimal, thousands):
+    return _find_seconds(DurationForm(), texts)
+
+
+def _find_seconds(form, texts):
+    some = texts[:: -(-len(texts) // 100)]
+    if 2 * np.count_nonzero(~np.isnan(form.parse(some))) < len(some):
+        return None
+    return form, ~np.isnan(form.parse(texts)), ""
+
+
+_FINDERS = {
+    "date": _find_dates,
+    "time": _find_times,
+    "duration": _find_durations,
+    "number": _find_numbers,
+}
+
+
+def packed_form(form):
+    """Return a form ready for JSON."""
+    return None if form is None else {"kind": form.kind, **asdict(form)}
+
+
+def unpacked_form(state):
+    """Return the form that `packed_form` made this of; raise ValueError where a file holds something else."""
+    if state is None:
+        return None
+    kind = FORMS.get(state.get("kind"))
+    fields = {} if kind is None else asdict(kind())
+    if kind is None or state.keys() != {"kind", *fields}:
+        raise ValueError(f"there is no form of text {state!r}.")
+    for name, usual in fields.items():
+        if type(state[name]) is not type(usual):
+            raise ValueError(f"the form of text {state!r} has no {type(usual).__name__} {name!r}.")
+    return kind(**{name: state[name] for name in fields})

@@ -1,0 +1,113 @@
+"""Columns of text as what they hold: a text column is recognised in `fit` and parsed alike ever after."""
+
+import warnings
+
+import numpy as np
+
+from fastbp.tabular.columns import column_kind
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.factorize import factorize
+from fastbp.tabular.numerals import PLAIN, NumberForm
+from fastbp.tabular.recognition import NEARLY_ALL, recognise
+from fastbp.tabular.tablewarning import TableWarning
+from fastbp.tabular.vocabulary import counts_of
+from fastbp.tabular.words import is_missing_word
+
+# Odd values that a message shows.
+MOST_SHOWN = 3
+# Plain whole numbers that a frame has as text are categories where so few of them are different.
+FEW_CODES = 20
+
+
+def recognised_column(column):
+    """Return (column as what it holds, its form, notes) for a column of text; the form None: it is left as it is."""
+    codes, texts = factorize(column)
+    counts = counts_of(codes, texts)
+    found = recognise(texts, counts)
+    if found.form is None or _are_codes(found.form, texts, counts):
+        return column, None, []
+    notes = [f"column {column.name!r}: {found.why}."] * bool(found.why)
+    if found.odd.any():
+        notes.append(f"column {column.name!r}: {told_odd(found.odd, codes, texts, found.form)}.")
+    return typed(found.form, codes, texts, found.odd), found.form, notes
+
+
+def parsed_column(column, form, kind):
+    """Return a column of text as numbers or dates, by the form of training, or by its own where there was none.
+
+    kind is what training held, "number" or "date".
+
+    Raises
+    ------
+    TableError
+        More than a few of the values are neither of this form nor words for "missing".
+    """
+    codes, texts = factorize(column)
+    parsed, notes = parsed_texts(column.name, codes, texts, form, kind)
+    for note in notes:
+        warnings.warn(note, TableWarning, stacklevel=2)
+    return parsed
+
+
+def parsed_texts(name, codes, texts, form, kind, **known_marks):
+    """Return what `parsed_column` does, for a factorized column, and a list of notes; raise alike."""
+    counts = counts_of(codes, texts)
+    form = form or recognise(texts, counts, kind=kind, **known_marks).form or NumberForm()
+    odd = odd_texts(form, texts, counts)
+    if not odd.any():
+        return typed(form, codes, texts, odd), []
+    if counts[~odd].sum() < NEARLY_ALL * counts.sum():
+        text, row = first_odd(odd, codes, texts)
+        raise TableError(f"column {name!r} held {kind}s in training and holds {text!r} in row {row} now.")
+    return typed(form, codes, texts, odd), [f"column {name!r}: {told_odd(odd, codes, texts, form)}."]
+
+
+def odd_texts(form, texts, counts):
+    """Return which of texts (k,) that stand in rows are neither of a form nor words for "missing"."""
+    values = form.parse(texts)
+    unread = np.isnat(values[0]) if form.kind == "date" else np.isnan(values)
+    missing = np.array([is_missing_word(text) for text in texts], bool)
+    return unread & ~missing & (np.asarray(counts) > 0)
+
+
+def typed(form, codes, texts, odd):
+    """Return the rows of codes (n,), -1 where missing: float64 (n,), or for dates a narwhals Series."""
+    codes = np.where(np.append(odd, False)[codes], -1, codes)
+    if form.kind != "date":
+        return np.append(form.parse(texts), np.nan)[codes]
+    import narwhals as nw
+
+    return nw.from_native(form.column(texts, codes), series_only=True)
+
+
+def told_odd(odd, codes, texts, form):
+    """Return words on odd values: the first ones, their rows (counted from 1, the header left out), what is done."""
+    first = np.full(len(texts), len(codes))
+    np.minimum.at(first, codes[codes >= 0], np.flatnonzero(codes >= 0))
+    places = sorted(np.flatnonzero(odd).tolist(), key=first.__getitem__)
+    shown = [f"{texts[i]!r} in row {first[i] + 1}" for i in places[:MOST_SHOWN]]
+    n_rows = np.count_nonzero(np.append(odd, False)[codes])
+    more = f" and others, {n_rows} rows in all" if n_rows > len(shown) else ""
+    verb = "is" if n_rows == 1 else "are"
+    return f"{', '.join(shown)}{more} {verb} no {form.kind}, taken as missing"
+
+
+def first_odd(odd, codes, texts):
+    """Return the first odd text and the number of its row."""
+    row = int(np.argmax(np.append(odd, False)[codes]))
+    return texts[codes[row]], row + 1
+
+
+def _are_codes(form, texts, counts):
+    """Tell whether numbers in text are codes: plain whole ones, few of them different."""
+    if form != NumberForm():
+        return False
+    used = [text for text, count in zip(texts, counts, strict=True) if count and PLAIN.fullmatch(text)]
+    return len(used) <= FEW_CODES and all(float(text).is_integer() for text in used)
+
+
+def is_free_text(column):
+    """Tell whether a column holds text that nobody declared to be categories."""
+    import narwhals as nw
+
+    return column_kind(column) == "text" and column.dtype in (nw.String, nw.Object)

@@ -1,0 +1,185 @@
+"""Groups stay together and validation is later: in the cuts, in `fit`, and in `cross_validate`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit
+
+import fastbp
+from fastbp.tabular.errors import TableError
+from fastbp.tabular.folds import Separation, cut, later_blocks, separation
+from fastbp.tabular.recipe import PRESETS
+
+N = 240
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_networks():
+    whole = dict(PRESETS)
+    PRESETS["fast"] = replace(PRESETS["fast"], hidden=((16,),), n_frequencies=4, few_rows_networks=3, least_steps=60)
+    yield
+    PRESETS.update(whole)
+
+
+@given(
+    groups=st.lists(st.integers(0, 6), min_size=4, max_size=60).filter(lambda g: len(set(g)) > 1),
+    n_folds=st.integers(2, 10),
+    stratify=st.booleans(),
+)
+def test_no_group_is_on_both_sides(groups, n_folds, stratify):
+    groups = np.array(groups)
+    classes = np.arange(len(groups)) % 2
+    pairs = cut(classes, n_folds, 7, 0, stratify, Separation(groups=groups))
+    assert len(pairs) == 7
+    for train, valid in pairs:
+        assert len(train)
+        assert len(valid)
+        assert not set(groups[train]) & set(groups[valid])
+        assert sorted([*train, *valid]) == list(range(len(groups)))
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=60).filter(lambda t: len(set(t)) > 1), st.integers(2, 10))
+def test_validation_is_later(times, n_folds):
+    times = np.array(times)
+    for train, valid in later_blocks(Separation(times=times), n_folds):
+        assert times[train].max() < times[valid].min()
+    train, valid = cut(times, n_folds, 3, 0, False, Separation(times=times))[-1]
+    assert len(train) + len(valid) == len(times)
+
+
+def test_later_blocks_are_those_of_scikit_learn_where_times_differ():
+    ours = later_blocks(separation(60, time=np.arange(60)), 6)
+    theirs = list(TimeSeriesSplit(5).split(np.zeros(60)))
+    for mine, other in zip(ours, theirs, strict=True):
+        for a, b in zip(mine, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_last_block_is_a_tenth():
+    _, valid = cut(np.zeros(100), 10, 1, 0, False, separation(100, time=np.arange(100)[::-1]))[0]
+    assert valid.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3, 1, 2, 0],
+        [0.4, 0.2, 0.3, 0.1],
+        ["2024-03-01", "2024-01-31", "2024-02-28", "2023-12-31"],
+        pd.to_datetime(["2024-03-01", "2024-01-31", "2024-02-28", "2023-12-31"]),
+        pd.Series(pd.to_datetime(["2024-03-01", "2024-01-31", "2024-02-28", "2023-12-31"], utc=True)),
+        np.array(["2024-03", "2024-01", "2024-02", "2023-12"], "M8[M]"),
+    ],
+)
+def test_times_of_every_type_are_ordered(values):
+    assert separation(4, time=values).times.tolist() == [3, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"groups": [1, 2]}, "groups has 2 values for 3 rows"),
+        ({"groups": [1, None, 2]}, r"groups\[1\] is missing"),
+        ({"time": [1.0, 2.0, np.nan]}, r"time\[2\] is missing"),
+        ({"groups": ["a"] * 3}, "groups has one value only"),
+        ({"time": [5] * 3}, "time has one value only"),
+        ({"time": ["soon", "later", "now"]}, "time cannot be ordered"),
+    ],
+)
+def test_what_cannot_be_set_apart_is_an_error(settings, message):
+    with pytest.raises(TableError, match=message):
+        separation(3, **settings)
+
+
+def test_groups_that_reach_into_the_last_block_are_left_out_of_training():
+    apart = Separation(np.array([0, 1, 0, 1, 2, 0]), np.arange(6))
+    ((train, valid),) = cut(np.zeros(6), 3, 1, 0, False, apart)
+    assert (train.tolist(), valid.tolist()) == ([1, 3], [4, 5])
+    with pytest.raises(TableError, match="leave no row to train on"):
+        cut(np.zeros(4), 2, 1, 0, False, Separation(np.array([0, 1, 0, 1]), np.arange(4)))
+
+
+def patients():
+    """Rows whose target is noise, the same for each patient, and a feature that names the patient."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(N // 4), 4)
+    X = pd.DataFrame({"mark": rng.normal(size=N // 4)[patient], "noise": rng.normal(size=N)})
+    return X, rng.normal(size=N // 4)[patient], patient
+
+
+def test_scores_with_groups_hold_for_new_groups():
+    X, y, patient = patients()
+    known = fastbp.TabularRegressor("fast", random_state=0).fit(X, y)
+    new = fastbp.TabularRegressor("fast", random_state=0).fit(X, y, groups=patient)
+    # Nothing can be learnt about a new patient: the deviation of y is the best score.
+    assert new.best_score_ > 0.9 * y.std() > known.best_score_
+    assert new.ensemble_.repeats is None
+
+
+@pytest.mark.filterwarnings("ignore:column 'day' is a whole number that rises")
+@pytest.mark.parametrize("library", [pd, pl])
+def test_groups_and_time_may_be_columns(library):
+    X, y, patient = patients()
+    day = np.arange(N)
+    named = library.DataFrame({**{name: X[name].to_numpy() for name in X}, "patient": patient, "day": day})
+    by_name = fastbp.TabularRegressor("fast", random_state=0).fit(named, y, groups="patient")
+    assert list(by_name.feature_names_in_) == ["mark", "noise", "day"]
+    by_array = fastbp.TabularRegressor("fast", random_state=0).fit(
+        library.DataFrame({**{name: X[name].to_numpy() for name in X}, "day": day}), y, groups=patient
+    )
+    np.testing.assert_array_equal(by_name.predict(named), by_array.predict(named))
+    with pytest.raises(TableError, match="there is no column 'patent'. Did you mean 'patient'"):
+        fastbp.TabularRegressor("fast").fit(named, y, groups="patent")
+
+
+def test_only_the_last_block_of_time_has_predictions_out_of_fold():
+    X, y, _ = patients()
+    day = np.random.default_rng(1).permutation(N)
+    model = fastbp.TabularClassifier("fast", random_state=0).fit(X, y > 0, time=day)
+    np.testing.assert_array_equal(np.isfinite(model.oof_proba_[:, 0]), day >= N * 9 // 10)
+
+
+def test_eval_set_beside_groups_is_an_error():
+    X, y, patient = patients()
+    with pytest.raises(ValueError, match="give eval_set, or groups and time"):
+        fastbp.TabularRegressor("fast").fit(X, y, groups=patient, eval_set=(X, y))
+
+
+def test_cross_validate_makes_the_same_folds():
+    X, y, patient = patients()
+    scores = fastbp.cross_validate(LinearRegression(), X, y, groups=patient, cv=3)
+    seen = set()
+    for train, test in zip(scores["indices"]["train"], scores["indices"]["test"], strict=True):
+        assert not set(patient[train]) & set(patient[test])
+        seen |= set(test)
+    assert len(seen) == N
+    # As GroupKFold's: patients differ in nothing, so the parts are as even.
+    sizes = [len(test) for _, test in GroupKFold(3, shuffle=True, random_state=0).split(X, y, patient)]
+    assert sorted(map(len, scores["indices"]["test"])) == sorted(sizes)
+    day = np.arange(N)
+    later = fastbp.cross_validate(LinearRegression(), X, y, time=day, cv=9)["indices"]
+    inside = cut(y, 10, 1, 0, False, separation(N, time=day))[0]
+    np.testing.assert_array_equal(later["test"][-1], inside[1])
+    np.testing.assert_array_equal(later["train"][-1], inside[0])
+    classes = fastbp.cross_validate(DummyClassifier(), X, np.arange(N) % 2, cv=4)
+    assert classes["test_score"].tolist() == [0.5] * 4
+    with pytest.raises(ValueError, match="cv=1: the number of folds"):
+        fastbp.cross_validate(LinearRegression(), X, y, cv=1)
+
+
+def test_cross_validate_hands_groups_weights_and_times_on():
+    class Spy(LinearRegression):
+        def fit(self, X, y, sample_weight=None, groups=None):
+            Spy.seen = (len(X), len(groups), sample_weight.sum())
+            return super().fit(X, y, sample_weight)
+
+    X, y, patient = patients()
+    fastbp.cross_validate(Spy(), X, y, groups=patient, sample_weight=np.full(N, 2.0), cv=2)
+    assert Spy.seen == (N // 2, N // 2, N)
