@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
-from fastbp.layers.sizes import check_sizes, check_switches, layout_of
+from fastbp.sizes import check_sizes, check_switches, layout_of
 from fastbp.specs import same
 
 

@@ -97,6 +97,7 @@ ORDER = [
     "layers.periodic",
     "layers.piecewise",
     "specs",
+    "sizes",
     "network",
     "blocks",
     "tables",
