@@ -62,7 +62,7 @@ def states():
 
 def table(rng, n):
     """Return a table with columns of all kinds."""
-    many, few = rng.integers(0, 12, n).astype(str), rng.choice(["x", "y", "z"], n)
+    many, few = rng.permutation(np.arange(n) % 12).astype(str), rng.choice(["x", "y", "z"], n)
     dates = pd.date_range("2020-01-01", periods=n, freq="D")
     numbers = np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n))
     return pd.DataFrame({"number": numbers, "many": many, "few": few, "date": dates})
