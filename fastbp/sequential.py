@@ -552,7 +552,13 @@ class Sequential:
         Parameters
         ----------
         path : str or path
-            The file appears whole or not at all.
+            The file appears whole or not at all. One that is there keeps its mode, and a symbolic link its target;
+            other hard links to it keep the old content.
+
+        Raises
+        ------
+        OSError
+            Where there is no such folder, or the path is a folder, a pipe or a device, or write-protected.
         """
         saving.save_tensors(path, *self.get_state())
 

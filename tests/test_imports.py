@@ -98,6 +98,7 @@ ORDER = [
     "layers.periodic",
     "layers.piecewise",
     "specs",
+    "sizes",
     "network",
     "blocks",
     "tables",
