@@ -114,6 +114,7 @@ from fastbp.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
 from fastbp.sequential import Sequential as Sequential
 from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
+from fastbp.tabular.tablewarning import TableWarning as TableWarning
 from fastbp.threads import get_num_threads as get_num_threads
 from fastbp.threads import set_num_threads as set_num_threads
 

@@ -12,7 +12,7 @@ import sys
 
 import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 COMMANDS = {"train": train, "predict": predict, "evaluate": evaluate, "demo": demo, "warmup": warmup, "info": info}
 

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 HELP = "train, evaluate and predict on a data set that scikit-learn bundles"
 

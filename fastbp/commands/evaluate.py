@@ -26,7 +26,7 @@ def add_arguments(parser):
 def run(arguments):
     """Read model and table, predict, print the report."""
     from fastbp.commands.loading import load_model, read_for
-    from fastbp.tabular.reading import TableError
+    from fastbp.tabular.errors import TableError
     from fastbp.tabular.task import split_target
 
     model = load_model(arguments.model)
@@ -92,8 +92,8 @@ def _codes(model, column):
     """Return the classes' codes (n,) of the target's column."""
     import numpy as np
 
+    from fastbp.tabular.errors import TableError
     from fastbp.tabular.factorize import text_of
-    from fastbp.tabular.reading import TableError
     from fastbp.tabular.task import class_values, row_number
     from fastbp.tabular.vocabulary import TWINS
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastbp._registry import nearest
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 
 def load_model(path):

@@ -40,7 +40,7 @@ def run(arguments):
         check_output(arguments.out, arguments.model, arguments.data)
 
     from fastbp.commands.loading import load_model, read_for
-    from fastbp.tabular.reading import TableError
+    from fastbp.tabular.errors import TableError
 
     model = load_model(arguments.model)
     if arguments.proba and not hasattr(model, "classes_"):

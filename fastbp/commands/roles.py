@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fastbp.commands.options import check_names
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 
 class Given(NamedTuple):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from fastbp.tabular.columns import all_missing, column_kind, type_name
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
-from fastbp.tabular.reading import TableError
 from fastbp.tabular.recognition import packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale_of_counts, scaled
 from fastbp.tabular.textcolumns import parsed_column

@@ -5,9 +5,9 @@ import numpy as np
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.columns import Useless, column_kind, nearest_name, to_numbers, type_name
 from fastbp.tabular.dates import read_times, zone_of
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import DateCoder, NumberCoder
-from fastbp.tabular.reading import TableError
 from fastbp.tabular.textcolumns import is_free_text, recognised_column
 
 CODERS = {coder.kind: coder for coder in (NumberCoder, DateCoder, CategoryCoder)}

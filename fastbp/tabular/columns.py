@@ -6,8 +6,8 @@ A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy 
 import numpy as np
 
 from fastbp._registry import nearest
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.objects import SECONDS, settle
-from fastbp.tabular.reading import TableError
 
 
 class Useless(TableError):

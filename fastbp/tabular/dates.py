@@ -7,7 +7,7 @@ linear time says.  Times with a zone are linear in UTC, while their parts are th
 import numpy as np
 
 from fastbp.tabular.columns import all_missing, column_kind, to_numbers, type_name
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 DAY = 86_400
 

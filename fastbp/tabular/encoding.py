@@ -22,7 +22,7 @@ import numpy as np
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.threads import get_num_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.

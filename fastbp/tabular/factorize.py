@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 
 from fastbp.tabular.columns import Useless, column_kind, is_integer, is_missing, to_numbers
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 
 # Whole numbers that lie this close together are counted instead of sorted.
 CLOSE = 1 << 16

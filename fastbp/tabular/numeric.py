@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
 from fastbp.tabular.dates import part_of, parts_that_tell, read_times
-from fastbp.tabular.reading import TableError
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.recognition import packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
 from fastbp.tabular.textcolumns import parsed_column

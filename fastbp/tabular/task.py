@@ -9,9 +9,9 @@
 import numpy as np
 
 from fastbp.tabular.columns import as_frame, column_kind, is_integer, is_missing, take_column, to_numbers
+from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize, to_texts
 from fastbp.tabular.numerals import NumberForm
-from fastbp.tabular.reading import TableError
 from fastbp.tabular.recognition import recognise
 from fastbp.tabular.textcolumns import typed
 from fastbp.tabular.vocabulary import counts_of
