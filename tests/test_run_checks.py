@@ -6,7 +6,7 @@ import sklearn.metrics
 from sklearn.ensemble import BaggingClassifier
 
 import fastbp
-from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularRegressor
+from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from fastbp.tabular.learner import Learner
 
 RNG = np.random.default_rng(0)
@@ -238,3 +238,12 @@ def test_tabular_batches_without_weights_make_no_update(monkeypatch):
     model = TabularRegressor("fast", random_state=0, time_limit=0.1).fit(x, x[:, 0], weight)
     assert any(seen)
     assert np.isfinite(model.predict(x)).all()
+
+
+def test_networks_whose_validation_rows_have_no_weight_are_scored_as_without_weights():
+    """Two of sixty rows have one, and each of three networks validates by a few rows of its own."""
+    weight = np.where(np.arange(60) < 2, 1.0, 1e-60)
+    x = RNG.normal(size=(60, 2))
+    for model, y in ((TabularRegressor, x[:, 0]), (TabularClassifier, x[:, 0] > 0)):
+        fitted = model("fast", random_state=0).fit(x, y, weight)
+        assert np.isfinite(fitted.predict(x)).all()
