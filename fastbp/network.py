@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
-from fastbp.sizes import check_sizes, check_switches, layout_of
+from fastbp.sizes import check_sizes, layout_of
 from fastbp.specs import same
 from fastbp.warned import warn
 
@@ -139,7 +139,6 @@ class Network:
         return source, shape
 
     def _add(self, spec, name, sources, shapes, depth):
-        check_switches(name, spec)
         built = spec.build(*shapes)
         check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
