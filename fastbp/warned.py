@@ -3,8 +3,8 @@
 import sys
 import warnings
 
-# Packages and modules whose lines are not the user's: the last ones wrap methods.
-_BETWEEN = ("fastbp", "contextlib", "sklearn.base")
+# Packages whose lines are not the user's.
+_BETWEEN = ("fastbp", "contextlib", "numba", "sklearn")
 
 
 def warn(message, category=UserWarning):
@@ -16,4 +16,4 @@ def warn(message, category=UserWarning):
 
 
 def _is_between(module):
-    return module.startswith("fastbp.") or module in _BETWEEN
+    return module.partition(".")[0] in _BETWEEN
