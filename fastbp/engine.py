@@ -19,6 +19,7 @@ from fastbp.plan import Purpose
 from fastbp.reach import Reach, is_finite
 from fastbp.repeatable import dot
 from fastbp.runner import Runner
+from fastbp.scorebase import Score, check_score
 from fastbp.specs import changes as changed_settings
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
@@ -371,8 +372,15 @@ class Engine:
 
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        shape = self.network.output_shape
+        y, outputs = rows.y[:1], np.zeros((1, *shape))
+        if rows.mask is not None:
+            y, outputs = (of_entries(array, np.ones_like(rows.mask[:1]), outputs.ndim - 1) for array in (y, outputs))
         for name, function in self.metrics:
-            check_metric(name, function, rows.y, self.network.output_shape, _activation_name(self.network))
+            if isinstance(function, Score):
+                check_score(name, function, y, outputs)
+            else:
+                check_metric(name, function, rows.y, shape, _activation_name(self.network))
 
     @changes
     def reset_states(self):

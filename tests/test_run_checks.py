@@ -6,7 +6,7 @@ import sklearn.metrics
 from sklearn.ensemble import BaggingClassifier
 
 import fastbp
-from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, scoring
 from fastbp.tabular.learner import Learner
 
 RNG = np.random.default_rng(0)
@@ -43,6 +43,10 @@ def sigmoid(**settings):
         (lambda: build(fastbp.BinaryCrossentropy(from_logits=True), Dense(1), metrics=["log_loss"]), CLASSES > 0,
          "without from_logits"),
         (lambda: sigmoid(metrics=["sparse_categorical_accuracy"]), CLASSES > 0, "needs an output for each class"),
+        (lambda: softmax("sparse_categorical_crossentropy", metrics=[scoring.Recall(thresholds=0.7)]), CLASSES,
+         r"metric 'recall': it compares y .* a row of y has shape \(\), of the outputs \(3,\): give one-hot rows"),
+        (lambda: softmax("categorical_crossentropy", metrics=[scoring.Precision(class_id=7)]), np.eye(3)[CLASSES],
+         "metric 'precision': index 7 is out of bounds"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate"])
@@ -220,6 +224,11 @@ def test_bagging_draws_batches_without_weights():
     assert all(np.isfinite(mlp.loss_curve_).all() for mlp in bagging.estimators_)
     mlp = MLPClassifier((5,), max_iter=3, batch_size=1, class_weight={0: 0.0}, random_state=0).fit(x, y)
     assert mlp.n_iter_ == 3
+
+
+def test_class_weights_that_leave_no_row_a_weight():
+    with pytest.raises(ValueError, match=r"class_weight={0: 0.0, 1: 0.0, 2: 0.0} leaves no row a weight"):
+        MLPClassifier((5,), class_weight=dict.fromkeys(range(3), 0.0)).fit(X, CLASSES)
 
 
 def test_tabular_batches_without_weights_make_no_update(monkeypatch):
