@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from fastbp._registry import plain
 from fastbp.naming import nearest
 
 
@@ -52,7 +53,7 @@ class Settings(metaclass=SettingsType):
         """Change one setting, or raise and change nothing."""
         trial = Settings.__new__(type(self))
         trial.__dict__.update(self.__dict__)
-        trial.__dict__[name] = value
+        trial.__dict__[name] = plain(value)
         if hasattr(trial, "__post_init__"):
             trial.__post_init__()
         trial._check_kinds()

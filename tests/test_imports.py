@@ -15,6 +15,7 @@ PACKAGE = Path(fastbp.__file__).parent
 
 # In this order a newcomer may read the package: a file imports only from files above it.
 ORDER = [
+    "warned",
     "_files",
     "repeatable",
     "_sources",
@@ -54,6 +55,7 @@ ORDER = [
     "quantileloss",
     "losses",
     "metrics",
+    "scorebase",
     "schedules",
     "optimizerbase",
     "optimizers",
@@ -125,7 +127,6 @@ ORDER = [
     "arguments",
     "taken",
     "described",
-    "scorebase",
     "confusion",
     "scoring",
     "modelfile",
