@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastbp import modelfile, saving
 from fastbp.arguments import (
+    check_shuffle,
     check_verbose,
     checked_callbacks,
     checked_counts,
@@ -276,6 +277,7 @@ class Sequential:
         self._check_compiled("fit")
         epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
         check_verbose(verbose)
+        check_shuffle(shuffle)
         callbacks = checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
             raise ValueError("give validation_data or validation_split, not both.")
@@ -283,7 +285,7 @@ class Sequential:
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
+                classes = (train.y, len(train.x), self.dtype, train.entries, self.engine.loss.link == "softmax")
                 train = train.weighted(class_weights(class_weight, *classes))
             self._check_run(train, validation, batch_size, shuffle)
         self.tell_changes(every=True)
@@ -681,7 +683,7 @@ class Sequential:
             if self.engine is None:
                 self.build(x.shape[1:])
             self.engine.network.check_input(x)
-            network, loss = self.engine.network, self.loss
+            network, loss = self.engine.network, self.engine.loss
             targets = prepared_targets(loss, y, network, self.dtype)
             entries = loss.entries(network.loss_shape)
             weight, mask = self._weights(x, sample_weight, entries)

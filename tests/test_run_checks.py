@@ -226,6 +226,12 @@ def test_bagging_draws_batches_without_weights():
     assert mlp.n_iter_ == 3
 
 
+@pytest.mark.parametrize("shuffle", ["batch", None, 2, "no"])
+def test_shuffle_is_true_or_false(shuffle):
+    with pytest.raises(ValueError, match="shuffle=.* True draws a new order"):
+        build("mean_squared_error", Dense(1)).fit(X, X[:, 0], shuffle=shuffle, verbose=0)
+
+
 def test_class_weights_that_leave_no_row_a_weight():
     with pytest.raises(ValueError, match=r"class_weight={0: 0.0, 1: 0.0, 2: 0.0} leaves no row a weight"):
         MLPClassifier((5,), class_weight=dict.fromkeys(range(3), 0.0)).fit(X, CLASSES)
