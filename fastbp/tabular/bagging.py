@@ -40,7 +40,7 @@ class Ensemble:
     Attributes
     ----------
     history : list of dict
-        Of each network: its ``epochs``, ``best_epoch`` and ``score``.
+        Of each network: its ``best_epoch`` (from 1) and ``score``.
     oof_outputs : (n, k) or None
         The mean outputs of the networks that did not train on a row; NaN where all did.
     oof_share : float or None
