@@ -1,9 +1,10 @@
 """The border between the user's arrays and the kernels: checks, conversions, weights, splits."""
 
 import math
-import warnings
 
 import numpy as np
+
+from fastbp.warned import warn
 
 
 def held(x):
@@ -174,7 +175,7 @@ def tell_unknown_classes(class_weight, classes):
     unknown = [label for label in class_weight if label not in classes]
     if unknown:
         shown = ", ".join(map(repr, classes[:10])) + ", ..." * (len(classes) > 10)
-        warnings.warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.", stacklevel=4)
+        warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.")
 
 
 def _class_labels(y, soft):

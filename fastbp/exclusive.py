@@ -64,6 +64,12 @@ def check_free(target):
         raise _refusal(target, "trains it, or computes gradients with it")
 
 
+def is_changed_here(target):
+    """Does this thread change the object, in a method further out?"""
+    owner = _changing.get(id(target))
+    return owner is not None and owner.thread == get_ident()
+
+
 def _refusal(target, does):
     return RuntimeError(
         f"this {_NAMES.get(type(target).__name__, type(target).__name__)} is in use: another thread {does}. "

@@ -32,7 +32,7 @@ from fastbp.data import (
     validation_parts,
 )
 from fastbp.engine import Engine, Rows
-from fastbp.exclusive import changes, check_free
+from fastbp.exclusive import changes, check_free, is_changed_here
 from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
@@ -190,6 +190,11 @@ class Sequential:
         """
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
+        if is_changed_here(self.engine):
+            raise ValueError(
+                "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
+                "True, and compile after it."
+            )
         loss = LOSSES.resolve(loss)
         taken = Taken(self._checked_layers(), OPTIMIZERS.resolve(optimizer), loss)
         compiled = taken.optimizer, taken.loss, checked_metrics(metrics, loss)
@@ -255,7 +260,6 @@ class Sequential:
             metric of one's own raises, the model is as it was before that epoch.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
-
         RuntimeError
             If another thread trains the model or predicts with it.
 
@@ -283,8 +287,7 @@ class Sequential:
                 train = train.weighted(class_weights(class_weight, *classes))
             self._check_run(train, validation, batch_size, shuffle)
         self.tell_changes(every=True)
-        with self.engine.busy():
-            return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
+        return self.engine.alone(fit, self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""

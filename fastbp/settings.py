@@ -78,9 +78,7 @@ class Settings(metaclass=SettingsType):
 
 def checked_switch(settings, name, value):
     """Return True or False for a switch, or raise ValueError."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, np.bool_ | int | np.integer) and value in (0, 1):
+    if isinstance(value, bool | np.bool_):
         return bool(value)
     raise ValueError(f"{type(settings).__name__}({name}={value!r}): it is True or False.")
 
@@ -98,9 +96,9 @@ def setting_names(cls):
 
 @cache
 def _switches(cls):
-    """Return the names of the settings that are True or False by default."""
+    """Return the names of the settings that are True or False: declared so, or by default."""
     fields = dataclasses.fields(cls) if setting_names(cls) else ()
-    return tuple(field.name for field in fields if isinstance(field.default, bool))
+    return tuple(field.name for field in fields if field.type in (bool, "bool") or isinstance(field.default, bool))
 
 
 def _is_ours(cls):

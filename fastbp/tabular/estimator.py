@@ -1,7 +1,6 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
 import sys
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
@@ -28,6 +27,7 @@ from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
 from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
+from fastbp.warned import warn
 
 KIND = "tabular"
 PARAMETER_CONSTRAINTS = {
@@ -141,8 +141,8 @@ class BaseTabular(BaseEstimator, ABC):
                 # A repeated row may be of another group or of a later time: its target would tell too much.
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        tell([*encoder.notices, *encoder.doubts], stacklevel=4)
+            warn("Training interrupted by user.")
+        tell([*encoder.notices, *encoder.doubts])
         return self
 
     @contextmanager
@@ -230,21 +230,16 @@ class BaseTabular(BaseEstimator, ABC):
         self._tell_about_names(X)
         with self._thread_limit():
             x = self.encoder_.transform(X, notices)
-            tell(notices, stacklevel=3)
+            tell(notices)
             return self.ensemble_.outputs(x)
 
     def _tell_about_names(self, X):
         """Warn, in scikit-learn's words, where columns are found by position though they have names."""
         named, fitted_named = has_names(X), hasattr(self, "feature_names_in_")
         if fitted_named and not hasattr(X, "columns"):
-            warnings.warn(
-                f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
-                stacklevel=4,
-            )
+            warn(f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names")
         elif named and not fitted_named:
-            warnings.warn(
-                f"X has feature names, but {type(self).__name__} was fitted without feature names", stacklevel=4
-            )
+            warn(f"X has feature names, but {type(self).__name__} was fitted without feature names")
 
     def _thread_limit(self):
         """Return the context of compiled calls."""

@@ -31,8 +31,10 @@ class Part(NamedTuple):
     weight: np.ndarray | None = None
 
     def rows(self, rows):
-        """Return some of the rows."""
-        return Part(self.x[rows], self.targets[rows], None if self.weight is None else self.weight[rows])
+        """Return some of the rows; if none of them has a weight, all count the same."""
+        weight = None if self.weight is None else self.weight[rows]
+        # A weight of 1e-60 beside others of 1 is 0 in float32, and a score needs some.
+        return Part(self.x[rows], self.targets[rows], weight if weight is not None and weight.any() else None)
 
 
 class Learned(NamedTuple):

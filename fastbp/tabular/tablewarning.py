@@ -1,6 +1,6 @@
 """The warning that says what was done to a table."""
 
-import warnings
+from fastbp.warned import warn
 
 
 class TableWarning(UserWarning):
@@ -15,7 +15,7 @@ class TableWarning(UserWarning):
     """
 
 
-def tell(lines, stacklevel):
+def tell(lines):
     """Warn of the lines, if there are any."""
     if lines:
-        warnings.warn("\n".join(lines), TableWarning, stacklevel=stacklevel + 1)
+        warn("\n".join(lines), TableWarning)

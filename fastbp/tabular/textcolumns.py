@@ -1,7 +1,5 @@
 """Columns of text as what they hold: a text column is recognised in `fit` and parsed alike ever after."""
 
-import warnings
-
 import numpy as np
 
 from fastbp.tabular.columns import column_kind
@@ -12,6 +10,7 @@ from fastbp.tabular.recognition import NEARLY_ALL, recognise
 from fastbp.tabular.tablewarning import TableWarning
 from fastbp.tabular.vocabulary import counts_of
 from fastbp.tabular.words import is_missing_word
+from fastbp.warned import warn
 
 # Odd values that a message shows.
 MOST_SHOWN = 3
@@ -45,7 +44,7 @@ def parsed_column(column, form, kind):
     codes, texts = factorize(column)
     parsed, notes = parsed_texts(column.name, codes, texts, form, kind)
     for note in notes:
-        warnings.warn(note, TableWarning, stacklevel=2)
+        warn(note, TableWarning)
     return parsed
 
 
