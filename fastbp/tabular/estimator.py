@@ -1,7 +1,6 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
 import sys
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
@@ -20,13 +19,14 @@ from fastbp.estimators.files import packed, with_parameters
 from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
-from fastbp.tabular.columns import as_frame, has_names, take_column, with_rows
+from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
+from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
-from fastbp.tabular.tablewarning import tell
+from fastbp.tabular.tablewarning import tell, warn
 from fastbp.threads import limit_threads
 
 KIND = "tabular"
@@ -117,13 +117,13 @@ class BaseTabular(BaseEstimator, ABC):
         # was.
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
-        X, apart = _set_apart(X, groups, time, eval_set)
+        X, apart, notices = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
-            valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
+            valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -141,8 +141,8 @@ class BaseTabular(BaseEstimator, ABC):
                 # A repeated row may be of another group or of a later time: its target would tell too much.
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        tell([*encoder.notices, *encoder.doubts], stacklevel=4)
+            warn("Training interrupted by user.")
+        tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         return self
 
     @contextmanager
@@ -172,7 +172,7 @@ class BaseTabular(BaseEstimator, ABC):
         return target, _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
 
     def _valid_part(self, encoder, target, eval_set):
-        """Return the user's validation rows."""
+        """Return the user's validation rows, and lines on what training had not seen in them."""
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
@@ -184,7 +184,9 @@ class BaseTabular(BaseEstimator, ABC):
         weight = target.weigh(targets, _checked_weight(sample_weight, y))
         if weight is not None and not weight.any():
             raise ValueError("the rows of eval_set have no weight.")
-        return _part(encoder.transform(X), targets, weight)
+        surprises = []
+        part = _part(encoder.transform(X, surprises), targets, weight)
+        return part, [f"eval_set: {line}" for line in surprises]
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
@@ -230,21 +232,16 @@ class BaseTabular(BaseEstimator, ABC):
         self._tell_about_names(X)
         with self._thread_limit():
             x = self.encoder_.transform(X, notices)
-            tell(notices, stacklevel=3)
+            tell(notices)
             return self.ensemble_.outputs(x)
 
     def _tell_about_names(self, X):
         """Warn, in scikit-learn's words, where columns are found by position though they have names."""
         named, fitted_named = has_names(X), hasattr(self, "feature_names_in_")
         if fitted_named and not hasattr(X, "columns"):
-            warnings.warn(
-                f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names",
-                stacklevel=4,
-            )
+            warn(f"X does not have valid feature names, but {type(self).__name__} was fitted with feature names")
         elif named and not fitted_named:
-            warnings.warn(
-                f"X has feature names, but {type(self).__name__} was fitted without feature names", stacklevel=4
-            )
+            warn(f"X has feature names, but {type(self).__name__} was fitted without feature names")
 
     def _thread_limit(self):
         """Return the context of compiled calls."""
@@ -304,18 +301,12 @@ class BaseTabular(BaseEstimator, ABC):
 
 
 def _set_apart(X, groups, time, eval_set):
-    """Return X without the column that names the groups, and the `Separation` of its rows."""
+    """Return X without the column that names the groups, the `Separation` of its rows, and notes on their times."""
     if eval_set is not None and not (groups is None and time is None):
         raise ValueError("give eval_set, or groups and time: with eval_set no rows of X are set apart.")
-    column_of = {}
-    for name, values in (("groups", groups), ("time", time)):
-        column_of[name] = values
-        if isinstance(values, str):
-            frame = as_frame(X)
-            column_of[name] = take_column(frame, values).to_pandas()
-            if name == "groups":
-                X = frame.drop(values).to_native()
-    return X, separation(_num_samples(X), column_of["groups"], column_of["time"])
+    X, groups, time = taken_columns(X, groups, time)
+    notices = []
+    return X, separation(_num_samples(X), groups, time, notices), notices
 
 
 def _checked_weight(sample_weight, y):

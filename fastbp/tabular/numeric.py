@@ -61,11 +61,14 @@ class NumberCoder:
     def cardinalities(self):
         return []
 
-    def read(self, column):
-        """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do."""
+    def read(self, column, notes):
+        """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do.
+
+        A line is appended to the list `notes` where a few are odd.
+        """
         kind = column_kind(column)
         if kind == "text":
-            return parsed_column(column, self.form, "number")
+            return parsed_column(column, self.form, "number", notes)
         if kind in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held numbers in training and holds {type_name(column)} now.")
         return to_numbers(column)
@@ -139,10 +142,10 @@ class DateCoder(NumberCoder):
     def numeric_names(self):
         return [f"{self.name} ({part})" for part in ["time", *self.parts]][: len(self.scales)]
 
-    def read(self, column):
+    def read(self, column, notes):
         """Return times (2, n); text that is dates will do."""
         if column_kind(column) == "text":
-            column = parsed_column(column, self.form, "date")
+            column = parsed_column(column, self.form, "date", notes)
         return read_times(self.name, column, self.zone)
 
     def check(self):

@@ -1,6 +1,10 @@
 """The warning that says what was done to a table."""
 
+import sys
 import warnings
+
+# Warnings show the line of the user's that called, not one in these.
+LIBRARIES = frozenset({"fastbp", "sklearn", "joblib"})
 
 
 class TableWarning(UserWarning):
@@ -15,7 +19,16 @@ class TableWarning(UserWarning):
     """
 
 
-def tell(lines, stacklevel):
-    """Warn of the lines, if there are any."""
+def tell(lines):
+    """Warn of the lines, each once, if there are any."""
     if lines:
-        warnings.warn("\n".join(lines), TableWarning, stacklevel=stacklevel + 1)
+        warn("\n".join(dict.fromkeys(lines)), TableWarning)
+
+
+def warn(message, category=UserWarning):
+    """Warn at the nearest line of the call that is outside of this library and scikit-learn's."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    # In a process of joblib's nobody else is there.
+    warnings.warn(message, category, stacklevel=2 if frame is None else level)

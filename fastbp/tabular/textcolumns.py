@@ -1,7 +1,5 @@
 """Columns of text as what they hold: a text column is recognised in `fit` and parsed alike ever after."""
 
-import warnings
-
 import numpy as np
 
 from fastbp.tabular.columns import column_kind
@@ -9,7 +7,6 @@ from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numerals import PLAIN, NumberForm
 from fastbp.tabular.recognition import NEARLY_ALL, recognise
-from fastbp.tabular.tablewarning import TableWarning
 from fastbp.tabular.vocabulary import counts_of
 from fastbp.tabular.words import is_missing_word
 
@@ -32,10 +29,10 @@ def recognised_column(column):
     return typed(found.form, codes, texts, found.odd), found.form, notes
 
 
-def parsed_column(column, form, kind):
+def parsed_column(column, form, kind, notes):
     """Return a column of text as numbers or dates, by the form of training, or by its own where there was none.
 
-    kind is what training held, "number" or "date".
+    kind is what training held, "number" or "date"; a line is appended to the list `notes` where a few values are odd.
 
     Raises
     ------
@@ -43,9 +40,8 @@ def parsed_column(column, form, kind):
         More than a few of the values are neither of this form nor words for "missing".
     """
     codes, texts = factorize(column)
-    parsed, notes = parsed_texts(column.name, codes, texts, form, kind)
-    for note in notes:
-        warnings.warn(note, TableWarning, stacklevel=2)
+    parsed, told = parsed_texts(column.name, codes, texts, form, kind)
+    notes += told
     return parsed
 
 
