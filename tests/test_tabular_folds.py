@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GroupKFold, TimeSeriesSplit
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
 
 import fastbp
 from fastbp.tabular.errors import TableError
@@ -228,3 +229,44 @@ def test_text_that_does_not_tell_days_from_months_is_said():
     with pytest.warns(fastbp.TableWarning, match="^time: it does not tell days from months") as told:
         fastbp.cross_validate(LinearRegression(), X, y, time=day + "/" + day + "/2024", cv=2)
     assert [one.filename for one in told] == [__file__]
+
+
+def test_a_warning_shows_the_line_of_the_user_whatever_was_called():
+    X, y, _ = patients()
+    odd = X.assign(city=np.where(X.noise > 0, "Rome", "Oslo"))
+    new = odd.assign(city=["Bonn", *odd.city[1:]])
+    classifier = fastbp.TabularClassifier("fast", random_state=0)
+    with pytest.warns(fastbp.TableWarning, match="column 'same' is left out") as told:
+        classifier.fit(odd.assign(same=1), y > 0)
+    pipeline = make_pipeline(fastbp.TabularRegressor("fast", random_state=0)).fit(odd, y)
+    calls = [
+        lambda: classifier.predict(new),
+        lambda: classifier.predict_proba(new),
+        lambda: classifier.score(new, y > 0),
+        lambda: pipeline.predict(new),
+        lambda: pipeline.score(new, y),
+        lambda: pipeline.fit(new.assign(same=1), y),
+        lambda: cross_val_score(fastbp.TabularRegressor("fast", random_state=0), odd.assign(same=1), y, cv=2),
+    ]
+    assert [one.filename for one in told] == [__file__]
+    for call in calls:
+        with pytest.warns(fastbp.TableWarning) as told:
+            call()
+        assert {one.filename for one in told} == {__file__}
+        assert len(told) == (2 if call is calls[-1] else 1)
+
+
+def test_a_warning_that_is_an_error_comes_before_the_training():
+    X, y, _ = patients()
+    model = fastbp.TabularRegressor("fast", random_state=0)
+    with pytest.raises(fastbp.TableWarning, match="column 'same' is left out"):
+        model.fit(X.assign(same=1), y)
+    assert not hasattr(model, "ensemble_")
+
+
+def test_odd_rows_of_eval_set_are_told():
+    X, y, _ = patients()
+    known = X.assign(city=np.where(X.noise > 0, "Rome", "Oslo"))
+    new = known.assign(city="Bonn")
+    with pytest.warns(fastbp.TableWarning, match="^eval_set: column 'city': training did not see 'Bonn'"):
+        fastbp.TabularRegressor("fast", random_state=0).fit(known, y, eval_set=(new, y))

@@ -23,6 +23,7 @@ from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.numeric import NumberCoder
+from fastbp.tabular.tablewarning import tell
 from fastbp.threads import get_num_threads, map_in_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
@@ -100,12 +101,11 @@ class TableEncoder:
         coders, dropped, notes, rising = [], {}, [], []
         for name in names:
             try:
-                coder, values, told = fit_coder(name, table[name], categorical.get(name))
+                coder, values = fit_coder(name, table[name], categorical.get(name), notes)
             except Useless as reason:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
-            notes += told
             if isinstance(coder, NumberCoder) and is_rising(values):
                 rising.append(name)
             yield coder, values
@@ -124,7 +124,8 @@ class TableEncoder:
             are ignored, and so is the absence of columns that were left out. Where these rows or training's were no
             DataFrame, columns are found by position, and must be as many as in training.
         notices : list, optional
-            A line is appended for each column with odd text, unseen categories or unexpected missing values.
+            A line is appended for each column with odd text, unseen categories or unexpected missing values. Without
+            it a warning tells odd text.
 
         Returns
         -------
@@ -137,7 +138,9 @@ class TableEncoder:
             A column is missing, or holds another type than in training.
         """
         pairs, notes = self._read(frame)
-        if notices is not None:
+        if notices is None:
+            tell([note for told in notes for note in told])
+        else:
             for (coder, values), told in zip(pairs, notes, strict=True):
                 notices += [*told, *coder.surprises(values)]
         return self._encoded(pairs)

@@ -124,6 +124,7 @@ class BaseTabular(BaseEstimator, ABC):
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
+        tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -142,7 +143,6 @@ class BaseTabular(BaseEstimator, ABC):
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warn("Training interrupted by user.")
-        tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         return self
 
     @contextmanager
