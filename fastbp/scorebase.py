@@ -39,8 +39,8 @@ def entry_by_entry(y_true, y_pred):
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.size != y_pred.size:
         raise ValueError(
-            f"it compares y with the outputs entry by entry, but a row of y has shape {y_true.shape[1:]}, of the outputs "
-            f"{y_pred.shape[1:]}: give one-hot rows for classes."
+            f"it compares y with the outputs entry by entry, but a row of y has shape {y_true.shape[1:]}, of the "
+            f"outputs {y_pred.shape[1:]}: give one-hot rows for classes."
         )
     return y_true.reshape(y_pred.shape), y_pred
 
