@@ -4,7 +4,7 @@ import sys
 import warnings
 
 # Packages whose lines are not the user's.
-_BETWEEN = ("fastbp", "contextlib", "numba", "sklearn")
+_BETWEEN = ("fastbp", "contextlib", "joblib", "numba", "sklearn")
 
 
 def warn(message, category=UserWarning):
@@ -12,7 +12,8 @@ def warn(message, category=UserWarning):
     frame, level = sys._getframe(1), 2
     while frame is not None and _is_between(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    # In a process of joblib's nobody else is there.
+    warnings.warn(message, category, stacklevel=2 if frame is None else level)
 
 
 def _is_between(module):

@@ -22,6 +22,7 @@ ORDER = [
     "_madefrom",
     "_kernelfolder",
     "_fpmode",
+    "warned",
     "_jit",
     "_rows",
     "naming",
@@ -115,6 +116,7 @@ ORDER = [
     "outputs",
     "reach",
     "exclusive",
+    "scorebase",
     "engine",
     "leastsquares",
     "levenberg",
@@ -175,6 +177,7 @@ ORDER = [
     "tabular.encoding",
     "tabular.recipe",
     "tabular.learner",
+    "tabular.order",
     "tabular.folds",
     "tabular.networks",
     "tabular.pace",
@@ -339,7 +342,7 @@ def test_estimators_import_no_layers_that_they_do_not_use():
 
 def test_layers_are_where_the_package_says():
     """Every name of the table is registered by the module that the table names, and none besides."""
-    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.")}
+    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.layers.")}
     for name in ours:
         assert LAYERS[name].__module__ == f"fastbp.{fastbp._HOME_OF[name]}"
     assert set(fastbp.layers.__all__) == {*ours, "LAYERS", "Layer"}

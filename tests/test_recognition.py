@@ -258,3 +258,41 @@ def test_zones_of_text_are_known_to_other_libraries():
 def test_forms_that_a_file_makes_up(state):
     with pytest.raises(ValueError, match="form of text"):
         unpacked_form(state)
+
+
+MIXED = [f"{i}.5" for i in range(60)]
+
+
+def test_a_few_words_among_many_numbers_are_missing_and_known_again():
+    frame = pd.DataFrame({"price": [*MIXED, *["sold out"] * 25]})
+    encoder = TableEncoder().fit(frame)
+    assert encoder.feature_names_out == ["price", "price (missing)"]
+    told = "column 'price': 'sold out' in row 61 and others, 25 rows in all are no number, taken as missing."
+    assert encoder.notices == [told]
+    copy = TableEncoder.from_state(*encoder.get_state())
+    for one in (encoder, copy):
+        notices = []
+        row = one.transform(frame.tail(1), notices)
+        assert notices == ["column 'price': 'sold out' in row 1 is no number, taken as missing."]
+        np.testing.assert_array_equal(row, one.transform(pd.DataFrame({"price": [None]})))
+        with pytest.raises(TableError, match="column 'price' held numbers in training and holds 'gone' in row 1 now"):
+            one.transform(pd.DataFrame({"price": ["gone"]}))
+
+
+def test_what_stays_text_though_most_of_it_are_numbers_is_said():
+    frame = pd.DataFrame({"price": [*MIXED, *(f"lot {i}" for i in range(20))] * 2})
+    notices = TableEncoder().fit(frame.assign(size=range(160))).notices
+    assert notices[1] == "column 'price': kept as text: 75% of its values are numbers, others are not ('lot 0')."
+    codes = pd.DataFrame({"line": ["1", "2", "3", "4", "S"] * 9})
+    assert TableEncoder().fit(codes).notices == []
+
+
+def test_dates_written_as_numbers_are_read_from_numbers_too():
+    days = pd.date_range("2024-01-01", periods=60).strftime("%Y%m%d")
+    encoder = TableEncoder().fit(pd.DataFrame({"day": days}))
+    assert encoder.kinds == {"day": "date"}
+    np.testing.assert_array_equal(
+        encoder.transform(pd.DataFrame({"day": days.astype(int)})), encoder.transform(pd.DataFrame({"day": days}))
+    )
+    with pytest.raises(TableError, match="column 'day' held dates in training and holds int64 now"):
+        encoder.transform(pd.DataFrame({"day": [20241399, 20240101]}))

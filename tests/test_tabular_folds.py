@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GroupKFold, TimeSeriesSplit
+from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
 
 import fastbp
 from fastbp.tabular.errors import TableError
@@ -76,6 +77,18 @@ def test_the_last_block_is_a_tenth():
         pd.to_datetime(["2024-03-01", "2024-01-31", "2024-02-28", "2023-12-31"]),
         pd.Series(pd.to_datetime(["2024-03-01", "2024-01-31", "2024-02-28", "2023-12-31"], utc=True)),
         np.array(["2024-03", "2024-01", "2024-02", "2023-12"], "M8[M]"),
+        ["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"],
+        ["03/01/2024", "01/31/2024", "02/28/2024", "12/31/2023"],
+        ["1 Mar 2024", "31 Jan 2024", "28 Feb 2024", "31 Dec 2023"],
+        ["2024-03-01T00:00+02:00", "2024-03-01T00:30+05:00", "2024-03-01T00:00+03:00", "2024-02-29T00:00Z"],
+        ["100", "20", "30", "3"],
+        ["1.000,5", "20,5", "300", "3"],
+        ["23:00", "9:30", "10:15", "0:05"],
+        pd.Categorical(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
+        pl.Series(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
+        pd.PeriodIndex(["2024-03", "2024-01", "2024-02", "2023-12"], freq="M"),
+        pd.to_timedelta([3, 1, 2, 0], "h"),
+        np.array([3, 1, 2, 0]) + 2**60,
     ],
 )
 def test_times_of_every_type_are_ordered(values):
@@ -90,12 +103,15 @@ def test_times_of_every_type_are_ordered(values):
         ({"time": [1.0, 2.0, np.nan]}, r"time\[2\] is missing"),
         ({"groups": ["a"] * 3}, "groups has one value only"),
         ({"time": [5] * 3}, "time has one value only"),
-        ({"time": ["soon", "later", "now"]}, "time cannot be ordered"),
+        ({"time": ["soon", "later", "now"]}, "time cannot be ordered: it holds 'soon'"),
+        ({"time": [*map(str, range(10)), "?", "11"]}, r"time holds '\?' in row 11, which is no number"),
+        ({"time": 3}, "time is 3: give one value for each row"),
+        ({"groups": np.zeros((3, 1))}, r"groups is of the shape \(3, 1\)"),
     ],
 )
 def test_what_cannot_be_set_apart_is_an_error(settings, message):
     with pytest.raises(TableError, match=message):
-        separation(3, **settings)
+        separation(12 if np.size(settings.get("time")) == 12 else 3, **settings)
 
 
 def test_groups_that_reach_into_the_last_block_are_left_out_of_training():
@@ -183,3 +199,74 @@ def test_cross_validate_hands_groups_weights_and_times_on():
     X, y, patient = patients()
     fastbp.cross_validate(Spy(), X, y, groups=patient, sample_weight=np.full(N, 2.0), cv=2)
     assert Spy.seen == (N // 2, N // 2, N)
+
+
+def test_columns_by_name_and_text_make_the_folds_of_their_values():
+    X, y, patient = patients()
+    day = np.random.default_rng(2).permutation(N)
+    written = (pd.Timestamp("2023-11-20") + pd.to_timedelta(day, "D")).strftime("%d.%m.%Y")
+    named = X.assign(patient=[f"no. {i}" for i in patient], day=written)
+    by_value = fastbp.cross_validate(LinearRegression(), X, y, groups=patient, cv=3)
+    for table in (named.drop(columns="day"), named.drop(columns="day").to_dict("records")):
+        by_name = fastbp.cross_validate(LinearRegression(), table, y, groups="patient", cv=3)
+        np.testing.assert_array_equal(by_name["test_score"], by_value["test_score"])
+    later = fastbp.cross_validate(LinearRegression(), X, y, time=day, cv=3)
+    by_text = fastbp.cross_validate(LinearRegression(), X, y, time=written, cv=3)
+    np.testing.assert_array_equal(by_text["test_score"], later["test_score"])
+    model = fastbp.TabularRegressor("fast", random_state=0).fit(named, y, groups="patient", time="day")
+    known = np.isfinite(model.oof_predictions_)
+    np.testing.assert_array_equal(known, day >= N * 9 // 10)
+    for argument in ("groups", "time"):
+        with pytest.raises(TableError, match=f"{argument}: there is no column 'dai'. Did you mean 'day'"):
+            fastbp.TabularRegressor("fast").fit(named, y, **{argument: "dai"})
+        with pytest.raises(TableError, match=f"{argument}='day' names a column, but the columns of X have no names"):
+            fastbp.TabularRegressor("fast").fit(X.to_numpy(), y, **{argument: "day"})
+
+
+def test_text_that_does_not_tell_days_from_months_is_said():
+    X, y, _ = patients()
+    day = pd.Series(np.arange(N) % 12 + 1).astype(str)
+    with pytest.warns(fastbp.TableWarning, match="^time: it does not tell days from months") as told:
+        fastbp.cross_validate(LinearRegression(), X, y, time=day + "/" + day + "/2024", cv=2)
+    assert [one.filename for one in told] == [__file__]
+
+
+def test_a_warning_shows_the_line_of_the_user_whatever_was_called():
+    X, y, _ = patients()
+    odd = X.assign(city=np.where(X.noise > 0, "Rome", "Oslo"))
+    new = odd.assign(city=["Bonn", *odd.city[1:]])
+    classifier = fastbp.TabularClassifier("fast", random_state=0)
+    with pytest.warns(fastbp.TableWarning, match="column 'same' is left out") as told:
+        classifier.fit(odd.assign(same=1), y > 0)
+    pipeline = make_pipeline(fastbp.TabularRegressor("fast", random_state=0)).fit(odd, y)
+    calls = [
+        lambda: classifier.predict(new),
+        lambda: classifier.predict_proba(new),
+        lambda: classifier.score(new, y > 0),
+        lambda: pipeline.predict(new),
+        lambda: pipeline.score(new, y),
+        lambda: pipeline.fit(new.assign(same=1), y),
+        lambda: cross_val_score(fastbp.TabularRegressor("fast", random_state=0), odd.assign(same=1), y, cv=2),
+    ]
+    assert [one.filename for one in told] == [__file__]
+    for call in calls:
+        with pytest.warns(fastbp.TableWarning) as told:
+            call()
+        assert {one.filename for one in told} == {__file__}
+        assert len(told) == (2 if call is calls[-1] else 1)
+
+
+def test_a_warning_that_is_an_error_comes_before_the_training():
+    X, y, _ = patients()
+    model = fastbp.TabularRegressor("fast", random_state=0)
+    with pytest.raises(fastbp.TableWarning, match="column 'same' is left out"):
+        model.fit(X.assign(same=1), y)
+    assert not hasattr(model, "ensemble_")
+
+
+def test_odd_rows_of_eval_set_are_told():
+    X, y, _ = patients()
+    known = X.assign(city=np.where(X.noise > 0, "Rome", "Oslo"))
+    new = known.assign(city="Bonn")
+    with pytest.warns(fastbp.TableWarning, match="^eval_set: column 'city': training did not see 'Bonn'"):
+        fastbp.TabularRegressor("fast", random_state=0).fit(known, y, eval_set=(new, y))

@@ -34,14 +34,14 @@ def run(arguments):
     if name is None:
         raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
     table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
+    tell(table.notes)
     features, column, dropped = split_target(table.frame, name)
+    if dropped:
+        tell([told_dropped(dropped, name)])
     unseen = []
     model.encoder_.transform(features, unseen)
     tell_unseen(unseen, arguments.allow_unseen)
     outcome = _Outcome(model, features, column)
-    tell(table.notes)
-    if dropped:
-        tell([told_dropped(dropped, name)])
     if arguments.json:
         print_json({"data": arguments.data, "model": arguments.model, "target": name, **outcome.scores()})
         return

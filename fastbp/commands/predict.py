@@ -48,6 +48,7 @@ def run(arguments):
     usual = model.reading_.get("ids", [])
     how, types = how_to_read(arguments), asked_types(arguments)
     table = read_for(model, arguments.data, how, ids=arguments.id or usual, types=types)
+    tell(table.notes)
     check_names(table.frame, arguments.id, "--id")
     ids = arguments.id or [name for name in usual if name in table.frame.columns]
     unseen = []
@@ -56,7 +57,6 @@ def run(arguments):
     predictions = _predictions(model, table.frame, arguments.proba)
     for place, name in enumerate(ids):
         predictions.insert(place, name, table.frame[name].to_numpy(), allow_duplicates=True)
-    tell(table.notes)
     _write(predictions, model, arguments, out)
 
 

@@ -48,7 +48,7 @@ def roles_of(frame, arguments):
         of_fit["groups"] = _known(frame[arguments.groups], "--groups").astype(str).to_numpy(object)
     if arguments.time is not None:
         of_fit["time"] = _instants(frame[arguments.time])
-    gone = [name for name, role in roles.items() if role != "time" or name in arguments.ignore]
+    gone = [name for name, role in roles.items() if role != "time" or name in (*arguments.ignore, *arguments.id)]
     if len(gone) == len(frame.columns):
         raise TableError("no column is left to learn from.")
     return Given(frame.drop(columns=gone), of_fit, roles)
@@ -74,12 +74,10 @@ def _instants(column):
 def _numbers(column, option):
     import narwhals as nw
 
-    from fastbp.tabular.columns import column_kind, to_numbers
+    from fastbp.tabular.columns import to_numbers
+    from fastbp.tabular.order import as_ordered
 
-    series = nw.from_native(column, series_only=True)
-    if column_kind(series) not in ("number", "date", "boolean"):
-        raise TableError(f"{option} {column.name}: it holds {column.iloc[0]!r}, no number or date.")
-    return to_numbers(series)
+    return to_numbers(as_ordered(nw.from_native(column, series_only=True), f"{option} {column.name}", column.index)[0])
 
 
 def _known(column, option):

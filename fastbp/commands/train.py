@@ -79,6 +79,7 @@ def run(arguments):
     check_names(table.frame, types, "--types")
     say = _speaker(arguments.json)
     say(f"{arguments.data}: {len(table.frame)} rows, {len(table.frame.columns)} columns")
+    tell(table.notes)  # before what follows complains of a value that was odd and is missing now
     facts = _train(table, arguments, say)
     model = facts.pop("model")
     interrupted = model.ensemble_.interrupted
@@ -113,7 +114,6 @@ def _train(table, arguments, say):
     given = roles_of(features.to_native(), arguments)
     model = new_estimator(task, arguments, y)
     rows = _columns(table, given, arguments)
-    tell(table.notes)
     if dropped:
         say(told_dropped(dropped, arguments.target))
     _show_columns(rows, say)

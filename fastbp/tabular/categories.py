@@ -64,12 +64,12 @@ class CategoryCoder:
     def cardinalities(self):
         return [len(self.vocabulary)] if self.table is None else []
 
-    def read(self, column):
-        """Return the column factorized."""
+    def read(self, column, notes):
+        """Return the column factorized; a line is appended to the list `notes` where text is odd."""
         if column_kind(column) in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held categories in training and holds {type_name(column)} now.")
         if self.form is not None and column_kind(column) == "text":
-            column = parsed_column(column, self.form, "number")
+            column = parsed_column(column, self.form, "number", notes)
         return factorize(column)
 
     def encode(self, values, numeric, plain, codes):

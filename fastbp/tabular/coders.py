@@ -27,8 +27,8 @@ def is_category(numbers):
     return 2 <= len(distinct) <= MOST_INTEGER_CATEGORIES and bool(whole.all())
 
 
-def fit_coder(name, column, categorical):
-    """Return the fitted coder of a column, what it read, and a list of notes on how text was read.
+def fit_coder(name, column, categorical, notes):
+    """Return the fitted coder of a column and what it read; append to the list `notes` how text was read.
 
     Parameters
     ----------
@@ -42,12 +42,13 @@ def fit_coder(name, column, categorical):
     Useless
         The column says nothing; the message says why.
     """
-    form, notes = None, []
+    form = None
     if categorical is not True and not isinstance(column, np.ndarray) and is_free_text(column):
-        column, form, notes = recognised_column(column)
+        column, form, told = recognised_column(column)
+        notes += told
     coder, values = _fit_typed(name, column, categorical)
     coder.form = form
-    return coder, values, notes
+    return coder, values
 
 
 def _fit_typed(name, column, categorical):

@@ -6,7 +6,10 @@ from sklearn.model_selection import cross_validate as score_on_folds
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from fastbp.tabular.columns import with_rows
 from fastbp.tabular.folds import cut, later_blocks, separation
+from fastbp.tabular.order import taken_columns
+from fastbp.tabular.tablewarning import tell
 
 
 def cross_validate(
@@ -36,11 +39,13 @@ def cross_validate(
     estimator : scikit-learn estimator
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
-    groups : array-like of shape (n_samples,), default=None
-        Rows of one group are never on both sides.
-    time : array-like of shape (n_samples,), default=None
-        Numbers or dates: the rows are cut into ``cv + 1`` blocks of time; each but the first is scored by what was
-        trained on all rows before it. With `groups` as well, without those of its groups.
+    groups : array-like of shape (n_samples,) or str, default=None
+        Rows of one group are never on both sides. The name of a column of X takes that column, which is then no
+        feature.
+    time : array-like of shape (n_samples,) or str, default=None
+        Numbers or dates, or the name of a column of X, which stays a feature. The rows are cut into ``cv + 1`` blocks
+        of time; each but the first is scored by what was trained on all rows before it. With `groups` as well, without
+        those of its groups.
     sample_weight : array-like of shape (n_samples,), default=None
     cv : int, default=5
         The number of folds, at least 2.
@@ -75,19 +80,21 @@ def cross_validate(
     """
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"cv={cv!r}: the number of folds is a whole number of at least 2.")
-    n, stratify = _num_samples(X), is_classifier(estimator)
-    apart = separation(n, groups, time)
+    X, groups, time = taken_columns(with_rows(X), groups, time)
+    n, stratify, notices = _num_samples(X), is_classifier(estimator), []
+    apart = separation(n, groups, time, notices)
+    tell(notices)
     if time is not None:
         pairs = later_blocks(apart, cv + 1)
     else:
         codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(n)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         pairs = cut(codes, cv, cv, seed, stratify, apart)
-    given = {"groups": groups, "time": time, "sample_weight": sample_weight}
+    # Ranks in place of times: the rows of one fold may not tell days from months.
+    given = {"groups": apart.groups, "time": apart.times}
+    given["sample_weight"] = None if sample_weight is None else np.asarray(sample_weight)
     params = {
-        name: np.asarray(values)
-        for name, values in given.items()
-        if values is not None and has_fit_parameter(estimator, name)
+        name: values for name, values in given.items() if values is not None and has_fit_parameter(estimator, name)
     }
     return score_on_folds(
         estimator,

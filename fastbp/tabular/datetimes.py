@@ -10,6 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastbp.tabular.words import Form
+
 DAY = 86_400
 
 _MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -55,7 +57,7 @@ _METRES = re.compile(r"-?\d+(?:\.\d+)?\s?[mw]", re.I)  # or watts
 
 
 @dataclass(frozen=True)
-class DateForm:
+class DateForm(Form):
     """How a column writes dates.
 
     Parameters
@@ -110,7 +112,7 @@ class DateForm:
 
 
 @dataclass(frozen=True)
-class TimeForm:
+class TimeForm(Form):
     """Times of day: seconds since midnight."""
 
     kind: ClassVar[str] = "time"
@@ -125,7 +127,7 @@ class TimeForm:
 
 
 @dataclass(frozen=True)
-class DurationForm:
+class DurationForm(Form):
     """Durations: seconds."""
 
     kind: ClassVar[str] = "duration"

@@ -23,6 +23,7 @@ from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.numeric import NumberCoder
+from fastbp.tabular.tablewarning import tell
 from fastbp.threads import get_num_threads, map_in_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
@@ -100,12 +101,11 @@ class TableEncoder:
         coders, dropped, notes, rising = [], {}, [], []
         for name in names:
             try:
-                coder, values, told = fit_coder(name, table[name], categorical.get(name))
+                coder, values = fit_coder(name, table[name], categorical.get(name), notes)
             except Useless as reason:
                 dropped[name] = str(reason)
                 continue
             coders.append(coder)
-            notes += told
             if isinstance(coder, NumberCoder) and is_rising(values):
                 rising.append(name)
             yield coder, values
@@ -124,7 +124,8 @@ class TableEncoder:
             are ignored, and so is the absence of columns that were left out. Where these rows or training's were no
             DataFrame, columns are found by position, and must be as many as in training.
         notices : list, optional
-            A line is appended for each column with unseen categories or unexpected missing values.
+            A line is appended for each column with odd text, unseen categories or unexpected missing values. Without
+            it a warning tells odd text.
 
         Returns
         -------
@@ -136,13 +137,16 @@ class TableEncoder:
         TableError
             A column is missing, or holds another type than in training.
         """
-        pairs = self._read(frame)
-        if notices is not None:
-            notices.extend(line for coder, values in pairs for line in coder.surprises(values))
+        pairs, notes = self._read(frame)
+        if notices is None:
+            tell([note for told in notes for note in told])
+        else:
+            for (coder, values), told in zip(pairs, notes, strict=True):
+                notices += [*told, *coder.surprises(values)]
         return self._encoded(pairs)
 
     def _read(self, frame):
-        """Return a list of (coder, values read) for a table."""
+        """Return a list of (coder, values read) for a table, and one of the notes on each column."""
         if not self._coders:
             raise TableError("this TableEncoder is not fitted: call fit first.")
         table, named = as_table(frame)
@@ -157,7 +161,8 @@ class TableEncoder:
         else:
             place = dict(zip(self.feature_names_in, table.columns, strict=True))
         columns = [table[place[coder.name]] for coder in self._coders]
-        return list(zip(self._coders, _of_each(_read_column, len(table), self._coders, columns), strict=True))
+        read = _of_each(_read_column, len(table), self._coders, columns)
+        return [(coder, values) for coder, (values, _) in zip(self._coders, read, strict=True)], [n for _, n in read]
 
     def _encoded(self, pairs):
         n_rows = _n_rows(pairs)
@@ -316,8 +321,10 @@ def is_rising(numbers):
 
 
 def _read_column(coder, column):
+    """Return the values of a column and a list of notes on how its text was read."""
+    notes = []
     try:
-        return coder.read(column)
+        return coder.read(column, notes), notes
     except Useless as reason:
         raise TableError(f"column {coder.name!r} cannot be used: {reason}.") from None
 

@@ -19,10 +19,11 @@ from fastbp.estimators.files import packed, with_parameters
 from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
-from fastbp.tabular.columns import as_frame, has_names, take_column, with_rows
+from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
+from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import Repeats, found_strength
 from fastbp.tabular.tablewarning import tell
@@ -117,13 +118,14 @@ class BaseTabular(BaseEstimator, ABC):
         # was.
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
-        X, apart = _set_apart(X, groups, time, eval_set)
+        X, apart, notices = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = TableEncoder()
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
-            valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
+            valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
+        tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -142,7 +144,6 @@ class BaseTabular(BaseEstimator, ABC):
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warn("Training interrupted by user.")
-        tell([*encoder.notices, *encoder.doubts])
         return self
 
     @contextmanager
@@ -172,7 +173,7 @@ class BaseTabular(BaseEstimator, ABC):
         return target, _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
 
     def _valid_part(self, encoder, target, eval_set):
-        """Return the user's validation rows."""
+        """Return the user's validation rows, and lines on what training had not seen in them."""
         if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
             raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
         X, y, sample_weight = (*eval_set, None)[:3]
@@ -184,7 +185,9 @@ class BaseTabular(BaseEstimator, ABC):
         weight = target.weigh(targets, _checked_weight(sample_weight, y))
         if weight is not None and not weight.any():
             raise ValueError("the rows of eval_set have no weight.")
-        return _part(encoder.transform(X), targets, weight)
+        surprises = []
+        part = _part(encoder.transform(X, surprises), targets, weight)
+        return part, [f"eval_set: {line}" for line in surprises]
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
@@ -299,18 +302,12 @@ class BaseTabular(BaseEstimator, ABC):
 
 
 def _set_apart(X, groups, time, eval_set):
-    """Return X without the column that names the groups, and the `Separation` of its rows."""
+    """Return X without the column that names the groups, the `Separation` of its rows, and notes on their times."""
     if eval_set is not None and not (groups is None and time is None):
         raise ValueError("give eval_set, or groups and time: with eval_set no rows of X are set apart.")
-    column_of = {}
-    for name, values in (("groups", groups), ("time", time)):
-        column_of[name] = values
-        if isinstance(values, str):
-            frame = as_frame(X)
-            column_of[name] = take_column(frame, values).to_pandas()
-            if name == "groups":
-                X = frame.drop(values).to_native()
-    return X, separation(_num_samples(X), column_of["groups"], column_of["time"])
+    X, groups, time = taken_columns(X, groups, time)
+    notices = []
+    return X, separation(_num_samples(X), groups, time, notices), notices
 
 
 def _checked_weight(sample_weight, y):

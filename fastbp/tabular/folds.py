@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from fastbp.tabular.errors import TableError
+from fastbp.tabular.order import Given, group_codes, time_ranks
 
 # Groups that are dealt out so that each part has its share of every class; it takes 0.2 ms a group.
 MOST_STRATIFIED_GROUPS = 1000
@@ -38,50 +39,32 @@ class Separation(NamedTuple):
 ALL_ALIKE = Separation()
 
 
-def separation(n, groups=None, time=None):
+def separation(n, groups=None, time=None, notices=None):
     """Return the `Separation` of `n` rows.
 
     Parameters
     ----------
-    groups : array-like (n,), optional
+    groups : array-like (n,), or fastbp.tabular.order.Given, optional
         Of text or numbers.
-    time : array-like (n,), optional
-        Of numbers, dates, or text that pandas reads as dates.
+    time : array-like (n,), or fastbp.tabular.order.Given, optional
+        Of numbers, dates, times of day or durations, or text that is such by the rule of
+        `fastbp.tabular.recognition`.
+    notices : list, optional
+        A line is appended for what was guessed.
 
     Raises
     ------
     TableError
         For another length, a missing value, one group or one time only, or times that cannot be ordered.
     """
-    return Separation(_codes("groups", groups, n), _codes("time", time, n))
-
-
-def _codes(name, values, n):
-    """Return the ranks (n,) int64 of groups or times, or None for none."""
-    if values is None:
-        return None
-    import pandas as pd
-
-    values = pd.Series(np.asarray(values) if not isinstance(values, pd.Series) else values.to_numpy())
-    if len(values) != n:
-        raise TableError(f"{name} has {len(values)} values for {n} rows.")
-    if values.isna().any():
-        raise TableError(f"{name}[{int(np.flatnonzero(values.isna())[0])}] is missing: leave that row out.")
-    if name == "time" and not pd.api.types.is_numeric_dtype(values):
-        values = _as_dates(values)
-    ranks, distinct = pd.factorize(values, sort=name == "time")
-    if len(distinct) < 2:
-        raise TableError(f"{name} has one value only: no rows can be set apart by it.")
-    return ranks.astype(np.int64)
-
-
-def _as_dates(values):
-    import pandas as pd
-
-    try:
-        return pd.to_datetime(values, utc=True, format="ISO8601" if pd.api.types.is_string_dtype(values) else None)
-    except (ValueError, TypeError) as error:
-        raise TableError(f"time cannot be ordered: {error}. Give numbers, dates, or dates as 2024-12-31.") from None
+    codes = ranks = None
+    if groups is not None:
+        codes = group_codes(groups if isinstance(groups, Given) else Given(groups, "groups"), n)
+    if time is not None:
+        ranks, notes = time_ranks(time if isinstance(time, Given) else Given(time, "time"), n)
+        if notices is not None:
+            notices.extend(notes)
+    return Separation(codes, ranks)
 
 
 def cut(targets, n_folds, n_networks, seed, stratify, separation=ALL_ALIKE):

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastbp.tabular.words import Form
+
 PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 LEADING_ZERO = re.compile(r"[-+]?0\d+", re.ASCII)
 # Whole numbers of so many digits are no exact floats.
@@ -44,7 +46,7 @@ _BODIES = {convention: _body_pattern(*convention) for convention in CONVENTIONS}
 
 
 @dataclass(frozen=True)
-class NumberForm:
+class NumberForm(Form):
     """How a column writes numbers.
 
     Parameters

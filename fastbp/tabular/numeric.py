@@ -13,7 +13,7 @@ from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.recognition import check_form, packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
-from fastbp.tabular.textcolumns import parsed_column
+from fastbp.tabular.textcolumns import dated, parsed_column
 
 # Rows that are scaled at once: 7 ns a number in place of 19 for half a million, whose every temporary is new memory.
 BLOCK_ROWS = 16 * 1024
@@ -61,11 +61,14 @@ class NumberCoder:
     def cardinalities(self):
         return []
 
-    def read(self, column):
-        """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do."""
+    def read(self, column, notes):
+        """Return float64 numbers (n,), NaN where missing; words that are numbers, or mean "missing", will do.
+
+        A line is appended to the list `notes` where a few are odd.
+        """
         kind = column_kind(column)
         if kind == "text":
-            return parsed_column(column, self.form, "number")
+            return parsed_column(column, self.form, "number", notes)
         if kind in ("date", "other") and not all_missing(column):
             raise TableError(f"column {self.name!r} held numbers in training and holds {type_name(column)} now.")
         return to_numbers(column)
@@ -139,10 +142,13 @@ class DateCoder(NumberCoder):
     def numeric_names(self):
         return [f"{self.name} ({part})" for part in ["time", *self.parts]][: len(self.scales)]
 
-    def read(self, column):
-        """Return times (2, n); text that is dates will do."""
-        if column_kind(column) == "text":
-            column = parsed_column(column, self.form, "date")
+    def read(self, column, notes):
+        """Return times (2, n); text will do, and whole numbers such as 20240131 where training had text."""
+        kind = column_kind(column)
+        if kind == "number" and self.form is not None:
+            column = dated(column, self.form)
+        if kind == "text":
+            column = parsed_column(column, self.form, "date", notes)
         return read_times(self.name, column, self.zone)
 
     def check(self):

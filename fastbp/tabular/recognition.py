@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp import described
 from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
 from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
 from fastbp.tabular.words import is_missing_word
@@ -19,6 +20,10 @@ FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberFo
 NEARLY_ALL = 0.9
 # ... and there are so many different ones for each odd one: 1, 2, "x" are codes.
 ODD_FEWER = 3
+# Or the odd ones are words, for each of which there are so many different values in half the rows.
+VALUES_A_WORD = 20
+# So few different numbers among words are codes, about which nothing needs to be said.
+MOST_CODES = 20
 
 
 class Recognised(NamedTuple):
@@ -70,7 +75,8 @@ def recognise(texts, counts, *, kind=None, decimal=None, thousands=None):
         if found is None:
             continue
         form, right, why = found
-        if kind is None and not _nearly_all(right, rows):
+        if kind is None and not (_nearly_all(right, rows) or _all_but_words(right, rows, some)):
+            nothing = nothing._replace(why=nothing.why or _told_mixed(name, right, rows, some))
             continue
         if kind is None and name == "number" and (reason := _numbers_that_are_names(some, right)):
             return nothing._replace(why=reason)
@@ -89,6 +95,23 @@ def _has_digits(texts, places, most=200):
 def _nearly_all(right, rows):
     n_odd = np.count_nonzero(~right)
     return rows[right].sum() >= NEARLY_ALL * rows.sum() and len(right) - n_odd >= ODD_FEWER * n_odd
+
+
+def _all_but_words(right, rows, texts):
+    """Tell whether what is odd are a few words, among many different values in half the rows: "sold out"."""
+    odd = np.flatnonzero(~right).tolist()
+    if 2 * rows[right].sum() < rows.sum() or len(right) - len(odd) < VALUES_A_WORD * len(odd):
+        return False
+    return not any(any(map(str.isdecimal, texts[i])) for i in odd)
+
+
+def _told_mixed(name, right, rows, texts):
+    """Return why a column stays text though most of its rows are numbers or dates, or an empty string."""
+    share = rows[right].sum() / rows.sum()
+    if share < 0.5 or np.count_nonzero(right) <= MOST_CODES:
+        return ""
+    odd = texts[int(np.flatnonzero(~right)[0])]
+    return f"kept as text: {share:.0%} of its values are {name}s, others are not ({odd!r})"
 
 
 def _numbers_that_are_names(texts, right):
@@ -150,7 +173,7 @@ _FINDERS = {
 
 def packed_form(form):
     """Return a form ready for JSON."""
-    return None if form is None else {"kind": form.kind, **asdict(form)}
+    return None if form is None else {"kind": form.kind, **asdict(form), "words": list(form.words)}
 
 
 def check_form(form):
@@ -167,6 +190,8 @@ def unpacked_form(state):
     fields = {} if kind is None else asdict(kind())
     if kind is None or state.keys() != {"kind", *fields}:
         raise ValueError(f"there is no form of text {state!r}.")
+    described.listed(state["words"], "words", described.text)
+    state = {**state, "words": tuple(state["words"])}
     for name, usual in fields.items():
         if type(state[name]) is not type(usual):
             raise ValueError(f"the form of text {state!r} has no {type(usual).__name__} {name!r}.")

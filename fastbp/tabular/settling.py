@@ -13,7 +13,7 @@ import numpy as np
 from fastbp.tabular.datetimes import DateForm
 from fastbp.tabular.numerals import LEADING_ZERO, NumberForm
 from fastbp.tabular.recognition import recognise
-from fastbp.tabular.textcolumns import parsed_texts, told_odd, typed
+from fastbp.tabular.textcolumns import knowing, parsed_texts, told_odd, typed
 from fastbp.tabular.vocabulary import counts_of
 from fastbp.tabular.words import is_missing_word, is_spreadsheet_error
 
@@ -171,7 +171,11 @@ def _settled(name, column, counted, expected, marks):
         seen = codes if counted is None else np.where(counted, codes, -1)
         notes.append(f"column {name!r}: {told_odd(found.odd, seen, texts, found.form)}.")
     unread = found.odd | (counts == 0)
-    return _series(typed(found.form, codes, texts, unread), column), found.form, notes
+    return (
+        _series(typed(found.form, codes, texts, unread), column),
+        knowing(found.form, found.odd, texts, counts),
+        notes,
+    )
 
 
 def _settled_target(column, expected, marks):

@@ -16,6 +16,6 @@ class TableWarning(UserWarning):
 
 
 def tell(lines):
-    """Warn of the lines, if there are any."""
+    """Warn of the lines, each once, if there are any."""
     if lines:
-        warn("\n".join(lines), TableWarning)
+        warn("\n".join(dict.fromkeys(lines)), TableWarning)

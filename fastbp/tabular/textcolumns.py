@@ -1,19 +1,21 @@
 """Columns of text as what they hold: a text column is recognised in `fit` and parsed alike ever after."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from fastbp.tabular.columns import column_kind
+from fastbp.tabular.columns import column_kind, is_missing, to_numbers
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numerals import PLAIN, NumberForm
 from fastbp.tabular.recognition import NEARLY_ALL, recognise
-from fastbp.tabular.tablewarning import TableWarning
 from fastbp.tabular.vocabulary import counts_of
 from fastbp.tabular.words import is_missing_word
-from fastbp.warned import warn
 
 # Odd values that a message shows.
 MOST_SHOWN = 3
+# Odd values that a model knows again.
+MOST_WORDS = 20
 # Plain whole numbers that a frame has as text are categories where so few of them are different.
 FEW_CODES = 20
 
@@ -23,18 +25,18 @@ def recognised_column(column):
     codes, texts = factorize(column)
     counts = counts_of(codes, texts)
     found = recognise(texts, counts)
-    if found.form is None or _are_codes(found.form, texts, counts):
-        return column, None, []
     notes = [f"column {column.name!r}: {found.why}."] * bool(found.why)
+    if found.form is None or _are_codes(found.form, texts, counts):
+        return column, None, notes
     if found.odd.any():
         notes.append(f"column {column.name!r}: {told_odd(found.odd, codes, texts, found.form)}.")
-    return typed(found.form, codes, texts, found.odd), found.form, notes
+    return typed(found.form, codes, texts, found.odd), knowing(found.form, found.odd, texts, counts), notes
 
 
-def parsed_column(column, form, kind):
+def parsed_column(column, form, kind, notes):
     """Return a column of text as numbers or dates, by the form of training, or by its own where there was none.
 
-    kind is what training held, "number" or "date".
+    kind is what training held, "number" or "date"; a line is appended to the list `notes` where a few values are odd.
 
     Raises
     ------
@@ -42,9 +44,8 @@ def parsed_column(column, form, kind):
         More than a few of the values are neither of this form nor words for "missing".
     """
     codes, texts = factorize(column)
-    parsed, notes = parsed_texts(column.name, codes, texts, form, kind)
-    for note in notes:
-        warn(note, TableWarning)
+    parsed, told = parsed_texts(column.name, codes, texts, form, kind)
+    notes += told
     return parsed
 
 
@@ -55,10 +56,29 @@ def parsed_texts(name, codes, texts, form, kind, **known_marks):
     odd = odd_texts(form, texts, counts)
     if not odd.any():
         return typed(form, codes, texts, odd), []
-    if counts[~odd].sum() < NEARLY_ALL * counts.sum():
-        text, row = first_odd(odd, codes, texts)
+    unknown = odd & np.array([text not in form.words for text in texts], bool)
+    if counts[~unknown].sum() < NEARLY_ALL * counts.sum():
+        text, row = first_odd(unknown, codes, texts)
         raise TableError(f"column {name!r} held {kind}s in training and holds {text!r} in row {row} now.")
     return typed(form, codes, texts, odd), [f"column {name!r}: {told_odd(odd, codes, texts, form)}."]
+
+
+def dated(column, form):
+    """Return a column of whole numbers such as 20240131 as dates of a form; any other one as it is."""
+    numbers = to_numbers(column)
+    known = numbers[~np.isnan(numbers)]
+    if not len(known) or not np.all((known == np.floor(known)) & (np.abs(known) < 1e9)):
+        return column
+    values, codes = np.unique(numbers, return_inverse=True)
+    texts = ["" if np.isnan(value) else str(int(value)) for value in values]
+    dates = typed(form, codes, texts, np.zeros(len(texts), bool))
+    return dates if is_missing(dates).sum() == len(numbers) - len(known) else column
+
+
+def knowing(form, odd, texts, counts):
+    """Return a form that knows the most frequent of the odd texts: one of them alone in a table is no surprise."""
+    places = sorted(np.flatnonzero(odd).tolist(), key=lambda i: (-counts[i], texts[i]))[:MOST_WORDS]
+    return replace(form, words=tuple(texts[i] for i in places))
 
 
 def odd_texts(form, texts, counts):

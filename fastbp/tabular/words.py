@@ -1,5 +1,7 @@
 """The words by which people and programs say that a value is missing."""
 
+from dataclasses import dataclass, field
+
 # In lower case, without blanks around.  They mean "missing" in columns of numbers, dates and booleans; in a column of
 # text a category may well be called "none".
 MISSING_WORDS = frozenset(
@@ -13,6 +15,19 @@ MISSING_WORDS = frozenset(
         *("#calc!", "#getting_data", "#field!"),
     }
 )
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a column of text writes what it holds.
+
+    Parameters
+    ----------
+    words : tuple of str
+        What was odd in training: in later tables it is missing, however often it comes.
+    """
+
+    words: tuple = field(default=(), repr=False, kw_only=True)
 
 
 def is_missing_word(text):
