@@ -7,12 +7,12 @@ A mistake of the user's is one line on stderr and exit code 2.
 """
 
 import argparse
-import os
 import sys
 import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, info, predict, train, warmup
+from fastbp.commands.options import mute_output
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.tablewarning import TableWarning
 
@@ -73,7 +73,7 @@ def main(argv=None):
     except KeyboardInterrupt as interrupt:
         return _complain(f"stopped by Ctrl-C. {interrupt}", INTERRUPTED)
     except BrokenPipeError:  # ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute_output()
         return 0
     except (TableError, *_engine_errors()) as error:
         return _complain(error)

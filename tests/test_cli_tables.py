@@ -13,6 +13,7 @@ import pytest
 
 import fastbp
 from fastbp.cli import main
+from fastbp.commands import train
 from fastbp.commands.roles import roles_of
 from fastbp.tabular.errors import TableError
 
@@ -371,3 +372,56 @@ def test_output_files(run, csv, tmp_path):
 
 def test_version(run):
     assert run("--version") == (0, f"fastbp {fastbp.__version__}\n", [])
+
+
+def test_train_saves_its_model_though_nobody_reads_on(run, csv, tmp_path, monkeypatch):
+    """As of ``fastbp train ... | head -1``."""
+    muted = []
+
+    def broken(*words, **options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(train, "print", broken, raising=False)
+    monkeypatch.setattr(train, "mute_output", lambda: muted.append(True))
+    text = "x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40))
+    assert run("train", csv(text), "--target", "y", "--out", tmp_path / "m", *QUICK)[0] == 0
+    assert muted
+    assert fastbp.load_model(tmp_path / "m").classes_.tolist() == [0, 1]
+
+
+def test_what_is_said_of_a_column_is_said_once(run, csv, tmp_path):
+    text = "zip,x,y\n" + "".join(f"00{i % 3},{i}.5,{i % 2}\n" for i in range(40))
+    _, out, err = run("train", csv(text), "--target", "y", "--out", tmp_path / "m", *QUICK)
+    assert "\n".join([out, *err]).count("leading zeros") == 1
+
+
+def test_json_to_standard_output_is_all_there_is(run, csv, tmp_path):
+    text = "x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40))
+    run("train", csv(text), "--target", "y", "--out", tmp_path / "m", *QUICK)
+    code, out, _ = run("predict", tmp_path / "m", csv(text), "--json", "--out", "-")
+    assert code == 0
+    assert len(json.loads(out)) == 40
+    for command in ("train", "predict"):
+        arguments = [csv(text), "--target", "y"] if command == "train" else [tmp_path / "m", csv(text)]
+        assert run(command, *arguments, "--out", "")[0] == 2
+
+
+def test_a_column_is_an_id_and_a_time_and_a_group(run, csv, tmp_path):
+    days = [f"{i % 28 + 1:02d}.{i // 28 + 1:02d}.2024" for i in range(60)]
+    text = "day,who,x,y\n" + "".join(f"{day},p{i // 3},{i % 7}.5,{i % 7}.25\n" for i, day in enumerate(days))
+    ids = ["--id", "day", "--id", "who", "--time", "day", "--groups", "who"]
+    code, out, _ = run("train", csv(text), "--target", "y", "--out", tmp_path / "m", *ids, "--json", *QUICK)
+    assert code == 0
+    assert json.loads(out)["scores"]["rows"] == 6
+    assert list(fastbp.load_model(tmp_path / "m").feature_names_in_) == ["x"]
+    _, out, _ = run("predict", tmp_path / "m", csv(text))
+    assert table_of(out)["day"].tolist() == days
+    odd = text.replace("04.01.2024", "soon")
+    code, _, err = run("train", csv(odd), "--target", "y", "--out", tmp_path / "n", "--time", "day", *QUICK)
+    assert code == 2
+    assert err == [
+        "note: column 'day': 'soon' in row 4 is no date, taken as missing.",
+        "fastbp: --time day: row 4 has no value in it.",
+    ]
+    code, _, err = run("train", csv(odd), "--target", "y", "--out", tmp_path / "n", *ids, *QUICK)
+    assert (code, err) == (2, ["fastbp: --time day holds 'soon' in row 4, which is no date."])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 
 from fastbp.tabular.errors import TableError
@@ -47,6 +48,11 @@ def add_json(parser):
 def print_json(content):
     """Print an object as JSON; what is not finite is null."""
     print(json.dumps(plain(content), ensure_ascii=False, indent=1))
+
+
+def mute_output():
+    """Send standard output nowhere: whoever read it, such as ``head``, has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(notes):

@@ -35,7 +35,7 @@ def add_arguments(parser):
 
 def run(arguments):
     """Read model and table, predict, write."""
-    out = arguments.out or "-"
+    out = "-" if arguments.out is None else arguments.out
     if not is_stream(out):
         check_output(out, arguments.model, arguments.data)
 
@@ -64,7 +64,7 @@ def _write(predictions, model, arguments, out):
     if arguments.json:
         rows = predictions.astype(object).where(predictions.notna(), None)
         print_json([dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False, name=None)])
-    if not arguments.json or arguments.out:
+    if not arguments.json or out != "-":
         # Floats are written in the fewest digits that tell them from all others.
         write_out(out, predictions.to_csv(index=False, lineterminator="\n").encode())
     if not is_stream(out) and not arguments.json:

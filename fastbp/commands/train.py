@@ -11,6 +11,7 @@ from fastbp.commands.options import (
     asked_types,
     check_names,
     how_to_read,
+    mute_output,
     print_json,
     tell,
     told_dropped,
@@ -67,7 +68,7 @@ def run(arguments):
 
     After Ctrl-C the networks so far are saved where there is no file yet; one that is there stays.
     """
-    out = Path(arguments.out) if arguments.out else default_model_path(arguments.data)
+    out = Path(arguments.out) if arguments.out is not None else default_model_path(arguments.data)
     check_output(out, arguments.data)
 
     from fastbp.tabular.reading import read_file
@@ -89,7 +90,7 @@ def run(arguments):
     if arguments.json:
         print_json({"data": arguments.data, "model": str(out), **facts})
     else:
-        print(f"\nsaved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing", flush=True)
+        say(f"\nsaved {out} ({out.stat().st_size / 1e6:.2f} MB): networks and preprocessing")
     if interrupted:
         raise KeyboardInterrupt(f"{out} holds what was trained until then: networks: {len(model.history_)}.")
 
@@ -98,7 +99,10 @@ def _speaker(as_json):
     """Return the function that prints progress: to standard error where standard output is for JSON."""
 
     def say(*words):
-        print(*words, file=sys.stderr if as_json else sys.stdout, flush=True)
+        try:
+            print(*words, file=sys.stderr if as_json else sys.stdout, flush=True)
+        except BrokenPipeError:  # the model is saved all the same
+            mute_output()
 
     return say
 
@@ -111,6 +115,8 @@ def _train(table, arguments, say):
     task, reason = _asked_task(arguments.task) or detect_task(column, table.target_form)
     y = _target_values(column, task, table)
     what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
+    if task == "regression" and table.target_form is not None and table.target_form.kind in ("time", "duration"):
+        what += " in seconds"
     given = roles_of(features.to_native(), arguments)
     model = new_estimator(task, arguments, y)
     rows = _columns(table, given, arguments)
@@ -120,6 +126,9 @@ def _train(table, arguments, say):
     say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
     _fit(model, given, y, arguments)
     model.encoder_.adopt_forms(table.forms)
+    told = [line for line in [*model.encoder_.notices, *model.encoder_.doubts] if line not in table.notes]
+    for line in told:
+        say(line)
     scores = _report(model, y, say)
     form = table.target_form if task == "regression" else None
     model.reading_ = _remembered(table, form, rows, scores, arguments)
@@ -127,7 +136,7 @@ def _train(table, arguments, say):
     return {
         "model": model,
         **facts,
-        "notes": [*table.notes, *model.encoder_.notices, *model.encoder_.doubts],
+        "notes": [*table.notes, *told],
         "scores": scores,
     }
 
@@ -217,8 +226,6 @@ def _report(model, y, say):
 
     from fastbp.commands import report
 
-    for line in [*model.encoder_.notices, *model.encoder_.doubts]:
-        say(line)
     epochs = [network["best_epoch"] for network in model.history_]
     say(f"columns: {len(model.encoder_.columns)} used")
     say(f"networks: {len(epochs)}; their best epochs: {min(epochs)} to {max(epochs)}")

@@ -94,7 +94,7 @@ def detect_task(target, form=None):
         values = set(to_texts(target))
     else:  # floats would confuse whole numbers above 2**53
         values = np.unique(target.to_numpy() if is_integer(target) else to_numbers(target))
-    n_values = len(values)
+    n_values, what = len(values), "whole numbers" if form is None or form.kind == "number" else f"{form.kind}s"
     if n_values == 1:
         raise TableError(f"the target column {name!r} has one value only: there is nothing to learn.")
     if kind in ("text", "boolean"):
@@ -102,8 +102,8 @@ def detect_task(target, form=None):
     if np.any(values != np.round(values)):
         return "regression", "the target has values that are not whole"
     if n_values == 2 or (n_values <= MOST_CLASSES and n_values * ROWS_A_CLASS <= len(target)):
-        return "classification", f"the target has {n_values} different whole numbers"
-    return "regression", f"the target has {n_values} different whole numbers in {len(target)} rows"
+        return "classification", f"the target has {n_values} different {what}"
+    return "regression", f"the target has {n_values} different {what} in {len(target)} rows"
 
 
 def class_values(column, as_text=None):
