@@ -81,9 +81,10 @@ class BaseTabular(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
+        X : DataFrame of pandas, polars or pyarrow, array-like or sparse matrix of shape (n_samples, n_features)
             The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
-            columns or a list of records (dicts) will do. A `fastbp.TableWarning` says which columns are not used and
+            columns or a list of records (dicts) will do. Columns of a sparse matrix are read one at a time; what the
+            networks read is dense, and at most 4 GiB. A `fastbp.TableWarning` says which columns are not used and
             which look as if they were not meant.
         y : array-like of shape (n_samples,)
             The target: class labels, or for a regressor numbers.
@@ -301,6 +302,7 @@ class BaseTabular(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.input_tags.sparse = True
         return tags
 
 
