@@ -20,6 +20,11 @@ LOWEST, HIGHEST = 0.2, 5.0
 #     600 rows   -0.26   -0.32   -0.36   -0.37   -0.38
 #     2,500      -0.33   -0.34   -0.35   -0.35   -0.35
 PRIOR_DEVIATION = 0.15
+# The temperature is found by rows of so many probabilities at most.  For 20,000 rows of 1,000 classes it takes 0.02 s
+# in place of 1.1 for all of them, and is 1.272 in place of 1.289.
+MOST_PROBABILITIES = 2**21
+# Probabilities that are tempered at once, where the result takes their place.
+BLOCK = 2**20
 # Probabilities that float32 rounded to 0 are taken for its smallest: their logarithm is -87, not minus infinity.
 SMALLEST = np.finfo(np.float32).tiny
 
@@ -41,6 +46,14 @@ def tempered(probabilities, temperature):
     return p
 
 
+def temper(probabilities, temperature):
+    """Overwrite probabilities (n, k) with `tempered` ones."""
+    size = max(BLOCK // probabilities.shape[1], 1)
+    for first in range(0, len(probabilities), size):
+        rows = slice(first, first + size)
+        probabilities[rows] = tempered(probabilities[rows], temperature)
+
+
 def fit_temperature(probabilities, codes, weight=None):
     """Return the temperature for probabilities of rows that were not trained on.
 
@@ -50,7 +63,7 @@ def fit_temperature(probabilities, codes, weight=None):
     Parameters
     ----------
     probabilities : (n, k)
-        Rows with NaN are left out.
+        Rows with NaN are left out. Of more than `MOST_PROBABILITIES` numbers each second row, third row ... is taken.
     codes : (n,) int
         The true classes.
     weight : (n,), optional
@@ -63,6 +76,10 @@ def fit_temperature(probabilities, codes, weight=None):
     # scipy is not needed to import this, nor to predict.
     from scipy.optimize import minimize_scalar
 
+    every = -(-probabilities.size // MOST_PROBABILITIES)
+    if every > 1:
+        probabilities, codes = probabilities[::every], codes[::every]
+        weight = None if weight is None else weight[::every]
     known = np.isfinite(probabilities).all(axis=1)
     if not known.any():
         return 1.0

@@ -19,17 +19,19 @@ from fastbp.data import real_array, refuse_masked
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
-from fastbp.tabular.bagging import Ensemble, train_ensemble
+from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.columns import as_frame, has_names, take_column, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
-from fastbp.tabular.repeats import Repeats, found_strength
+from fastbp.tabular.repeats import use_repeats
 from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
 
 KIND = "tabular"
+# Seconds, or the share of the limit, by which a time limit may be missed without a word.
+TOLERANCE, LIMIT_SHARE = 1.0, 0.1
 PARAMETER_CONSTRAINTS = {
     "preset": [StrOptions(set(PRESETS))],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
@@ -61,7 +63,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     @abstractmethod
     def _calibrated(self, outputs, part, share):
-        """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs calibrated.
+        """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs, overwritten.
 
         They are the means of so large a share of the networks, none of which trained on the row.
         """
@@ -71,8 +73,8 @@ class BaseTabular(BaseEstimator, ABC):
         """Return `best_score_` by calibrated outputs (m, k) for the rows of a `Part`."""
 
     @abstractmethod
-    def _hold_oof(self, outputs):
-        """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
+    def _hold_oof(self, unseen):
+        """Keep out-of-fold outputs, an `Unseen` of the user's rows, as the user wants them; None: there are none."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     @changes
@@ -115,7 +117,8 @@ class BaseTabular(BaseEstimator, ABC):
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`.
         """
-        deadline = None if self.time_limit is None else perf_counter() + self.time_limit
+        started = perf_counter()
+        deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
         X = with_rows(X)
@@ -127,11 +130,12 @@ class BaseTabular(BaseEstimator, ABC):
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid = None if eval_set is None else self._valid_part(encoder, target, eval_set)
+        encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
                 part,
-                recipe=PRESETS[self.preset].suited(len(part.x)),
+                recipe=PRESETS[self.preset].suited(len(part.x), encoder.n_numeric),
                 objective=objective,
                 seed=seed,
                 valid=valid,
@@ -145,8 +149,18 @@ class BaseTabular(BaseEstimator, ABC):
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        tell([*encoder.notices, *encoder.doubts], stacklevel=4)
+        tell([*encoder.notices, *encoder.doubts, *self._overrun(encoded, ensemble.least_seconds)], stacklevel=4)
         return self
+
+    def _overrun(self, encoded, least):
+        """Return a line on a limit that is shorter than encoding and the least training together, in seconds."""
+        limit = self.time_limit
+        if limit is None or encoded + least <= limit + max(TOLERANCE, LIMIT_SHARE * limit):
+            return []
+        return [
+            f"time_limit={limit:g}: it took {encoded:.1f} seconds to read the table, and it takes {least:.1f} to train "
+            "one network for one step and to score it: no more was done. Give more time, or fewer rows or columns."
+        ]
 
     @contextmanager
     def _as_before_on_error(self):
@@ -191,29 +205,18 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
-        repeats, values = None, objective.values
-        if with_repeats and objective.row_losses is not None:
-            repeats = Repeats.of(part.x, values(part.targets), part.weight)
+        ensemble, rows = self.ensemble_, None
         if valid is not None:
-            outputs, share = self.ensemble_.outputs(valid.x), 1.0
-            seen = repeats and repeats.seen(valid.x)
+            outputs, share = ensemble.outputs(valid.x), 1.0
         else:
-            outputs, share = self.ensemble_.oof_outputs, self.ensemble_.oof_share
-            known = np.isfinite(outputs).all(axis=1)
-            outputs, valid = outputs[known], part.rows(known)
-            seen = repeats and repeats.seen_by_others(valid.x, values(valid.targets), valid.weight)
+            rows, outputs = _finite(ensemble.unseen)
+            share, ensemble.unseen = ensemble.oof_share, None
+            valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
-        if repeats is not None:
-            strength = found_strength(outputs, values(valid.targets), seen, objective.row_losses, valid.weight)
-            if strength is not None:
-                repeats.strength, self.ensemble_.repeats = strength, repeats
-                outputs = seen.mixed(outputs, strength)
+        if with_repeats:
+            ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
-        oof = None
-        if self.ensemble_.oof_outputs is not None:
-            oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
-            oof[np.flatnonzero(kept)[known]] = outputs
-        self._hold_oof(oof)
+        self._hold_oof(None if rows is None else Unseen(len(kept), np.flatnonzero(kept)[rows], outputs))
 
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
@@ -304,6 +307,12 @@ class BaseTabular(BaseEstimator, ABC):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _finite(unseen):
+    """Return the rows (m,) and outputs (m, k) of an `Unseen` that are finite."""
+    known = np.isfinite(unseen.outputs.min(axis=1)) & np.isfinite(unseen.outputs.max(axis=1))
+    return (unseen.rows, unseen.outputs) if known.all() else (unseen.rows[known], unseen.outputs[known])
 
 
 def _set_apart(X, groups, time, eval_set):

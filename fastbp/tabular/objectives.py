@@ -60,7 +60,7 @@ class Objective:
         targets : (n,) class codes, or (n, 1) values
         weight : (n,), optional
         """
-        if not np.isfinite(outputs).all():
+        if not np.isfinite([outputs.min(), outputs.max()]).all():  # without a mask of so many rows and classes
             return float("nan")
         if self.quantiles:
             return float(pinball_losses(uncrossed(outputs), targets, self.quantiles, weight).mean())

@@ -27,7 +27,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     quantiles : sequence of float, default=None
         Predict these quantiles, each above 0, below 1 and above the one before it, in place of the mean.
     time_limit : float, default=None
-        Seconds that `fit` may take; it ends with fewer epochs or fewer networks.
+        Seconds that `fit` may take, in all: it ends with fewer epochs or fewer networks. One network is trained
+        for a step at least; a `fastbp.TableWarning` says so where the table is too large for more.
     eval_metric : {'rmse', 'mae'}, default=None
         By which each network's best epoch is chosen; None: 'rmse', and with `quantiles` their mean pinball loss,
         beside which there is no choice. The networks minimise squared errors (or the pinball loss) in any case.
@@ -190,5 +191,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         # In the unit of the networks, where the squares of 1e200 do not overflow.
         return objective.value(self._target.limit(outputs), part.targets, part.weight) * self._target.scale
 
-    def _hold_oof(self, outputs):
-        self.oof_predictions_ = None if outputs is None else self._decided(outputs)
+    def _hold_oof(self, unseen):
+        self.oof_predictions_ = None if unseen is None else unseen.spread(self._decided(unseen.outputs))
