@@ -1,6 +1,6 @@
 """Compare fastbp with its peers, here and now.
 
-    python asv_benchmarks/compare.py [--sections steps,lenet,recurrent,predict,startup,scaling] [--only W1,W3]
+    python asv_benchmarks/compare.py [--sections steps,late,lenet,recurrent,predict,startup,scaling] [--only W1,W3]
         [--threads 1,2] [--peers jax,jax-steps,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5]
         [--json FILE]
 
@@ -8,6 +8,7 @@ Sections:
 
 - steps: microseconds a training step, each peer's multiple of it, the share of the multiply-add peak that fastbp
   reaches (measured beside it, by a loop that stays in registers), and every trainer's loss after as many epochs.
+- late: microseconds a training step after 300 epochs, when numbers are small, beside the first ones.
 - lenet: milliseconds a training step of LeNet-5, the same way; jax-steps is JAX with a call a step, no scan.
 - recurrent: microseconds a training step of an LSTM and a GRU, each peer's multiple of it, and the losses.
 - predict: microseconds of `predict`, one row and 10,000.
@@ -24,7 +25,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ["steps", "lenet", "recurrent", "predict", "startup", "scaling"]
+SECTIONS = ["steps", "late", "lenet", "recurrent", "predict", "startup", "scaling"]
 PEERS = ["jax", "jax-steps", "torch", "torch-compile", "sklearn", "onnxruntime", "lightgbm"]
 
 
@@ -55,7 +56,9 @@ def parse():
     """Return the checked options."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--sections", type=names_of(SECTIONS), default=SECTIONS, help=f"of {','.join(SECTIONS)}")
-    parser.add_argument("--only", type=names, default=[""], help="networks of `steps`, by their beginnings: W1,W3")
+    parser.add_argument(
+        "--only", type=names, default=[""], help="networks of `steps` and `late`, by their beginnings: W1,W3"
+    )
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="1,2 unless told")
     parser.add_argument("--peers", type=names_of(PEERS), default=PEERS, help=f"of {','.join(PEERS)}")
     parser.add_argument("--repeats", type=int, default=5, help="turns, 5 unless told")

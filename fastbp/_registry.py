@@ -1,19 +1,14 @@
 """Registries: a name, a settings dataclass and its kernels in one row; JSON descriptions for saving."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from functools import wraps
 from importlib import import_module
 
+from fastbp.naming import canonical, nearest
+
 _REGISTRIES = {}
 _HOMES = {}
-
-
-def nearest(name, names):
-    """Return " Did you mean 'x'?" for the closest of `names`, or an empty string."""
-    found = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def declare(kind, homes):
@@ -96,12 +91,13 @@ class Registry(Mapping):
         return cls
 
     def resolve(self, value):
-        """Return a settings object: `value` itself if it is one, or the default one of that name."""
+        """Return a settings object: `value` itself if it is one, or the default one of that name, Keras's too."""
         if isinstance(value, str):
-            if value not in self:
+            name = canonical(value, self, self.kind)
+            if name is None:
                 known = ", ".join(sorted(self))
-                raise ValueError(f"unknown {self.kind} {value!r}.{nearest(value, self)} Known: {known}.")
-            return self[value]()
+                raise ValueError(f"unknown {self.kind} {value!r}.{nearest(value, self, self.kind)} Known: {known}.")
+            return self[name]()
         # An object's class is loaded: those that are not need not be.
         classes = (*self._classes.values(), *self.nameless)
         if isinstance(value, classes) or self._is_of_replaced_class(value):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fastbp._files import is_stream, replace_file, writable
-from fastbp._registry import nearest
+from fastbp.metrics import METRIC_NAMES
+from fastbp.naming import canonical, nearest
 from fastbp.schedules import check_numbers
 
 
@@ -85,7 +86,7 @@ class _Monitor(Callback):
             raise ValueError(f'{owner}(mode={self.mode!r}): it is "auto", "min" or "max".')
         if not isinstance(monitor, str):
             raise ValueError(f"{owner}(monitor={monitor!r}): it is the name of a figure.")
-        if self.mode == "auto" and not monitor.endswith(_FALLING + _RISING):
+        if self.mode == "auto" and not self._figure.endswith(_FALLING + _RISING):
             raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
         check_numbers(self, min_delta="(-inf, inf)")
         self.min_delta = abs(self.min_delta)
@@ -93,8 +94,13 @@ class _Monitor(Callback):
     @property
     def _sign(self):
         """1 where more of the monitored figure is better, else -1."""
-        rising = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith(_RISING))
+        rising = self.mode == "max" or (self.mode == "auto" and self._figure.endswith(_RISING))
         return 1.0 if rising else -1.0
+
+    @property
+    def _figure(self):
+        """The monitored figure by fastbp's name of it: "accuracy" for "val_acc"."""
+        return canonical(self.monitor.removeprefix("val_"), METRIC_NAMES, "metric") or self.monitor
 
     def check_monitor(self):
         """Raise ValueError where a setting is wrong, or this training does not report the monitored figure."""

@@ -115,9 +115,14 @@ class Epochs:
         self.cut_short = done < len(steps)
         if self.cut_short:
             return {}
+        try:
+            metrics = engine.metric_values(self.train, self.outputs)
+        except BaseException:  # of a user's function
+            engine.restore(before)
+            raise
         engine.epoch += 1
         loss = float(dot(np.concatenate(parts), self.shares))
-        return {"loss": loss} | engine.metric_values(self.train, self.outputs) | {"learning_rate": rate}
+        return {"loss": loss} | metrics | {"learning_rate": rate}
 
     def _make_whole(self, before, steps, update, done):
         """Put the buffers right where a loss has raised in a call of several steps, of which some were made.

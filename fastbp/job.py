@@ -120,13 +120,13 @@ class Job:
             for name, kernel in visits(demands.backward, row["global_clipnorm"][0] > 0).items():
                 row[name] = touched_address(kernel, float_type)
 
-    def point(self, data, steps, params, grads):
-        """Say where the rows, the steps and the parameters of a call are."""
+    def point(self, data, steps, params, grads, apart=False):
+        """Say where the rows, the steps and the parameters of a call are; `apart`: updates have a phase alone."""
         numbers = self._numbers
         for i, array in enumerate(data):
             numbers[i] = 0 if array is None else address_of(array)
         numbers[_STEPS], numbers[_N_STEPS] = address_of(steps), len(steps)
-        numbers[_PARAMS] = address_of(params)
+        numbers[_PARAMS], numbers[_APART] = address_of(params), apart
         numbers[_GRADS] = address = address_of(grads)
         numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
 
@@ -134,7 +134,7 @@ class Job:
         """Say where the optimizer's row, state, flat coefficients and the count of the steps of a call are."""
         self.row["optimizer"], self.row["coefficients"] = address_of(row), address_of(coefficients)
         self.row["state"], self.row["n_state"] = address_of(state), state.size
-        self.row["made"] = address_of(made)
+        self._numbers[_MADE] = address_of(made)
 
     def new_sums(self, n_steps, n_slices):
         """Return room for what each step adds up: its slices' losses, its items' penalties, their squares."""
@@ -163,8 +163,8 @@ def _items_for(plan, demands):
     return items
 
 
-_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS = (
-    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials")
+_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE, _APART = (
+    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "made", "apart")
 )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp._registry import nearest
+from fastbp.naming import canonical, nearest
 from fastbp.targets import beside_outputs
 
 
@@ -248,17 +248,17 @@ def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
     Parameters
     ----------
     metric : str or callable
-        ``"accuracy"`` (the one that goes with the loss), a name of `METRICS`, or a function of
-        ``(y_true, y_pred)``.
+        ``"accuracy"`` (the one that goes with the loss), a name of `METRICS`, Keras's for one of these ("mae",
+        "AUC"), or a function of ``(y_true, y_pred)``.
     loss : loss object
     """
-    if metric == "accuracy":
-        return "accuracy", _accuracy_for(loss)
     if isinstance(metric, str):
-        if metric not in METRICS:
+        name = canonical(metric, METRIC_NAMES, "metric")
+        if name is None:
             known = ", ".join(METRIC_NAMES)
-            raise ValueError(f"unknown metric {metric!r}.{nearest(metric, METRIC_NAMES)} Known: {known}.")
-        return metric, METRICS[metric]
+            raise ValueError(f"unknown metric {metric!r}.{nearest(metric, METRIC_NAMES, 'metric')} Known: {known}.")
+        # The figure bears the name that the user gave it, as in Keras.
+        return metric, _accuracy_for(loss) if name == "accuracy" else METRICS[name]
     if not callable(metric):
         raise TypeError(f"a metric is a name or a function of (y_true, y_pred), not {metric!r}.")
     return getattr(metric, "__name__", type(metric).__name__), metric

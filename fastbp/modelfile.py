@@ -61,7 +61,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
             from fastbp.tabular.model import estimator_from
 
             return estimator_from(tensors, description)
-    except Warning:  # where the user has them raised
+    except (Warning, ImportError):  # warnings that the user has raised; a broken installation
         raise
     except Exception as error:  # whatever a setting of another type or size leads to
         raise ModelFileError(f"{path} does not describe a whole model: {error or type(error).__name__}") from error

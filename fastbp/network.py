@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,10 +10,8 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
+from fastbp.sizes import check_sizes, check_switches, layout_of
 from fastbp.specs import same
-
-# Numbers of a layer's outputs, or of one of its parameters: 4 TB.
-MOST_ENTRIES = 2**40
 
 
 class Source(NamedTuple):
@@ -52,7 +50,7 @@ class PlacedLayer:
         A row of the table that had other sizes than params has would read and write elsewhere.
         """
         spec = replace(self.spec)  # which checks the settings once more
-        if _layout(spec.build(*self.input_shapes)) != _layout(self.build):
+        if layout_of(spec.build(*self.input_shapes)) != layout_of(self.build):
             raise ValueError(
                 f"layer {self.name!r} was changed after the model was built, in settings that decide on its shapes: "
                 "make a new model."
@@ -107,7 +105,7 @@ class Network:
         """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
         return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape
 
-    @property
+    @cached_property
     def loss_shape(self):
         """Shape of a row of outputs as losses take it: entry by entry of its first axes, or whole before a `finish`."""
         return (math.prod(self.raw_shape),) if self.layers[-1].spec.finish else self.raw_shape
@@ -141,9 +139,9 @@ class Network:
         return source, shape
 
     def _add(self, spec, name, sources, shapes, depth):
-        _check_switches(name, spec)
+        check_switches(name, spec)
         built = spec.build(*shapes)
-        _check_sizes(name, built)
+        check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
         self.layers.append(placed)
         self.n_params += placed.n_params
@@ -341,31 +339,6 @@ def name_of(network, spec):
         if spec is layer.spec or any(spec is held for held in layer.spec.held):
             return repr(layer.name)
     return repr(spec.name) if spec.name else f"a layer {type(spec).__name__}"
-
-
-def _layout(build):
-    """Return what a `Build` says about places and sizes."""
-    params = [(param.shape, param.lookup) for param in (*build.params, *build.buffers)]
-    return replace(build, params=params, buffers=[])
-
-
-def _check_sizes(name, build):
-    """Raise ValueError where a layer is so large that the plan's offsets, of 64 bits, could overflow."""
-    arrays = [build.output_shape, *(param.shape for param in (*build.params, *build.buffers))]
-    for size in (*map(math.prod, arrays), build.extra, build.shared, build.slice_work):
-        if size > MOST_ENTRIES:
-            raise ValueError(f"layer {name!r} would need {size} numbers in one place: too large, by far.")
-    for field, value in build.fields.items():
-        if not isinstance(value, int | float | np.number | np.bool_) or not abs(value) < 2**62:
-            raise ValueError(f"layer {name!r} cannot have {value!r} for its {field}.")
-
-
-def _check_switches(name, spec):
-    """Raise ValueError where a setting that is declared as a bool is something else (but 0 or 1)."""
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if field.type in (bool, "bool") and not (isinstance(value, int | np.bool_) and value in (0, 1)):
-            raise ValueError(f"{name!r} has {field.name}={value!r}: it is True or False.")
 
 
 def _draw(placed, size, first_stream, seed, dtype):

@@ -62,6 +62,8 @@ def whole_power(base, exponents):
     >>> whole_power(0.5, np.array([0, 1, 2])).tolist()
     [1.0, 0.5, 0.25]
     """
+    if len(exponents) == 1:  # 1 us in place of 8, for each call of `train_on_batch`
+        return np.array([_whole_power(base, int(exponents[0]))])
     exponents = exponents.astype(np.int64)
     blocks = exponents // _BLOCK
     starts = [0, *(np.flatnonzero(blocks[1:] != blocks[:-1]) + 1).tolist(), len(blocks)]
@@ -69,6 +71,11 @@ def whole_power(base, exponents):
     for start, stop in pairwise(starts):
         powers[start:stop] *= math.pow(base, int(blocks[start]) * _BLOCK)
     return powers
+
+
+def _whole_power(base, exponent):
+    place = exponent % _BLOCK
+    return _first_powers(base)[place] * math.pow(base, exponent - place)
 
 
 @lru_cache(maxsize=32)

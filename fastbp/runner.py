@@ -109,7 +109,8 @@ class Runner:
         if self.buffers.size:
             steps["buffers"] = address_of(self.buffers)
         job = self._job(data, backward, mean, update)
-        job.point(data, steps, params, grads)
+        long = len(steps) == 1 and rows * self._row_cost > LONG_MULTIPLY_ADDS
+        job.point(data, steps, params, grads, long)
         sums = None
         if data.y is not None or update is not None:
             sums = job.new_sums(len(steps), plan.slices(rows))
@@ -118,8 +119,6 @@ class Runner:
             arrays = _update_arrays(update, plan.dtype)
             job.point_update(*arrays)
         wanted = get_num_threads() if plan.threads_pay(rows) else 1
-        long = len(steps) == 1 and rows * self._row_cost > LONG_MULTIPLY_ADDS
-        job.row["apart"] = long
         if wanted == 1 and not long:
             run_alone(run_steps, job.row, self.work, NO_COUNTERS, 0, 1)
         else:

@@ -155,6 +155,7 @@ class Sequential:
         ----------
         optimizer : str or optimizer object, default "rmsprop"
         loss : str or loss object
+            Names are those of Keras, its short ones too ("mse", "bce"); case does not count ("Adam").
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
             functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
@@ -250,8 +251,8 @@ class Sequential:
         Raises
         ------
         ValueError
-            For data, batches or metrics that do not fit the model or each other, before anything is changed. Metrics
-            of one's own are called with some rows for that.
+            For data, batches or metrics that do not fit the model or each other, before anything is changed. Where a
+            metric of one's own raises, the model is as it was before that epoch.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
 
@@ -307,7 +308,6 @@ class Sequential:
                 "shuffle=True mixes them: write shuffle=False."
             )
         engine.check_metrics(train)
-        engine.try_metrics(train)
         if validation is not None:
             try:
                 engine.network.check_batches(len(validation.x), engine.network.batch_size or len(validation.x))
@@ -552,7 +552,13 @@ class Sequential:
         Parameters
         ----------
         path : str or path
-            The file appears whole or not at all.
+            The file appears whole or not at all. One that is there keeps its mode, and a symbolic link its target;
+            other hard links to it keep the old content.
+
+        Raises
+        ------
+        OSError
+            Where there is no such folder, or the path is a folder, a pipe or a device, or write-protected.
         """
         saving.save_tensors(path, *self.get_state())
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from fastbp._registry import nearest
+from fastbp.naming import nearest
 
 
 class SettingsType(type):

@@ -76,6 +76,8 @@ def prepared_targets(loss, y, network, dtype):
 
 def beside_outputs(y, shape):
     """Return y in the shape of outputs (n, *shape): of class numbers in that without the last axis."""
+    if y.shape[1:] == shape:
+        return y
     if y.size == len(y) * math.prod(shape):
         return y.reshape(len(y), *shape)
     if y.size == len(y) * math.prod(shape[:-1]):

@@ -12,6 +12,7 @@ where a loop turns back, and while a lock is waited for; between other lines it 
 import os
 import sys
 import threading
+from _thread import start_new_thread
 from collections import deque
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -52,8 +53,8 @@ def set_num_threads(n: int | None) -> None:
 def get_num_threads() -> int:
     """Return the largest number of threads a model uses.
 
-    By default the number of cores this process may use, or less if ``NUMBA_NUM_THREADS`` or
-    ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
+    By default the number of cores this process may use (by its affinity, and by its container's quota of CPU time),
+    or less if ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
 
     Examples
     --------
@@ -168,6 +169,34 @@ class Share:
                 pass
 
 
+def start_thread(thread, then=None):
+    """Start a `threading.Thread`, and call then() when it runs; return False where the system allows no more threads.
+
+    By a thread that is there for that: a handler that raised in the main thread's ``Thread.start`` would come out as
+    a KeyError, or leave a thread among the running ones that never ran.
+    """
+    started, over = [], threading.Lock()
+    over.acquire()
+
+    def start():
+        try:
+            thread.start()
+            if then is not None:
+                then()
+            started.append(thread)
+        except RuntimeError:
+            pass
+        finally:
+            over.release()
+
+    try:
+        start_new_thread(start, ())
+    except RuntimeError:
+        return False
+    with over:
+        return bool(started)
+
+
 class Helper(threading.Thread):
     """A thread that sleeps until it is given a share, and then goes back to the idle ones."""
 
@@ -175,7 +204,6 @@ class Helper(threading.Thread):
         super().__init__(name="fastbp-helper", daemon=True)
         self._wake, self._share, self.home = threading.Lock(), None, _idle
         self._wake.acquire()
-        self.start()
 
     def help(self, share):
         """Wake the thread to run the share."""
@@ -196,16 +224,23 @@ class Helper(threading.Thread):
 
 def _idle_helper():
     """Return a helper that sleeps, a new one if there is none, or None: there are enough, or no more can start."""
+    helper = _take_idle()
+    if helper is None and _n_helpers() < available_cores() - 1:
+        new = Helper()
+        start_thread(new, lambda: _idle.append(new))
+        helper = _take_idle()
+    return helper
+
+
+def _take_idle():
     try:
         return _idle.pop()
     except IndexError:
-        pass
-    if sum(getattr(thread, "home", None) is _idle for thread in threading.enumerate()) >= available_cores() - 1:
         return None
-    try:
-        return Helper()
-    except RuntimeError:
-        return None
+
+
+def _n_helpers():
+    return sum(getattr(thread, "home", None) is _idle for thread in threading.enumerate())
 
 
 class Tasks:
@@ -231,11 +266,9 @@ class Tasks:
         """Start up to so many threads. Where none can be started, all calls are made when this returns."""
         started = 0
         for _ in range(min(n_threads, len(self.futures))):
-            try:
-                threading.Thread(target=self._take_all, name="fastbp-worker").start()
-                started += 1
-            except RuntimeError:  # the system allows no more
+            if not start_thread(threading.Thread(target=self._take_all, name="fastbp-worker")):
                 break
+            started += 1
         if not started:
             self._take_all()
 

@@ -56,25 +56,26 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
         sum_columns(out, init, a, b, b_stride, n, k)
         return
-    panel = stack_panel(out)
-    if k <= SECTION:
-        add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k)
-        return
-    columns, sums = tile_columns(out), stack_panel(out)
-    for i in range(0, m, DEPTH):
-        height = min(DEPTH, m - i)
-        for j in range(0, n, columns):
-            width = min(columns, n - j)
-            to, start = shift(out, i * out_stride + j), shift(init, i * init_stride + j)
-            start_stride = init_stride
-            for first in range(0, k, SECTION):
+    panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
+    # One call of add_panels, because each takes 0.25 s to compile: whole, or by blocks whose sections are added up.
+    whole = k <= SECTION
+    height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
+    for i in range(0, m, height):
+        for j in range(0, n, width):
+            rows, cols = min(height, m - i), min(width, n - j)
+            to, start, start_stride = shift(out, i * out_stride + j), shift(init, i * init_stride + j), init_stride
+            for first in range(0, max(k, 1), SECTION):
+                target, target_stride = (to, out_stride) if whole else (sums, columns)
+                initial = start if whole else null_like(out)
                 a_part, b_part = shift(a, i * a_row + first * a_col), shift(b, first * b_stride + j)
-                depth, none = min(SECTION, k - first), null_like(out)
+                depth = min(SECTION, k - first)
                 add_panels(
-                    panel, sums, columns, none, 0, a_part, a_row, a_col, b_part, b_stride, height, width, depth
+                    panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
+                    rows, cols, depth,
                 )  # fmt: skip
-                add_block(to, out_stride, start, start_stride, sums, columns, height, width)
-                start, start_stride = to, out_stride
+                if not whole:
+                    add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
+                    start, start_stride = to, out_stride
 
 
 @inline

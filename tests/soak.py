@@ -115,7 +115,7 @@ def soak(seconds, seed):
     """Run lives for so many seconds; print the figures of the first third and the last."""
     plan.SLICE_MULTIPLY_ADDS = plan.ITEM_MULTIPLY_ADDS = 1
     plan.THREAD_MULTIPLY_ADDS = 0
-    threads.available_cores = lambda: 2
+    threads.available_cores, threads.IDLE_SECONDS = (lambda: 2), 0.5
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, raise_time_up)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,6 +16,8 @@ from fastbp.cli import main
 from fastbp.commands.roles import roles_of
 from fastbp.tabular.errors import TableError
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.tabular.tablewarning.TableWarning")
+
 QUICK = ["--preset", "fast", "--time-limit", "0.01"]
 
 

@@ -95,8 +95,8 @@ def test_estimators_whose_parts_do_not_agree(tmp_path, mlp, change, message):
 
 
 @pytest.fixture(scope="module")
-def wine(folder):
-    """The state of a tabular classifier, of one network, with a column of codes (which wine has not)."""
+def wine():
+    """The state of a tabular classifier, of one network, with columns of all kinds."""
     sys.path.insert(0, str(HERE))
     try:
         from fuzz_files import table

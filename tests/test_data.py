@@ -239,3 +239,106 @@ def test_one_row_one_column_one_output():
     model.fit([[2.0]], [1.0], epochs=2, batch_size=7, verbose=0)
     assert model.predict([[2.0]]).shape == (1, 1)
     assert model.predict(np.zeros((0, 1))).shape == (0, 1)
+
+
+# Masks, complex numbers and NumPy's own types of numbers
+
+VECTOR, MATRIX = np.arange(4, dtype="float32"), TABLE.astype("float32")
+
+
+def masked(array, dtype=None):
+    """An array whose first entry is masked."""
+    return np.ma.masked_array(
+        array if dtype is None else array.astype(dtype), np.arange(array.size).reshape(array.shape) == 0
+    )
+
+
+def fitted_by(call):
+    """Return functions that give an argument of one's own to an entry point of this name."""
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    model.compile("sgd", "mean_squared_error")
+    entries = {
+        "fit": lambda x=MATRIX, y=VECTOR, **more: model.fit(x, y, verbose=0, **more),
+        "evaluate": lambda x=MATRIX, y=VECTOR, **more: model.evaluate(x, y, **more),
+        "train_on_batch": lambda x=MATRIX, y=VECTOR, **more: model.train_on_batch(x, y, **more),
+        "value_and_grad": lambda x=MATRIX, y=VECTOR, **more: model.value_and_grad(x, y, **more),
+        "predict": lambda x: model.predict(x),
+        "vjp": lambda x=MATRIX, dout=VECTOR[:, None]: model.vjp(x, dout),
+        "apply_gradients": lambda grad: model.apply_gradients(grad),
+        "set_weights": lambda bias: model.set_weights([np.zeros((3, 1)), bias]),
+        "classifier": lambda x=MATRIX, y=VECTOR > 1, **more: fastbp.MLPClassifier(max_iter=1).fit(x, y, **more),
+        "regressor": lambda x=MATRIX, y=VECTOR, **more: fastbp.MLPRegressor(max_iter=1).fit(x, y, **more),
+        "tabular": lambda y=VECTOR, **more: fastbp.TabularRegressor("fast").fit(MATRIX, y, **more),
+    }
+    return entries[call]
+
+
+GIVEN = [
+    *(
+        (call, name)
+        for call in ("fit", "evaluate", "train_on_batch", "value_and_grad")
+        for name in ("x", "y", "sample_weight")
+    ),
+    *(("fit", name) for name in ("validation_data", "validation_y", "validation_weight")),
+    *(("predict", "x"), ("vjp", "x"), ("vjp", "dout"), ("apply_gradients", "grad"), ("set_weights", "bias")),
+    *((call, name) for call in ("classifier", "regressor") for name in ("x", "y", "sample_weight")),
+    *(("tabular", "y"), ("tabular", "sample_weight")),
+]
+SHAPES = {"x": MATRIX, "dout": VECTOR[:, None], "grad": VECTOR, "bias": VECTOR[:1]}
+
+
+@pytest.mark.parametrize(("call", "name"), GIVEN)
+def test_masked_arrays_are_refused(call, name):
+    function = fitted_by(call)
+    for dtype in ("float32", "float64", "int64"):
+        bad = masked(SHAPES.get(name, VECTOR), dtype)
+        parts = {"validation_data": (masked(MATRIX, dtype), VECTOR), "validation_y": (MATRIX, bad)}
+        parts["validation_weight"] = (MATRIX, VECTOR, bad)
+        given = {"validation_data": parts[name]} if name in parts else {name: bad}
+        with pytest.raises(ValueError, match="masked"):
+            function(**given)
+
+
+@pytest.mark.parametrize(("call", "name"), GIVEN)
+def test_complex_numbers_are_refused(call, name):
+    bad = SHAPES.get(name, VECTOR) + 1j
+    parts = {"validation_data": (MATRIX + 1j, VECTOR), "validation_y": (MATRIX, bad)}
+    parts["validation_weight"] = (MATRIX, VECTOR, bad)
+    given = {"validation_data": parts[name]} if name in parts else {name: bad}
+    with pytest.raises(ValueError, match="(?i)complex"):
+        fitted_by(call)(**given)
+
+
+def test_lists_of_masked_rows_are_refused_and_masks_of_nothing_are_none():
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    with pytest.raises(ValueError, match="some entries are masked"):
+        model.predict([masked(row) for row in MATRIX])
+    whole = np.ma.masked_array(MATRIX, False)
+    np.testing.assert_array_equal(model.predict(whole), model.predict(MATRIX))
+
+
+def test_numbers_of_few_bits_do_not_overflow():
+    x = np.random.default_rng(0).normal(size=(40_000, 3)).astype("float32")
+    histories = []
+    for number in (lambda value, kind: getattr(np, kind)(value), lambda value, kind: value):
+        layers = [fastbp.Dense(number(100, "int8"), "relu"), fastbp.Dense(number(1, "uint8"))]
+        rate = fastbp.CosineDecay(
+            0.01, decay_steps=number(100, "int8"), warmup_steps=number(9, "int8"), warmup_target=0.02
+        )
+        model = fastbp.Sequential(layers, input_shape=(number(3, "int8"),), seed=number(7, "int8"))
+        model.compile(fastbp.Adam(rate), "mean_squared_error")
+        settings = {"batch_size": number(64, "int16"), "epochs": number(2, "int8"), "verbose": 0}
+        histories.append(model.fit(x, x[:, 0], **settings).history)
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_numbers_of_few_bits_do_not_overflow_in_estimators():
+    x = np.random.default_rng(0).normal(size=(5000, 3)).astype("float32")
+    scores = []
+    for number in (lambda value, kind: getattr(np, kind)(value), lambda value, kind: value):
+        settings = {"batch_size": number(64, "int8"), "max_iter": number(3, "int8"), "learning_rate": "one_cycle"}
+        settings["n_iter_no_change"] = number(127, "int8")
+        mlp = fastbp.MLPRegressor("squared_error", (number(100, "int8"),), random_state=0, **settings)
+        scores.append(mlp.fit(x, x[:, 0]).predict(x[:9]))
+    np.testing.assert_array_equal(*scores)

@@ -23,6 +23,7 @@ ORDER = [
     "_fpmode",
     "_jit",
     "_rows",
+    "naming",
     "_registry",
     "_formulas",
     "settings",
@@ -97,6 +98,7 @@ ORDER = [
     "layers.periodic",
     "layers.piecewise",
     "specs",
+    "sizes",
     "network",
     "blocks",
     "tables",
@@ -336,7 +338,7 @@ def test_estimators_import_no_layers_that_they_do_not_use():
 
 def test_layers_are_where_the_package_says():
     """Every name of the table is registered by the module that the table names, and none besides."""
-    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.")}
+    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.layers.")}
     for name in ours:
         assert LAYERS[name].__module__ == f"fastbp.{fastbp._HOME_OF[name]}"
     assert set(fastbp.layers.__all__) == {*ours, "LAYERS", "Layer"}

@@ -6,6 +6,7 @@ Here a few; by hand as many as one likes, with a table of what was refused and w
 """
 
 import os
+import re
 from collections import Counter
 
 import numpy as np
@@ -15,7 +16,12 @@ from keras_cases import BATCH, case_of
 import fastbp
 
 LONG = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
-MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", "16"))
+# What comes of the first models, so that none is refused that agreed.
+EXPECTED = [
+    *("agrees", "agrees", "polynomial_decay", "agrees", "Conv1D. ends the mask", "polynomial_decay"),
+    *("BatchNormalization.*statistics", "metric 'Accuracy'", "agrees", "agrees", "agrees", "clipnorm"),
+]
+MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", str(len(EXPECTED))))
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
@@ -60,7 +66,12 @@ def trained_alike(case, ours):
     settings |= {"epochs": 1, "shuffle": False, "verbose": 0}
     expected, found = theirs.fit(*data, **settings).history, ours.fit(*data, **settings).history
     assert_same_weights(ours, theirs, "an epoch")
+    if ours.engine.network.output_masking is not None:
+        # On its way through jax.value_and_grad Keras's output loses its mask, which metrics read then in evaluate only.
+        expected, found = {"loss": expected["loss"]}, {"loss": found["loss"]}
     assert_same_figures(found, expected, "history")
+    settings = {"sample_weight": weight, "return_dict": True, "verbose": 0}
+    assert_same_figures(ours.evaluate(*batch, **settings), theirs.evaluate(*batch, **settings), "evaluate again")
 
 
 def outcome(seed):
@@ -88,10 +99,8 @@ def outcomes():
 @pytest.mark.parametrize("seed", range(MODELS))
 def test_random_models_agree_or_are_refused_with_the_reason(seed, outcomes):
     result = outcome(seed)
-    assert result == "agrees" or len(result.partition(": ")[2]) > 20
     outcomes[result] += 1
-
-
-def test_most_random_models_agree(outcomes):
-    """Runs last: a generator of models that are all refused would show nothing."""
-    assert outcomes["agrees"] >= 0.5 * sum(outcomes.values())
+    if seed < len(EXPECTED):
+        assert re.search(EXPECTED[seed], result)
+    else:
+        assert result == "agrees" or len(result.partition(": ")[2]) > 20

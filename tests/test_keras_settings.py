@@ -86,6 +86,9 @@ def both_ways(x):
 
 CONVERTED = {
     "frozen normalization": lambda x: frozen(layers.BatchNormalization())(layers.Masking()(x)),
+    "unrolled": lambda x: layers.GRU(2, return_sequences=True, unroll=True, zero_output_for_mask=True)(
+        layers.Masking()(x)
+    ),
     "residual": lambda x: layers.Add()([m := layers.Masking()(x), layers.Dense(3)(m)]),
     "side by side": lambda x: layers.LSTM(2)(layers.Concatenate()([m := layers.Masking()(x), layers.Dense(2)(m)])),
     "both ways": lambda x: both_ways(both_ways(layers.Masking()(x))),
@@ -103,6 +106,9 @@ def test_masks_that_act_alike_convert(name):
 
 MASKS_REFUSED = {
     "the mask of 'm' reaches Keras layer 'norm' .*statistics": lambda m: layers.BatchNormalization(name="norm")(m),
+    "'two' .*unroll=True": lambda m: layers.Bidirectional(
+        layers.LSTM(2, return_sequences=True, unroll=True), name="two"
+    )(m),
     "'s' .Softmax., which would read": lambda m: layers.Softmax(name="s")(layers.Dense(5)(m)),
     "'conv' .*ends the mask of 'm'.*the loss": lambda m: layers.Conv1D(2, 1, name="conv")(m),
     "'rms' .*ends the mask of 'm'.*'back'": lambda m: layers.GRU(2, name="back")(
@@ -216,6 +222,7 @@ HIDDEN = {
     "OwnL2 is not one": lambda: sequential(layers.Dense(2, kernel_regularizer=OwnL2())),
     "lora_rank=1": lambda: with_lora(sequential(layers.Dense(2))),
     "by a function of keras.ops": lambda: functional(lambda x: layers.Dense(3)(x) + x),
+    "casts its inputs to int32": lambda: keras.Sequential([keras.Input((4,), dtype="int32"), layers.Dense(2)]),
     "more than once": lambda: sequential(sequential(shared := layers.Dense(3)), sequential(shared)),
 }
 

@@ -134,10 +134,12 @@ def test_a_mask_weighs_all_entries_of_its_step():
 
 
 def test_a_batch_without_steps_makes_no_update():
-    model = build("mean_squared_error", Dense(1), optimizer=fastbp.Adam(0.1))
+    model = build("mean_squared_error", Dense(1), optimizer=fastbp.Adam(0.1), metrics=["r2_score"])
     model.train_on_batch(X, VALUES)
     params, state = model.params.copy(), model.engine.state.copy()
-    assert model.train_on_batch(np.zeros_like(X), VALUES) == 0
+    loss, r2 = model.train_on_batch(np.zeros_like(X), VALUES)
+    assert loss == 0
+    assert np.isnan(r2)
     assert model.step == 2
     np.testing.assert_array_equal(model.params, params)
     np.testing.assert_array_equal(model.engine.state, state)

@@ -291,3 +291,32 @@ def test_fuzzed_files_are_read_whole_or_refused(read, seed):
         assert not whole or n_rows == 0
         return
     assert not whole or len(table.frame) == n_rows
+
+
+def test_columns_that_change_their_type_late(read):
+    n, late = 20_000, 19_000  # pandas types some 16,000 rows of 40 columns at once
+    numbers = np.arange(n)
+    columns = {
+        "word": np.where(numbers == late, "abc", numbers.astype(str)),
+        "words": np.where(numbers >= late, "abc", "1"),
+        "float": np.where(numbers >= late, "0.5", numbers.astype(str)),
+        "boolean": np.where(numbers == late, "NA", np.where(numbers % 2, "True", "False")),
+        "zeros": np.where(numbers >= late, "007", "100"),
+        "large": np.where(numbers == late, "", (2**60 + numbers).astype(str)),
+        "text": np.where(numbers >= late, "x", ""),
+        "date": np.where(numbers == late, "", "20240101"),
+        **{f"fill {i}": numbers for i in range(32)},
+    }
+    table = read(pd.DataFrame(columns).to_csv(index=False))
+    frame = table.frame
+    assert frame["word"].isna().sum() == 1
+    assert frame["words"].value_counts().to_dict() == {"1": late, "abc": n - late}
+    assert frame["float"].tolist() == [*range(late), *[0.5] * (n - late)]
+    assert frame["boolean"].isna().sum() == 1
+    assert frame["boolean"].dtype == "boolean"
+    assert set(frame["zeros"]) == {"007", "100"}
+    assert frame["large"].dropna().tolist() == [2**60 + i for i in range(n) if i != late]
+    assert frame["text"].isna().sum() == late
+    assert [note for note in table.notes if "'word'" in note] == [
+        "column 'word': 'abc' in row 19001 is no number, taken as missing."
+    ]

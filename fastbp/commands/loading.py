@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastbp._registry import nearest
+from fastbp.naming import nearest
 from fastbp.tabular.errors import TableError
 
 
@@ -34,7 +34,7 @@ def read_for(model, path, how, *, ids=(), types=None, target=None):
     from fastbp.tabular.reading import read_file
     from fastbp.tabular.settling import Expected
 
-    reading = model.reading_ or {}
+    reading = model.reading_
     forms, encoder = dict(model.encoder_.forms), model.encoder_
     form = target_form(model)
     if form is not None and not hasattr(model, "classes_"):
@@ -48,7 +48,7 @@ def target_form(model):
     """Return how the file of training wrote a target that is text there, or None."""
     from fastbp.tabular.recognition import unpacked_form
 
-    return unpacked_form((model.reading_ or {}).get("target_form"))
+    return unpacked_form(model.reading_.get("target_form"))
 
 
 def text_columns(model):

@@ -31,7 +31,7 @@ def _facts(path, model):
     """Return a dict of facts, ready for JSON."""
     from fastbp import __version__
 
-    reading = model.reading_ or {}
+    reading = model.reading_
     facts = {
         "model": str(path),
         "size": f"{Path(path).stat().st_size / 1e6:.2f} MB",

@@ -45,7 +45,7 @@ def run(arguments):
     model = load_model(arguments.model)
     if arguments.proba and not hasattr(model, "classes_"):
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
-    usual = (model.reading_ or {}).get("ids", [])
+    usual = model.reading_.get("ids", [])
     how, types = how_to_read(arguments), asked_types(arguments)
     table = read_for(model, arguments.data, how, ids=arguments.id or usual, types=types)
     check_names(table.frame, arguments.id, "--id")

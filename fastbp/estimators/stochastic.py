@@ -131,7 +131,8 @@ def _undisturbed_epochs(mlp, watchers):
     if watchers.callbacks or watchers.validation is not None:
         return 1
     # So many epochs, all without improvement, exceed the patience with the last of them, at the earliest.
-    return max(1, mlp.n_iter_no_change + 1 - mlp._no_improvement_count)
+    patience = mlp.n_iter_no_change
+    return max(1, (patience if patience == np.inf else int(patience)) + 1 - mlp._no_improvement_count)
 
 
 def _rates(mlp, n_epochs, n_rows):

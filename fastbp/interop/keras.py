@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.interop.kerascompile import compile_settings, decay_of, described_compile
-from fastbp.interop.kerasgraph import chain_of, layers_in_order
+from fastbp.interop.kerasgraph import chain_of, kind_of, layers_in_order
 from fastbp.interop.kerasmasks import check_masks
 from fastbp.interop.kerasmetrics import MASKED
 from fastbp.interop.kerassettings import Model, specs_of
@@ -30,9 +30,11 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
     Returns
     -------
     Sequential
-        Of the same dtype, layers under the same names. It is compiled if the Keras model is, and fastbp has the
-        optimizer, its schedule, the loss and the metrics with their settings; else call its `compile`. The optimizer
-        starts anew, and so do stateful layers; initializers are fastbp's defaults.
+        Of the same dtype, layers under the same names (of equal ones in models within the model the later get a
+        number). It is compiled if the Keras model is, and fastbp has the optimizer, its schedule, the loss and the
+        metrics with all their settings; else call its `compile` (the error of `fit` says what is missing, and so does
+        ``why_not_compiled``). Metrics that fastbp has under another definition become objects of `fastbp.scoring`.
+        The optimizer starts anew, and so do stateful layers; initializers are fastbp's defaults.
 
     Raises
     ------
@@ -40,7 +42,12 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
         For an object that is no such model.
     ValueError
         For a model that is not built, a layer or a setting without a counterpart (named, with the layers that have
-        one), and where a mask would act in one of the two libraries alone.
+        one), weights frozen one by one, and where a mask would act in one of the two libraries alone: in a layer, or
+        in the loss.
+
+    Notes
+    -----
+    ``training=...`` in a call within a functional model has no effect, as in Keras's own fit, evaluate and predict.
 
     Examples
     --------
@@ -56,6 +63,7 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
     """
     chain = chain_of(keras_model)
     layers = layers_in_order(chain)
+    check_input(keras_model, chain)
     shape, batch_size = shapes_of(keras_model, input_shape)
     settings = Model(batch_size, keras_model.trainable, decay_of(keras_model))
     model = Sequential(specs_of(chain, settings), input_shape=shape, seed=seed, dtype=dtype_of(layers))
@@ -67,7 +75,7 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
     if keras_model.compiled:
         try:
             compile_as(model, keras_model, settings)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             model.why_not_compiled = f"from_keras did not compile it as the Keras model is: {error}"
     return model
 
@@ -132,6 +140,16 @@ def to_keras_weights(model: Sequential, keras_model: Any) -> list[np.ndarray]:
         raise ValueError(f"the models differ: fastbp's weights have the shapes {shapes}, Keras's have {wanted}.")
     arrays = {id(variable): view.copy() for variable, view in zip(variables, views.values(), strict=True)}
     return [arrays[id(variable)] for variable in keras_model.weights]
+
+
+def check_input(keras_model, chain):
+    """Raise ValueError where Keras would cut the inputs down to whole numbers, or to fewer digits."""
+    dtype, kinds = keras_model.inputs[0].dtype, [kind_of(layer) for layer in layers_in_order(chain)]
+    if dtype not in ("float32", "float64") and "Embedding" not in kinds:
+        raise ValueError(
+            f"the Keras model casts its inputs to {dtype}, which has no counterpart in fastbp: begin it with "
+            'keras.Input(shape, dtype="float32").'
+        )
 
 
 def shapes_of(keras_model, input_shape):

@@ -72,10 +72,20 @@ def check_masks(model, chain):
             compare(masks, network, name, name, network.masking_layer(places[name]))
         elif kind == "Bidirectional":
             compare(masks, network, name, name, network.masking_layer(places[f"{name}/fork"]))
+            check_unrolled(node, masks.read[name])
         elif kind in ONLY_KERAS and masks.read[name] and (kind != "BatchNormalization" or node.layer.trainable):
             mask = shown(masks.read[name])
             raise ValueError(f"the mask of {mask} reaches Keras layer {name!r} ({kind}), which {ONLY_KERAS[kind]}.")
     compare(masks, network, None, "the loss", network.output_masking)
+
+
+def check_unrolled(node, mask):
+    """Raise ValueError for an unrolled Bidirectional, whose masked steps Keras repeats where it should zero them."""
+    if mask and node.layer.return_sequences and node.layer.forward_layer.unroll:
+        raise ValueError(
+            f"Keras layer {node.name!r} (Bidirectional) does not zero masked time steps with unroll=True, fastbp's "
+            "does: leave out unroll."
+        )
 
 
 def flat(chain):

@@ -91,6 +91,9 @@ def settings_of(layer, spec, name, model):
         settings["trainable"] = is_trained(layer, model.trainable)
     if settings.get("stateful"):
         settings["batch_size"] = model.batch_size
+    if getattr(layer, "unroll", False):
+        # Where Keras writes out the steps, it does not heed this one.
+        settings["zero_output_for_mask"] = False
     for variable in filter(model.spares, weights_of(layer)):
         setting = "decay_factor" if kind_of(layer) == "Embedding" else f"{role_of(layer, variable)}_decay_factor"
         if setting in fields:

@@ -7,7 +7,7 @@ from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
 from fastbp.tabular.numeric import missing_in
-from fastbp.tabular.recognition import packed_form, unpacked_form
+from fastbp.tabular.recognition import check_form, packed_form, unpacked_form
 from fastbp.tabular.scaling import LIMIT, robust_scale_of_counts, scaled
 from fastbp.tabular.textcolumns import parsed_column
 from fastbp.tabular.vocabulary import MOST_ONE_HOT, TWINS, Vocabulary, fit_vocabulary
@@ -122,6 +122,7 @@ class CategoryCoder:
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
         vocabulary = self.vocabulary
         described.text(self.name, "name")
+        check_form(self.form)
         described.listed(vocabulary.texts, "texts", described.text)
         if len(set(vocabulary.texts)) != len(vocabulary.texts) or not vocabulary.texts:
             raise ValueError(f"column {self.name!r} has no categories, or one of them twice.")

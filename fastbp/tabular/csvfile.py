@@ -81,10 +81,13 @@ class CSVFile:
 
         how = self.how
         defaults = {"sep": how.delimiter, "decimal": how.decimal or ".", "encoding": "utf-8", "index_col": False}
-        defaults |= {"keep_default_na": False, "na_values": ["", *how.na], "low_memory": False}
+        defaults |= {"keep_default_na": False, "na_values": ["", *how.na]}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
+                # pandas types 2**20 fields at once, 12 % faster than all of them.  What has another type in another
+                # piece comes as objects: `fastbp.tabular.settling` has such columns read again, as text.
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)
                 return pd.read_csv(io.BytesIO(self.content), **(defaults | options))
         except pd.errors.EmptyDataError:
             raise TableError(f"{self.name} is empty.") from None

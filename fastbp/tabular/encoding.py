@@ -7,7 +7,8 @@ The rules, fitted on the training rows:
   land at the ends, beside the largest values: a ratio with a zero below the line says just that, and a value beyond
   float32 must not decide whether a table can be used.
 - Dates become a linear time and the parts of it that tell more, treated as numbers (`fastbp.tabular.dates`).
-- Text, categories, booleans, and whole numbers by the rule of `fastbp.tabular.coders.is_category`, become one-hot
+- Text that is numbers or dates in whatever dress is read as such (`fastbp.tabular.recognition`), later rows alike.
+- Other text, categories, booleans, and whole numbers by the rule of `fastbp.tabular.coders.is_category`, become one-hot
   columns, scaled and clipped as the numbers are (of two values, one column), or, where they have more than 8 values,
   a column of codes for a trained embedding (`fastbp.tabular.vocabulary`).
 - Left out, with a reason: empty columns, columns with one value only, text that is different in nearly each row,

@@ -46,8 +46,6 @@ class BaseTabular(BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
     _target_kind: type
-    # What ``fastbp train`` found in the file that it read, ready for JSON; None without a file.
-    reading_: dict | None = None
 
     @abstractmethod
     def _checked_target(self, y):
@@ -221,7 +219,8 @@ class BaseTabular(BaseEstimator, ABC):
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
-        self._target, self.target_name_, self.reading_ = target, target_name, None
+        self._target, self.target_name_ = target, target_name
+        self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
         if named:
@@ -296,8 +295,8 @@ class BaseTabular(BaseEstimator, ABC):
         named = described.flag(description["named"], "named")
         estimator._hold(**parts, target_name=description["target_name"], named=named)
         estimator.best_score_ = described.number_or_none(description["best_score"], "best_score")
-        estimator.reading_ = description.get("reading")
-        if not isinstance(estimator.reading_, dict | None):
+        estimator.reading_ = description.get("reading", {})
+        if not isinstance(estimator.reading_, dict):
             raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
         estimator._hold_oof(None)
         return estimator

@@ -12,7 +12,7 @@ from fastbp import described
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
 from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
 from fastbp.tabular.errors import TableError
-from fastbp.tabular.recognition import packed_form, unpacked_form
+from fastbp.tabular.recognition import check_form, packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
 from fastbp.tabular.textcolumns import parsed_column
 
@@ -88,6 +88,7 @@ class NumberCoder:
     def check(self):
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
         described.text(self.name, "name")
+        check_form(self.form)
         described.listed(self.scales, "scales", _check_scale, *([self._most_scales()] if self.scales else []))
         if self.indicator is not None:
             described.listed(self.indicator, "indicator", described.real, 2)

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from fastbp._registry import nearest
+from fastbp.naming import nearest
 from fastbp.tabular.errors import TableError
 
 STANDARD_INPUT = "-"

@@ -153,6 +153,12 @@ def packed_form(form):
     return None if form is None else {"kind": form.kind, **asdict(form)}
 
 
+def check_form(form):
+    """Raise ValueError where what a coder got from a file for its form is none."""
+    if form is not None and type(form) not in FORMS.values():
+        raise ValueError(f"there is no form of text {form!r}.")
+
+
 def unpacked_form(state):
     """Return the form that `packed_form` made this of; raise ValueError where a file holds something else."""
     if state is None:

@@ -102,7 +102,11 @@ def _is_doubtful(column, zeros):
     if column.dtype == object:
         return not all(isinstance(value, bool) for value in column.dropna().unique())
     if kind == "f":
-        known = column.to_numpy()[~np.isnan(column.to_numpy())]
+        values = column.to_numpy()
+        with np.errstate(invalid="ignore"):
+            if np.any(values[:100] % 1 > 0):  # most columns need no closer look
+                return False
+        known = values[~np.isnan(values)]
         with np.errstate(invalid="ignore"):  # infinities
             whole = len(known) > 0 and not np.any(known[:100] % 1) and not np.any(known % 1)
         return whole and (np.abs(known).max() >= EXACT or zeros())

@@ -11,6 +11,7 @@ from fastbp.tabular.errors import TableError
 DELIMITERS = ",;\t|"
 # So many lines, and bytes, of a file tell how it is written.
 SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 16
+PIECE = 1 << 20
 
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an Excel or zip file",
@@ -84,8 +85,14 @@ def _encoding_of(content):
 
 
 def _decodes(content, encoding):
+    """Tell whether bytes are text: a piece at a time, as the text of a large file would be as large again."""
+    if content.isascii():
+        return True
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        content.decode(encoding)
+        for start in range(0, len(content), PIECE):
+            decoder.decode(content[start : start + PIECE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
