@@ -209,7 +209,10 @@ class Training:
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification", separation)
+            # Rows with probabilities of classes are taken for those of the most probable one.
+            is_class = objective.task == "classification"
+            strata = part.targets.argmax(axis=1) if is_class and part.targets.ndim == 2 else part.targets
+            self.cuts = cut(strata, recipe.folds, n, seed, is_class, separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()

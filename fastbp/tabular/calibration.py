@@ -54,7 +54,7 @@ def temper(probabilities, temperature):
         probabilities[rows] = tempered(probabilities[rows], temperature)
 
 
-def fit_temperature(probabilities, codes, weight=None):
+def fit_temperature(probabilities, targets, weight=None):
     """Return the temperature for probabilities of rows that were not trained on.
 
     It minimises the log loss of the tempered probabilities, summed over rows, plus ``log(T)^2 / (2 s^2)``, s =
@@ -64,8 +64,8 @@ def fit_temperature(probabilities, codes, weight=None):
     ----------
     probabilities : (n, k)
         Rows with NaN are left out. Of more than `MOST_PROBABILITIES` numbers each second row, third row ... is taken.
-    codes : (n,) int
-        The true classes.
+    targets : (n,) int or (n, k)
+        The true classes, or their probabilities.
     weight : (n,), optional
 
     Returns
@@ -78,13 +78,13 @@ def fit_temperature(probabilities, codes, weight=None):
 
     every = -(-probabilities.size // MOST_PROBABILITIES)
     if every > 1:
-        probabilities, codes = probabilities[::every], codes[::every]
+        probabilities, targets = probabilities[::every], targets[::every]
         weight = None if weight is None else weight[::every]
     known = np.isfinite(probabilities).all(axis=1)
     if not known.any():
         return 1.0
     log_p = arraymath.log(np.maximum(probabilities[known], SMALLEST))
-    log_p -= np.take_along_axis(log_p, codes[known, None], axis=1)
+    log_p -= _of_targets(log_p, targets[known])
     weight = np.ones(len(log_p)) if weight is None else np.asarray(weight, np.float64)[known]
     # Weights that differ tell less than as many rows of the same weight.
     share, n_rows = weight / weight.sum(), weight.sum() ** 2 / np.square(weight).sum()
@@ -99,6 +99,13 @@ def fit_temperature(probabilities, codes, weight=None):
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x))
+
+
+def _of_targets(log_p, targets):
+    """Return log p[true] of log_p (n, k), or its mean over targets t: sum(t log p), as (n, 1)."""
+    if targets.ndim == 1:
+        return np.take_along_axis(log_p, targets[:, None], axis=1)
+    return (log_p * targets).sum(axis=1, keepdims=True).astype(log_p.dtype)
 
 
 class Reliability(NamedTuple):

@@ -11,6 +11,7 @@ from fastbp.estimators.labels import plain_labels
 from fastbp.tabular.calibration import fit_temperature, temper
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import CLASSIFICATION_METRICS, classification_objective
+from fastbp.tabular.several import SoftClasses, is_several, probabilities_of
 from fastbp.tabular.target import Classes, refuse_missing
 
 
@@ -32,7 +33,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     eval_metric : {'log_loss', 'accuracy', 'roc_auc'}, default=None
         By which each network's best epoch is chosen; None: 'log_loss'. The networks minimise the log loss in any case.
     class_weight : dict, 'balanced' or None, default=None
-        Factors on the rows of each class; 'balanced' makes the classes weigh the same.
+        Factors on the rows of each class; 'balanced' makes the classes weigh the same. Probabilities, and what
+        measures them, are then those of classes that are as frequent as they weigh: `predict` favours rare classes,
+        and probabilities are too large for them by as much. Those for rows as they come are
+        ``predict_proba(X) / factors``, normalised.
     categorical_features : None, 'from_dtype', or array-like of str, int or bool, default=None
         Which columns of numbers are categories: by a rule (whole numbers with few different values), none, or those
         named, at these positions, or with a True in a list for all columns. Text, categories and booleans always are.
@@ -47,6 +51,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
+        Sorted; of probabilities in the order of their columns.
     oof_proba_ : array of shape (n_samples, n_classes) or None
         Out-of-fold probabilities: those of the networks that did not train on a row, calibrated. NaN in rows that all
         networks trained on (where there are fewer networks than parts) and in rows of weight 0. None with `eval_set`
@@ -123,7 +128,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     @property
     def classes_(self):
-        """The classes, sorted."""
+        """The classes, in the order of the probabilities."""
         return self._target.classes
 
     @property
@@ -168,31 +173,41 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), or (n_samples, n_classes)
+            Labels; or probabilities in the order of `classes_`: the mean probability of the predicted class.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         float
         """
-        return super().score(X, plain_labels(y), sample_weight)
+        if not is_several(y):
+            return super().score(X, plain_labels(y), sample_weight)
+        chosen = self._outputs(X).argmax(axis=1)
+        return float(np.average(probabilities_of(y)[np.arange(len(chosen)), chosen], weights=sample_weight))
 
     def _decided(self, outputs):
         """Return the classes (n,) that outputs (n, k) choose."""
         return self.classes_[outputs.argmax(axis=1)]
 
     def _checked_target(self, y):
+        if is_several(y):
+            return probabilities_of(y)
         refuse_missing(y)
         y = plain_labels(y)
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         return y
 
-    def _target_of(self, y, weight):
-        return Classes.of(y, weight, self.class_weight)
+    def _target_of(self, y, weight, names):
+        if y.ndim == 1:
+            return Classes.of(y, weight, self.class_weight)
+        if self.class_weight is not None:
+            raise ValueError("class_weight is for labels: with probabilities, weigh the rows by sample_weight.")
+        return SoftClasses.of(y, names)
 
     def _objective(self, target):
-        return classification_objective(len(target.classes), self.eval_metric)
+        return classification_objective(len(target.classes), self.eval_metric, soft=isinstance(target, SoftClasses))
 
     def _calibrated(self, outputs, part, share):
         temperature = fit_temperature(outputs, part.targets, part.weight)

@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from fastbp.tabular.folds import cut, later_blocks, separation
+from fastbp.tabular.several import is_several, probabilities_of
 
 
 def cross_validate(
@@ -80,7 +81,8 @@ def cross_validate(
     if time is not None:
         pairs = later_blocks(apart, cv + 1)
     else:
-        codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(n)
+        labels = probabilities_of(y).argmax(axis=1) if stratify and is_several(y) else y
+        codes = np.unique(labels, return_inverse=True)[1] if stratify else np.zeros(n)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         pairs = cut(codes, cv, cv, seed, stratify, apart)
     given = {"groups": groups, "time": time, "sample_weight": sample_weight}

@@ -26,6 +26,7 @@ from fastbp.tabular.folds import separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
+from fastbp.tabular.several import columns_of
 from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
 
@@ -49,11 +50,14 @@ class BaseTabular(BaseEstimator, ABC):
 
     @abstractmethod
     def _checked_target(self, y):
-        """Return y as a vector (n,) without missing values, or raise scikit-learn's errors."""
+        """Return y as an array (n,) or (n, t) without missing values, or raise scikit-learn's errors."""
 
     @abstractmethod
-    def _target_of(self, y, weight):
-        """Return the `Classes` or the `Quantity` of y (n,), of which rows with weight (n,) 0 do not count."""
+    def _target_of(self, y, weight, names):
+        """Return what is learnt of y, of which rows with weight (n,) 0 do not count; columns of y have names, or None.
+
+        `Classes` or a `Quantity` of y (n,), `SoftClasses` or `Quantities` of y (n, t).
+        """
 
     @abstractmethod
     def _objective(self, target):
@@ -86,8 +90,10 @@ class BaseTabular(BaseEstimator, ABC):
             columns or a list of records (dicts) will do. Columns of a sparse matrix are read one at a time; what the
             networks read is dense, and at most 4 GiB. A `fastbp.TableWarning` says which columns are not used and
             which look as if they were not meant.
-        y : array-like of shape (n_samples,)
-            The target: class labels, or for a regressor numbers.
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            The target: class labels, or for a regressor numbers. Several columns are for a classifier the
+            probabilities of its classes, each row of which sums to 1 (the columns' names, or 0, 1, 2 ..., are the
+            classes), for a regressor several targets that one set of networks learns at once.
         sample_weight : array-like of shape (n_samples,), default=None
             Rows of weight 0 are left out.
         eval_set : tuple (X, y) or (X, y, sample_weight), default=None
@@ -173,12 +179,13 @@ class BaseTabular(BaseEstimator, ABC):
     def _training_rows(self, X, y, sample_weight):
         """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
         refuse_masked(y=y)
+        names = columns_of(y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) == 1:
             raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
         weight = _checked_weight(sample_weight, y)
-        target = self._target_of(y, weight)
+        target = self._target_of(y, weight, names)
         targets = target.encode(y)
         weight = target.weigh(targets, weight)
         kept = np.ones(len(y), bool) if weight is None else weight > 0

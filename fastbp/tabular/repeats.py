@@ -181,8 +181,8 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 
 def log_losses(probabilities, values):
-    """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
-    return -arraymath.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+    """Return -sum(values * log(probabilities)) of each row (n, k); of a class, a row of an identity matrix, -log p."""
+    return -(values * arraymath.log(np.maximum(probabilities, SMALLEST))).sum(axis=1)
 
 
 def squared_errors(outputs, values):
