@@ -1,6 +1,8 @@
 """Groups stay together and validation is later: in the cuts, in `fit`, and in `cross_validate`."""
 
+import datetime
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -270,3 +272,19 @@ def test_odd_rows_of_eval_set_are_told():
     new = known.assign(city="Bonn")
     with pytest.warns(fastbp.TableWarning, match="^eval_set: column 'city': training did not see 'Bonn'"):
         fastbp.TabularRegressor("fast", random_state=0).fit(known, y, eval_set=(new, y))
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (datetime.date(2024, 1, 31), r"date labels such as datetime.date\(2024, 1, 31\)"),
+        (Decimal(7), r"Decimal labels such as Decimal\('7'\)"),
+        (2**70, "int labels such as 1180591620717411303424"),
+        (b"a", "bytes_? labels such as .*b'a'"),
+    ],
+)
+def test_labels_that_are_no_classes_are_named(label, words):
+    X = patients()[0]
+    labels = np.array([label] * N, object)
+    with pytest.raises(ValueError, match=f"y holds {words}.*: make them text"):
+        fastbp.TabularClassifier("fast").fit(X, labels)

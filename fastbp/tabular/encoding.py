@@ -114,7 +114,7 @@ class TableEncoder:
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
         self._notes, self._rising = notes, rising
 
-    def transform(self, frame, notices=None):
+    def transform(self, frame, notices=None, notes=None):
         """Encode rows.
 
         Parameters
@@ -124,8 +124,9 @@ class TableEncoder:
             are ignored, and so is the absence of columns that were left out. Where these rows or training's were no
             DataFrame, columns are found by position, and must be as many as in training.
         notices : list, optional
-            A line is appended for each column with odd text, unseen categories or unexpected missing values. Without
-            it a warning tells odd text.
+            A line is appended for each column with unseen categories or unexpected missing values.
+        notes : list, optional
+            A line is appended for each column with odd text. By default `notices` takes it, or else a warning.
 
         Returns
         -------
@@ -137,12 +138,17 @@ class TableEncoder:
         TableError
             A column is missing, or holds another type than in training.
         """
-        pairs, notes = self._read(frame)
-        if notices is None:
-            tell([note for told in notes for note in told])
+        pairs, read = self._read(frame)
+        told = [note for of_column in read for note in of_column]
+        surprises = [] if notices is None else [line for coder, values in pairs for line in coder.surprises(values)]
+        if notes is not None:
+            notes += told
+        elif notices is not None:
+            surprises = told + surprises
         else:
-            for (coder, values), told in zip(pairs, notes, strict=True):
-                notices += [*told, *coder.surprises(values)]
+            tell(told)
+        if notices is not None:
+            notices += surprises
         return self._encoded(pairs)
 
     def _read(self, frame):

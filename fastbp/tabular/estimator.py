@@ -81,8 +81,9 @@ class BaseTabular(BaseEstimator, ABC):
         ----------
         X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
             The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
-            columns or a list of records (dicts) will do. A `fastbp.TableWarning` says which columns are not used and
-            which look as if they were not meant.
+            columns or a list of records (dicts) will do. Text that is numbers or dates, in whatever dress, is read as
+            such. A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns
+            look as if they were not meant.
         y : array-like of shape (n_samples,)
             The target: class labels, or for a regressor numbers.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -96,9 +97,10 @@ class BaseTabular(BaseEstimator, ABC):
             on and rows to choose the best epoch by, so that scores hold for new groups. The name of a column of X
             takes that column, which is then no feature.
         time : array-like of shape (n_samples,) or str, default=None
-            Numbers or dates: every network trains on the earlier rows and chooses its best epoch by the last tenth,
-            so that scores hold for what comes next; only these rows have out-of-fold predictions. The name of a
-            column of X takes that column, which stays a feature.
+            Numbers, dates, times of day or durations, or text that is such ("31.12.2024"): every network trains on
+            the earlier rows and chooses its best epoch by the last tenth, so that scores hold for what comes next;
+            only these rows have out-of-fold predictions. The name of a column of X takes that column, which stays a
+            feature.
 
         Returns
         -------
