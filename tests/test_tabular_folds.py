@@ -86,6 +86,7 @@ def test_the_last_block_is_a_tenth():
         ["100", "20", "30", "3"],
         ["1.000,5", "20,5", "300", "3"],
         ["23:00", "9:30", "10:15", "0:05"],
+        ["010", "002", "003", "001"],
         pd.Categorical(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
         pl.Series(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
         pd.PeriodIndex(["2024-03", "2024-01", "2024-02", "2023-12"], freq="M"),
@@ -288,3 +289,16 @@ def test_labels_that_are_no_classes_are_named(label, words):
     labels = np.array([label] * N, object)
     with pytest.raises(ValueError, match=f"y holds {words}.*: make them text"):
         fastbp.TabularClassifier("fast").fit(X, labels)
+
+
+@pytest.mark.parametrize("argument", ["groups", "time"])
+def test_rows_with_a_weight_that_cannot_be_set_apart_are_an_error(argument):
+    X, y, _ = patients()
+    weight = (np.arange(N) < 40).astype(float)
+    with pytest.raises(TableError, match=f"{argument} has one value only in the rows that have a weight"):
+        fastbp.TabularRegressor("fast").fit(X, y, sample_weight=weight, **{argument: 1 - weight})
+
+
+def test_a_dict_of_one_row_is_told_how_to_be_a_table():
+    with pytest.raises(TableError, match=r"holds one value for each column, not a list: write \[row\]"):
+        fastbp.TabularRegressor("fast").fit({"mark": 1.0, "noise": 2.0}, [1.0])

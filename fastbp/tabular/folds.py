@@ -32,8 +32,12 @@ class Separation(NamedTuple):
         return self.groups is not None or self.times is not None
 
     def rows(self, rows):
-        """Return the separation of some of the rows."""
-        return Separation(*(None if codes is None else codes[rows] for codes in self))
+        """Return the separation of some of the rows; raise TableError where these cannot be set apart."""
+        some = Separation(*(None if codes is None else codes[rows] for codes in self))
+        for name, codes in zip(("groups", "time"), some, strict=True):
+            if codes is not None and (codes == codes[0]).all():
+                raise TableError(f"{name} has one value only in the rows that have a weight.")
+        return some
 
 
 ALL_ALIKE = Separation()
