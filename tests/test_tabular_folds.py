@@ -302,3 +302,11 @@ def test_rows_with_a_weight_that_cannot_be_set_apart_are_an_error(argument):
 def test_a_dict_of_one_row_is_told_how_to_be_a_table():
     with pytest.raises(TableError, match=r"holds one value for each column, not a list: write \[row\]"):
         fastbp.TabularRegressor("fast").fit({"mark": 1.0, "noise": 2.0}, [1.0])
+
+
+def test_a_class_that_comes_too_late_to_be_learnt_is_said():
+    X, y, _ = patients()
+    with pytest.warns(fastbp.TableWarning, match="time: no row before those to validate by has the class 'new': no"):
+        fastbp.TabularClassifier("fast", random_state=0).fit(
+            X, np.where(np.arange(N) >= N - 9, "new", np.where(y > 0, "a", "b")), time=np.arange(N)
+        )

@@ -21,7 +21,7 @@ from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, train_ensemble
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.folds import separation
+from fastbp.tabular.folds import absent_before, separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
@@ -126,16 +126,19 @@ class BaseTabular(BaseEstimator, ABC):
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
+        recipe, apart = PRESETS[self.preset].suited(len(part.x)), apart.rows(kept)
+        if objective.task == "classification":
+            notices += absent_before(part.targets, target.classes, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
                 part,
-                recipe=PRESETS[self.preset].suited(len(part.x)),
+                recipe=recipe,
                 objective=objective,
                 seed=seed,
                 valid=valid,
-                separation=apart.rows(kept),
+                separation=apart,
                 deadline=deadline,
                 progress=progress,
             )

@@ -139,3 +139,18 @@ def later_blocks(separation, n_folds):
     if not pairs:
         raise TableError("groups and time leave no row to train on: every group reaches into the last block of time.")
     return pairs
+
+
+def absent_before(codes, classes, n_folds, separation):
+    """Return a line on the classes that only the last block of time has, which no network trains on, or none.
+
+    codes (n,) are the rows' places in `classes`.
+    """
+    if separation.times is None:
+        return []
+    earlier, _ = later_blocks(separation, n_folds)[-1]
+    absent = np.setdiff1d(codes, codes[earlier])
+    if not len(absent):
+        return []
+    names = ", ".join(map(repr, classes[absent[:5]].tolist()))
+    return [f"time: no row before those to validate by has the class {names}: no network learns it."]
