@@ -425,3 +425,25 @@ def test_a_column_is_an_id_and_a_time_and_a_group(run, csv, tmp_path):
     ]
     code, _, err = run("train", csv(odd), "--target", "y", "--out", tmp_path / "n", *ids, *QUICK)
     assert (code, err) == (2, ["fastbp: --time day holds 'soon' in row 4, which is no date."])
+
+
+def test_ids_do_not_hide_predictions(run, csv, tmp_path):
+    text = "x,prediction,y\n" + "".join(f"{i}.5,a{i},{i % 2}\n" for i in range(40))
+    code, _, err = run("train", csv(text), "--target", "y", "--out", tmp_path / "m", "--id", "prediction", *QUICK)
+    assert (code, err[-1]) == (
+        2,
+        "fastbp: --id prediction: the predictions have a column of this name: rename it in the table.",
+    )
+    run("train", csv(text), "--target", "y", "--out", tmp_path / "m", "--ignore", "prediction", *QUICK)
+    code, _, err = run("predict", tmp_path / "m", csv(text), "--id", "prediction", "--json")
+    assert (code, err[-1][:24]) == (2, "fastbp: --id prediction:")
+
+
+def test_odd_text_of_parquet_is_told_as_that_of_a_csv(run, tmp_path):
+    frame = pd.DataFrame({"price": [*(f"${i}.5" for i in range(39)), "soon"], "y": [0, 1] * 20})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert run("train", tmp_path / "t.parquet", "--target", "y", "--out", tmp_path / "m", *QUICK)[0] == 0
+    outs = [run("predict", tmp_path / "m", tmp_path / name) for name in ("t.parquet", "t.csv")]
+    assert outs[0] == outs[1]
+    assert (outs[0][0], outs[0][2]) == (0, ["note: column 'price': 'soon' in row 40 is no number, taken as missing."])

@@ -269,7 +269,7 @@ NO_TABLES = {
     "structured": (np.zeros(3, dtype=[("a", "f8")]), "structured array"),
     "ragged": ([[1], [1, 2]], "this list is no table"),
     "empty list": ([], "got 1D array"),
-    "dict of numbers": ({"a": 1}, "this dict of columns is no table"),
+    "dict of numbers": ({"a": 1}, "this dict holds one value for each column"),
     "dict of columns of different lengths": ({"a": [1], "b": [1, 2]}, "this dict of columns is no table"),
     "text": ("table.csv", "no table that can be used"),
     "none": (None, "no table that can be used"),

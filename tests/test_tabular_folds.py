@@ -1,6 +1,8 @@
 """Groups stay together and validation is later: in the cuts, in `fit`, and in `cross_validate`."""
 
+import datetime
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -84,6 +86,7 @@ def test_the_last_block_is_a_tenth():
         ["100", "20", "30", "3"],
         ["1.000,5", "20,5", "300", "3"],
         ["23:00", "9:30", "10:15", "0:05"],
+        ["010", "002", "003", "001"],
         pd.Categorical(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
         pl.Series(["01.03.2024", "31.01.2024", "28.02.2024", "31.12.2023"]),
         pd.PeriodIndex(["2024-03", "2024-01", "2024-02", "2023-12"], freq="M"),
@@ -270,3 +273,40 @@ def test_odd_rows_of_eval_set_are_told():
     new = known.assign(city="Bonn")
     with pytest.warns(fastbp.TableWarning, match="^eval_set: column 'city': training did not see 'Bonn'"):
         fastbp.TabularRegressor("fast", random_state=0).fit(known, y, eval_set=(new, y))
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (datetime.date(2024, 1, 31), r"date labels such as datetime.date\(2024, 1, 31\)"),
+        (Decimal(7), r"Decimal labels such as Decimal\('7'\)"),
+        (2**70, "int labels such as 1180591620717411303424"),
+        (b"a", "bytes_? labels such as .*b'a'"),
+    ],
+)
+def test_labels_that_are_no_classes_are_named(label, words):
+    X = patients()[0]
+    labels = np.array([label] * N, object)
+    with pytest.raises(ValueError, match=f"y holds {words}.*: make them text"):
+        fastbp.TabularClassifier("fast").fit(X, labels)
+
+
+@pytest.mark.parametrize("argument", ["groups", "time"])
+def test_rows_with_a_weight_that_cannot_be_set_apart_are_an_error(argument):
+    X, y, _ = patients()
+    weight = (np.arange(N) < 40).astype(float)
+    with pytest.raises(TableError, match=f"{argument} has one value only in the rows that have a weight"):
+        fastbp.TabularRegressor("fast").fit(X, y, sample_weight=weight, **{argument: 1 - weight})
+
+
+def test_a_dict_of_one_row_is_told_how_to_be_a_table():
+    with pytest.raises(TableError, match=r"holds one value for each column, not a list: write \[row\]"):
+        fastbp.TabularRegressor("fast").fit({"mark": 1.0, "noise": 2.0}, [1.0])
+
+
+def test_a_class_that_comes_too_late_to_be_learnt_is_said():
+    X, y, _ = patients()
+    with pytest.warns(fastbp.TableWarning, match="time: no row before those to validate by has the class 'new': no"):
+        fastbp.TabularClassifier("fast", random_state=0).fit(
+            X, np.where(np.arange(N) >= N - 9, "new", np.where(y > 0, "a", "b")), time=np.arange(N)
+        )

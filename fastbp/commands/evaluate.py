@@ -38,8 +38,9 @@ def run(arguments):
     features, column, dropped = split_target(table.frame, name)
     if dropped:
         tell([told_dropped(dropped, name)])
-    unseen = []
-    model.encoder_.transform(features, unseen)
+    unseen, odd = [], []
+    model.encoder_.transform(features, unseen, odd)
+    tell(odd)
     tell_unseen(unseen, arguments.allow_unseen)
     outcome = _Outcome(model, features, column)
     if arguments.json:

@@ -51,10 +51,13 @@ def run(arguments):
     tell(table.notes)
     check_names(table.frame, arguments.id, "--id")
     ids = arguments.id or [name for name in usual if name in table.frame.columns]
-    unseen = []
-    model.encoder_.transform(table.frame, unseen)
+    unseen, odd = [], []
+    model.encoder_.transform(table.frame, unseen, odd)
+    tell(odd)
     tell_unseen(unseen, arguments.allow_unseen)
     predictions = _predictions(model, table.frame, arguments.proba)
+    if twice := set(ids) & set(predictions.columns):
+        raise TableError(f"--id {min(twice)}: the predictions have a column of this name: rename it in the table.")
     for place, name in enumerate(ids):
         predictions.insert(place, name, table.frame[name].to_numpy(), allow_duplicates=True)
     _write(predictions, model, arguments, out)

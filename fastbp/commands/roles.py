@@ -41,6 +41,8 @@ def roles_of(frame, arguments):
         if arguments.target in getattr(arguments, option):
             raise TableError(f"--{option} {arguments.target}: this is the target.")
         check_names(frame, getattr(arguments, option), f"--{option}")
+    if "prediction" in arguments.id:
+        raise TableError("--id prediction: the predictions have a column of this name: rename it in the table.")
     of_fit = {}
     if arguments.weights is not None:
         of_fit["sample_weight"] = _weights(frame[arguments.weights])

@@ -18,9 +18,10 @@ from fastbp.tabular.target import Classes, refuse_missing
 class TabularClassifier(ClassifierMixin, BaseTabular):
     """Classifier for tables: an ensemble of networks that needs no tuning.
 
-    It takes a DataFrame as it is, with text, categories, dates and missing values, or an array. Each network is
-    trained without one part of the rows, by which its best epoch is chosen; the probabilities are the networks' mean,
-    calibrated on the rows that they left out.
+    It takes a DataFrame as it is, with text, categories, dates and missing values, or an array; what it leaves out or
+    guesses is said in a `fastbp.TableWarning`, once a call of `fit` or `predict`. Each network is trained without one
+    part of the rows, by which its best epoch is chosen; the probabilities are the networks' mean, calibrated on the
+    rows that they left out.
 
     Parameters
     ----------

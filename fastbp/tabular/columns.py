@@ -72,6 +72,10 @@ def with_rows(data):
     try:
         return pd.DataFrame(data)
     except ValueError as error:
+        if isinstance(data, Mapping) and all(np.ndim(values) == 0 for values in data.values()):
+            raise TableError(
+                "this dict holds one value for each column, not a list: write [row] for one row."
+            ) from None
         raise TableError(f"this dict of columns is no table: {error}.") from None
 
 

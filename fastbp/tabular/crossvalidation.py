@@ -66,7 +66,7 @@ def cross_validate(
     Raises
     ------
     ValueError
-        For `groups` or `time` of another length, or with missing values.
+        For `groups` or `time` of another length, with missing values, or the name of no column of X.
 
     Examples
     --------

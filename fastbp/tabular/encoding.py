@@ -122,7 +122,7 @@ class TableEncoder:
         self.feature_names_in, self._named, self._coders, self.dropped = names, named, coders, dropped
         self._notes, self._rising = notes, rising
 
-    def transform(self, frame, notices=None):
+    def transform(self, frame, notices=None, notes=None):
         """Encode rows.
 
         Parameters
@@ -132,8 +132,9 @@ class TableEncoder:
             are ignored, and so is the absence of columns that were left out. Where these rows or training's were no
             DataFrame, columns are found by position, and must be as many as in training.
         notices : list, optional
-            A line is appended for each column with odd text, unseen categories or unexpected missing values. Without
-            it a warning tells odd text.
+            A line is appended for each column with unseen categories or unexpected missing values.
+        notes : list, optional
+            A line is appended for each column with odd text. By default `notices` takes it, or else a warning.
 
         Returns
         -------
@@ -148,15 +149,20 @@ class TableEncoder:
         if not self._coders:
             raise TableError("this TableEncoder is not fitted: call fit first.")
         table, named = as_table(frame)
-        matrix, lines = self._encoded(table, self._places(table, named), with_surprises=notices is not None)
-        if notices is None:
-            tell(lines)
+        places = self._places(table, named)
+        matrix, told, surprises = self._encoded(table, places, with_surprises=notices is not None)
+        if notes is not None:
+            notes += told
+        elif notices is not None:
+            surprises = told + surprises
         else:
-            notices += lines
+            tell(told)
+        if notices is not None:
+            notices += surprises
         return matrix
 
     def _encoded(self, table, places, with_surprises=False):
-        """Return the encoded rows of a table whose columns are at these places, and lines on what was odd in it."""
+        """Return the encoded rows of a table whose columns are at these places, and lines (`writing.write`)."""
         if isinstance(table, SparseTable):
             table.check_encoded(self.n_numeric + self.n_plain + self.n_codes)
             columns = None

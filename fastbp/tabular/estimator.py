@@ -21,7 +21,7 @@ from fastbp.saving import save_tensors
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.folds import separation
+from fastbp.tabular.folds import absent_before, separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
@@ -88,9 +88,10 @@ class BaseTabular(BaseEstimator, ABC):
         ----------
         X : DataFrame of pandas, polars or pyarrow, array-like or sparse matrix of shape (n_samples, n_features)
             The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
-            columns or a list of records (dicts) will do. Columns of a sparse matrix are read one at a time; what the
-            networks read is dense, and at most 4 GiB. A `fastbp.TableWarning` says which columns are not used and
-            which look as if they were not meant.
+            columns or a list of records (dicts) will do. Text that is numbers or dates, in whatever dress, is read as
+            such. Columns of a sparse matrix are read one at a time; what the networks read is dense, and at most
+            4 GiB. A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns
+            look as if they were not meant.
         y : array-like of shape (n_samples,) or (n_samples, n_columns)
             The target: class labels, or for a regressor numbers. Several columns are for a classifier the
             probabilities of its classes, each row of which sums to 1 (the columns' names, or 0, 1, 2 ..., are the
@@ -106,9 +107,10 @@ class BaseTabular(BaseEstimator, ABC):
             on and rows to choose the best epoch by, so that scores hold for new groups. The name of a column of X
             takes that column, which is then no feature.
         time : array-like of shape (n_samples,) or str, default=None
-            Numbers or dates: every network trains on the earlier rows and chooses its best epoch by the last tenth,
-            so that scores hold for what comes next; only these rows have out-of-fold predictions. The name of a
-            column of X takes that column, which stays a feature.
+            Numbers, dates, times of day or durations, or text that is such ("31.12.2024"): every network trains on
+            the earlier rows and chooses its best epoch by the last tenth, so that scores hold for what comes next;
+            only these rows have out-of-fold predictions. The name of a column of X takes that column, which stays a
+            feature.
 
         Returns
         -------
@@ -135,17 +137,20 @@ class BaseTabular(BaseEstimator, ABC):
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
+        recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
+        if objective.task == "classification":
+            notices += absent_before(part.targets, target.classes, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
                 part,
-                recipe=PRESETS[self.preset].suited(len(part.x), encoder.n_numeric),
+                recipe=recipe,
                 objective=objective,
                 seed=seed,
                 valid=valid,
-                separation=apart.rows(kept),
+                separation=apart,
                 deadline=deadline,
                 progress=progress,
             )

@@ -32,8 +32,12 @@ class Separation(NamedTuple):
         return self.groups is not None or self.times is not None
 
     def rows(self, rows):
-        """Return the separation of some of the rows."""
-        return Separation(*(None if codes is None else codes[rows] for codes in self))
+        """Return the separation of some of the rows; raise TableError where these cannot be set apart."""
+        some = Separation(*(None if codes is None else codes[rows] for codes in self))
+        for name, codes in zip(("groups", "time"), some, strict=True):
+            if codes is not None and (codes == codes[0]).all():
+                raise TableError(f"{name} has one value only in the rows that have a weight.")
+        return some
 
 
 ALL_ALIKE = Separation()
@@ -135,3 +139,18 @@ def later_blocks(separation, n_folds):
     if not pairs:
         raise TableError("groups and time leave no row to train on: every group reaches into the last block of time.")
     return pairs
+
+
+def absent_before(codes, classes, n_folds, separation):
+    """Return a line on the classes that only the last block of time has, which no network trains on, or none.
+
+    codes (n,) are the rows' places in `classes`.
+    """
+    if separation.times is None:
+        return []
+    earlier, _ = later_blocks(separation, n_folds)[-1]
+    absent = np.setdiff1d(codes, codes[earlier])
+    if not len(absent):
+        return []
+    names = ", ".join(map(repr, classes[absent[:5]].tolist()))
+    return [f"time: no row before those to validate by has the class {names}: no network learns it."]

@@ -88,8 +88,11 @@ def as_ordered(column, name, index=None):
     if kind != "text":
         return column, []
     codes, texts = factorize(column)
-    form, _, why = recognise(texts, counts_of(codes, texts))
-    if form is None:
+    counts = counts_of(codes, texts)
+    form, _, why = recognise(texts, counts)
+    if form is None:  # 007 is a number for once
+        form, why = recognise(texts, counts, kind="number").form, ""
+    if form is None or np.isnan(form.parse(texts) if form.kind == "number" else 0.0).all():
         raise TableError(f"{name} cannot be ordered: it holds {texts[codes[0]]!r}. Give numbers or dates.")
     values = typed(form, codes, texts, np.zeros(len(texts), bool))
     if (unread := is_missing(values)).any():

@@ -17,8 +17,9 @@ from fastbp.tabular.target import Quantity, refuse_missing
 class TabularRegressor(RegressorMixin, BaseTabular):
     """Regressor for tables: an ensemble of networks that needs no tuning.
 
-    It takes a DataFrame as it is, with text, categories, dates and missing values, or an array. Each network is
-    trained without one part of the rows, by which its best epoch is chosen; the predictions are the networks' mean.
+    It takes a DataFrame as it is, with text, categories, dates and missing values, or an array; what it leaves out or
+    guesses is said in a `fastbp.TableWarning`, once a call of `fit` or `predict`. Each network is trained without one
+    part of the rows, by which its best epoch is chosen; the predictions are the networks' mean.
 
     Parameters
     ----------

@@ -6,7 +6,8 @@ from fastbp.warned import warn
 class TableWarning(UserWarning):
     """Something of a table was left out, taken for something else, or looks as if it were not meant.
 
-    `fit` and `predict` of the tabular estimators warn once a call, with a line for each column.
+    `fit`, `predict`, `predict_proba` and `score` of the tabular estimators warn once a call, with a line for each
+    column, at the line of the caller's.
 
     Examples
     --------

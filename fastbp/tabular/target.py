@@ -45,7 +45,14 @@ class Classes(NamedTuple):
             classes, codes = np.unique(y, return_inverse=True)
         except TypeError:
             kinds = " and ".join(sorted({type(label).__name__ for label in y}))
+            if " and " not in kinds:
+                raise ValueError(f"y holds {kinds} labels such as {y[0]!r}: make them text, y.astype(str).") from None
             raise ValueError(f"y holds labels of different types, {kinds}: make them all text or numbers.") from None
+        except ValueError as error:
+            if "unknown" not in str(error):  # continuous ones: scikit-learn's words will do
+                raise
+            what = f"{type(y[0]).__name__} labels such as {y[0]!r}"
+            raise ValueError(f"y holds {what}: make them text, y.astype(str).") from None
         counted = np.bincount(codes, weight, len(classes)) > 0
         factors = None
         if isinstance(class_weight, dict):

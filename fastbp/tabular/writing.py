@@ -14,7 +14,7 @@ BLOCK = 16 * 1024
 
 
 def write(coders, n_rows, values_of, n_threads, with_surprises=False):
-    """Return encoded rows (n, d) float32, finite, in C order, and lines on what was odd, in the order of the coders.
+    """Return encoded rows (n, d) float32, finite, in C order; lines on how text was read; and lines of surprises.
 
     Parameters
     ----------
@@ -37,23 +37,26 @@ def write(coders, n_rows, values_of, n_threads, with_surprises=False):
         some = [coders[place] for place in places]
         told = [[] for _ in some]
         values = [values_of(coder, own) for coder, own in zip(some, told, strict=True)]
-        lines = [(place, line) for place, own in zip(places, told, strict=True) for line in own]
-        if with_surprises:
-            lines += _surprises(places, some, values)
+        read = [(place, line) for place, own in zip(places, told, strict=True) for line in own]
+        surprises = _surprises(places, some, values) if with_surprises else []
         if isinstance(some[0], NumberCoder):
             _write_numbers(out, some, values, [firsts[place] for place in places])
         else:
             views = [out[first : first + n].T for first, n in zip(firsts[places[0]], widths[places[0]], strict=True)]
             some[0].encode(values[0], *views)
-        return lines
+        return read, surprises
 
     bundles = _bundles(coders, n_rows)
     if n_threads > 1:
         lines = map_in_threads(write_some, [(some,) for some in bundles], n_threads)
     else:
         lines = list(map(write_some, bundles))
-    in_order = sorted(chain(*lines), key=lambda told: told[0])
-    return np.ascontiguousarray(out.T), [line for _, line in in_order]
+    return np.ascontiguousarray(out.T), *map(_in_order, zip(*lines, strict=True))
+
+
+def _in_order(lines):
+    """Return the lines of lists of (place, line) in the order of the places."""
+    return [line for _, line in sorted(chain(*lines), key=lambda told: told[0])]
 
 
 def widths_of(coder):
