@@ -6,6 +6,7 @@ from functools import wraps
 from importlib import import_module
 
 from fastbp.naming import canonical, nearest
+from fastbp.plain import plain
 
 _REGISTRIES = {}
 _HOMES = {}
@@ -130,19 +131,6 @@ def _with_plain_numbers(init):
         init(self, *map(plain, arguments), **{name: plain(value) for name, value in settings.items()})
 
     return plain_init
-
-
-def plain(value):
-    """Return a number of NumPy's, or a tuple or list of them, as Python's: int8(100) * 2 would overflow."""
-    if type(value) in (list, tuple):
-        return type(value)(map(_number, value))
-    return _number(value)
-
-
-def _number(value):
-    # By the name of its module: NumPy is not imported here.  Arrays have entries to set.
-    is_number = type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__")
-    return value.item() if is_number else value
 
 
 def describe(value):

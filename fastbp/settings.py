@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from fastbp._registry import plain
 from fastbp.naming import nearest
+from fastbp.plain import plain
 
 
 class SettingsType(type):

@@ -25,6 +25,7 @@ ORDER = [
     "_jit",
     "_rows",
     "naming",
+    "plain",
     "_registry",
     "_formulas",
     "settings",

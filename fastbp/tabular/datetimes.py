@@ -213,7 +213,7 @@ def _put_together(fields):
         valid = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (hour <= 24) & (minute < 60) & (second < 61)
     valid &= ~((hour == 24) & (minute + second + part > 0))
     months = (np.where(valid, year - 1970, 0) * 12 + np.where(valid, month - 1, 0)).astype(np.int64).astype("M8[M]")
-    valid &= day <= ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(np.float64)
+    valid &= day <= ((months + np.timedelta64(1, "M")).astype("M8[D]") - months.astype("M8[D]")).astype(np.float64)
     seconds = np.where(valid, ((day - 1) * DAY + hour * 3600 + minute * 60 + second) * 1e6 + part, 0)
     times = months.astype("M8[us]") + seconds.astype(np.int64).astype("m8[us]")
     times[~valid] = np.datetime64("NaT")
