@@ -267,7 +267,8 @@ class Sequential:
         Notes
         -----
         A batch whose weights sum to zero makes no update: the parameters and the optimizer's state stay as they are,
-        penalties, weight decay and momentum included; its loss is 0, and `step` counts it.
+        penalties, weight decay and momentum included; its loss is 0, and `step` counts it. Moving statistics follow its
+        rows, as in Keras.
 
         Ctrl-C ends training after the running compiled call (about 0.2 s) and returns the history so far; a handler of
         your own for SIGINT is called instead, and where SIGINT is ignored it stays so. Whatever exception ends `fit`,
