@@ -115,13 +115,15 @@ def writable(path: str | Path):
     ----------
     path : str or path
     """
-    path = Path(path)
+    named_as_folder, path = os.fspath(path).endswith(os.sep), Path(path)
     try:
         target = Path(os.path.realpath(path))
         old = os.stat(target)
     except FileNotFoundError:
         if not target.parent.is_dir():
             raise FileNotFoundError(f"cannot save {path}: there is no folder {target.parent}.") from None
+        if named_as_folder:
+            raise IsADirectoryError(errno.EISDIR, f"cannot save {path}{os.sep}: give the file a name") from None
         return target, None
     except OSError as error:
         raise OSError(error.errno, f"cannot save {path}: {error.strerror}") from None

@@ -11,7 +11,6 @@ import os
 import pickle
 import secrets
 import sys
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from fastbp._files import replace_file
 from fastbp._fpmode import FlushingCompiler
 from fastbp._kernelfolder import UnsafeFolderError, check_folder, kernel_content, make_folder, prune, read_kernel
 from fastbp._madefrom import compiler_digest, kernel_digest
+from fastbp.warned import warn
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
 # operations: a step of the smallest network takes 3.2 us instead of 4.1.
@@ -186,10 +186,9 @@ def _warn_not_kept(reason, advice="writable folder"):
     if _warned:
         return
     _warned = True
-    warnings.warn(
+    warn(
         f"fastbp {reason}; they are compiled anew in every process. Set FASTBP_CACHE_DIR to a {advice}.",
         RuntimeWarning,
-        stacklevel=2,
     )
 
 

@@ -123,23 +123,23 @@ def _refuse(settings, name, value):
 
 
 def _with_plain_numbers(init):
-    """Return an `__init__` that takes NumPy's numbers as Python's: int8(100) * 2 would overflow."""
+    """Return an `__init__` that takes NumPy's numbers as Python's (`plain`)."""
 
     @wraps(init)
     def plain_init(self, *arguments, **settings):
-        init(self, *map(_plain, arguments), **{name: _plain(value) for name, value in settings.items()})
+        init(self, *map(plain, arguments), **{name: plain(value) for name, value in settings.items()})
 
     return plain_init
 
 
-def _plain(value):
-    """Return a number of NumPy's, or a tuple or list of them, as Python's; other values as they are."""
+def plain(value):
+    """Return a number of NumPy's, or a tuple or list of them, as Python's: int8(100) * 2 would overflow."""
     if type(value) in (list, tuple):
-        return type(value)(map(_plain_number, value))
-    return _plain_number(value)
+        return type(value)(map(_number, value))
+    return _number(value)
 
 
-def _plain_number(value):
+def _number(value):
     # By the name of its module: NumPy is not imported here.  Arrays have entries to set.
     is_number = type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__")
     return value.item() if is_number else value

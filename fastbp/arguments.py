@@ -72,6 +72,12 @@ def checked_counts(**counts):
     return [int(value) for value in counts.values()]
 
 
+def check_shuffle(shuffle):
+    """Raise ValueError where it is neither True nor False."""
+    if not isinstance(shuffle, bool | np.bool_) and (type(shuffle) is not int or shuffle not in (0, 1)):
+        raise ValueError(f"shuffle={shuffle!r}: True draws a new order of the rows for every epoch, False keeps it.")
+
+
 def check_verbose(verbose):
     """Raise ValueError where it is none of Keras's 0, 1 and 2."""
     if verbose not in (0, 1, 2):

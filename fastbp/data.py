@@ -1,9 +1,10 @@
 """The border between the user's arrays and the kernels: checks, conversions, weights, splits."""
 
 import math
-import warnings
 
 import numpy as np
+
+from fastbp.warned import warn
 
 
 def held(x):
@@ -120,9 +121,11 @@ def sample_weights(sample_weight, n, dtype, name="sample_weight", entries=()):
     array (n,), or (n, e) where there are `entries`, of which the product is e
     """
     try:
-        weights = np.ascontiguousarray(real_array(sample_weight, name), dtype)
+        weights = real_array(sample_weight, name)
+        weights = np.ascontiguousarray(weights, dtype)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers only: {error}.") from None
+        reason = str(error) if name in str(error) else f"{name} must hold numbers only: {error}."
+        raise ValueError(reason) from None
     shape, whole = np.shape(sample_weight), (n, *entries)
     if shape not in ((n,), whole) and not (entries and shape in ((n, 1), (*whole, 1))):
         or_entries = f" or {whole}, one for each time step" if entries else ""
@@ -174,7 +177,7 @@ def tell_unknown_classes(class_weight, classes):
     unknown = [label for label in class_weight if label not in classes]
     if unknown:
         shown = ", ".join(map(repr, classes[:10])) + ", ..." * (len(classes) > 10)
-        warnings.warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.", stacklevel=4)
+        warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.")
 
 
 def _class_labels(y, soft):

@@ -4,7 +4,6 @@
 """
 
 import reprlib
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from fastbp.plan import Purpose
 from fastbp.reach import Reach, is_finite
 from fastbp.repeatable import dot
 from fastbp.runner import Runner
+from fastbp.scorebase import Score, check_score
 from fastbp.specs import changes as changed_settings
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
@@ -128,8 +128,6 @@ class Engine:
     `layers` are the engine's own: nobody changes them.
     """
 
-    training = False  # True while a fit runs
-
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
@@ -150,11 +148,6 @@ class Engine:
 
         With `layers`, the same ones with settings that may have changed, the network is folded anew; weights stay.
         """
-        if self.training:
-            raise ValueError(
-                "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
-                "True, and compile after it."
-            )
         changed = changed_settings(layers, self.layers) if layers is not None else []
         network = Network(layers, self.network.input_shape) if changed else self.network
         _check_loss(loss, network)
@@ -190,15 +183,6 @@ class Engine:
         """Draw the initial parameters and buffers of a network."""
         return network.initial_params(self.seed, self.dtype), network.initial_buffers(self.seed, self.dtype)
 
-    @contextmanager
-    def busy(self):
-        """The context of a fit: compile refuses to change what it runs on."""
-        self.training = True
-        try:
-            yield
-        finally:
-            self.__dict__.pop("training", None)
-
     @changes
     def alone(self, function, *arguments):
         """Call function(*arguments), which changes this engine; what other threads ask of it meanwhile is refused."""
@@ -214,8 +198,8 @@ class Engine:
         self.made[0] = number
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views, and runners, which hold addresses; no fit runs in a copy."""
-        here = ("views", "_free_runners", "training")
+        """Leave out what belongs to this process: views, and runners, which hold addresses."""
+        here = ("views", "_free_runners")
         return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
@@ -310,10 +294,8 @@ class Engine:
         outputs = self._outputs_for_metrics(len(rows.x))
         purpose = Purpose(training=False, fused_output=self.fused_output)
         with self.runner(self.network.batch_size or PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
-            data, steps = (
-                Data(rows.x, rows.targets, rows.weight, outputs=outputs),
-                self._passes(runner, len(rows.x), rows),
-            )
+            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
+            steps = self._passes(runner, len(rows.x), rows)
             losses = self.run(runner, steps, data)
             # Of several batches the mean over what counts in them.
             loss = losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(steps["divisor"].sum(), 1)
@@ -345,10 +327,8 @@ class Engine:
         """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
         outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
-            data, steps = (
-                Data(rows.x, rows.targets, rows.weight, outputs=outputs),
-                self.one_step(runner, len(rows.x), True, rows),
-            )
+            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
+            steps = self.one_step(runner, len(rows.x), True, rows)
             loss = self.run(runner, steps, data, backward=True, update=self.next_update(1))[0]
         if not np.isfinite(loss):
             self.buffers[:] = buffers
@@ -392,8 +372,15 @@ class Engine:
 
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        shape = self.network.output_shape
+        y, outputs = rows.y[:1], np.zeros((1, *shape))
+        if rows.mask is not None:
+            y, outputs = (of_entries(array, np.ones_like(rows.mask[:1]), outputs.ndim - 1) for array in (y, outputs))
         for name, function in self.metrics:
-            check_metric(name, function, rows.y, self.network.output_shape, _activation_name(self.network))
+            if isinstance(function, Score):
+                check_score(name, function, y, outputs)
+            else:
+                check_metric(name, function, rows.y, shape, _activation_name(self.network))
 
     @changes
     def reset_states(self):

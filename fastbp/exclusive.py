@@ -29,7 +29,7 @@ def changes(method):
         claim = _Claim(me)
         try:
             owner = _changing.setdefault(key, claim)
-            if owner.thread != me or (owner is claim and key in _reading.values()):
+            if owner.thread != me or (owner is claim and _is_read_elsewhere(key, me)):
                 raise _refusal(self, "trains it, or computes gradients with it" if owner is not claim else "predicts")
             return method(self, *arguments, **more)
         finally:
@@ -46,15 +46,24 @@ def reads(method):
     @wraps(method)
     def beside_others(self, *arguments, **more):
         key, me = id(self), get_ident()
+        outer = _reading.get(me)
         try:
             _reading[me] = key
             if _changing:
                 check_free(self)
             return method(self, *arguments, **more)
         finally:
-            _reading.pop(me, None)
+            if outer is None:
+                _reading.pop(me, None)
+            else:
+                _reading[me] = outer
 
     return beside_others
+
+
+def _is_read_elsewhere(key, me):
+    # A metric of one's own may compute gradients while `evaluate` calls it.
+    return key in _reading.values() and any(read == key for thread, read in list(_reading.items()) if thread != me)
 
 
 def check_free(target):
@@ -62,6 +71,12 @@ def check_free(target):
     owner = _changing.get(id(target))
     if owner is not None and owner.thread != get_ident():
         raise _refusal(target, "trains it, or computes gradients with it")
+
+
+def is_changed_here(target):
+    """Does this thread change the object, in a method further out?"""
+    owner = _changing.get(id(target))
+    return owner is not None and owner.thread == get_ident()
 
 
 def _refusal(target, does):

@@ -32,7 +32,7 @@ def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbo
             callback.on_train_begin({})
             begun.append(callback)
         with Epochs(model.engine, train, batch_size, shuffled) as run:
-            model.engine.alone(guard.run, _run_epochs, model, run, validation, epochs, callbacks, guard)
+            guard.run(_run_epochs, model, run, validation, epochs, callbacks, guard)
     finally:
         tell(begun, "on_train_end", {})
     if guard.requested:

@@ -1,6 +1,5 @@
 """A `Sequential` as tensors and a description, and back, with the same bits."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from fastbp._registry import describe, rebuild
 from fastbp.losses import Loss
 from fastbp.network import Network
 from fastbp.saving import ModelFileError, load_tensors
+from fastbp.warned import warn
 
 
 def load_model(path: str | Path, custom_objects: dict | None = None):
@@ -137,10 +137,9 @@ def _compiled(description, custom_objects):
     loss, functions = description["loss"], description["custom_metrics"]
     own = [*functions, loss] if isinstance(loss, str) else functions
     if missing := [name for name in own if name not in custom_objects]:
-        warnings.warn(
+        warn(
             f"the model was trained with {missing[0]!r}, which a file cannot hold: it predicts, and to train it give "
             f"load_model(path, custom_objects={{{missing[0]!r}: ...}}).",
-            stacklevel=5,
         )
         return None
     return {

@@ -1,7 +1,6 @@
 """A network: layer specs folded over shapes, which fixes the layout of the flat parameter vector."""
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -10,8 +9,9 @@ import numpy as np
 
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.branches import Fork
-from fastbp.sizes import check_sizes, check_switches, layout_of
+from fastbp.sizes import check_sizes, layout_of
 from fastbp.specs import same
+from fastbp.warned import warn
 
 
 class Source(NamedTuple):
@@ -139,7 +139,6 @@ class Network:
         return source, shape
 
     def _add(self, spec, name, sources, shapes, depth):
-        check_switches(name, spec)
         built = spec.build(*shapes)
         check_sizes(name, built)
         placed = PlacedLayer(spec, name, sources, shapes, built, self.n_params, self.n_buffers, depth)
@@ -318,10 +317,9 @@ def warn_of_initializers(old, new):
         if not same(initializers.get((p.layer, p.param.name), p.param.initializer), p.param.initializer)
     ]
     if late:
-        warnings.warn(
+        warn(
             f"the initial values of {', '.join(late)} are drawn already: they stay, and the initializer that was set "
             "draws nothing. Other values take a new model, of copy.deepcopy(model.layers).",
-            stacklevel=5,
         )
 
 

@@ -25,13 +25,22 @@ class Score:
         raise ValueError(f"{type(self).__name__}({setting}={getattr(self, setting)!r}): {rule}")
 
 
+def check_score(name, score, y_true, y_pred):
+    """Raise ValueError where a metric with settings does not take such targets and outputs: a row of them is enough."""
+    try:
+        with np.errstate(all="ignore"):
+            score(y_true, y_pred)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"the metric {name!r}: {error}") from None
+
+
 def entry_by_entry(y_true, y_pred):
     """Return targets and outputs as arrays of the same shape, (n, ..., k)."""
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.size != y_pred.size:
         raise ValueError(
-            f"this metric compares y with the outputs entry by entry, but y has shape {y_true.shape} and the outputs "
-            f"{y_pred.shape}: give one-hot rows for classes."
+            f"it compares y with the outputs entry by entry, but a row of y has shape {y_true.shape[1:]}, of the "
+            f"outputs {y_pred.shape[1:]}: give one-hot rows for classes."
         )
     return y_true.reshape(y_pred.shape), y_pred
 

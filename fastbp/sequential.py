@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastbp import modelfile, saving
 from fastbp.arguments import (
+    check_shuffle,
     check_verbose,
     checked_callbacks,
     checked_counts,
@@ -32,7 +33,7 @@ from fastbp.data import (
     validation_parts,
 )
 from fastbp.engine import Engine, Rows
-from fastbp.exclusive import changes, check_free
+from fastbp.exclusive import changes, check_free, is_changed_here
 from fastbp.fit import fit
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
@@ -190,6 +191,11 @@ class Sequential:
         """
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
+        if is_changed_here(self.engine):
+            raise ValueError(
+                "compile was called while fit runs, which goes on with what it began with: set model.stop_training = "
+                "True, and compile after it."
+            )
         loss = LOSSES.resolve(loss)
         taken = Taken(self._checked_layers(), OPTIMIZERS.resolve(optimizer), loss)
         compiled = taken.optimizer, taken.loss, checked_metrics(metrics, loss)
@@ -255,7 +261,6 @@ class Sequential:
             metric of one's own raises, the model is as it was before that epoch.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite; the weights of the last good epoch are kept.
-
         RuntimeError
             If another thread trains the model or predicts with it.
 
@@ -272,6 +277,7 @@ class Sequential:
         self._check_compiled("fit")
         epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
         check_verbose(verbose)
+        check_shuffle(shuffle)
         callbacks = checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
             raise ValueError("give validation_data or validation_split, not both.")
@@ -279,12 +285,11 @@ class Sequential:
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                classes = (train.y, len(train.x), self.dtype, train.entries, self.loss.link == "softmax")
+                classes = (train.y, len(train.x), self.dtype, train.entries, self.engine.loss.link == "softmax")
                 train = train.weighted(class_weights(class_weight, *classes))
             self._check_run(train, validation, batch_size, shuffle)
         self.tell_changes(every=True)
-        with self.engine.busy():
-            return fit(self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
+        return self.engine.alone(fit, self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
@@ -678,7 +683,7 @@ class Sequential:
             if self.engine is None:
                 self.build(x.shape[1:])
             self.engine.network.check_input(x)
-            network, loss = self.engine.network, self.loss
+            network, loss = self.engine.network, self.engine.loss
             targets = prepared_targets(loss, y, network, self.dtype)
             entries = loss.entries(network.loss_shape)
             weight, mask = self._weights(x, sample_weight, entries)

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from fastbp._registry import plain
 from fastbp.naming import nearest
 
 
@@ -52,7 +53,7 @@ class Settings(metaclass=SettingsType):
         """Change one setting, or raise and change nothing."""
         trial = Settings.__new__(type(self))
         trial.__dict__.update(self.__dict__)
-        trial.__dict__[name] = value
+        trial.__dict__[name] = plain(value)
         if hasattr(trial, "__post_init__"):
             trial.__post_init__()
         trial._check_kinds()
@@ -78,9 +79,7 @@ class Settings(metaclass=SettingsType):
 
 def checked_switch(settings, name, value):
     """Return True or False for a switch, or raise ValueError."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, np.bool_ | int | np.integer) and value in (0, 1):
+    if isinstance(value, bool | np.bool_):
         return bool(value)
     raise ValueError(f"{type(settings).__name__}({name}={value!r}): it is True or False.")
 
@@ -98,9 +97,9 @@ def setting_names(cls):
 
 @cache
 def _switches(cls):
-    """Return the names of the settings that are True or False by default."""
+    """Return the names of the settings that are True or False: declared so, or by default."""
     fields = dataclasses.fields(cls) if setting_names(cls) else ()
-    return tuple(field.name for field in fields if isinstance(field.default, bool))
+    return tuple(field.name for field in fields if field.type in (bool, "bool") or isinstance(field.default, bool))
 
 
 def _is_ours(cls):

@@ -1,7 +1,7 @@
 """What a layer may ask for when a network is built: sizes that do not overflow, and the same ones ever after."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,11 +24,3 @@ def check_sizes(name, build):
     for field, value in build.fields.items():
         if not isinstance(value, int | float | np.number | np.bool_) or not abs(value) < 2**62:
             raise ValueError(f"layer {name!r} cannot have {value!r} for its {field}.")
-
-
-def check_switches(name, spec):
-    """Raise ValueError where a setting that is declared as a bool is something else (but 0 or 1)."""
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if field.type in (bool, "bool") and not (isinstance(value, int | np.bool_) and value in (0, 1)):
-            raise ValueError(f"{name!r} has {field.name}={value!r}: it is True or False.")

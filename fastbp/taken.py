@@ -1,13 +1,13 @@
 """What a model took of its settings when it was compiled (or built), and what was changed since and waits."""
 
 import copy
-import warnings
 from dataclasses import is_dataclass
 
 from fastbp.layers.base import Layer
 from fastbp.network import said
 from fastbp.optimizerbase import Optimizer
 from fastbp.specs import changes, copies, same, walk
+from fastbp.warned import warn
 
 
 class Taken:
@@ -48,17 +48,17 @@ class Taken:
         self.check_same_layers(layers, engine is not None)
         network = engine and engine.network
         if waiting := changes(layers, self.layers):
-            _warn(
+            warn(
                 f"{said(network, waiting)}. This waits for compile: the model goes on with what it took before. Call "
                 "compile(...), which keeps the weights."
             )
         if self.optimizer is not None and (other := self._optimizer_changes()):
-            _warn(
+            warn(
                 f"{', '.join(other)} of the optimizer that compile was given was changed after it. The model has a "
                 f"copy of its own: set model.optimizer.{other[0]}, or call compile again."
             )
         if not same(self.given_loss, self.loss):
-            _warn("the loss was changed. This waits for compile: call compile(...), which keeps the weights.")
+            warn("the loss was changed. This waits for compile: call compile(...), which keeps the weights.")
 
     def _optimizer_changes(self):
         """Return the names of what was changed in the given optimizer, and is not so in the model's own."""
@@ -69,10 +69,6 @@ class Taken:
 def _counts():
     """Return how many assignments to layers and to optimizers there were."""
     return Layer.changes[0], Optimizer.changes[0]
-
-
-def _warn(message):
-    warnings.warn(message, stacklevel=5)
 
 
 def _copied(loss):

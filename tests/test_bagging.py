@@ -11,12 +11,12 @@ import fastbp
 from fastbp.tabular import bagging
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.folds import cut
+from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learned, Part, RunningMean, epochs_of, late_fall, learn
 from fastbp.tabular.networks import knots
 from fastbp.tabular.objectives import classification_objective, regression_objective
-from fastbp.tabular.pace import Pace
-from fastbp.tabular.recipe import PRESETS
+from fastbp.tabular.pace import Costs, Pace, Plan, planned
+from fastbp.tabular.recipe import MOST_EMBEDDED, PRESETS
 
 RECIPE = replace(
     PRESETS["default"], folds=3, networks=3, epochs=3, least_steps=1, batch_size=64, hidden=((16,),), n_frequencies=4
@@ -211,6 +211,97 @@ def test_a_time_limit_leaves_networks_out_and_cuts_epochs(monkeypatch):
     assert np.isfinite(ensemble.outputs(table()[1].x)).all()
     late = train(long, deadline=time.perf_counter() - 1.0)
     assert len(late.networks) == 1
+
+
+class TestPlan:
+    """What a time limit allows, by a clock that the tests set."""
+
+    WHOLE = Plan(epochs=100, n_steps=50, most_group=16)
+
+    def test_without_need_nothing_changes(self):
+        assert planned(self.WHOLE, 1000.0, Costs(0.1, 0.01, 0.1), 5, 0.1, 24) == self.WHOLE
+
+    @pytest.mark.parametrize(
+        ("left", "costs", "epochs"),
+        [
+            (500.0, Costs(0.0, 0.02, 0.0), 100),  # 1 s an epoch, 5 rounds
+            (400.0, Costs(0.0, 0.02, 0.0), 80),
+            (400.0, Costs(20.0, 0.02, 0.0), 60),  # each round begins with building
+            (400.0, Costs(0.0, 0.02, 10.0), 40),  # a validation of 10 s every tenth epoch
+            (50.0, Costs(0.0, 0.02, 0.0), 24),  # fewer networks rather than fewer epochs
+            (10.0, Costs(99.0, 0.02, 0.0), 10),  # the first network is built already
+        ],
+    )
+    def test_epochs(self, left, costs, epochs):
+        plan = planned(self.WHOLE, left, costs, 5, 0.1, 24)
+        assert (plan.epochs, plan.n_steps) == (epochs, 50)
+
+    @pytest.mark.parametrize(("left", "n_steps"), [(0.5, 25), (0.02, 1), (0.0, 1), (-9.0, 1)])
+    def test_less_than_an_epoch(self, left, n_steps):
+        assert planned(self.WHOLE, left, Costs(0.0, 0.02, 0.0), 5, 0.1, 24) == (1, n_steps, 1)
+
+    def test_slow_steps_are_done_one_by_one(self):
+        groups = [
+            planned(self.WHOLE, 10.0, Costs(0.0, step, 0.0), 5, 0.1, 24).most_group for step in (0.005, 0.03, 1.0)
+        ]
+        assert groups == [16, 3, 1]
+
+    def test_what_follows_is_kept_back(self):
+        now = [100.0]
+        pace = Pace(110.0, lambda: now[0])
+        assert pace.left() == 10.0
+        pace.reserve(4.0)
+        assert pace.left() == 6.0
+        pace.note(5.0)
+        assert pace.another()
+        now[0] = 103.0
+        assert not pace.another()
+        assert not pace.stop()
+        now[0] = 106.0
+        assert pace.stop()
+
+    def test_all_that_follows_training_is_counted(self):
+        encoder, part, objective = table()
+        settings = (encoder, part, RECIPE, objective, 0, None, ALL_ALIKE, time.perf_counter() + 1e6, None)
+        training = bagging.Training(*settings)
+        first, further = training._following_seconds()
+        assert further == pytest.approx(bagging.OUTPUT_SECONDS * 100 * 3)  # a third of the rows, three classes
+        assert first - further == pytest.approx(
+            bagging.INPUT_SECONDS * part.x.size + bagging.TEMPERATURE_SECONDS * 100 * 3
+        )
+        before = training.pace.left()
+        plan = training._plan()
+        assert plan.epochs == RECIPE.epochs
+        assert before - training.pace.left() > first
+        assert training.least_seconds > first
+
+    def test_the_trial_leaves_no_trace(self):
+        assert parameters(train(deadline=time.perf_counter() + 1e6)) == parameters(train())
+
+
+def test_many_numeric_columns_have_no_functions():
+    recipe = PRESETS["fast"]
+    assert recipe.suited(5000, MOST_EMBEDDED) == recipe
+    wide = recipe.suited(5000, MOST_EMBEDDED + 1)
+    assert (wide.n_frequencies, wide.n_knots, wide.networks) == (0, 0, recipe.networks)
+    network = fastbp.TabularRegressor("fast", time_limit=1e-3, random_state=0)
+    x = np.random.default_rng(0).normal(size=(40, MOST_EMBEDDED + 1))
+    network.fit(x, x[:, 0])
+    assert "dense/kernel" in network.ensemble_.networks[0].views
+    assert network.ensemble_.networks[0].views["dense/kernel"].shape == (MOST_EMBEDDED + 1, 128)
+
+
+def test_many_rows_are_predicted_in_blocks(monkeypatch):
+    ensemble, part = train(replace(RECIPE, epochs=1)), table()[1]
+    whole = ensemble.outputs(part.x)
+    monkeypatch.setattr(bagging, "BLOCK", 3 * 128)
+    np.testing.assert_allclose(ensemble.outputs(part.x), whole, rtol=1e-6)
+
+
+def test_rows_that_all_networks_train_on_take_no_memory():
+    ensemble = train(replace(RECIPE, epochs=1, networks=1))
+    assert ensemble.unseen.outputs.shape == (100, 3)
+    assert np.isnan(ensemble.oof_outputs).all(axis=1).sum() == 200
 
 
 def test_pace():

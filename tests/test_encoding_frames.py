@@ -297,11 +297,80 @@ def test_lists_where_training_had_text_or_numbers():
             encoder.transform(frame)
 
 
-def test_sparse_matrices_are_told_what_to_do():
+def sparse_array():
+    """Mostly zeros, a column of zeros and ones, one with a missing value, and an entry that is written twice."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5)) * (rng.random((60, 5)) < 0.3)
+    x[:, 1], x[3, 2] = x[:, 1] != 0, np.nan
+    return x
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"])
+def test_sparse_matrices_are_encoded_as_dense_ones_column_by_column(form, monkeypatch):
     from scipy import sparse
 
-    with pytest.raises(TableError, match=r"sparse matrix.*x\.toarray\(\)"):
-        TableEncoder().fit(sparse.csr_matrix(np.eye(3)))
+    dense = sparse_array()
+    expected = TableEncoder().fit_transform(dense)
+    matrix = sparse.coo_matrix(dense).asformat(form)
+    for kind in (sparse.csr_matrix, sparse.csc_matrix, type(matrix)):
+        monkeypatch.setattr(kind, "toarray", None)
+    encoder = TableEncoder()
+    np.testing.assert_array_equal(encoder.fit_transform(matrix), expected)
+    np.testing.assert_array_equal(encoder.transform(matrix), expected)
+    np.testing.assert_array_equal(encoder.transform(dense), expected)
+    np.testing.assert_array_equal(encoder.transform(matrix.tocsr()[:1]), expected[:1])
+
+
+def test_sparse_entries_that_stand_twice_are_added_and_the_user_s_matrix_is_left_alone():
+    from scipy import sparse
+
+    rows, values = [0, 0, 1, 2, 3], [1.0, 2.0, 1.0, 5.0, 4.0]
+    twice = sparse.csc_matrix((values, rows, [0, 5]), shape=(4, 1))
+    encoded = TableEncoder().fit_transform(twice)
+    np.testing.assert_array_equal(encoded, TableEncoder().fit_transform(np.array([[3.0], [1.0], [5.0], [4.0]])))
+    assert twice.nnz == 5
+
+
+def test_sparse_matrices_too_large_when_dense_are_refused():
+    from scipy import sparse
+
+    encoder = TableEncoder().fit(sparse_array())
+    wide = sparse.csr_matrix((2**30, 5))
+    with pytest.raises(TableError, match=r"becomes a dense table of 6 columns, 24.0 GiB, and at most 4 GiB"):
+        encoder.transform(wide)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [(np.eye(3) * 1j, "Complex data not supported"), (np.zeros((0, 3)), r"0 sample\(s\)")]
+)
+def test_sparse_matrices_that_are_no_tables(values, message):
+    from scipy import sparse
+
+    with pytest.raises(TableError, match=message):
+        TableEncoder().fit(sparse.csr_matrix(values))
+
+
+def test_numbers_of_one_row_are_encoded_together_with_the_same_bits():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({f"x{i}": rng.normal(size=50) * 10.0 ** rng.integers(-5, 5) for i in range(20)})
+    frame["count"], frame["flag"] = rng.integers(0, 2**40, 50), rng.random(50) < 0.5
+    frame["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, 50), unit="D")
+    frame["small"], frame["kind"] = rng.normal(size=50).astype(np.float32), rng.choice(["a", "b"], 50)
+    frame.loc[4:9, "x7"] = np.nan
+    encoder = TableEncoder()
+    whole = encoder.fit_transform(frame)
+    # The formula of `fastbp.tabular.scaling`, a column at a time.
+    from fastbp.tabular.scaling import robust_scale, scaled
+
+    for name in ("x0", "x19", "count", "small"):
+        values = frame[name].to_numpy(np.float64)
+        place = encoder.feature_names_out.index(name)
+        np.testing.assert_array_equal(whole[:, place], scaled(values, *robust_scale(values)).astype(np.float32))
+    for row in (0, 5, 49):
+        np.testing.assert_array_equal(encoder.transform(frame.iloc[[row]]), whole[[row]])
+    strange, notices = frame.iloc[[0]].assign(x3=np.nan, x9=np.nan, kind="c"), []
+    encoder.transform(strange, notices)
+    assert [line.split(":")[0] for line in notices] == ["column 'x3'", "column 'x9'", "column 'kind'"]
 
 
 LIBRARIES = """

@@ -90,6 +90,17 @@ def test_callbacks_may_use_their_model():
     assert found[-1] == model.evaluate(X, Y)
 
 
+def test_a_metric_may_compute_gradients():
+    def steepness(y_true, y_pred):
+        return np.abs(model.value_and_grad(X, Y)[1]).sum() + model.predict(X)[0, 0]
+
+    model = small_model()
+    model.compile("sgd", "mean_squared_error", metrics=[steepness])
+    model.fit(X, Y, verbose=0)
+    expected = steepness(None, None)
+    assert model.evaluate(X, Y)[1] == expected
+
+
 @pytest.mark.parametrize("kind", [fastbp.MLPRegressor, fastbp.TabularRegressor])
 def test_estimators_refuse_a_second_fit_and_predictions_beside_it(kind, monkeypatch):
     settings = {"solver": "lbfgs", "max_iter": 200} if kind is fastbp.MLPRegressor else {"preset": "fast"}

@@ -15,6 +15,7 @@ PACKAGE = Path(fastbp.__file__).parent
 
 # In this order a newcomer may read the package: a file imports only from files above it.
 ORDER = [
+    "warned",
     "_files",
     "repeatable",
     "_sources",
@@ -54,6 +55,7 @@ ORDER = [
     "quantileloss",
     "losses",
     "metrics",
+    "scorebase",
     "schedules",
     "optimizerbase",
     "optimizers",
@@ -125,7 +127,6 @@ ORDER = [
     "arguments",
     "taken",
     "described",
-    "scorebase",
     "confusion",
     "scoring",
     "modelfile",
@@ -152,6 +153,7 @@ ORDER = [
     "tabular.errors",
     "tabular.objects",
     "tabular.pandastable",
+    "tabular.sparsetable",
     "tabular.columns",
     "tabular.vocabulary",
     "tabular.factorize",
@@ -171,13 +173,16 @@ ORDER = [
     "tabular.numeric",
     "tabular.categories",
     "tabular.coders",
+    "tabular.writing",
     "tabular.encoding",
     "tabular.recipe",
+    "tabular.pace",
     "tabular.learner",
+    "tabular.order",
     "tabular.folds",
     "tabular.networks",
-    "tabular.pace",
     "tabular.bagging",
+    "tabular.several",
     "tabular.estimator",
     "tabular.classifier",
     "tabular.regressor",
@@ -338,7 +343,7 @@ def test_estimators_import_no_layers_that_they_do_not_use():
 
 def test_layers_are_where_the_package_says():
     """Every name of the table is registered by the module that the table names, and none besides."""
-    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.")}
+    ours = {name for name, cls in LAYERS.items() if cls.__module__.startswith("fastbp.layers.")}
     for name in ours:
         assert LAYERS[name].__module__ == f"fastbp.{fastbp._HOME_OF[name]}"
     assert set(fastbp.layers.__all__) == {*ours, "LAYERS", "Layer"}

@@ -350,7 +350,7 @@ def test_it_learns_what_it_cannot_without():
         ({"axis": 0}, "axis=0"),
         ({"axis": 1}, "axis=1"),
         ({"momentum": 1.5}, r"momentum=1\.5"),
-        ({"gamma_initializer": "one"}, "ones"),
+        ({"gamma_initializer": "onse"}, "ones"),
     ],
 )
 def test_wrong_settings_name_the_value(kind, settings, message):

@@ -6,7 +6,7 @@ import sklearn.metrics
 from sklearn.ensemble import BaggingClassifier
 
 import fastbp
-from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularRegressor
+from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, scoring
 from fastbp.tabular.learner import Learner
 
 RNG = np.random.default_rng(0)
@@ -43,6 +43,10 @@ def sigmoid(**settings):
         (lambda: build(fastbp.BinaryCrossentropy(from_logits=True), Dense(1), metrics=["log_loss"]), CLASSES > 0,
          "without from_logits"),
         (lambda: sigmoid(metrics=["sparse_categorical_accuracy"]), CLASSES > 0, "needs an output for each class"),
+        (lambda: softmax("sparse_categorical_crossentropy", metrics=[scoring.Recall(thresholds=0.7)]), CLASSES,
+         r"metric 'recall': it compares y .* a row of y has shape \(\), of the outputs \(3,\): give one-hot rows"),
+        (lambda: softmax("categorical_crossentropy", metrics=[scoring.Precision(class_id=7)]), np.eye(3)[CLASSES],
+         "metric 'precision': index 7 is out of bounds"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("call", ["fit", "train_on_batch", "evaluate"])
@@ -222,6 +226,17 @@ def test_bagging_draws_batches_without_weights():
     assert mlp.n_iter_ == 3
 
 
+@pytest.mark.parametrize("shuffle", ["batch", None, 2, "no"])
+def test_shuffle_is_true_or_false(shuffle):
+    with pytest.raises(ValueError, match="shuffle=.* True draws a new order"):
+        build("mean_squared_error", Dense(1)).fit(X, X[:, 0], shuffle=shuffle, verbose=0)
+
+
+def test_class_weights_that_leave_no_row_a_weight():
+    with pytest.raises(ValueError, match=r"class_weight={0: 0.0, 1: 0.0, 2: 0.0} leaves no row a weight"):
+        MLPClassifier((5,), class_weight=dict.fromkeys(range(3), 0.0)).fit(X, CLASSES)
+
+
 def test_tabular_batches_without_weights_make_no_update(monkeypatch):
     """Weights beside which others are nothing in float32."""
     seen = []
@@ -238,3 +253,12 @@ def test_tabular_batches_without_weights_make_no_update(monkeypatch):
     model = TabularRegressor("fast", random_state=0, time_limit=0.1).fit(x, x[:, 0], weight)
     assert any(seen)
     assert np.isfinite(model.predict(x)).all()
+
+
+def test_networks_whose_validation_rows_have_no_weight_are_scored_as_without_weights():
+    """Two of sixty rows have one, and each of three networks validates by a few rows of its own."""
+    weight = np.where(np.arange(60) < 2, 1.0, 1e-60)
+    x = RNG.normal(size=(60, 2))
+    for model, y in ((TabularRegressor, x[:, 0]), (TabularClassifier, x[:, 0] > 0)):
+        fitted = model("fast", random_state=0).fit(x, y, weight)
+        assert np.isfinite(fitted.predict(x)).all()

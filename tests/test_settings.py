@@ -37,6 +37,7 @@ from fastbp import (
 from fastbp.layers import LAYERS
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
+from fastbp.settings import Settings
 
 X = np.random.default_rng(0).normal(size=(24, 4))
 Y = np.random.default_rng(1).normal(size=24)
@@ -225,6 +226,20 @@ def test_numpy_s_numbers_are_numbers():
     for each in (model, plain):
         each.fit(X, Y, verbose=0, callbacks=[callback])
     np.testing.assert_array_equal(model.params, plain.params)
+
+
+def test_numpy_s_numbers_that_are_assigned_are_python_s():
+    """In settings of one's own too, which check nothing."""
+
+    @dataclasses.dataclass
+    class Own(Settings):
+        size: int = 1
+        sizes: tuple = ()
+
+    own = Own()
+    own.size, own.sizes = np.int8(100), (np.int8(100), np.float32(0.5))
+    assert [type(value) for value in (own.size, *own.sizes)] == [int, int, float]
+    assert own.size * 2 == 200
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,20 @@ def test_compile_while_fit_runs():
     model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_stretch_end", "on_epoch_end", "on_train_end"])
+def test_compile_in_any_hook_of_any_fit(hook):
+    """Estimators have a model beneath, which callbacks get."""
+    callback = fastbp.Callback()
+    setattr(callback, hook, lambda *arguments: callback.model.compile("adam", "mean_squared_error"))
+    model = model_of(Dense(1))
+    with pytest.raises(ValueError, match="compile was called while fit runs"):
+        model.fit(X, Y, verbose=0, callbacks=[callback])
+    model.compile("adam", "mean_squared_error")
+    estimator = fastbp.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, callbacks=[callback])
+    with pytest.raises(ValueError, match="compile was called while fit runs"):
+        estimator.fit(X, Y)
+
+
 # Layers in two places
 
 

@@ -55,7 +55,7 @@ def small_networks():
 def expected_failed_checks(model):
     """scikit-learn's own estimators with an internal split of the rows fail this, too."""
     reason = "the rows are cut into parts, and a row that stands twice may be in two of them"
-    return {"check_sample_weight_equivalence_on_dense_data": reason}
+    return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
 
 
 @parametrize_with_checks(

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
+from fastbp.tabular import calibration
 from fastbp.tabular.calibration import HIGHEST, LOWEST, PRIOR_DEVIATION, fit_temperature, reliability, tempered
 
 
@@ -99,3 +100,22 @@ def test_reliability_of_true_and_of_exaggerated_probabilities():
     sure, _ = problem(2.5, 20_000)
     assert reliability(exact, codes).error < 0.01
     assert reliability(sure, codes).error > 0.05
+
+
+def test_a_sample_of_many_rows_tells_nearly_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(4), 20_000)
+    codes = (p.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    doubted, weight = calibration.tempered(p, 1.5), rng.random(20_000)
+    whole = fit_temperature(doubted, codes, weight)
+    monkeypatch.setattr(calibration, "MOST_PROBABILITIES", 40_000)
+    assert fit_temperature(doubted, codes, weight) == fit_temperature(doubted[::2], codes[::2], weight[::2])
+    assert fit_temperature(doubted, codes, weight) == pytest.approx(whole, rel=0.03)
+
+
+def test_tempered_in_place_block_by_block(monkeypatch):
+    p = np.random.default_rng(0).dirichlet(np.ones(5), 103).astype(np.float32)
+    expected = tempered(p, 1.7)
+    monkeypatch.setattr(calibration, "BLOCK", 50)
+    calibration.temper(p, 1.7)
+    np.testing.assert_array_equal(p, expected)

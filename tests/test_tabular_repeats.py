@@ -115,3 +115,9 @@ class TestEstimators:
     def test_rows_without_twins_need_no_memory(self, kind):
         X, y = doubled("classification" if kind is fastbp.TabularClassifier else "regression")
         assert kind("fast", random_state=0).fit(X[::2], y[::2]).ensemble_.repeats is None
+
+    def test_they_are_not_looked_for_where_they_would_take_gigabytes(self, kind, monkeypatch):
+        X, y = doubled("classification" if kind is fastbp.TabularClassifier else "regression")
+        monkeypatch.setattr("fastbp.tabular.repeats.MOST_VALUES", 10)
+        monkeypatch.setattr(Repeats, "of", None)
+        assert kind("fast", random_state=0, time_limit=1e-3).fit(X, y).ensemble_.repeats is None

@@ -101,6 +101,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         (folder, "it is a folder, not a file"),
         ("/dev/null", "it is a device, not a file"),
         (loop, "cannot save"),
+        (f"{tmp_path}/nothing/", "nothing/: give the file a name"),
     ]:
         with pytest.raises(OSError, match=message):
             model.save(path)

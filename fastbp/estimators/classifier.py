@@ -255,7 +255,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.class_weight is None:
             return weight
         factors = compute_sample_weight(self.class_weight, y)
-        return factors if weight is None else weight * factors
+        weight = factors if weight is None else weight * factors
+        if not weight.any():
+            raise ValueError(f"class_weight={self.class_weight!r} leaves no row a weight.")
+        return weight
 
     def _check_outputs(self):
         described.agree("the classes", self._labels.n_outputs, self.n_outputs_)

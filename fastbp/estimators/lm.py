@@ -1,6 +1,5 @@
 """Levenberg-Marquardt behind `MLPRegressor(solver="lm")`."""
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -8,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.estimators.watchers import Watchers, data_loss
 from fastbp.levenberg import levenberg_marquardt
+from fastbp.warned import warn
 
 
 def fit_lm(mlp, objective, rows):
@@ -40,9 +40,8 @@ def fit_lm(mlp, objective, rows):
     except ArithmeticError as error:
         raise ValueError(f"{error} The input data may contain large values and need to be preprocessed.") from None
     if result.reason == "max_iter":
-        warnings.warn(
+        warn(
             f"lm failed to converge after {result.n_iter} iteration(s). Increase the number of iterations to improve "
             f"the convergence (max_iter={mlp.max_iter}).",
             ConvergenceWarning,
-            stacklevel=6,
         )

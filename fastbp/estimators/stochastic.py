@@ -5,7 +5,6 @@ nothing can happen are one compiled call together; a long epoch is several, so t
 """
 
 import math
-import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -16,6 +15,7 @@ from fastbp.estimators.watchers import Watchers
 from fastbp.job import Data, make_steps
 from fastbp.repeatable import dot
 from fastbp.stretches import Stretches
+from fastbp.warned import warn
 
 # Below this, an adaptive learning rate ends training instead of falling further.
 SMALLEST_LEARNING_RATE = 1e-6
@@ -65,14 +65,13 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
             most = 1 if incremental else int(mlp.max_iter)
             over = watchers.watch(_train, mlp, epochs, most, watchers)
         if not over and not incremental:
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({mlp.max_iter}) reached and the optimization "
                 "hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=6)
+        warn("Training interrupted by user.")
     if mlp.early_stopping:
         mlp.model_.params[:] = mlp._best_params
 
@@ -108,9 +107,7 @@ def _batch_size(batch_size, n):
     if batch_size == "auto":
         return min(200, n)
     if batch_size > n:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=7
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(min(batch_size, n))
 
 

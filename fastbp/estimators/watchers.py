@@ -33,6 +33,9 @@ class Watchers:
 
     def watch(self, function, *arguments):
         """Call function(*arguments), the training; return what it returns."""
+        return self.mlp.model_.engine.alone(self._watched, function, *arguments)
+
+    def _watched(self, function, *arguments):
         begun = []
 
         def begin():
@@ -42,7 +45,7 @@ class Watchers:
             return function(*arguments)
 
         try:
-            return self.mlp.model_.engine.alone(self.guard.run, begin)
+            return self.guard.run(begin)
         finally:
             tell(begun, "on_train_end", {})
 

@@ -169,6 +169,8 @@ def dtype_of(layers):
     parts = [part for layer in layers for part in layer._flatten_layers()]
     if quantized := [part.name for part in parts if part.quantization_mode]:
         raise ValueError(f"Keras layer {quantized[0]!r} is quantized, which has no counterpart in fastbp.")
+    if not parts:
+        raise ValueError("the Keras model has no layers: a model of fastbp has one at least.")
     dtypes = {dtype: part.name for part in parts for dtype in (part.compute_dtype, part.variable_dtype)}
     if len(dtypes) != 1 or next(iter(dtypes)) not in ("float32", "float64"):
         shown = ", ".join(f"{dtype} ({name!r})" for dtype, name in dtypes.items())

@@ -12,7 +12,6 @@ from fastbp.layers.embedding import (
     MOST_CATEGORIES,
     add_reads,
     category_at,
-    check_switches,
     embedding_backward,
     fill_nan,
     unknown_category,
@@ -122,7 +121,6 @@ class CategoryEmbedding(Layer):
         default = INITIALIZERS["random_normal"](0.0, 1.0)
         self.embeddings_initializer = INITIALIZERS.resolve(self.embeddings_initializer or default)
         check_factors(self)
-        check_switches(self, "lazy")
 
     def build(self, input_shape):
         check_columns(self, input_shape)

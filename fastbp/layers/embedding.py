@@ -201,7 +201,6 @@ class Embedding(Layer):
         if self.embeddings_constraint is not None:
             self.embeddings_constraint = CONSTRAINTS.resolve(self.embeddings_constraint)
         check_factors(self)
-        check_switches(self, "mask_zero", "lazy")
         for setting in ("embeddings_regularizer", "embeddings_constraint"):
             if self.lazy and getattr(self, setting) is not None:
                 raise ValueError(
@@ -238,15 +237,6 @@ class Embedding(Layer):
 
     def refuses(self, x):
         return unknown_category(x, self.input_dim, f"Embedding(input_dim={self.input_dim})")
-
-
-def check_switches(layer, *names):
-    """Raise ValueError where one of these settings of `layer` is neither True nor False."""
-    for name in names:
-        value = getattr(layer, name)
-        if not isinstance(value, bool | np.bool_):
-            raise ValueError(f"{type(layer).__name__}({name}={value!r}): it is True or False.")
-        setattr(layer, name, bool(value))
 
 
 def unknown_category(x, limits, owner):

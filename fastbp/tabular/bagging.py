@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,11 @@ from fastbp import described
 from fastbp.network import is_picky
 from fastbp.sequential import Sequential
 from fastbp.specs import copies
-from fastbp.tabular.calibration import HIGHEST, LOWEST, tempered
+from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, tempered
 from fastbp.tabular.folds import ALL_ALIKE, cut
-from fastbp.tabular.learner import Learner, epochs_of, learn
+from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
-from fastbp.tabular.pace import Pace
+from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
 from fastbp.threads import Tasks, get_num_threads, limit_threads
 
@@ -22,8 +23,27 @@ from fastbp.threads import Tasks, get_num_threads, limit_threads
 ADAPTING_ROWS = 2000
 # With a time limit, networks have as many epochs as `fast` has before there are fewer of them.
 ENOUGH_EPOCHS = 24
+# Seconds that follow a training, on a busy core, for each number: of the rows (which are repeated), of the outputs for
+# rows that were left out (they are averaged, calibrated and scored), and of those that the temperature is found by.
+INPUT_SECONDS, OUTPUT_SECONDS, TEMPERATURE_SECONDS = 10e-9, 10e-9, 150e-9
+# Numbers of outputs that are predicted at once.
+BLOCK = 2**24
 # What the names of the repeats' tensors begin with.
 REPEATS = "repeats/"
+
+
+class Unseen(NamedTuple):
+    """Of `n_rows` training rows those, rows (m,), that a network did not train on, and its outputs (m, k) for them."""
+
+    n_rows: int
+    rows: np.ndarray
+    outputs: np.ndarray
+
+    def spread(self, values):
+        """Return values (m, ...) of these rows as those of all rows (n, ...), NaN in the others."""
+        spread = np.full((self.n_rows, *values.shape[1:]), np.nan, values.dtype)
+        spread[self.rows] = values
+        return spread
 
 
 class Ensemble:
@@ -40,9 +60,12 @@ class Ensemble:
     Attributes
     ----------
     history : list of dict
-        Of each network: its ``epochs``, ``best_epoch`` and ``score``.
-    oof_outputs : (n, k) or None
-        The mean outputs of the networks that did not train on a row; NaN where all did.
+        Of each network: its ``best_epoch`` (from 1) and ``score``.
+    unseen : Unseen or None
+        The rows that some networks did not train on, with the mean outputs of these.
+    least_seconds : float
+        Where a time limit was set, what the least training takes: a step of one network, its validation, and what
+        follows.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -52,11 +75,26 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
-        self.oof_outputs = self.oof_share = None
+        self.unseen, self.oof_share, self.least_seconds = None, None, 0.0
+
+    @property
+    def oof_outputs(self):
+        """The mean outputs (n, k) of the networks that did not train on a row; NaN where all did."""
+        return None if self.unseen is None else self.unseen.spread(self.unseen.outputs)
 
     def outputs(self, x):
         """x (n, d) float32 -> probabilities or standardised values (n, k) float32."""
-        self.networks[0].engine.network.check_input(x)
+        network = self.networks[0].engine.network
+        network.check_input(x)
+        size = max(BLOCK // network.output_shape[0], 1)
+        if len(x) <= size:
+            return self._outputs(x)
+        outputs = np.empty((len(x), network.output_shape[0]), np.float32)
+        for first in range(0, len(x), size):
+            outputs[first : first + size] = self._outputs(x[first : first + size])
+        return outputs
+
+    def _outputs(self, x):
         total = self.networks[0].engine.predict(x)
         for network in self.networks[1:]:
             total += network.engine.predict(x)
@@ -171,16 +209,20 @@ class Training:
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            self.cuts = cut(part.targets, recipe.folds, n, seed, objective.task == "classification", separation)
+            # Rows with probabilities of classes are taken for those of the most probable one.
+            is_class = objective.task == "classification"
+            strata = part.targets.argmax(axis=1) if is_class and part.targets.ndim == 2 else part.targets
+            self.cuts = cut(strata, recipe.folds, n, seed, is_class, separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
+        self._first, self.least_seconds, self.following = None, 0.0, 0.0
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
-        epochs = self._epochs()
-        tasks = Tasks(self._train, [(number, epochs, n_threads) for number in range(n)])
+        plan = self._plan()
+        tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
             self.pace.guard.run(tasks.start, n_threads)
@@ -193,18 +235,25 @@ class Training:
             raise
         if any(future.done() and future.exception() for future in tasks.futures):
             self.pace.interrupt()
-        return self._ensemble([future.result() for future in tasks.futures])
+        results = [future.result() for future in tasks.futures]
+        del tasks
+        return self._ensemble(results)
 
-    def _train(self, number, epochs, n_threads):
+    def _train(self, number, plan, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
         # The first one is trained whatever the clock says: there must be something to predict with.
-        if number and not self.pace.another():
-            return None
+        if number:
+            if not self.pace.another():
+                return None
+            self.pace.reserve(self.following)
         started = time.perf_counter()
-        network, rows, valid = self._prepared(number)
+        if number == 0 and self._first:
+            (network, rows, valid), self._first = self._first, None
+        else:
+            network, rows, valid = self._prepared(number)
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
-            learner = Learner(network, self.part, rows, self.objective, self.recipe, epochs)
+            learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
             learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
         self.pace.note(time.perf_counter() - started)
         return without_training(network), learned
@@ -225,17 +274,37 @@ class Training:
             if self.progress is not None:
                 self.progress(self.done.mean())
 
-    def _epochs(self):
-        """Return the epochs of each network: the recipe's, or as many as the time limit allows."""
+    def _plan(self):
+        """Return the `Plan` of each network: the recipe's, or what the time limit allows."""
         rows = self.cuts[0][0]
-        epochs = epochs_of(len(rows), self.recipe)
+        whole = whole_plan(len(rows), self.recipe)
         if not self.pace.limited:
-            return epochs
-        network, _, _ = self._prepared(0)
+            return whole
+        costs = self._costs(whole)
         n, n_threads = self.recipe.networks, get_num_threads()
-        with limit_threads(max(n_threads // n, 1)):
-            seconds = Learner(network, self.part, rows, self.objective, self.recipe, 1).seconds_an_epoch()
-        return min(epochs_in_time(self.pace.left() / seconds, -(-n // n_threads)), epochs)
+        first, self.following = self._following_seconds()
+        self.least_seconds = costs.step + costs.validation + first
+        self.pace.reserve(costs.validation + first)
+        costs = costs._replace(building=costs.building + self.following * min(n, n_threads))
+        validations = 1 / epochs_between_validations(whole.epochs)
+        return planned(whole, self.pace.left(), costs, -(-n // n_threads), validations, ENOUGH_EPOCHS)
+
+    def _costs(self, whole):
+        """Build the first network, try steps with a copy of it; return the `Costs`."""
+        started = time.perf_counter()
+        self._first = network, rows, valid = self._prepared(0)
+        building = time.perf_counter() - started
+        with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
+            learner = Learner(without_training(network), self.part, rows, self.objective, self.recipe, whole)
+            return Costs(building, *learner.trial(valid, self.pace.left()))
+
+    def _following_seconds(self):
+        """Return the seconds that follow training with one network, and those that each further network adds."""
+        n_rows = len(self.valid.x) if self.valid else len(self.cuts[0][1])
+        size = n_rows * self.objective.n_outputs
+        each = OUTPUT_SECONDS * size
+        once = INPUT_SECONDS * self.part.x.size + TEMPERATURE_SECONDS * min(size, MOST_PROBABILITIES)
+        return once + each, 0.0 if self.valid else each
 
     def _ensemble(self, results):
         """Return the `Ensemble` of those networks that were trained."""
@@ -243,23 +312,17 @@ class Training:
         ensemble = Ensemble([results[number][0] for number in trained])
         learned = [results[number][1] for number in trained]
         ensemble.history = [{"best_epoch": one.epoch, "score": one.score} for one in learned]
-        ensemble.interrupted = self.pace.interrupted
+        ensemble.interrupted, ensemble.least_seconds = self.pace.interrupted, self.least_seconds
         if self.valid is None:
             rows = [self.cuts[number][1] for number in trained]
-            ensemble.oof_outputs = mean_outputs(len(self.part.x), rows, [one.outputs for one in learned])
-            ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(np.unique(np.concatenate(rows))))
+            known = np.unique(np.concatenate(rows))
+            outputs = [one.outputs for one in learned]
+            results.clear()
+            del learned  # the outputs alone are left, which are dropped as they are added up
+            means = mean_outputs(len(known), [np.searchsorted(known, some) for some in rows], outputs)
+            ensemble.unseen = Unseen(len(self.part.x), known, means)
+            ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(known))
         return ensemble
-
-
-def epochs_in_time(possible, rounds):
-    """Return the epochs of each network where one could have `possible`, and they train in so many rounds.
-
-    Examples
-    --------
-    >>> [epochs_in_time(possible, rounds=5) for possible in (500.0, 200.0, 100.0, 10.0, 0.2)]
-    [100, 40, 24, 10, 1]
-    """
-    return max(int(min(possible, max(possible / rounds, ENOUGH_EPOCHS))), 1)
 
 
 def without_training(network):
@@ -271,10 +334,14 @@ def without_training(network):
 
 
 def mean_outputs(n, rows, outputs):
-    """Return the mean (n, k) of outputs of several sets of rows; NaN for a row in none of them."""
+    """Return the mean (n, k) of outputs of several sets of rows; NaN for a row in none of them.
+
+    The list `outputs` is emptied: of many classes all of them would take as much memory as their mean.
+    """
     total, count = np.zeros((n, outputs[0].shape[1]), np.float32), np.zeros((n, 1), np.float32)
-    for some, values in zip(rows, outputs, strict=True):
-        total[some] += values
+    for some in rows:
+        total[some] += outputs.pop(0)
         count[some] += 1
     with np.errstate(invalid="ignore"):
-        return total / count
+        total /= count
+    return total

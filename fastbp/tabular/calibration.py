@@ -20,6 +20,11 @@ LOWEST, HIGHEST = 0.2, 5.0
 #     600 rows   -0.26   -0.32   -0.36   -0.37   -0.38
 #     2,500      -0.33   -0.34   -0.35   -0.35   -0.35
 PRIOR_DEVIATION = 0.15
+# The temperature is found by rows of so many probabilities at most.  For 20,000 rows of 1,000 classes it takes 0.02 s
+# in place of 1.1 for all of them, and is 1.272 in place of 1.289.
+MOST_PROBABILITIES = 2**21
+# Probabilities that are tempered at once, where the result takes their place.
+BLOCK = 2**20
 # Probabilities that float32 rounded to 0 are taken for its smallest: their logarithm is -87, not minus infinity.
 SMALLEST = np.finfo(np.float32).tiny
 
@@ -41,7 +46,15 @@ def tempered(probabilities, temperature):
     return p
 
 
-def fit_temperature(probabilities, codes, weight=None):
+def temper(probabilities, temperature):
+    """Overwrite probabilities (n, k) with `tempered` ones."""
+    size = max(BLOCK // probabilities.shape[1], 1)
+    for first in range(0, len(probabilities), size):
+        rows = slice(first, first + size)
+        probabilities[rows] = tempered(probabilities[rows], temperature)
+
+
+def fit_temperature(probabilities, targets, weight=None):
     """Return the temperature for probabilities of rows that were not trained on.
 
     It minimises the log loss of the tempered probabilities, summed over rows, plus ``log(T)^2 / (2 s^2)``, s =
@@ -50,9 +63,9 @@ def fit_temperature(probabilities, codes, weight=None):
     Parameters
     ----------
     probabilities : (n, k)
-        Rows with NaN are left out.
-    codes : (n,) int
-        The true classes.
+        Rows with NaN are left out. Of more than `MOST_PROBABILITIES` numbers each second row, third row ... is taken.
+    targets : (n,) int or (n, k)
+        The true classes, or their probabilities.
     weight : (n,), optional
 
     Returns
@@ -63,11 +76,15 @@ def fit_temperature(probabilities, codes, weight=None):
     # scipy is not needed to import this, nor to predict.
     from scipy.optimize import minimize_scalar
 
+    every = -(-probabilities.size // MOST_PROBABILITIES)
+    if every > 1:
+        probabilities, targets = probabilities[::every], targets[::every]
+        weight = None if weight is None else weight[::every]
     known = np.isfinite(probabilities).all(axis=1)
     if not known.any():
         return 1.0
     log_p = arraymath.log(np.maximum(probabilities[known], SMALLEST))
-    log_p -= np.take_along_axis(log_p, codes[known, None], axis=1)
+    log_p -= _of_targets(log_p, targets[known])
     weight = np.ones(len(log_p)) if weight is None else np.asarray(weight, np.float64)[known]
     # Weights that differ tell less than as many rows of the same weight.
     share, n_rows = weight / weight.sum(), weight.sum() ** 2 / np.square(weight).sum()
@@ -82,6 +99,13 @@ def fit_temperature(probabilities, codes, weight=None):
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     return float(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x))
+
+
+def _of_targets(log_p, targets):
+    """Return log p[true] of log_p (n, k), or its mean over targets t: sum(t log p), as (n, 1)."""
+    if targets.ndim == 1:
+        return np.take_along_axis(log_p, targets[:, None], axis=1)
+    return (log_p * targets).sum(axis=1, keepdims=True).astype(log_p.dtype)
 
 
 class Reliability(NamedTuple):

@@ -8,9 +8,10 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 
 from fastbp.estimators.labels import plain_labels
-from fastbp.tabular.calibration import fit_temperature, tempered
+from fastbp.tabular.calibration import fit_temperature, temper
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import CLASSIFICATION_METRICS, classification_objective
+from fastbp.tabular.several import SoftClasses, is_several, probabilities_of
 from fastbp.tabular.target import Classes, refuse_missing
 
 
@@ -28,11 +29,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         How much time goes into accuracy: 3 networks (6 for fewer than 2,500 rows), 10, or 20, half of them wide;
         some 3, 12 and 50 seconds for 10,000 rows on two cores.
     time_limit : float, default=None
-        Seconds that `fit` may take; it ends with fewer epochs or fewer networks.
+        Seconds that `fit` may take, in all: it ends with fewer epochs or fewer networks. One network is trained
+        for a step at least; a `fastbp.TableWarning` says so where the table is too large for more.
     eval_metric : {'log_loss', 'accuracy', 'roc_auc'}, default=None
         By which each network's best epoch is chosen; None: 'log_loss'. The networks minimise the log loss in any case.
     class_weight : dict, 'balanced' or None, default=None
-        Factors on the rows of each class; 'balanced' makes the classes weigh the same.
+        Factors on the rows of each class; 'balanced' makes the classes weigh the same. Probabilities, and what
+        measures them, are then those of classes that are as frequent as they weigh: `predict` favours rare classes,
+        and probabilities are too large for them by as much. Those for rows as they come are
+        ``predict_proba(X) / factors``, normalised.
     categorical_features : None, 'from_dtype', or array-like of str, int or bool, default=None
         Which columns of numbers are categories: by a rule (whole numbers with few different values), none, or those
         named, at these positions, or with a True in a list for all columns. Text, categories and booleans always are.
@@ -47,6 +52,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Attributes
     ----------
     classes_ : array of shape (n_classes,)
+        Sorted; of probabilities in the order of their columns.
     oof_proba_ : array of shape (n_samples, n_classes) or None
         Out-of-fold probabilities: those of the networks that did not train on a row, calibrated. NaN in rows that all
         networks trained on (where there are fewer networks than parts) and in rows of weight 0. None with `eval_set`
@@ -123,8 +129,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     @property
     def classes_(self):
-        """The classes, sorted."""
+        """The classes, in the order of the probabilities."""
         return self._target.classes
+
+    @property
+    def oof_proba_(self):
+        """Out-of-fold probabilities (n_samples, n_classes), or None."""
+        if "oof_proba_" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted: there is no oof_proba_.")
+        # Held in float32, in the rows that have some: of 200,000 rows of 1,000 classes all of them are 1.6 GB.
+        unseen = vars(self)["oof_proba_"]
+        return None if unseen is None else unseen.spread(_shares(unseen.outputs))
 
     def predict(self, X):
         """Predict classes.
@@ -159,31 +174,41 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), or (n_samples, n_classes)
+            Labels; or probabilities in the order of `classes_`: the mean probability of the predicted class.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         float
         """
-        return super().score(X, plain_labels(y), sample_weight)
+        if not is_several(y):
+            return super().score(X, plain_labels(y), sample_weight)
+        chosen = self._outputs(X).argmax(axis=1)
+        return float(np.average(probabilities_of(y)[np.arange(len(chosen)), chosen], weights=sample_weight))
 
     def _decided(self, outputs):
         """Return the classes (n,) that outputs (n, k) choose."""
         return self.classes_[outputs.argmax(axis=1)]
 
     def _checked_target(self, y):
+        if is_several(y):
+            return probabilities_of(y)
         refuse_missing(y)
         y = plain_labels(y)
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         return y
 
-    def _target_of(self, y, weight):
-        return Classes.of(y, weight, self.class_weight)
+    def _target_of(self, y, weight, names):
+        if y.ndim == 1:
+            return Classes.of(y, weight, self.class_weight)
+        if self.class_weight is not None:
+            raise ValueError("class_weight is for labels: with probabilities, weigh the rows by sample_weight.")
+        return SoftClasses.of(y, names)
 
     def _objective(self, target):
-        return classification_objective(len(target.classes), self.eval_metric)
+        return classification_objective(len(target.classes), self.eval_metric, soft=isinstance(target, SoftClasses))
 
     def _calibrated(self, outputs, part, share):
         temperature = fit_temperature(outputs, part.targets, part.weight)
@@ -191,13 +216,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         # logarithm, 1 / M suits tables of 10,000 rows (log loss -0.2 % with M = 4, +0.7 % with all of it), and half
         # or more those of 150 to 2,500 rows (-0.2 to -0.4 % with M = 12; -0.1 % with 1 / M).
         self.ensemble_.temperature = math.pow(temperature, math.sqrt(share))
-        return tempered(outputs, temperature)
+        temper(outputs, temperature)
+        return outputs
 
     def _score(self, objective, outputs, part):
         return objective.value(outputs, part.targets, part.weight)
 
-    def _hold_oof(self, outputs):
-        self.oof_proba_ = None if outputs is None else _shares(outputs)
+    def _hold_oof(self, unseen):
+        vars(self)["oof_proba_"] = unseen
 
 
 def _shares(outputs):

@@ -11,6 +11,7 @@ from fastbp.naming import nearest
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.objects import SECONDS, settle
 from fastbp.tabular.pandastable import PandasTable
+from fastbp.tabular.sparsetable import SparseTable, is_sparse
 
 
 class Useless(TableError):
@@ -36,7 +37,7 @@ def as_table(data):
 
     Parameters
     ----------
-    data : DataFrame of pandas, polars or pyarrow; array or list of rows; dict of columns or list of records
+    data : DataFrame of pandas, polars, pyarrow; array or list of rows; sparse matrix; dict of columns, list of records
 
     Raises
     ------
@@ -57,9 +58,12 @@ def has_names(data):
 
 
 def with_rows(data):
-    """Return a dict of columns or a list of records (dicts) as a pandas DataFrame, anything else as it is."""
-    if hasattr(data, "toarray"):  # sparse matrices of keys are mappings
-        return data
+    """Return a dict of columns or a list of records (dicts) as a pandas DataFrame, anything else as it is.
+
+    Of sparse matrices those formats come back whose rows can be taken.
+    """
+    if is_sparse(data):  # those of keys are mappings
+        return data if data.format in ("csr", "csc") else data.tocsr()
     is_records = isinstance(data, list) and len(data) > 0 and all(isinstance(row, Mapping) for row in data)
     if not (is_records or isinstance(data, Mapping)):
         return data
@@ -77,8 +81,8 @@ def with_rows(data):
 
 def _table(data):
     data = with_rows(data)
-    if hasattr(data, "toarray"):
-        raise TableError("a sparse matrix is no table that can be used: write x.toarray().")
+    if is_sparse(data):
+        return SparseTable(data), False
     if isinstance(data, list) or (hasattr(data, "__array__") and not hasattr(data, "columns")):
         return _array_table(data)
     return _read_by_blocks(as_frame(data)), True

@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from fastbp.tabular.columns import with_rows
 from fastbp.tabular.folds import cut, later_blocks, separation
 from fastbp.tabular.order import taken_columns
+from fastbp.tabular.several import is_several, probabilities_of
 from fastbp.tabular.tablewarning import tell
 
 
@@ -87,7 +88,8 @@ def cross_validate(
     if time is not None:
         pairs = later_blocks(apart, cv + 1)
     else:
-        codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(n)
+        labels = probabilities_of(y).argmax(axis=1) if stratify and is_several(y) else y
+        codes = np.unique(labels, return_inverse=True)[1] if stratify else np.zeros(n)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         pairs = cut(codes, cv, cv, seed, stratify, apart)
     # Ranks in place of times: the rows of one fold may not tell days from months.

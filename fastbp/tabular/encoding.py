@@ -22,9 +22,11 @@ from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
 from fastbp.tabular.errors import TableError
-from fastbp.tabular.numeric import NumberCoder
+from fastbp.tabular.numeric import DateCoder, NumberCoder
+from fastbp.tabular.sparsetable import SparseTable
 from fastbp.tabular.tablewarning import tell
-from fastbp.threads import get_num_threads, map_in_threads
+from fastbp.tabular.writing import widths_of, write
+from fastbp.threads import get_num_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000
@@ -85,17 +87,23 @@ class TableEncoder:
         TableError
             The table is empty or none, two columns have one name, or no column is left to learn from.
         """
-        for _ in self._fitted(frame, categorical_features):
+        for _ in self._fitted(*as_table(frame), categorical_features):
             pass
         return self
 
     def fit_transform(self, frame, *, categorical_features=None):
         """Return ``fit(frame).transform(frame)``, for which the frame is read once."""
-        return self._encoded(list(self._fitted(frame, categorical_features)))
-
-    def _fitted(self, frame, categorical_features):
-        """Fit one coder after the other; yield each with the values it read."""
         table, named = as_table(frame)
+        fitted = self._fitted(table, named, categorical_features)
+        if isinstance(table, SparseTable):  # its columns are made dense once more in place of being held
+            for _ in fitted:
+                pass
+            return self._encoded(table, self._places(table, named))[0]
+        values = {coder.name: values for coder, values in fitted}
+        return self._written(len(table), lambda coder, told: values.pop(coder.name))[0]
+
+    def _fitted(self, table, named, categorical_features):
+        """Fit one coder after the other; yield each with the values it read."""
         names = list(table.columns)
         categorical = chosen_categories(categorical_features, names)
         coders, dropped, notes, rising = [], {}, [], []
@@ -138,64 +146,57 @@ class TableEncoder:
         TableError
             A column is missing, or holds another type than in training.
         """
-        pairs, read = self._read(frame)
-        told = [note for of_column in read for note in of_column]
-        surprises = [] if notices is None else [line for coder, values in pairs for line in coder.surprises(values)]
-        if notes is not None:
-            notes += told
-        elif notices is not None:
-            surprises = told + surprises
-        else:
-            tell(told)
-        if notices is not None:
-            notices += surprises
-        return self._encoded(pairs)
-
-    def _read(self, frame):
-        """Return a list of (coder, values read) for a table, and one of the notes on each column."""
         if not self._coders:
             raise TableError("this TableEncoder is not fitted: call fit first.")
         table, named = as_table(frame)
-        place = {name: name for name in table.columns}
+        matrix, odd, surprises = self._encoded(table, self._places(table, named), with_surprises=notices is not None)
+        if notices is None and notes is None:
+            tell(odd)
+        else:
+            (notices if notes is None else notes).extend(odd)
+        if notices is not None:
+            notices += surprises
+        return matrix
+
+    def _encoded(self, table, places, with_surprises=False):
+        """Return the encoded rows of a table whose columns are at these places, and lines as `write` does."""
+        if isinstance(table, SparseTable):
+            table.check_encoded(self.n_numeric + self.n_plain + self.n_codes)
+            columns = None
+        else:
+            columns = {name: table[place] for name, place in places.items()}
+
+        def values_of(coder, told):
+            return _read_column(coder, columns[coder.name] if columns else table[places[coder.name]], told)
+
+        return self._written(len(table), values_of, with_surprises)
+
+    def _written(self, n_rows, values_of, with_surprises=False):
+        n_threads = get_num_threads() if n_rows >= THREAD_ROWS else 1
+        return write(self._coders, n_rows, values_of, n_threads, with_surprises)
+
+    def _places(self, table, named):
+        """Return {column that is read: its name in a table}."""
         if named and self._named:
             _check_names(table.columns, self.columns)
-        elif len(place) != len(self.feature_names_in):
+            return {name: name for name in self.columns}
+        if len(table.columns) != len(self.feature_names_in):
             raise TableError(
-                f"X has {len(place)} features, but TableEncoder is expecting {len(self.feature_names_in)} features as "
-                "input."
+                f"X has {len(table.columns)} features, but TableEncoder is expecting {len(self.feature_names_in)} "
+                "features as input."
             )
-        else:
-            place = dict(zip(self.feature_names_in, table.columns, strict=True))
-        columns = [table[place[coder.name]] for coder in self._coders]
-        read = _of_each(_read_column, len(table), self._coders, columns)
-        return [(coder, values) for coder, (values, _) in zip(self._coders, read, strict=True)], [n for _, n in read]
-
-    def _encoded(self, pairs):
-        n_rows = _n_rows(pairs)
-        # Written column by column, and turned at the end (0.04 us a row of 28): threads that write neighbouring columns
-        # of the same rows would wait for each other's cache lines.
-        widths = [_widths(coder) for coder, _ in pairs]
-        n_numeric, n_plain, n_codes = (sum(sizes) for sizes in zip(*widths, strict=True))
-        out = np.empty((n_numeric + n_plain + n_codes, n_rows), np.float32).T
-        stops = [0, n_numeric, n_numeric + n_plain]
-        views = []
-        for sizes in widths:
-            views.append([])
-            for group, size in enumerate(sizes):
-                views[-1].append(out[:, stops[group] : stops[group] + size])
-                stops[group] += size
-        _of_each(lambda pair, own: pair[0].encode(pair[1], *own), n_rows, pairs, views)
-        return np.ascontiguousarray(out)
+        places = dict(zip(self.feature_names_in, table.columns, strict=True))
+        return {name: places[name] for name in self.columns}
 
     @property
     def n_numeric(self):
         """The number of numeric columns."""
-        return sum(_widths(coder)[0] for coder in self._coders)
+        return sum(widths_of(coder)[0] for coder in self._coders)
 
     @property
     def n_plain(self):
         """The number of plain columns."""
-        return sum(_widths(coder)[1] for coder in self._coders)
+        return sum(widths_of(coder)[1] for coder in self._coders)
 
     @property
     def n_codes(self):
@@ -304,13 +305,6 @@ class TableEncoder:
             described.text(reason, f"why {name!r} was dropped")
 
 
-def _of_each(function, n_rows, *arguments):
-    """Return a list of what a function of one column returns for each of them: from several threads, of many rows."""
-    if n_rows < THREAD_ROWS:
-        return list(map(function, *arguments))
-    return map_in_threads(function, list(zip(*arguments, strict=True)), get_num_threads())
-
-
 def is_rising(numbers):
     """Are the numbers of a column whole, and each larger than the one before it, in so many rows that it is no chance?
 
@@ -326,27 +320,19 @@ def is_rising(numbers):
     return all(bool((np.diff(part) > 0).all() and (part == np.floor(part)).all()) for part in (numbers[:64], numbers))
 
 
-def _read_column(coder, column):
-    """Return the values of a column and a list of notes on how its text was read."""
-    notes = []
+def _read_column(coder, column, told):
+    """Return the values of a column; lines on how its text was read are appended to `told`."""
+    # A vector of numbers is converted when it is scaled, with others.
+    if isinstance(column, np.ndarray) and isinstance(coder, NumberCoder) and not isinstance(coder, DateCoder):
+        return column
     try:
-        return coder.read(column, notes), notes
+        return coder.read(column, told)
     except Useless as reason:
         raise TableError(f"column {coder.name!r} cannot be used: {reason}.") from None
 
 
 def _reasons(dropped):
     return [f"column {name!r} is left out: {reason}." for name, reason in dropped.items()]
-
-
-def _widths(coder):
-    return len(coder.numeric_names), len(coder.plain_names), len(coder.cardinalities)
-
-
-def _n_rows(pairs):
-    """Return the number of rows of values read: vectors, (2, n), or (codes, texts)."""
-    values = pairs[0][1]
-    return len(values[0]) if isinstance(values, tuple) else values.shape[-1]
 
 
 def _check_names(names, wanted):

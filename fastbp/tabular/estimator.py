@@ -18,18 +18,22 @@ from fastbp.data import real_array, refuse_masked
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.exclusive import changes, check_free
 from fastbp.saving import save_tensors
-from fastbp.tabular.bagging import Ensemble, train_ensemble
+from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before, separation
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
-from fastbp.tabular.repeats import Repeats, found_strength
-from fastbp.tabular.tablewarning import tell, warn
+from fastbp.tabular.repeats import use_repeats
+from fastbp.tabular.several import columns_of
+from fastbp.tabular.tablewarning import tell
 from fastbp.threads import limit_threads
+from fastbp.warned import warn
 
 KIND = "tabular"
+# Seconds, or the share of the limit, by which a time limit may be missed without a word.
+TOLERANCE, LIMIT_SHARE = 1.0, 0.1
 PARAMETER_CONSTRAINTS = {
     "preset": [StrOptions(set(PRESETS))],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
@@ -47,11 +51,14 @@ class BaseTabular(BaseEstimator, ABC):
 
     @abstractmethod
     def _checked_target(self, y):
-        """Return y as a vector (n,) without missing values, or raise scikit-learn's errors."""
+        """Return y as an array (n,) or (n, t) without missing values, or raise scikit-learn's errors."""
 
     @abstractmethod
-    def _target_of(self, y, weight):
-        """Return the `Classes` or the `Quantity` of y (n,), of which rows with weight (n,) 0 do not count."""
+    def _target_of(self, y, weight, names):
+        """Return what is learnt of y, of which rows with weight (n,) 0 do not count; columns of y have names, or None.
+
+        `Classes` or a `Quantity` of y (n,), `SoftClasses` or `Quantities` of y (n, t).
+        """
 
     @abstractmethod
     def _objective(self, target):
@@ -59,7 +66,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     @abstractmethod
     def _calibrated(self, outputs, part, share):
-        """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs calibrated.
+        """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs, overwritten.
 
         They are the means of so large a share of the networks, none of which trained on the row.
         """
@@ -69,8 +76,8 @@ class BaseTabular(BaseEstimator, ABC):
         """Return `best_score_` by calibrated outputs (m, k) for the rows of a `Part`."""
 
     @abstractmethod
-    def _hold_oof(self, outputs):
-        """Keep out-of-fold outputs (n, k), NaN in rows without them, as the user wants them; None: there are none."""
+    def _hold_oof(self, unseen):
+        """Keep out-of-fold outputs, an `Unseen` of the user's rows, as the user wants them; None: there are none."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     @changes
@@ -79,13 +86,16 @@ class BaseTabular(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : DataFrame of pandas, polars or pyarrow, or array-like of shape (n_samples, n_features)
+        X : DataFrame of pandas, polars or pyarrow, array-like or sparse matrix of shape (n_samples, n_features)
             The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
             columns or a list of records (dicts) will do. Text that is numbers or dates, in whatever dress, is read as
-            such. A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns
-            look as if they were not meant.
-        y : array-like of shape (n_samples,)
-            The target: class labels, or for a regressor numbers.
+            such. Columns of a sparse matrix are read one at a time; what the networks read is dense, and at most 4 GiB.
+            A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns look as
+            if they were not meant.
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            The target: class labels, or for a regressor numbers. Several columns are for a classifier the
+            probabilities of its classes, each row of which sums to 1 (the columns' names, or 0, 1, 2 ..., are the
+            classes), for a regressor several targets that one set of networks learns at once.
         sample_weight : array-like of shape (n_samples,), default=None
             Rows of weight 0 are left out.
         eval_set : tuple (X, y) or (X, y, sample_weight), default=None
@@ -114,7 +124,8 @@ class BaseTabular(BaseEstimator, ABC):
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`.
         """
-        deadline = None if self.time_limit is None else perf_counter() + self.time_limit
+        started = perf_counter()
+        deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
         X = with_rows(X)
@@ -126,10 +137,11 @@ class BaseTabular(BaseEstimator, ABC):
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
-        recipe, apart = PRESETS[self.preset].suited(len(part.x)), apart.rows(kept)
+        recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         if objective.task == "classification":
             notices += absent_before(part.targets, target.classes, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
+        encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -148,7 +160,18 @@ class BaseTabular(BaseEstimator, ABC):
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warn("Training interrupted by user.")
+        tell(self._overrun(encoded, ensemble.least_seconds))
         return self
+
+    def _overrun(self, encoded, least):
+        """Return a line on a limit that is shorter than encoding and the least training together, in seconds."""
+        limit = self.time_limit
+        if limit is None or encoded + least <= limit + max(TOLERANCE, LIMIT_SHARE * limit):
+            return []
+        return [
+            f"time_limit={limit:g}: it took {encoded:.1f} seconds to read the table, and it takes {least:.1f} to train "
+            "one network for one step and to score it: no more was done. Give more time, or fewer rows or columns."
+        ]
 
     @contextmanager
     def _as_before_on_error(self):
@@ -163,12 +186,13 @@ class BaseTabular(BaseEstimator, ABC):
     def _training_rows(self, X, y, sample_weight):
         """Return the target, X, a `Part` without x, and which of the user's rows they are, (n,) of bool."""
         refuse_masked(y=y)
+        names = columns_of(y)
         y = self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) == 1:
             raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
         weight = _checked_weight(sample_weight, y)
-        target = self._target_of(y, weight)
+        target = self._target_of(y, weight, names)
         targets = target.encode(y)
         weight = target.weigh(targets, weight)
         kept = np.ones(len(y), bool) if weight is None else weight > 0
@@ -195,29 +219,18 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
-        repeats, values = None, objective.values
-        if with_repeats and objective.row_losses is not None:
-            repeats = Repeats.of(part.x, values(part.targets), part.weight)
+        ensemble, rows = self.ensemble_, None
         if valid is not None:
-            outputs, share = self.ensemble_.outputs(valid.x), 1.0
-            seen = repeats and repeats.seen(valid.x)
+            outputs, share = ensemble.outputs(valid.x), 1.0
         else:
-            outputs, share = self.ensemble_.oof_outputs, self.ensemble_.oof_share
-            known = np.isfinite(outputs).all(axis=1)
-            outputs, valid = outputs[known], part.rows(known)
-            seen = repeats and repeats.seen_by_others(valid.x, values(valid.targets), valid.weight)
+            rows, outputs = _finite(ensemble.unseen)
+            share, ensemble.unseen = ensemble.oof_share, None
+            valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
-        if repeats is not None:
-            strength = found_strength(outputs, values(valid.targets), seen, objective.row_losses, valid.weight)
-            if strength is not None:
-                repeats.strength, self.ensemble_.repeats = strength, repeats
-                outputs = seen.mixed(outputs, strength)
+        if with_repeats:
+            ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
-        oof = None
-        if self.ensemble_.oof_outputs is not None:
-            oof = np.full((len(kept), outputs.shape[1]), np.nan, np.float32)
-            oof[np.flatnonzero(kept)[known]] = outputs
-        self._hold_oof(oof)
+        self._hold_oof(None if rows is None else Unseen(len(kept), np.flatnonzero(kept)[rows], outputs))
 
     def _hold(self, encoder, ensemble, target, target_name, named):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
@@ -302,7 +315,14 @@ class BaseTabular(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.input_tags.sparse = True
         return tags
+
+
+def _finite(unseen):
+    """Return the rows (m,) and outputs (m, k) of an `Unseen` that are finite."""
+    known = np.isfinite(unseen.outputs.min(axis=1)) & np.isfinite(unseen.outputs.max(axis=1))
+    return (unseen.rows, unseen.outputs) if known.all() else (unseen.rows[known], unseen.outputs[known])
 
 
 def _set_apart(X, groups, time, eval_set):

@@ -10,6 +10,7 @@ import fastbp
 from fastbp.job import Data, make_steps
 from fastbp.repeatable import by_element
 from fastbp.schedules import LogCosine
+from fastbp.tabular.pace import Plan
 
 # Steps between two updates of the running means, at most; each compiled call is one such group.
 MOST_GROUP_STEPS = 16
@@ -19,8 +20,9 @@ GROUPS_AN_EPOCH = 8
 MOST_VALIDATIONS = 12
 # Beside the streams of initial values.
 ORDER_STREAM = 2**33
-# Steps of the trial by which a time limit decides on the epochs.
-TRIAL_STEPS = 8
+# Steps, and rows to validate by, of the trial by which a time limit decides on the epochs; one step where it takes
+# more than this part of what is left.
+TRIAL_STEPS, TRIAL_ROWS, TRIAL_SHARE = 8, 1024, 0.005
 
 
 class Part(NamedTuple):
@@ -31,8 +33,10 @@ class Part(NamedTuple):
     weight: np.ndarray | None = None
 
     def rows(self, rows):
-        """Return some of the rows."""
-        return Part(self.x[rows], self.targets[rows], None if self.weight is None else self.weight[rows])
+        """Return some of the rows; if none of them has a weight, all count the same."""
+        weight = None if self.weight is None else self.weight[rows]
+        # A weight of 1e-60 beside others of 1 is 0 in float32, and a score needs some.
+        return Part(self.x[rows], self.targets[rows], weight if weight is not None and weight.any() else None)
 
 
 class Learned(NamedTuple):
@@ -45,8 +49,21 @@ class Learned(NamedTuple):
 
 def epochs_of(n_rows, recipe):
     """Return the epochs of a network for so many training rows: few rows make steps so few that there must be more."""
-    n_steps = n_rows // min(recipe.batch_size, n_rows)
-    return max(recipe.epochs, -(-recipe.least_steps // n_steps))
+    return max(recipe.epochs, -(-recipe.least_steps // _steps_of(n_rows, recipe)))
+
+
+def whole_plan(n_rows, recipe):
+    """Return the `Plan` of a network for so many training rows, without a time limit."""
+    return Plan(epochs_of(n_rows, recipe), _steps_of(n_rows, recipe), MOST_GROUP_STEPS)
+
+
+def _steps_of(n_rows, recipe):
+    return n_rows // min(recipe.batch_size, n_rows)
+
+
+def epochs_between_validations(epochs):
+    """Return the number of epochs from one validation to the next."""
+    return max(epochs // MOST_VALIDATIONS, 1)
 
 
 def learn(learner, valid, stop, tell):
@@ -69,7 +86,7 @@ def learn(learner, valid, stop, tell):
     -------
     Learned
     """
-    best, every = None, max(learner.epochs // MOST_VALIDATIONS, 1)
+    best, every = None, epochs_between_validations(learner.epochs)
     with learner:
         for epoch in range(1, learner.epochs + 1):
             ended = learner.run_epoch(stop)
@@ -96,14 +113,14 @@ class Learner:
         Rows of `part` to train on.
     objective : Objective
     recipe : Recipe
-    epochs : int
+    plan : Plan
     """
 
-    def __init__(self, network, part, rows, objective, recipe, epochs):
-        self.rows, self.weight, self.objective, self.epochs = rows, part.weight, objective, epochs
+    def __init__(self, network, part, rows, objective, recipe, plan):
+        self.rows, self.weight, self.objective = rows, part.weight, objective
         self.batch_size = min(recipe.batch_size, len(rows))
-        self.n_steps = len(rows) // self.batch_size
-        self.total = epochs * self.n_steps
+        self.epochs, self.n_steps, self.most_group = plan
+        self.total = self.epochs * self.n_steps
         rate = recipe.regression_rate if objective.task == "regression" else recipe.classification_rate
         schedule = LogCosine(rate, self.total)
         optimizer = fastbp.AdamW(schedule, weight_decay=recipe.weight_decay, beta_2=0.95, epsilon=1e-8)
@@ -126,7 +143,7 @@ class Learner:
     def run_epoch(self, stop):
         """Run an epoch's steps in groups, each followed by an update of the running means; return whether to stop."""
         steps, update = self._steps(), self.engine.next_update(self.n_steps)
-        size = min(max(self.n_steps // GROUPS_AN_EPOCH, 1), MOST_GROUP_STEPS)
+        size = min(max(self.n_steps // GROUPS_AN_EPOCH, 1), self.most_group)
         for first in range(0, self.n_steps, size):
             self._run(steps[first : first + size], update.coefficients[first : first + size], update)
             if stop():
@@ -152,22 +169,37 @@ class Learner:
         """Return the better of `best` and the running means of now, of equals the later: (Learned, parameters)."""
         training = self.engine.params.copy()
         self.engine.params[:] = self.average.value
-        outputs = self.engine.predict(valid.x)
+        outputs, score = self._judged(valid)
         self.engine.params[:] = training
-        score = self.objective.score(outputs, valid.targets, valid.weight)
         # A diverged network's score is NaN: anything is better.
         if best is not None and (best[0].score < score or np.isnan(score)):
             return best
         return Learned(epoch, score, outputs), self.average.value.copy()
 
-    def seconds_an_epoch(self):
-        """Run a few steps twice, first to compile or load their kernels; return the seconds of an epoch."""
+    def _judged(self, valid):
+        """Return the network's outputs for rows, and their score."""
+        outputs = self.engine.predict(valid.x)
+        return outputs, self.objective.score(outputs, valid.targets, valid.weight)
+
+    def trial(self, valid, left):
+        """Return the seconds of a step and of a validation: each is done once first, to compile or load its kernels."""
         with self:
-            for _ in range(2):
-                steps, update = self._steps()[:TRIAL_STEPS], self.engine.next_update(self.n_steps)
-                started = time.perf_counter()
-                self._run(steps, update.coefficients[:TRIAL_STEPS], update)
-        return (time.perf_counter() - started) / len(steps) * self.n_steps
+            self._timed_steps(1)
+            step = self._timed_steps(1)
+            if self.n_steps >= TRIAL_STEPS and step < TRIAL_SHARE * left:
+                step = self._timed_steps(TRIAL_STEPS)
+        few = valid.rows(slice(0, TRIAL_ROWS))
+        self._judged(few)
+        started = time.perf_counter()
+        self._judged(few)
+        return step, (time.perf_counter() - started) * len(valid.x) / len(few.x)
+
+    def _timed_steps(self, n):
+        """Run n steps; return the seconds of one."""
+        steps, update = self._steps()[:n], self.engine.next_update(self.n_steps)
+        started = time.perf_counter()
+        self._run(steps, update.coefficients[:n], update)
+        return (time.perf_counter() - started) / n
 
 
 def late_fall(done):

@@ -1,8 +1,9 @@
 """Coders of numbers and dates.
 
 A coder is what one column of a table becomes. It reads a column (`read`), learns from what it read (`fit`, which raises
-`Useless`), and writes its columns into the three groups of the encoded table (`encode`); `surprises` says what
-training had not seen.
+`Useless`), and has columns in the three groups of the encoded table, which `fastbp.tabular.writing` writes: those of
+numbers and dates many at once by their `scales`, those of others by `encode`. `surprises` says what training had not
+seen.
 """
 
 import numpy as np
@@ -14,9 +15,6 @@ from fastbp.tabular.errors import TableError
 from fastbp.tabular.recognition import check_form, packed_form, unpacked_form
 from fastbp.tabular.scaling import robust_scale, robust_scale_of_counts, scaled
 from fastbp.tabular.textcolumns import dated, parsed_column
-
-# Rows that are scaled at once: 7 ns a number in place of 19 for half a million, whose every temporary is new memory.
-BLOCK_ROWS = 16 * 1024
 
 
 class NumberCoder:
@@ -73,24 +71,15 @@ class NumberCoder:
             raise TableError(f"column {self.name!r} held numbers in training and holds {type_name(column)} now.")
         return to_numbers(column)
 
-    def encode(self, values, numeric, plain, codes):
-        """Overwrite numeric (n, k) and plain (n, 0 or 1)."""
-        columns = self._columns(values)
-        for j, scale in enumerate(self.scales):
-            for first in range(0, len(numeric), BLOCK_ROWS):
-                rows = slice(first, first + BLOCK_ROWS)
-                numeric[rows, j] = scaled(columns[j][rows], *scale)
-        if self.indicator is not None:
-            plain[:, 0] = np.array(self.indicator, np.float32)[np.isnan(columns[0]).astype(np.int64)]
-
     def surprises(self, values):
         """Return a list of lines about what training had not seen."""
-        n_missing = int(np.count_nonzero(np.isnan(self._columns(values)[0])))
+        n_missing = int(np.count_nonzero(np.isnan(self.columns(values)[0])))
         if self.expects_missing or n_missing == 0:
             return []
         return [f"column {self.name!r}: {missing_in(n_missing)}; taken as {self._middle()}."]
 
-    def _columns(self, values):
+    def columns(self, values):
+        """Return the numbers read as a list of vectors (n,), one for each scale."""
         return [values]
 
     def _middle(self):
@@ -161,7 +150,7 @@ class DateCoder(NumberCoder):
     def _most_scales(self):
         return 1 + len(self.parts)
 
-    def _columns(self, values):
+    def columns(self, values):
         return _date_columns(values, self.parts)
 
     def _middle(self):

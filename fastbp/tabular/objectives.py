@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import arraymath
-from fastbp.losses import MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
+from fastbp.losses import CategoricalCrossentropy, MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
 from fastbp.repeatable import dot
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
 from fastbp.tabular.repeats import log_losses, squared_errors
@@ -49,7 +49,7 @@ class Objective:
 
     def values(self, targets):
         """Return targets as outputs (n, k) that are right: classes as rows of an identity matrix."""
-        return targets if self.task == "regression" else np.eye(self.n_outputs, dtype=np.float32)[targets]
+        return targets if targets.ndim == 2 else np.eye(self.n_outputs, dtype=np.float32)[targets]
 
     def value(self, outputs, targets, weight=None):
         """Return the metric of probabilities or values (n, k); NaN where one is not finite.
@@ -57,10 +57,10 @@ class Objective:
         Parameters
         ----------
         outputs : (n, k)
-        targets : (n,) class codes, or (n, 1) values
+        targets : (n,) class codes, (n, k) probabilities of classes, or (n, t) values
         weight : (n,), optional
         """
-        if not np.isfinite(outputs).all():
+        if not np.isfinite([outputs.min(), outputs.max()]).all():  # without a mask of so many rows and classes
             return float("nan")
         if self.quantiles:
             return float(pinball_losses(uncrossed(outputs), targets, self.quantiles, weight).mean())
@@ -72,17 +72,17 @@ class Objective:
         return -value if self.metric in GREATER_IS_BETTER else value
 
 
-def classification_objective(n_classes, metric=None):
-    """Return the objective of a classifier: the log loss, whatever is measured."""
+def classification_objective(n_classes, metric=None, soft=False):
+    """Return the objective of a classifier, whose targets are probabilities if `soft`: the log loss in any case."""
     metric = metric or CLASSIFICATION_METRICS[0]
-    loss = SparseCategoricalCrossentropy()
+    loss = CategoricalCrossentropy() if soft else SparseCategoricalCrossentropy()
     return Objective("classification", n_classes, loss, "softmax", metric, row_losses=log_losses)
 
 
-def regression_objective(metric=None):
-    """Return the objective of a regressor: squared errors, whatever is measured."""
+def regression_objective(metric=None, n_targets=1):
+    """Return the objective of a regressor: squared errors, whatever is measured; of several targets their mean."""
     metric = metric or REGRESSION_METRICS[0]
-    return Objective("regression", 1, MeanSquaredError(), None, metric, row_losses=squared_errors)
+    return Objective("regression", n_targets, MeanSquaredError(), None, metric, row_losses=squared_errors)
 
 
 def quantile_objective(quantiles):
@@ -91,37 +91,48 @@ def quantile_objective(quantiles):
     return Objective("regression", len(loss.quantiles), loss, None, "pinball", loss.quantiles)
 
 
-def accuracy(probabilities, codes, weight=None):
-    """Return the share of rows whose largest probability is the true class's."""
-    return np.average(probabilities.argmax(axis=1) == codes, weights=weight)
+def accuracy(probabilities, targets, weight=None):
+    """Return the share of rows whose largest probability is the true class's: of soft targets, what is expected."""
+    chosen = probabilities.argmax(axis=1)
+    if targets.ndim == 1:
+        return np.average(chosen == targets, weights=weight)
+    return np.average(np.take_along_axis(targets, chosen[:, None], axis=1)[:, 0].astype(np.float64), weights=weight)
 
 
-def log_loss(probabilities, codes, weight=None):
-    """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does."""
+def log_loss(probabilities, targets, weight=None):
+    """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does; of soft targets of -sum(t log p)."""
     smallest = np.finfo(np.float64).eps
-    p = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0].astype(np.float64)
-    return -np.average(arraymath.log(np.clip(p, smallest, 1 - smallest)), weights=weight)
+    if targets.ndim == 1:
+        p = np.take_along_axis(probabilities, targets[:, None], axis=1)[:, 0].astype(np.float64)
+        return -np.average(arraymath.log(np.clip(p, smallest, 1 - smallest)), weights=weight)
+    log_p = arraymath.log(np.clip(probabilities.astype(np.float64), smallest, 1 - smallest))
+    return -np.average((targets * log_p).sum(axis=1), weights=weight)
 
 
-def roc_auc(probabilities, codes, weight=None):
+def roc_auc(probabilities, targets, weight=None):
     """Return the area under the ROC curve; of more than two classes, the mean over them, one against the rest.
 
-    Classes that all or none of the rows have are left out; 0.5 where none is left.
+    Classes that all or none of the rows have are left out; 0.5 where none is left. A row with soft targets is of each
+    class with so much weight.
     """
-    weight = np.ones(len(codes)) if weight is None else weight.astype(np.float64)
+    weight = np.ones(len(targets)) if weight is None else weight.astype(np.float64)
     k = probabilities.shape[1]
-    areas = [_area(probabilities[:, i], codes == i, weight) for i in ((1,) if k == 2 else range(k))]
+    shares = (lambda i: (targets == i).astype(np.float64)) if targets.ndim == 1 else lambda i: targets[:, i]
+    areas = [_area(probabilities[:, i], shares(i), weight) for i in ((1,) if k == 2 else range(k))]
     known = [area for area in areas if area is not None]
     return np.mean(known) if known else 0.5
 
 
 def _area(scores, positive, weight):
-    """Return the probability that a positive row's score is above a negative one's, ties half; None without a pair."""
+    """Return the probability that a positive row's score is above a negative one's, ties half; None without a pair.
+
+    positive (n,): how much of a row is positive, 0 to 1.
+    """
     order = np.argsort(scores)
     scores = scores[order]
     # The last place of each group of equal scores.
     ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
-    above, below = (np.cumsum((weight * mask)[order])[ends] for mask in (positive, ~positive))
+    above, below = (np.cumsum((weight * share)[order])[ends] for share in (positive, 1.0 - positive))
     if above[-1] == 0 or below[-1] == 0:
         return None
     half_way = below - np.diff(below, prepend=0) / 2
@@ -129,17 +140,17 @@ def _area(scores, positive, weight):
 
 
 def rmse(outputs, targets, weight=None):
-    """Return the root of the mean squared error."""
-    return np.sqrt(np.average(np.square(_errors(outputs, targets)), weights=weight))
+    """Return the root of the mean squared error, of several targets too."""
+    return np.sqrt(np.average(np.square(_errors(outputs, targets)).mean(axis=1), weights=weight))
 
 
 def mae(outputs, targets, weight=None):
     """Return the mean absolute error."""
-    return np.average(np.abs(_errors(outputs, targets)), weights=weight)
+    return np.average(np.abs(_errors(outputs, targets)).mean(axis=1), weights=weight)
 
 
 def _errors(outputs, targets):
-    return outputs[:, 0].astype(np.float64) - targets[:, 0]
+    return outputs.astype(np.float64) - targets
 
 
 METRICS = {function.__name__: function for function in (accuracy, log_loss, roc_auc, rmse, mae)}

@@ -36,6 +36,17 @@ NARROW, WIDE = (128, 128, 128), (256, 256, 256)
 # Tables of fewer rows: with batches of 64 and no fewer than 250 steps, in place of 256 and 100, the losses for 15
 # tables cut to 800 rows are 8 % lower (diamonds' and bike_sharing_hour's by 37 and 46 %).
 FEW_ROWS = 2500
+# Tables of more numeric columns have no functions of them: they are up to eight times as wide with both kinds, and the
+# functions' own time comes to it.  R^2 (two seeds) of `fast`, and seconds of CPU a fit, for 1,000 generated rows of
+# normal columns of which 10 count (a sum, a product, a size) and of skewed columns that 8 hidden numbers make:
+#                            both                     pieces                   none
+#       100 columns, normal  0.94   0.94    1.9       0.94   0.95    1.0       0.94   0.94    0.4
+#                    skewed  0.80   0.80    1.5       0.79   0.80    1.0       0.77   0.77    0.5
+#       300          normal  0.90   0.90    4.4       0.84   0.92    2.3       0.90   0.90    0.6
+#                    skewed  0.86   0.87    4.3       0.86   0.86    2.4       0.85   0.86    0.7
+#     1,000          normal  0.18   0.36   19.2       0.03   0.34    8.6       0.17   0.25    1.1
+#                    skewed  0.88   0.89   20.4       0.87   0.84    9.3       0.89   0.89    1.3
+MOST_EMBEDDED = 512
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,10 @@ class Recipe:
     hidden : tuple of tuples of int
         Units of the hidden layers; networks take the tuples in turn.
     n_frequencies : int
-        Cosines of each numeric column (`PeriodicEmbedding`); 0: none.
+        Cosines of each numeric column (`PeriodicEmbedding`); 0: none, as for more than `MOST_EMBEDDED` columns.
     n_knots : int
         Places, about twice as many, at which the piecewise linear functions of each numeric column bend
-        (`PiecewiseLinearEmbedding`); 0: none.
+        (`PiecewiseLinearEmbedding`); 0: none, as for more than `MOST_EMBEDDED` columns.
     dropout, weight_decay : float
         Both fall to zero in the second half of training (by half a cosine wave).
     classification_rate, regression_rate : float
@@ -86,11 +97,14 @@ class Recipe:
     regression_rate: float = 0.2
     averaging: float = 0.04
 
-    def suited(self, n_rows):
-        """Return the recipe for a table of so many training rows."""
-        if n_rows >= FEW_ROWS:
-            return self
-        return replace(self, networks=self.few_rows_networks, batch_size=self.few_rows_batch_size)
+    def suited(self, n_rows, n_numeric=0):
+        """Return the recipe for a table of so many training rows and numeric columns."""
+        recipe = self
+        if n_numeric > MOST_EMBEDDED:
+            recipe = replace(recipe, n_frequencies=0, n_knots=0)
+        if n_rows < FEW_ROWS:
+            recipe = replace(recipe, networks=self.few_rows_networks, batch_size=self.few_rows_batch_size)
+        return recipe
 
 
 PRESETS = {

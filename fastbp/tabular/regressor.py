@@ -10,6 +10,7 @@ from fastbp.quantileloss import checked_quantiles
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import REGRESSION_METRICS, quantile_objective, regression_objective
 from fastbp.tabular.quantiles import uncrossed
+from fastbp.tabular.several import Quantities, is_several, numbers_of
 from fastbp.tabular.target import Quantity, refuse_missing
 
 
@@ -28,7 +29,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     quantiles : sequence of float, default=None
         Predict these quantiles, each above 0, below 1 and above the one before it, in place of the mean.
     time_limit : float, default=None
-        Seconds that `fit` may take; it ends with fewer epochs or fewer networks.
+        Seconds that `fit` may take, in all: it ends with fewer epochs or fewer networks. One network is trained
+        for a step at least; a `fastbp.TableWarning` says so where the table is too large for more.
     eval_metric : {'rmse', 'mae'}, default=None
         By which each network's best epoch is chosen; None: 'rmse', and with `quantiles` their mean pinball loss,
         beside which there is no choice. The networks minimise squared errors (or the pinball loss) in any case.
@@ -45,13 +47,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Attributes
     ----------
-    oof_predictions_ : array of shape (n_samples,) or (n_samples, n_quantiles), or None
+    oof_predictions_ : array of shape (n_samples,), (n_samples, n_targets) or (n_samples, n_quantiles), or None
         Out-of-fold predictions: those of the networks that did not train on a row. NaN in rows that all networks
         trained on (where there are fewer networks than parts) and in rows of weight 0. None with `eval_set` and in a
         loaded model.
     best_score_ : float
         `eval_metric` of the out-of-fold predictions (with `eval_set`: on its rows), in the target's unit. A little
-        too good, because each network's best epoch was chosen by the rows that it left out.
+        too good, because each network's best epoch was chosen by the rows that it left out. Of several targets the
+        mean, each in its own unit.
     ensemble_ : Ensemble
         The networks (``ensemble_.networks``), and `repeats`: the training rows whose targets join the prediction for
         rows with the same features, or None where that does not help (and with `quantiles`).
@@ -66,6 +69,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Notes
     -----
+    Of several targets, y (n_samples, n_targets), each is standardised, and the networks lower the mean of their losses.
     Predictions stay within the range of the targets in training. The quantiles of a row are sorted, so that they do
     not cross: that never raises their loss.
 
@@ -99,7 +103,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         "quantiles": ["array-like", None],
         "eval_metric": [StrOptions(set(REGRESSION_METRICS)), None],
     }
-    _target_kind = Quantity
+    _target_kind = Quantities
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
         Returns
         -------
-        array of shape (n_samples,), or (n_samples, n_quantiles) with `quantiles`
+        array of shape (n_samples,), (n_samples, n_targets) of several targets, or (n_samples, n_quantiles)
             float64; a row's quantiles rise.
         """
         return self._decided(self._outputs(X))
@@ -160,23 +164,30 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return float(np.mean(scores))
 
     def _decided(self, outputs):
-        """Return the values (n,) or quantiles (n, q) of outputs (n, k)."""
+        """Return the values (n,) or (n, t), or quantiles (n, q), of outputs (n, k)."""
         values = self._target.decode(outputs)
-        return values[:, 0] if self.quantiles is None else uncrossed(values)
+        if self.quantiles is not None:
+            return uncrossed(values)
+        return values if isinstance(self._target, Quantities) else values[:, 0]
 
     def _checked_target(self, y):
+        if is_several(y):
+            if self.quantiles is not None:
+                raise ValueError("y should be a 1d array: quantiles are of one target; fit a regressor for each.")
+            return numbers_of(y, "a regressor's targets are numbers; fit a TabularClassifier for classes.")
         refuse_missing(y)
         y = _check_y(y, y_numeric=True, estimator=self)
         if y.dtype.kind not in "biuf":
             raise ValueError(f"y holds {y.dtype} values such as {y.tolist()[0]!r}: regression needs numbers.")
         return y.astype(np.float64)
 
-    def _target_of(self, y, weight):
-        return Quantity.of(y, weight)
+    def _target_of(self, y, weight, names):
+        return Quantity.of(y, weight) if y.ndim == 1 else Quantities.of(y, weight)
 
     def _objective(self, target):
         if self.quantiles is None:
-            return regression_objective(self.eval_metric)
+            n_targets = len(target.parts) if isinstance(target, Quantities) else 1
+            return regression_objective(self.eval_metric, n_targets)
         if self.eval_metric is not None:
             raise ValueError(
                 f"eval_metric={self.eval_metric!r} is not for quantiles, which are judged by their pinball loss: leave "
@@ -189,7 +200,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _score(self, objective, outputs, part):
         # In the unit of the networks, where the squares of 1e200 do not overflow.
-        return objective.value(self._target.limit(outputs), part.targets, part.weight) * self._target.scale
+        outputs = self._target.limit(outputs)
+        if not isinstance(self._target, Quantities):
+            return objective.value(outputs, part.targets, part.weight) * self._target.scale
+        scores = [
+            objective.value(outputs[:, [i]], part.targets[:, [i]], part.weight) * quantity.scale
+            for i, quantity in enumerate(self._target.parts)
+        ]
+        return float(np.mean(scores))
 
-    def _hold_oof(self, outputs):
-        self.oof_predictions_ = None if outputs is None else self._decided(outputs)
+    def _hold_oof(self, unseen):
+        self.oof_predictions_ = None if unseen is None else unseen.spread(self._decided(unseen.outputs))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.quantiles is None
+        return tags

@@ -22,6 +22,8 @@ STRENGTHS = np.geomspace(0.05, 50, 31)
 # Repeats are used where they lower the loss of the rows that have some by more than this many standard errors, and
 # there are so many rows to tell by.
 LEAST_ERRORS, FEWEST_ROWS = 2.0, 20
+# Where training rows times outputs are more, repeats are not looked for: they would take gigabytes.
+MOST_VALUES = 100_000_000
 # As log losses are clipped elsewhere (scikit-learn's rule for float32).
 SMALLEST = float(np.finfo(np.float32).eps)
 
@@ -105,6 +107,51 @@ class Repeats:
         return self.seen(x).mixed(outputs, self.strength)
 
 
+def use_repeats(outputs, part, valid, rows, objective):
+    """Mix the targets of repeated rows into predictions where that helps.
+
+    Parameters
+    ----------
+    outputs : (m, k)
+        The networks' predictions for rows that they were not trained on; overwritten where repeats help.
+    part : Part
+        The training rows.
+    valid : Part
+        The rows of `outputs`; its x is not needed where they are training's.
+    rows : (m,) int64 or None
+        Which of the training rows they are; None: others.
+    objective : Objective
+
+    Returns
+    -------
+    Repeats or None
+        With their strength; None where they do not help, or would take too much memory.
+    """
+    if objective.row_losses is None or len(part.x) * outputs.shape[1] > MOST_VALUES:
+        return None
+    twins = _twins(part.x, None if rows is not None else valid.x, rows)
+    if len(twins) < FEWEST_ROWS:
+        return None
+    repeats = Repeats.of(part.x, objective.values(part.targets), part.weight)
+    values, weight = objective.values(valid.targets[twins]), None if valid.weight is None else valid.weight[twins]
+    own = None if rows is None else part.x[rows[twins]]
+    seen = repeats.seen(valid.x[twins]) if rows is None else repeats.seen_by_others(own, values, weight)
+    repeats.strength = found_strength(outputs[twins], values, seen, objective.row_losses, weight)
+    if repeats.strength is None:
+        return None
+    outputs[twins] = seen.mixed(outputs[twins], repeats.strength)
+    return repeats
+
+
+def _twins(x, others, rows):
+    """Return which of other rows, or which of rows (m,) of x itself, have the same features as a (further) row of x."""
+    keys = row_keys(x)
+    distinct, counts = np.unique(keys, return_counts=True)
+    if rows is None:
+        return np.flatnonzero(np.isin(row_keys(others), distinct))
+    return np.flatnonzero(np.isin(keys[rows], distinct[counts > 1]))
+
+
 def found_strength(outputs, values, seen, loss, weight=None):
     """Return the strength with the least loss, or None where repeats do not help beyond doubt.
 
@@ -134,8 +181,8 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 
 def log_losses(probabilities, values):
-    """Return -log of each row's probability (n, k) of its class, a row of an identity matrix."""
-    return -arraymath.log(np.maximum((probabilities * values).sum(axis=1), SMALLEST))
+    """Return -sum(values * log(probabilities)) of each row (n, k); of a class, a row of an identity matrix, -log p."""
+    return -(values * arraymath.log(np.maximum(probabilities, SMALLEST))).sum(axis=1)
 
 
 def squared_errors(outputs, values):

@@ -72,6 +72,8 @@ class Classes(NamedTuple):
 
     def encode(self, y):
         """Return the codes (n,) int64 of y (n,), or raise ValueError for classes that are not known."""
+        if y.ndim == 2:
+            raise ValueError("y holds probabilities of classes, where training had labels.")
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             known = ", ".join(repr(label) for label in self.classes[:10].tolist())
@@ -134,6 +136,8 @@ class Quantity(NamedTuple):
 
     def encode(self, y):
         """Return y (n,) standardised, (n, 1) float32."""
+        if y.ndim != 1:
+            raise ValueError(f"y has shape {y.shape}: training had one target.")
         return ((y - self.mean) / self.scale).astype(np.float32)[:, None]
 
     def limit(self, outputs):
