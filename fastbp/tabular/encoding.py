@@ -149,20 +149,17 @@ class TableEncoder:
         if not self._coders:
             raise TableError("this TableEncoder is not fitted: call fit first.")
         table, named = as_table(frame)
-        places = self._places(table, named)
-        matrix, told, surprises = self._encoded(table, places, with_surprises=notices is not None)
-        if notes is not None:
-            notes += told
-        elif notices is not None:
-            surprises = told + surprises
+        matrix, odd, surprises = self._encoded(table, self._places(table, named), with_surprises=notices is not None)
+        if notices is None and notes is None:
+            tell(odd)
         else:
-            tell(told)
+            (notices if notes is None else notes).extend(odd)
         if notices is not None:
             notices += surprises
         return matrix
 
     def _encoded(self, table, places, with_surprises=False):
-        """Return the encoded rows of a table whose columns are at these places, and lines (`writing.write`)."""
+        """Return the encoded rows of a table whose columns are at these places, and lines as `write` does."""
         if isinstance(table, SparseTable):
             table.check_encoded(self.n_numeric + self.n_plain + self.n_codes)
             columns = None

@@ -89,9 +89,9 @@ class BaseTabular(BaseEstimator, ABC):
         X : DataFrame of pandas, polars or pyarrow, array-like or sparse matrix of shape (n_samples, n_features)
             The columns as they are: numbers, booleans, text, categories, dates, with missing values. A dict of
             columns or a list of records (dicts) will do. Text that is numbers or dates, in whatever dress, is read as
-            such. Columns of a sparse matrix are read one at a time; what the networks read is dense, and at most
-            4 GiB. A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns
-            look as if they were not meant.
+            such. Columns of a sparse matrix are read one at a time; what the networks read is dense, and at most 4 GiB.
+            A `fastbp.TableWarning` says which columns are not used, what was odd or guessed, and which columns look as
+            if they were not meant.
         y : array-like of shape (n_samples,) or (n_samples, n_columns)
             The target: class labels, or for a regressor numbers. Several columns are for a classifier the
             probabilities of its classes, each row of which sums to 1 (the columns' names, or 0, 1, 2 ..., are the

@@ -144,10 +144,11 @@ def later_blocks(separation, n_folds):
 def absent_before(codes, classes, n_folds, separation):
     """Return a line on the classes that only the last block of time has, which no network trains on, or none.
 
-    codes (n,) are the rows' places in `classes`.
+    codes are the rows' places in `classes`, (n,), or the classes' probabilities, (n, k).
     """
     if separation.times is None:
         return []
+    codes = codes.argmax(axis=1) if codes.ndim == 2 else codes
     earlier, _ = later_blocks(separation, n_folds)[-1]
     absent = np.setdiff1d(codes, codes[earlier])
     if not len(absent):

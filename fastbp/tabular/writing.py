@@ -14,7 +14,7 @@ BLOCK = 16 * 1024
 
 
 def write(coders, n_rows, values_of, n_threads, with_surprises=False):
-    """Return encoded rows (n, d) float32, finite, in C order; lines on how text was read; and lines of surprises.
+    """Return encoded rows (n, d) float32, finite, in C order, lines on odd text, and lines on what is new to coders.
 
     Parameters
     ----------
@@ -37,26 +37,24 @@ def write(coders, n_rows, values_of, n_threads, with_surprises=False):
         some = [coders[place] for place in places]
         told = [[] for _ in some]
         values = [values_of(coder, own) for coder, own in zip(some, told, strict=True)]
-        read = [(place, line) for place, own in zip(places, told, strict=True) for line in own]
+        odd = [(place, line) for place, own in zip(places, told, strict=True) for line in own]
         surprises = _surprises(places, some, values) if with_surprises else []
         if isinstance(some[0], NumberCoder):
             _write_numbers(out, some, values, [firsts[place] for place in places])
         else:
             views = [out[first : first + n].T for first, n in zip(firsts[places[0]], widths[places[0]], strict=True)]
             some[0].encode(values[0], *views)
-        return read, surprises
+        return odd, surprises
 
     bundles = _bundles(coders, n_rows)
     if n_threads > 1:
         lines = map_in_threads(write_some, [(some,) for some in bundles], n_threads)
     else:
         lines = list(map(write_some, bundles))
-    return np.ascontiguousarray(out.T), *map(_in_order, zip(*lines, strict=True))
-
-
-def _in_order(lines):
-    """Return the lines of lists of (place, line) in the order of the places."""
-    return [line for _, line in sorted(chain(*lines), key=lambda told: told[0])]
+    odd, surprises = (
+        [line for _, line in sorted(chain(*some), key=lambda told: told[0])] for some in zip(*lines, strict=True)
+    )
+    return np.ascontiguousarray(out.T), odd, surprises
 
 
 def widths_of(coder):
