@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn import metrics
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -378,6 +379,31 @@ class TestTraining:
         model = kind("best", time_limit=1e-3, random_state=0).fit(FRAME, y)
         assert 1 <= len(model.ensemble_.networks) < PRESETS["best"].networks
         assert model.predict(FRAME).shape == (N,)
+
+    @pytest.mark.parametrize(
+        ("limit", "encoded", "least", "told"),
+        [
+            (2, 1.0, 1.9, False),
+            (2, 2.5, 0.6, True),
+            (2, 0.1, 3.0, True),
+            (100, 60.0, 49.0, False),
+            (None, 9.0, 9.0, False),
+        ],
+    )
+    def test_a_limit_too_short_for_one_network_is_said(self, limit, encoded, least, told):
+        lines = TabularClassifier(time_limit=limit)._overrun(encoded, least)
+        assert len(lines) == told
+        assert all(f"time_limit={limit}" in line and f"{encoded:.1f} seconds" in line for line in lines)
+
+    def test_sparse_tables_give_the_same_bits(self):
+        x = np.random.default_rng(0).normal(size=(N, 6)) * (np.random.default_rng(1).random((N, 6)) < 0.3)
+        dense = TabularRegressor(**FAST, time_limit=1e6).fit(x, x[:, 0] + x[:, 1])
+        weight = np.arange(N) % 5 > 0
+        for form in ("csr", "coo"):
+            matrix = sparse.coo_array(x).asformat(form)
+            model = TabularRegressor(**FAST).fit(matrix, x[:, 0] + x[:, 1])
+            np.testing.assert_array_equal(model.predict(matrix), dense.predict(x))
+            TabularRegressor(**FAST, time_limit=1e-3).fit(matrix, x[:, 0], weight.astype(float))
 
     def test_ctrl_c_keeps_what_there_is(self, monkeypatch, ctrl_c):
         @contextmanager

@@ -3,8 +3,9 @@
 The data's way, file by file: `reading` (a file becomes a DataFrame), `task` (what is to be learnt), `encoding`
 (columns become numbers), `recipe`, `networks`, `learner`, `folds`, `pace` and `bagging` (networks are trained),
 `objectives` and `calibration` and `quantiles` (what they are measured by, what is made of their outputs), `target`
-(classes and quantities), `estimator`, `classifier` and `regressor` (what users see), `tablewarning` (what they are
-told), `crossvalidation` (scores on folds as fit's), `model` (what a file holds). Of the encoding: `objects`,
-`pandastable` and `columns` (the border), `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and
-`categories` (the coders), `coders` (which column gets which).
+(classes and quantities), `several` (targets of several columns), `estimator`, `classifier` and `regressor` (what users
+see), `tablewarning` (what they are told), `crossvalidation` (scores on folds as fit's), `model` (what a file holds). Of
+the encoding: `objects`, `pandastable`, `sparsetable` and `columns` (the border), `factorize`, `scaling`, `dates` and
+`vocabulary` (the rules), `numeric` and `categories` (the coders), `coders` (which column gets which), `writing` (the
+matrix is filled).
 """

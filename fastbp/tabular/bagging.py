@@ -256,6 +256,8 @@ class Training:
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
             learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
         self.pace.note(time.perf_counter() - started)
+        if self.valid is not None:  # the whole ensemble will predict these rows
+            learned = learned._replace(outputs=None)
         return without_training(network), learned
 
     def _prepared(self, number):
