@@ -11,7 +11,7 @@ from sklearn.datasets import make_friedman1
 
 import fastbp
 from fastbp.custom import Build, Layer, Param, kernel, layer_dtype, matmul, product_address, register_layer, rows
-from fastbp.vecmath import sigmoid
+from fastbp.kernels.vecmath import sigmoid
 
 # A and B stand side by side, (d, 2k), so that one product makes both: z = x @ [A B] + [a b].
 FIELDS = layer_dtype(("k", "i8"), ("bias", "i8"), ("product", "i8"))

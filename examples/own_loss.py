@@ -12,7 +12,7 @@ import numpy as np
 
 import fastbp
 from fastbp.custom import LOSSES, Loss, like, mean_over_outputs
-from fastbp.vecmath import softplus, tanh
+from fastbp.kernels.vecmath import softplus, tanh
 
 LOG_2 = math.log(2)
 

@@ -9,53 +9,53 @@ __version__ = "0.1.0"
 
 # Where each public name lives.
 _HOMES = {
-    "sequential": ["Sequential"],
+    "models.sequential": ["Sequential"],
     "interop.keras": ["from_keras", "to_keras_weights"],
     "estimators": ["MLPClassifier", "MLPRegressor"],
     "tabular.classifier": ["TabularClassifier"],
     "tabular.crossvalidation": ["cross_validate"],
     "tabular.regressor": ["TabularRegressor"],
     "tabular.tablewarning": ["TableWarning"],
-    "modelfile": ["load_model"],
-    "saving": ["ModelFileError"],
-    "diagnose": ["TrainingDiverged"],
-    "gradcheck": ["check_gradients"],
-    "datainit": ["initialize_from_data"],
-    "threads": ["get_num_threads", "set_num_threads"],
-    "idx": ["read_idx"],
-    "layers.activation": ["Activation"],
+    "io.load": ["load_model"],
+    "io.saving": ["ModelFileError"],
+    "engine.divergence": ["TrainingDiverged"],
+    "models.gradcheck": ["check_gradients"],
+    "models.datainit": ["initialize_from_data"],
+    "engine.threads": ["get_num_threads", "set_num_threads"],
+    "io.idx": ["read_idx"],
+    "layers.core.activation": ["Activation"],
     "layers.base": ["Layer"],
-    "layers.batchnorm": ["BatchNormalization"],
-    "layers.bidirectional": ["Bidirectional"],
-    "layers.branches": ["Concatenate", "Residual"],
-    "layers.categories": ["CategoryEmbedding", "OneHot"],
-    "layers.columns": ["Columns"],
-    "layers.conv": ["Conv1D", "Conv2D"],
-    "layers.dense": ["Dense"],
-    "layers.depthwise": ["DepthwiseConv2D"],
-    "layers.dropout": ["Dropout"],
-    "layers.embedding": ["Embedding"],
-    "layers.globalpooling": [
+    "layers.normalization.batchnorm": ["BatchNormalization"],
+    "layers.recurrent.bidirectional": ["Bidirectional"],
+    "layers.core.branches": ["Concatenate", "Residual"],
+    "layers.tables.categories": ["CategoryEmbedding", "OneHot"],
+    "layers.tables.columns": ["Columns"],
+    "layers.convolution.conv": ["Conv1D", "Conv2D"],
+    "layers.core.dense": ["Dense"],
+    "layers.convolution.depthwise": ["DepthwiseConv2D"],
+    "layers.core.dropout": ["Dropout"],
+    "layers.tables.embedding": ["Embedding"],
+    "layers.convolution.globalpooling": [
         "GlobalAveragePooling1D",
         "GlobalAveragePooling2D",
         "GlobalMaxPooling1D",
         "GlobalMaxPooling2D",
     ],
-    "layers.gru": ["GRU"],
-    "layers.layernorm": ["LayerNormalization", "RMSNormalization"],
-    "layers.lstm": ["LSTM"],
-    "layers.masking": ["Masking"],
-    "layers.members": ["MemberDense", "MemberMean", "RepeatMembers"],
-    "layers.noise": ["AlphaDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"],
-    "layers.padding": ["ZeroPadding1D", "ZeroPadding2D"],
-    "layers.parametric": ["ParametricActivation"],
-    "layers.periodic": ["PeriodicEmbedding"],
-    "layers.piecewise": ["PiecewiseLinearEmbedding"],
-    "layers.pooling": ["AveragePooling1D", "AveragePooling2D", "MaxPooling1D", "MaxPooling2D"],
-    "layers.prelu": ["PReLU"],
-    "layers.reshape": ["Flatten", "Reshape"],
-    "layers.rnn": ["SimpleRNN"],
-    "layers.scaling": ["Scaling"],
+    "layers.recurrent.gru": ["GRU"],
+    "layers.normalization.layernorm": ["LayerNormalization", "RMSNormalization"],
+    "layers.recurrent.lstm": ["LSTM"],
+    "layers.recurrent.masking": ["Masking"],
+    "layers.members.members": ["MemberDense", "MemberMean", "RepeatMembers"],
+    "layers.core.noise": ["AlphaDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"],
+    "layers.convolution.padding": ["ZeroPadding1D", "ZeroPadding2D"],
+    "layers.tables.parametric": ["ParametricActivation"],
+    "layers.tables.periodic": ["PeriodicEmbedding"],
+    "layers.tables.piecewise": ["PiecewiseLinearEmbedding"],
+    "layers.convolution.pooling": ["AveragePooling1D", "AveragePooling2D", "MaxPooling1D", "MaxPooling2D"],
+    "layers.core.prelu": ["PReLU"],
+    "layers.core.reshape": ["Flatten", "Reshape"],
+    "layers.recurrent.rnn": ["SimpleRNN"],
+    "layers.tables.scaling": ["Scaling"],
     "losses": [
         "BinaryCrossentropy",
         "CategoricalCrossentropy",
@@ -116,13 +116,38 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)
 
 
+# Modules that users write with the package's name before them, loaded when touched.
+_MODULES = (
+    "activations",
+    "callbacks",
+    "custom",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "regularizers",
+    "schedules",
+)
+
+
 def __getattr__(name):
+    if name in _MODULES:
+        return import_module(f"fastbp.{name}")
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+        raise AttributeError(f"module 'fastbp' has no attribute {name!r}.{_nearest(name)}")
     value = getattr(import_module(f"fastbp.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 
 
+def _nearest(name):
+    if name.startswith("_"):  # tools ask for such names
+        return ""
+    from fastbp.settings.naming import nearest
+
+    return nearest(name, [*__all__, *_MODULES])
+
+
 def __dir__():
-    return sorted([*globals(), *_HOME_OF])
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

@@ -17,13 +17,20 @@ each select keeps on its false side the value that passes NaN on.
 import math
 from dataclasses import dataclass
 
-from fastbp._formulas import check_activation, check_formula
-from fastbp._intrinsics import like, select
-from fastbp._jit import inline, kernel
-from fastbp._registry import Registry
-from fastbp.lanes import lane_dot, lane_sum
-from fastbp.settings import is_number
-from fastbp.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
+from fastbp.compiler.formulas import check_activation, check_formula
+from fastbp.compiler.intrinsics import like, select
+from fastbp.compiler.jit import inline, kernel
+from fastbp.kernels.lanes import lane_dot, lane_sum
+from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
+from fastbp.registry import Registry
+from fastbp.settings.checked import is_number
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "Activation",
+    "LeakyReLU",
+]
 
 ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activation))
 

@@ -9,10 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp._files import is_stream, replace_file, writable
+from fastbp.io.files import is_stream, replace_file, writable
 from fastbp.metrics import METRIC_NAMES
-from fastbp.naming import canonical, nearest
 from fastbp.schedules import check_numbers
+from fastbp.settings.naming import canonical, nearest
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+]
 
 
 class Callback:

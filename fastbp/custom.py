@@ -94,7 +94,7 @@ of a setting before. With parameters, give the class the field ``trainable: bool
 Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
 ``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make
 a float64: write ``like(x, 0.5)`` or ``x.dtype.type(0.5)`` (of an array) for a constant, and ``select(a, b, c)`` for
-what is b where a is true and else c. ``fastbp.vecmath`` has exp, tanh, sigmoid and others that vectorise; plain
+what is b where a is true and else c. ``fastbp.kernels.vecmath`` has exp, tanh, sigmoid and others that vectorise; plain
 `numba.njit` functions may be called (without ``cache=True``: Numba's own cache does not see edits of other files).
 
 The machine code is kept on disk. An edit of the file that a formula stands in, of one that a function it calls stands
@@ -113,15 +113,15 @@ import math
 
 import numpy as np
 
-from fastbp._intrinsics import like, select
-from fastbp._jit import inline, kernel
 from fastbp.activations import ACTIVATIONS, Activation, backward, forward
+from fastbp.compiler.intrinsics import like, select
+from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.views import matmul, rows
 from fastbp.initializers import INITIALIZERS
-from fastbp.kernelviews import matmul, rows
+from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.lossbase import LOSSES, Loss, mean_over_outputs, sum_over_outputs
-from fastbp.optimizerbase import OPTIMIZERS, Optimizer, entries, optimizer_dtype
-from fastbp.tile import product_address
+from fastbp.losses.base import LOSSES, Loss, mean_over_outputs, sum_over_outputs
+from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dtype
 
 __all__ = [
     "ACTIVATIONS",

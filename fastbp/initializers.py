@@ -10,10 +10,33 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp._registry import Registry
-from fastbp.arraymath import matmul
-from fastbp.repeatable import orthonormal_columns
-from fastbp.settings import is_number
+from fastbp.kernels.arraymath import matmul
+from fastbp.kernels.repeatable import orthonormal_columns
+from fastbp.registry import Registry
+from fastbp.settings.checked import is_number
+
+__all__ = [
+    "INITIALIZERS",
+    "Constant",
+    "FanInNormal",
+    "FanInUniform",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "MinusRandomProducts",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomSigns",
+    "RandomUniform",
+    "RepeatedColumns",
+    "SameForMembers",
+    "UnitVariance",
+    "Zeros",
+]
 
 INITIALIZERS = Registry("initializer")
 

@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 
-from fastbp._registry import Registry
-from fastbp.settings import is_number
+from fastbp.registry import Registry
+from fastbp.settings.checked import is_number
+
+__all__ = [
+    "CONSTRAINTS",
+    "L1",
+    "L1L2",
+    "L2",
+    "REGULARIZERS",
+    "MaxNorm",
+]
 
 REGULARIZERS = Registry("regularizer")
 CONSTRAINTS = Registry("constraint")

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp._registry import Registry
-from fastbp.repeatable import by_element, power
-from fastbp.settings import checked_switch
+from fastbp.kernels.repeatable import by_element, power
+from fastbp.registry import Registry
+from fastbp.settings.checked import checked_switch
+
+__all__ = [
+    "SCHEDULES",
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "LogCosine",
+    "OneCycle",
+    "PiecewiseConstantDecay",
+]
 
 SCHEDULES = Registry("schedule")
 

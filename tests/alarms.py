@@ -14,7 +14,8 @@ import warnings
 import numpy as np
 
 import fastbp
-from fastbp import BatchNormalization, Dense, Dropout, exclusive, plan, threads
+from fastbp import BatchNormalization, Dense, Dropout
+from fastbp.engine import exclusive, plan, threads
 
 
 class TimeUp(Exception):

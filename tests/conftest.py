@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastbp import plan, threads
+from fastbp.engine import plan, threads
 
 # The same examples on every run; compilation makes the first ones slow.
 settings.register_profile(
@@ -81,8 +81,8 @@ def n_threads(request, run_threads):
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """Return a folder with wine.csv and diabetes.csv and a model trained on each."""
-    from fastbp.cli import main
     from fastbp.commands import demo
+    from fastbp.commands.main import main
 
     path = tmp_path_factory.mktemp("cli")
     for name in ("wine", "diabetes"):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import fastbp
-from fastbp.saving import save_tensors
+from fastbp.io.saving import save_tensors
 
 # More numbers than any network here has, and some that overflow here or there.
 NUMBERS = [-1, 0, 1, 2, 3, 5, 7, 40, 1000, 10**6, 2**31 - 1, 2**31, 2**62, 2**63, 2**70, -(2**70), 0.5, 1e9, 1e308]

@@ -17,18 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import fastbp
-from fastbp import (
-    GRU,
-    BatchNormalization,
-    Conv1D,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GlobalAveragePooling1D,
-    plan,
-    threads,
-)
+from fastbp import GRU, BatchNormalization, Conv1D, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D
+from fastbp.engine import plan, threads
 
 ROWS = 300
 # What a process may need more at the end than in its first third, in MB: the allocator's own ups and downs.

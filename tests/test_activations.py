@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from reference.activations import BACKWARD, FORWARD
 
-from fastbp._registry import describe, rebuild
 from fastbp.activations import ACTIVATIONS
+from fastbp.registry import describe, rebuild
 
 jax.config.update("jax_enable_x64", True)
 

@@ -14,8 +14,8 @@ import pytest
 from sklearn import metrics
 
 import fastbp
-from fastbp.cli import main
 from fastbp.commands import demo
+from fastbp.commands.main import main
 from fastbp.tabular import estimator
 from fastbp.tabular.reading import read_table
 
@@ -230,8 +230,8 @@ def test_info_and_warmup(capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = """import sys, fastbp.cli
-fastbp.cli.main(["--help"])
+    code = """import sys, fastbp.commands.main
+fastbp.commands.main.main(["--help"])
 heavy = {"numpy", "numba", "pandas", "sklearn", "narwhals", "tqdm"} & set(sys.modules)
 assert not heavy, heavy"""
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastbp.cli import main
+from fastbp.commands.main import main
 from fastbp.tabular.reading import read_table
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp.cli import main
 from fastbp.commands import train
+from fastbp.commands.main import main
 from fastbp.commands.roles import roles_of
 from fastbp.tabular.errors import TableError
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fastbp import cores
+from fastbp.engine import cores
 
 V1 = {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}
 

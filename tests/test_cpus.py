@@ -22,9 +22,9 @@ from test_tile import STARTS, check
 from test_vecmath import NAMES, compile_loop, evaluate, points
 
 import fastbp
-from fastbp import dots, tile
+from fastbp.compiler.vectors import Shape
+from fastbp.kernels import dots, tile
 from fastbp.layers.base import float_type_of
-from fastbp.vectors import Shape
 
 # Name and features as Numba takes them; lanes of float32, and whether multiply-adds are fused.
 X86 = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import saving
-from fastbp.saving import load_tensors, save_tensors
+from fastbp.io import saving
+from fastbp.io.saving import load_tensors, save_tensors
 
 HERE = Path(__file__).parent
 

@@ -8,11 +8,13 @@ from reference import network
 from reference.optimizers import UPDATES, clip
 
 import fastbp
-from fastbp import LSTM, CategoryEmbedding, Dense, Embedding, Flatten, Masking, MaxNorm, plan, tables
-from fastbp.network import Network
+from fastbp import LSTM, CategoryEmbedding, Dense, Embedding, Flatten, Masking, MaxNorm
+from fastbp.engine import lookup_plan as tables
+from fastbp.engine import plan
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.snapshot import Reach
 from fastbp.optimizers import OPTIMIZERS
-from fastbp.plan import Plan, Purpose
-from fastbp.reach import Reach
 
 ROWS, BATCH, HEIGHT = 50, 12, 500  # the last batch has 2 rows
 COMMON = ("weight_decay", "clipvalue", "global_clipnorm")

@@ -8,10 +8,12 @@ import pytest
 from test_threads import run_script
 
 import fastbp
-from fastbp import BatchNormalization, Dense, Dropout, Embedding, Flatten, interrupts, runner, stretches
-from fastbp.crew import open_counters, run_share
-from fastbp.interrupts import InterruptGuard
-from fastbp.levenberg import levenberg_marquardt
+from fastbp import BatchNormalization, Dense, Dropout, Embedding, Flatten
+from fastbp.engine import interruptible_steps as stretches
+from fastbp.engine import interrupts, runner
+from fastbp.engine.crew import open_counters, run_share
+from fastbp.engine.interrupts import InterruptGuard
+from fastbp.solvers.levenberg import levenberg_marquardt
 
 X = np.random.default_rng(0).standard_normal((400, 5)).astype(np.float32)
 Y = X[:, :1] * 0.5
@@ -252,7 +254,7 @@ def test_ctrl_c_in_a_long_call_of_fit_ends_it_with_the_history_so_far(
 
 
 def test_ctrl_c_ends_levenberg_marquardt_between_its_calls(ctrl_c, monkeypatch):
-    import fastbp.leastsquares as module
+    import fastbp.solvers.leastsquares as module
 
     model = fastbp.Sequential([Dense(4, activation="tanh"), Dense(1)], input_shape=(5,), seed=0)
     monkeypatch.setattr(module, "CALL_MULTIPLY_ADDS", 1)

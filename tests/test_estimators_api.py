@@ -13,7 +13,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastbp
-from fastbp import MLPClassifier, MLPRegressor, threads
+from fastbp import MLPClassifier, MLPRegressor
+from fastbp.engine import threads
 from fastbp.estimators.names import known_activations, known_learning_rates, known_solvers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -21,7 +21,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastbp import MLPClassifier, MLPRegressor, threads
+from fastbp import MLPClassifier, MLPRegressor
+from fastbp.engine import threads
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -85,7 +86,7 @@ def test_fits_at_once_share_the_cores(monkeypatch, small_work, run_threads):
 
         work(counted, wanted)
 
-    monkeypatch.setattr("fastbp.runner.run_together", noted)
+    monkeypatch.setattr("fastbp.engine.runner.run_together", noted)
     with parallel_backend("threading"):
         cross_val_score(classifier(batch_size=64), SCALED, MALIGNANT, cv=4, n_jobs=2)
     # A call that began alone has both cores until it ends: then a second fit makes it three, not four.

@@ -9,8 +9,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 
 import fastbp
+from fastbp.engine.interruptible_steps import Stretches
 from fastbp.estimators import stochastic
-from fastbp.stretches import Stretches
 
 X, Y = load_breast_cancer(return_X_y=True)
 X, Y = ((X - X.mean(0)) / X.std(0))[:203], Y[:203]

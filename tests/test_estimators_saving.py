@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import fastbp
 from fastbp import MLPClassifier, MLPRegressor
-from fastbp.saving import load_tensors, save_tensors
+from fastbp.io.saving import load_tensors, save_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -9,7 +9,7 @@ import pytest
 from test_ends import ACTS, X, Y, small_model
 
 import fastbp
-from fastbp import runner
+from fastbp.engine import runner
 
 
 class Meanwhile(fastbp.Callback):

@@ -175,7 +175,7 @@ def test_batches_larger_than_the_data():
 
 
 def test_stretches_do_not_matter(monkeypatch):
-    from fastbp import stretches as module
+    from fastbp.engine import interruptible_steps as module
 
     whole, cut = classifier(), classifier()
     fit(whole, epochs=2, batch_size=3)
@@ -312,7 +312,7 @@ def test_interrupting_between_epochs_ends_training_with_the_history_so_far(hook,
 
 
 def test_interrupting_an_epoch_leaves_it_out_of_the_history_and_the_model_whole(monkeypatch, ctrl_c):
-    from fastbp import stretches as module
+    from fastbp.engine import interruptible_steps as module
 
     monkeypatch.setattr(module, "FIRST_STRETCH_MULTIPLY_ADDS", 1)
     monkeypatch.setattr(module, "STRETCH_SECONDS", 0.0)

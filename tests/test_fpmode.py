@@ -19,12 +19,12 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
 import fastbp
-from fastbp import _fpmode
-from fastbp._jit import kernel, unkept_kernel
 from fastbp.activations import ACTIVATIONS
+from fastbp.compiler import fpmode as _fpmode
+from fastbp.compiler.jit import kernel, unkept_kernel
+from fastbp.engine.link import apply_activation
 from fastbp.estimators import MLPClassifier, MLPRegressor
-from fastbp.outputs import apply_activation
-from fastbp.rng import shuffle
+from fastbp.kernels.rng import shuffle
 
 on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads a register of x86")
 pytestmark = pytest.mark.skipif(
@@ -208,7 +208,7 @@ def test_after_a_loss_that_raises(small_work, n_threads):
         model.fit(*problem(200), epochs=2, batch_size=200, verbose=0)
     assert_denormals_live()
     found = []
-    fastbp.threads.run_together(lambda thread, n: found.append(float(np.full(1, TINY)[0] * np.float32(0.5))), 2)
+    fastbp.engine.threads.run_together(lambda thread, n: found.append(float(np.full(1, TINY)[0] * np.float32(0.5))), 2)
     assert set(found) == {float(np.float32(0.5e-40))}
 
 
@@ -275,7 +275,7 @@ def test_the_bits_do_not_depend_on_the_callers_mode(small_work, run_threads):
         model = build(fastbp.Dense(50, activation="tanh"), fastbp.Dense(1))
         write_register(register)
         try:
-            model.engine.gradient(fastbp.engine.Rows(x, y[:, None], None, y), training=True)
+            model.engine.gradient(fastbp.engine.state.Rows(x, y[:, None], None, y), training=True)
             results.append((model.engine.grads.tobytes(), model.predict(x).tobytes()))
         finally:
             write_register(USUAL)
@@ -303,7 +303,12 @@ def test_no_entry_is_forgotten():
         if not dispatcher.targetoptions.get("no_cpython_wrapper"):
             entries[name] = flushing
     assert len(entries) > 80
-    for name in ("training.run_steps", "leastsquares.add_rows", "leastsquares.solve_damped", "rng.shuffle"):
+    for name in (
+        "engine.driver.run_steps",
+        "solvers.leastsquares.add_rows",
+        "solvers.leastsquares.solve_damped",
+        "kernels.rng.shuffle",
+    ):
         assert entries[f"fastbp.{name}"]
     assert [name for name, flushing in entries.items() if not flushing] == []
     assert unkept_kernel(lambda x: x).targetoptions["no_cpython_wrapper"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastbp import read_idx
-from fastbp.idx import TYPES
+from fastbp.io.idx import TYPES
 
 
 def idx(array, code):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,222 +14,54 @@ from fastbp.layers import LAYERS
 
 PACKAGE = Path(fastbp.__file__).parent
 
-# In this order a newcomer may read the package: a file imports only from files above it.
-ORDER = [
-    "warned",
-    "_files",
-    "repeatable",
-    "_sources",
-    "_madefrom",
-    "_kernelfolder",
-    "_fpmode",
-    "_jit",
-    "_rows",
-    "naming",
-    "plain",
-    "_registry",
-    "_formulas",
+# From the ground up: a folder, or a file beside the folders, imports only from those before it.
+LEVELS = [
     "settings",
-    "pointers",
-    "prefetch",
-    "_intrinsics",
-    "phases",
-    "cores",
-    "threads",
-    "vectors",
-    "dots",
-    "columnsums",
-    "tile",
-    "windowtile",
-    "windowadd",
-    "pooltile",
-    "transpose",
-    "vecmath",
-    "arraymath",
-    "rng",
-    "initializers",
-    "lanes",
-    "activations",
-    "targets",
-    "lossbase",
-    "crossentropy",
-    "memberloss",
-    "quantileloss",
-    "losses",
-    "metrics",
-    "scorebase",
-    "schedules",
-    "optimizerbase",
-    "optimizers",
+    "registry",
+    "io",
+    "compiler",
+    "kernels",
     "regularizers",
+    "initializers",
+    "activations",
+    "schedules",
+    "losses",
+    "optimizers",
+    "metrics",
     "layers",
-    "layers.base",
-    "kernelviews",
     "custom",
-    "layers.branches",
-    "layers.reshape",
-    "layers.activation",
-    "layers.weights",
-    "layers.dense",
-    "layers.windows",
-    "layers.conv",
-    "layers.depthwise",
-    "layers.pooling",
-    "layers.globalpooling",
-    "layers.padding",
-    "layers.dropout",
-    "layers.noise",
-    "layers.normalization",
-    "layers.batchnorm",
-    "layers.rowsums",
-    "layers.layernorm",
-    "layers.prelu",
-    "layers.parametric",
-    "layers.scaling",
-    "layers.packs",
-    "layers.recurrentdropout",
-    "layers.recurrent",
-    "layers.recurrentspec",
-    "layers.rnn",
-    "layers.lstm",
-    "layers.gru",
-    "layers.bidirectional",
-    "layers.masking",
-    "layers.members",
-    "layers.columns",
-    "layers.embedding",
-    "layers.categories",
-    "layers.periodic",
-    "layers.piecewise",
-    "specs",
-    "sizes",
-    "network",
-    "blocks",
-    "tables",
-    "plan",
-    "crew",
-    "training",
-    "touched",
-    "job",
-    "interrupts",
-    "runner",
-    "stretches",
-    "outputs",
-    "reach",
-    "exclusive",
-    "engine",
-    "leastsquares",
-    "levenberg",
     "callbacks",
-    "data",
-    "diagnose",
-    "fit",
-    "saving",
-    "summary",
-    "arguments",
-    "taken",
-    "described",
-    "confusion",
-    "scoring",
-    "modelfile",
-    "sequential",
-    "estimators.objectives",
-    "estimators.labels",
-    "estimators.names",
-    "estimators.network",
-    "estimators.watchers",
-    "estimators.stochastic",
-    "estimators.lbfgs",
-    "estimators.files",
-    "estimators.lm",
-    "estimators.base",
-    "estimators.classifier",
-    "estimators.scores",
-    "estimators.regressor",
+    "engine",
+    "models",
+    "solvers",
     "estimators",
-    "tabular.calibration",
-    "tabular.quantiles",
-    "tabular.repeats",
-    "tabular.objectives",
-    "tabular.target",
-    "tabular.errors",
-    "tabular.objects",
-    "tabular.pandastable",
-    "tabular.sparsetable",
-    "tabular.columns",
-    "tabular.vocabulary",
-    "tabular.factorize",
-    "tabular.tablewarning",
-    "tabular.words",
-    "tabular.datetimes",
-    "tabular.numerals",
-    "tabular.recognition",
-    "tabular.textcolumns",
-    "tabular.settling",
-    "tabular.csvfile",
-    "tabular.parquetfile",
-    "tabular.sniffing",
-    "tabular.reading",
-    "tabular.scaling",
-    "tabular.dates",
-    "tabular.numeric",
-    "tabular.categories",
-    "tabular.coders",
-    "tabular.writing",
-    "tabular.encoding",
-    "tabular.recipe",
-    "tabular.pace",
-    "tabular.learner",
-    "tabular.order",
-    "tabular.folds",
-    "tabular.networks",
-    "tabular.bagging",
-    "tabular.several",
-    "tabular.estimator",
-    "tabular.classifier",
-    "tabular.regressor",
-    "tabular.model",
-    "idx",
-    "interop.kerasgraph",
-    "interop.kerasweights",
-    "interop.kerasdescribed",
-    "interop.kerasactivations",
-    "interop.kerassettings",
-    "interop.kerasmetrics",
-    "interop.kerascompile",
-    "interop.kerasmasks",
-    "interop.keras",
-    "interop",
-    "gradcheck",
-    "datainit",
-    "tabular.task",
-    "tabular.crossvalidation",
     "tabular",
-    "commands.arguments",
-    "commands.loading",
-    "commands.report",
-    "commands.options",
-    "commands.modelinfo",
-    "commands.info",
-    "commands.warmup",
-    "commands.estimators",
-    "commands.columns",
-    "commands.roles",
-    "commands.train",
-    "commands.predict",
-    "commands.evaluate",
-    "commands.demo",
-    "cli",
+    "interop",
     "commands",
 ]
-
-# Imports within functions that go the other way, and why.
-UPWARD = {
-    ("modelfile", "sequential"),  # load_model makes the kind of model that the file tells of
-    ("modelfile", "tabular.model"),
-    ("modelfile", "estimators"),
-    ("commands.demo", "cli"),  # the demo types the other commands' lines
-}
+# Files that speak Numba's types or LLVM's language beside compiler/, which is to be the only place.
+SPEAK_NUMBA = [
+    "commands.info",  # its version
+    "engine.crew",
+    "engine.items",
+    "engine.lookup_update",
+    "engine.phases",
+    "engine.runner",
+    "kernels.columnsums",
+    "kernels.dots",
+    "kernels.pooltile",
+    "kernels.rowsums",
+    "kernels.tile",
+    "kernels.transpose",
+    "kernels.windowadd",
+    "kernels.windowtile",
+    "layers.base",
+    "layers.core.activation",
+    "layers.recurrent.recurrentdropout",
+    "layers.tables.piecewise",
+    "losses.member",
+    "losses.pointwise",
+]
 
 
 def modules():
@@ -260,27 +93,39 @@ def imports(path):
     return found - {""}
 
 
-def test_every_module_has_its_place():
-    assert sorted(ORDER) == sorted(modules())
+def level(name):
+    return LEVELS.index(name.split(".")[0])
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_files_import_only_from_files_above_them(name):
-    above = set(ORDER[: ORDER.index(name)])
-    upward = {other for other in imports(modules()[name]) - above if (name, other) not in UPWARD}
-    assert not upward, f"{name} imports {', '.join(sorted(upward))}, further down in the order"
+def test_every_file_has_its_level():
+    assert {name.split(".")[0] for name in modules()} == set(LEVELS)
+    files = [path for path in PACKAGE.iterdir() if path.is_file()]
+    assert len(files) <= 11, sorted(path.name for path in files)
 
 
-def test_exceptions_to_the_order_are_needed():
-    for name, other in UPWARD:
-        assert other in imports(modules()[name])
-        assert other not in top_level_imports(modules()[name])
+@pytest.mark.parametrize("name", modules())
+def test_no_import_runs_upward(name):
+    upward = {other for other in imports(modules()[name]) if level(other) > level(name)}
+    assert not upward, f"{name} imports {', '.join(sorted(upward))}, which stands above it"
 
 
-def top_level_imports(path):
-    """Return the names in the import statements outside of functions."""
-    tree = ast.parse(path.read_text())
-    return {node.module.removeprefix("fastbp.") for node in tree.body if isinstance(node, ast.ImportFrom)}
+def test_numba_is_spoken_in_the_compiler_and_in_no_more_files_than_these():
+    speaks = re.compile(r"^\s*(from|import) (numba|llvmlite)\b", re.MULTILINE)
+    found = [name for name, path in modules().items() if speaks.search(path.read_text())]
+    beside = [name for name in found if not name.startswith("compiler.")]
+    assert sorted(set(beside) - set(SPEAK_NUMBA)) == []
+    assert sorted(set(SPEAK_NUMBA) - set(beside)) == [], "these do no more: take them off the list"
+
+
+def test_no_imports_run_in_a_circle():
+    """Those inside of functions count."""
+    waiting = {name: imports(path) - {name} for name, path in modules().items()}
+    # A folder's __init__ gathers what the folder has.
+    for name, others in waiting.items():
+        waiting[name] = {other for other in others if not name.startswith(f"{other}.")}
+    while ready := {name for name, others in waiting.items() if not others & waiting.keys()}:
+        waiting = {name: others for name, others in waiting.items() if name not in ready}
+    assert not waiting, f"in or behind a circle: {', '.join(sorted(waiting))}"
 
 
 @pytest.mark.parametrize("name", fastbp.__all__)
@@ -288,6 +133,22 @@ def test_every_public_name_is_there_and_documented(name):
     value = getattr(fastbp, name)
     assert name in dir(fastbp)
     assert value.__doc__
+
+
+@pytest.mark.parametrize("name", fastbp._MODULES)
+def test_modules_are_attributes_that_tell_their_names(name):
+    """In a new process, where nothing has imported them."""
+    code = f"import fastbp; print(sorted(fastbp.{name}.__all__), set(fastbp.{name}.__all__) <= set(dir(fastbp.{name})))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    names = [public for public, home in fastbp._HOME_OF.items() if home.split(".")[0] == name]
+    assert told.endswith("True\n")
+    assert set(names) <= set(ast.literal_eval(told[: told.rindex("]") + 1]))
+    assert name in dir(fastbp)
+
+
+def test_a_misspelt_name_is_told_the_nearest():
+    with pytest.raises(AttributeError, match=r"no attribute 'Dens'\. Did you mean 'Dense'\?"):
+        fastbp.Dens  # noqa: B018
 
 
 def test_unknown_names():
@@ -330,7 +191,7 @@ def test_importing_fastbp_imports_next_to_nothing():
     assert stages["layers"] == DENSE_LAYERS
 
 
-DENSE_LAYERS = ["activation", "base", "branches", "dense", "weights"]
+DENSE_LAYERS = ["base", "core", "core.activation", "core.branches", "core.dense", "weights"]
 
 
 def test_estimators_import_no_layers_that_they_do_not_use():
@@ -339,7 +200,8 @@ def test_estimators_import_no_layers_that_they_do_not_use():
         new = {name for name in imports(modules()[waiting.pop()]) if name not in found}
         found |= new
         waiting += sorted(new)
-    assert {name.removeprefix("layers.") for name in found if name.startswith("layers.")} <= {*DENSE_LAYERS, "dropout"}
+    layers = {name.removeprefix("layers.") for name in found if name.startswith("layers.")}
+    assert layers <= {*DENSE_LAYERS, "core.dropout"}
 
 
 def test_layers_are_where_the_package_says():

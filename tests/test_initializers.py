@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from fastbp._registry import describe, rebuild
 from fastbp.initializers import (
     INITIALIZERS,
     Constant,
@@ -21,6 +20,7 @@ from fastbp.initializers import (
     SameForMembers,
     fans,
 )
+from fastbp.registry import describe, rebuild
 
 # Those that wrap another one only take shapes that suit them.
 WRAPPERS = ("same_for_members", "repeated_columns")

@@ -16,7 +16,9 @@ import pytest
 from numba import types
 
 import fastbp
-from fastbp import _files, _jit, _kernelfolder
+from fastbp.compiler import jit as _jit
+from fastbp.compiler import kernelfolder as _kernelfolder
+from fastbp.io import files as _files
 
 VECTOR = types.Array(types.float64, 1, "C")
 
@@ -399,7 +401,7 @@ def output_of(process):
 def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
     package = tmp_path / "fastbp"
     shutil.copytree(Path(fastbp.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (package / "vecmath.py").read_text()
+    text = (package / "kernels" / "vecmath.py").read_text()
     settings = {"folder": tmp_path / "kernels", "path": tmp_path}
 
     def made():
@@ -410,7 +412,7 @@ def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
         return float(output_of(start(SIGMOID, **settings)))
 
     assert made() == pytest.approx(1 / (1 + np.exp(-2)))
-    (package / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
+    (package / "kernels" / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
     assert made() == 4.0
     assert len(list((tmp_path / "kernels").rglob("*.kernel"))) == 2
 
@@ -419,7 +421,7 @@ OWN = """
 import numba
 import numpy as np
 from numba import types
-from fastbp._jit import address
+from fastbp.compiler.jit import address
 from fastbp.custom import forward
 
 @numba.njit
@@ -468,7 +470,7 @@ for need in (
         need()
     except RuntimeError as error:
         print(error)
-from fastbp.cli import main
+from fastbp.commands.main import main
 assert main(["warmup"]) == 2
 """
 
@@ -488,7 +490,7 @@ def test_the_tested_releases_of_numba_are_those_that_the_package_declares():
 
 PLAIN_INLINE = """
 import numba
-from fastbp import _jit
+from fastbp.compiler import jit as _jit
 _jit._TESTED_NUMBA = (0, 0)  # this one is newer than what was tried, and has other private parts
 _jit._InlineLibrary._finalize_final_module = lambda self: self.no_such_thing()
 """

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import runner
-from fastbp.engine import PREDICT_ROWS, PREDICTION
-from fastbp.job import address_of
+from fastbp.engine import runner
+from fastbp.engine.job import address_of
+from fastbp.engine.state import PREDICT_ROWS, PREDICTION
 from fastbp.layers.base import STEP
 
 

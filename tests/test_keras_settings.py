@@ -9,7 +9,7 @@ import fastbp
 from fastbp.interop.kerascompile import compile_settings
 from fastbp.interop.kerasdescribed import settings_left
 from fastbp.interop.kerassettings import OTHERS, SAME
-from fastbp.scoring import SCORES, Accuracy, Recall
+from fastbp.metrics.scoring import SCORES, Accuracy, Recall
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),

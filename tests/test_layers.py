@@ -60,7 +60,7 @@ from fastbp import (
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 from fastbp.layers.base import Layer
-from fastbp.layers.branches import Fork
+from fastbp.layers.core.branches import Fork
 
 CASES = {
     "Dense": [

@@ -30,8 +30,8 @@ from fastbp import (
     Residual,
     SimpleRNN,
 )
-from fastbp.network import Network
-from fastbp.plan import Plan, Purpose
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Plan, Purpose
 
 # Branches in branches, frozen parts, several axes, shapes in place.
 NESTED = [

@@ -10,9 +10,10 @@ from test_layers import assert_near, case_name
 from test_plan import SCHEMES, force
 
 import fastbp
-from fastbp import Conv1D, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPooling2D, ZeroPadding2D, plan
-from fastbp.network import Network
-from fastbp.plan import Plan
+from fastbp import Conv1D, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPooling2D, ZeroPadding2D
+from fastbp.engine import plan
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Plan
 
 IMAGES = [
     (Conv2D(6, 5, padding="same"), (12, 12, 1)),  # LeNet-5's first layer, smaller
@@ -122,9 +123,9 @@ def test_blocks_of_windows_and_segments(monkeypatch, kernel):
     x, dout = normal(4, *shape), normal(4, 9, 8, 5, seed=2)
     expected = alone(layer, shape).vjp(x, dout)
     for scratch, segment in ((40 * 7, 2048), (64, 2048), (64, 4), (256, 3)):
-        monkeypatch.setattr("fastbp.layers.conv.SCRATCH", scratch)
-        monkeypatch.setattr("fastbp.layers.conv.MOST_SEGMENT", segment)
-        monkeypatch.setattr("fastbp.layers.conv.BLOCK_WINDOWS", 4)
+        monkeypatch.setattr("fastbp.layers.convolution.conv.SCRATCH", scratch)
+        monkeypatch.setattr("fastbp.layers.convolution.conv.MOST_SEGMENT", segment)
+        monkeypatch.setattr("fastbp.layers.convolution.conv.BLOCK_WINDOWS", 4)
         assert_near(alone(layer, shape).vjp(x, dout), expected, 1e-14)
 
 

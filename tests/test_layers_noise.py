@@ -6,10 +6,10 @@ from reference.rng import dropout_masks
 
 import fastbp
 from fastbp import AlphaDropout, Dense, GaussianNoise, SpatialDropout1D, SpatialDropout2D
-from fastbp.job import Data, make_steps
-from fastbp.network import Network
-from fastbp.plan import Purpose
-from fastbp.runner import Runner
+from fastbp.engine.job import Data, make_steps
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Purpose
+from fastbp.engine.runner import Runner
 
 LAYERS = [GaussianNoise(0.5), AlphaDropout(0.2), SpatialDropout1D(0.5), SpatialDropout2D(0.5)]
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)

@@ -29,10 +29,10 @@ from fastbp import (
     Reshape,
     Residual,
     RMSNormalization,
-    plan,
 )
+from fastbp.engine import plan
+from fastbp.engine.plan import Plan, Purpose
 from fastbp.layers import LAYERS
-from fastbp.plan import Plan, Purpose
 
 RANDOM = {"gamma_initializer": "random_normal", "beta_initializer": "random_normal"}
 CASES = [

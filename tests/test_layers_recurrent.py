@@ -16,10 +16,10 @@ from test_plan import SCHEMES, force
 
 import fastbp
 from fastbp import GRU, LSTM, Bidirectional, Dense, Dropout, Flatten, Masking, Reshape, SimpleRNN
-from fastbp.job import Data, make_steps
-from fastbp.network import Network
-from fastbp.plan import Purpose
-from fastbp.runner import Runner
+from fastbp.engine.job import Data, make_steps
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Purpose
+from fastbp.engine.runner import Runner
 
 T, D = 6, 3
 KINDS = {

@@ -21,7 +21,7 @@ from fastbp import (
     SameForMembers,
     Scaling,
 )
-from fastbp.network import Network
+from fastbp.engine.network import Network
 
 BINS = [[-1.0, -0.2, 0.1, 1.0], [-0.5, 0.5], [-1.5, 0.0, 0.3, 0.4, 2.0]]
 NETWORKS = {

@@ -11,11 +11,12 @@ from test_layers import CASES, between
 from test_layers import problem as problem_for
 
 import fastbp
-from fastbp import LSTM, Dense, Dropout, RandomUniform, leastsquares
+from fastbp import LSTM, Dense, Dropout, RandomUniform
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
-from fastbp.leastsquares import BLOCK_ROWS, STRIP_ROWS, LeastSquares
-from fastbp.levenberg import Damping, levenberg_marquardt
+from fastbp.solvers import leastsquares
+from fastbp.solvers.leastsquares import BLOCK_ROWS, STRIP_ROWS, LeastSquares
+from fastbp.solvers.levenberg import Damping, levenberg_marquardt
 
 SPREAD = RandomUniform(-1.0, 1.0)
 

@@ -17,11 +17,11 @@ from reference import autodiff
 from reference.losses import LOSSES as REFERENCE
 
 import fastbp
-from fastbp._jit import address
-from fastbp._registry import describe, rebuild
-from fastbp._rows import record_type
-from fastbp.lossbase import Loss
-from fastbp.losses import LOSS_ROW_SIZE, LOSSES
+from fastbp.compiler.jit import address
+from fastbp.compiler.records import record_type
+from fastbp.losses import LOSSES
+from fastbp.losses.base import LOSS_ROW_SIZE, Loss
+from fastbp.registry import describe, rebuild
 
 jax.config.update("jax_enable_x64", True)
 

@@ -16,10 +16,11 @@ import pytest
 from numba.core import config
 
 import fastbp
-from fastbp import _madefrom, _sources
-from fastbp._jit import inline, kernel
 from fastbp.activations import ReLU
-from fastbp.layers.dense import Dense
+from fastbp.compiler import kerneldigest as _madefrom
+from fastbp.compiler import sources as _sources
+from fastbp.compiler.jit import inline, kernel
+from fastbp.layers.core.dense import Dense
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -44,7 +45,9 @@ def imported(name):
     return {other for other in found if other.startswith("fastbp.")}
 
 
-@pytest.mark.parametrize("name", ["fastbp._files", "fastbp.activations", "fastbp.layers.gru", "fastbp.sequential"])
+@pytest.mark.parametrize(
+    "name", ["fastbp.io.files", "fastbp.activations", "fastbp.layers.recurrent.gru", "fastbp.models.sequential"]
+)
 def test_modules_behind_are_all_that_is_imported(name):
     paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py")]
     modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
@@ -99,7 +102,7 @@ def test_an_edit_of_a_file_of_the_package_is_noticed(copy, sources):
     second = now()
     assert second[0] != first[0]
     assert (second[1] == first[1]) == sources  # without sources it is not told who imports whom
-    edit("vecmath")  # of both
+    edit("kernels/vecmath")  # of both
     third = now()
     assert third[0] != second[0]
     assert third[1] != second[1]

@@ -5,7 +5,7 @@ import pytest
 
 import fastbp
 from fastbp import GRU, Dense, Embedding, Flatten, Masking, Reshape
-from fastbp.threads import limit_threads
+from fastbp.engine.threads import limit_threads
 
 N, T, D, K = 8, 5, 3, 3
 RNG = np.random.default_rng(0)

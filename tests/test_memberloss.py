@@ -9,7 +9,8 @@ from reference import autodiff
 from test_layers import assert_near
 
 import fastbp
-from fastbp import Dense, Dropout, Flatten, MemberDense, MemberLoss, MemberMean, RepeatMembers, Scaling, engine
+from fastbp import Dense, Dropout, Flatten, MemberDense, MemberLoss, MemberMean, RepeatMembers, Scaling
+from fastbp.engine import state as engine
 from fastbp.losses import LOSSES
 
 MEMBERS, CLASSES = 4, 3

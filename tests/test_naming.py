@@ -10,9 +10,9 @@ from fastbp.initializers import INITIALIZERS
 from fastbp.losses import LOSSES
 from fastbp.metrics import METRIC_NAMES, METRICS
 from fastbp.metrics import resolve as resolve_metric
-from fastbp.naming import ALIASES, MEANINGS, nearest, plain
 from fastbp.optimizers import OPTIMIZERS
 from fastbp.regularizers import REGULARIZERS
+from fastbp.settings.naming import ALIASES, MEANINGS, nearest, plain
 
 FAMILIES = {
     "loss": LOSSES,

@@ -12,10 +12,8 @@ import optax
 import pytest
 from reference.optimizers import UPDATES, trajectory
 
-from fastbp._jit import address
-from fastbp._registry import describe, rebuild
-from fastbp._rows import record_type
-from fastbp.optimizerbase import OPT_ROW_SIZE
+from fastbp.compiler.jit import address
+from fastbp.compiler.records import record_type
 from fastbp.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -26,6 +24,8 @@ from fastbp.optimizers import (
     Nadam,
     RMSprop,
 )
+from fastbp.optimizers.base import OPT_ROW_SIZE
+from fastbp.registry import describe, rebuild
 from fastbp.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDecay
 
 jax.config.update("jax_enable_x64", True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import _jit, custom
+from fastbp import custom
+from fastbp.compiler import jit as _jit
 from fastbp.custom import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Loss, backward, forward, kernel, like
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import _jit
+from fastbp.compiler import jit as _jit
 from fastbp.custom import Build, Layer, Param, kernel, layer_dtype, matmul, register_layer, rows
+from fastbp.kernels.tile import product_address
 from fastbp.layers import LAYERS
 from fastbp.layers.base import float_type_of
-from fastbp.tile import product_address
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_layer.py"
 
@@ -331,9 +331,9 @@ def test_names_that_are_taken():
         cls.__module__ = module
         return cls
 
-    with pytest.raises(ValueError, match="fastbp.layers.dense has a layer 'Dense' already"):
+    with pytest.raises(ValueError, match="fastbp.layers.core.dense has a layer 'Dense' already"):
         register_layer(named("Dense"))
-    with pytest.raises(ValueError, match="fastbp.layers.noise has a layer 'GaussianNoise' already"):
+    with pytest.raises(ValueError, match="fastbp.layers.core.noise has a layer 'GaussianNoise' already"):
         register_layer(named("GaussianNoise"))
     register_layer(named("Wrong"))
     # The cell of a notebook, run again.

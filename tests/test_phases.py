@@ -14,10 +14,10 @@ from llvmlite import ir
 from numba import types
 from test_fpmode import assembly
 
-from fastbp import phases
-from fastbp._jit import kernel, unkept_kernel
-from fastbp.crew import open_counters
-from fastbp.phases import finish, take, wait
+from fastbp.compiler.jit import kernel, unkept_kernel
+from fastbp.engine import phases
+from fastbp.engine.crew import open_counters
+from fastbp.engine.phases import finish, take, wait
 
 AARCH64 = "aarch64-unknown-linux-gnu"
 I64 = ir.IntType(64)

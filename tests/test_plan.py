@@ -9,9 +9,10 @@ from reference.rng import dropout_masks
 from test_layers import assert_near
 
 import fastbp
-from fastbp import Dense, Dropout, PReLU, plan
-from fastbp.network import Network
-from fastbp.plan import Plan, Purpose, round_up
+from fastbp import Dense, Dropout, PReLU
+from fastbp.engine import plan
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Plan, Purpose, round_up
 
 ROWS = 301
 LAYERS = [

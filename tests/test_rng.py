@@ -7,13 +7,13 @@ from reference import rng as reference
 from scipy.stats import chi2, chisquare
 
 import fastbp
-from fastbp.job import Data, make_steps
-from fastbp.network import Network
-from fastbp.plan import Purpose
-from fastbp.rng import random_bits as inline_random_bits
-from fastbp.rng import shuffle
-from fastbp.rng import stream_key as inline_stream_key
-from fastbp.runner import Runner
+from fastbp.engine.job import Data, make_steps
+from fastbp.engine.network import Network
+from fastbp.engine.plan import Purpose
+from fastbp.engine.runner import Runner
+from fastbp.kernels.rng import random_bits as inline_random_bits
+from fastbp.kernels.rng import shuffle
+from fastbp.kernels.rng import stream_key as inline_stream_key
 
 
 @numba.njit

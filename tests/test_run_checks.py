@@ -6,7 +6,8 @@ import sklearn.metrics
 from sklearn.ensemble import BaggingClassifier
 
 import fastbp
-from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, scoring
+from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+from fastbp.metrics import scoring
 from fastbp.tabular.learner import Learner
 
 RNG = np.random.default_rng(0)

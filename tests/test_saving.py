@@ -12,13 +12,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fastbp
-from fastbp import _files, saving
-from fastbp._registry import describe, rebuild
 from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
+from fastbp.io import files as _files
+from fastbp.io import saving
+from fastbp.io.saving import load_tensors, save_tensors
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
-from fastbp.saving import load_tensors, save_tensors
+from fastbp.registry import describe, rebuild
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(40, 5)).astype("float32")

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from fastbp._registry import describe, rebuild
+from fastbp.registry import describe, rebuild
 from fastbp.schedules import (
     SCHEDULES,
     CosineDecay,

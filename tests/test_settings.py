@@ -37,7 +37,7 @@ from fastbp import (
 from fastbp.layers import LAYERS
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
-from fastbp.settings import Settings
+from fastbp.settings.checked import Settings
 
 X = np.random.default_rng(0).normal(size=(24, 4))
 Y = np.random.default_rng(1).normal(size=24)

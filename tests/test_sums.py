@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import activations, plan
-from fastbp.layers.recurrentspec import MOST_STEPS
-from fastbp.network import Network
+from fastbp import activations
+from fastbp.engine import plan
+from fastbp.engine.network import Network
+from fastbp.layers.recurrent.recurrentspec import MOST_STEPS
 
 ROWS = 200_000
 DENSE = [fastbp.Dense(3)]

@@ -27,7 +27,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastbp
 from fastbp import TabularClassifier, TabularRegressor
-from fastbp.saving import load_tensors, save_tensors
+from fastbp.io.saving import load_tensors, save_tensors
 from fastbp.tabular import estimator
 from fastbp.tabular.calibration import tempered
 from fastbp.tabular.errors import TableError

@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import fastbp
-from fastbp import plan, threads
+from fastbp.engine import plan
+from fastbp.engine import threads
 from test_threads import train
 
 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS"):

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import Dense, Dropout, PReLU, plan, threads
-from fastbp.cores import available_cores
-from fastbp.interrupts import InterruptGuard
-from fastbp.threads import run_together
+from fastbp import Dense, Dropout, PReLU
+from fastbp.engine import plan, threads
+from fastbp.engine.cores import available_cores
+from fastbp.engine.interrupts import InterruptGuard
+from fastbp.engine.threads import run_together
 
 WIDE = [
     Dense(70, activation="relu", kernel_regularizer="l1_l2"),
@@ -142,7 +143,8 @@ FORKED = """
 import os, signal
 import numpy as np
 import fastbp
-from fastbp import plan, threads
+from fastbp.engine import plan
+from fastbp.engine import threads
 from test_threads import train
 
 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS"):
@@ -198,7 +200,8 @@ INTERRUPTED = """
 import os, signal, threading, time
 import numpy as np
 import fastbp
-from fastbp import plan, threads
+from fastbp.engine import plan
+from fastbp.engine import threads
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 plan.SLICE_MULTIPLY_ADDS = 1

@@ -9,10 +9,10 @@ import numba
 import numpy as np
 import pytest
 
-from fastbp._jit import call
+from fastbp.compiler.jit import call
+from fastbp.compiler.pointers import at, null
+from fastbp.kernels.tile import DEPTH, product_address
 from fastbp.layers.base import float_type_of
-from fastbp.pointers import at, null
-from fastbp.tile import DEPTH, product_address
 
 # Longest accumulation 600: errors grow with its square root, bounds with its length.
 ROUNDING = {"float32": 1.2e-7, "float64": 2.3e-16}
@@ -293,7 +293,7 @@ import ctypes, mmap, sys
 import numpy as np
 from test_tile import run_product
 from fastbp.layers.base import float_type_of
-from fastbp.tile import product_address
+from fastbp.kernels.tile import product_address
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]

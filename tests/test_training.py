@@ -249,8 +249,8 @@ def test_stretches_do_not_change_bits(monkeypatch):
     x, y = problem()
     results = set()
     for seconds in (1e-9, 10.0):
-        monkeypatch.setattr("fastbp.stretches.STRETCH_SECONDS", seconds)
-        monkeypatch.setattr("fastbp.stretches.FIRST_STRETCH_MULTIPLY_ADDS", 1)
+        monkeypatch.setattr("fastbp.engine.interruptible_steps.STRETCH_SECONDS", seconds)
+        monkeypatch.setattr("fastbp.engine.interruptible_steps.FIRST_STRETCH_MULTIPLY_ADDS", 1)
         model = build(DROPPED, fastbp.Adam(SCHEDULE))
         model.fit(x, y, epochs=4, batch_size=4, verbose=0)
         results.add(whole(model))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import types
 
-from fastbp import vecmath
+from fastbp.kernels import vecmath
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "softplus", "cospi", "sinpi"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import _files
-from fastbp._files import replace_file
-from fastbp.cli import main
+from fastbp.commands.main import main
+from fastbp.io import files as _files
+from fastbp.io.files import replace_file
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 
@@ -134,7 +134,7 @@ def test_long_names(tmp_path, length):
 
 KILLED = """
 import os, sys
-from fastbp import _files
+from fastbp.io import files as _files
 os.fsync = lambda descriptor: (print("writing", flush=True), sys.stdin.read())
 _files.replace_file(sys.argv[1], b"half", durable=True)
 """
@@ -255,7 +255,7 @@ def test_the_log_of_epochs_goes_through_links_and_to_streams(tmp_path):
 
 def test_standard_output_that_is_a_file_is_appended_to(tmp_path):
     log = tmp_path / "log"
-    code = "from fastbp._files import write_out; print('first', flush=True); write_out('/dev/stdout', b'second\\n')"
+    code = "from fastbp.io.files import write_out; print('first', flush=True); write_out('/dev/stdout', b'second\\n')"
     with open(log, "wb") as file:
         subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
     assert log.read_text() == "first\nsecond\n"

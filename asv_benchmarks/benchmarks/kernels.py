@@ -3,11 +3,11 @@
 import numpy as np
 from numba import types
 
-from fastbp._jit import call, kernel
 from fastbp.activations import ACTIVATIONS
+from fastbp.compiler.jit import call, kernel
+from fastbp.compiler.pointers import at, null
+from fastbp.kernels.tile import product_address
 from fastbp.optimizers import OPTIMIZERS
-from fastbp.pointers import at, null
-from fastbp.tile import product_address
 
 ENTRIES = 65_536
 

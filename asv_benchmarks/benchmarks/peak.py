@@ -9,8 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp._jit import kernel
-from fastbp.vectors import Shape, multiply_add, splat
+from fastbp.compiler.jit import kernel
+from fastbp.compiler.vectors import Shape, multiply_add, splat
 
 ACCUMULATORS = 10
 

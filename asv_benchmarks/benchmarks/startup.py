@@ -21,7 +21,7 @@ class Fresh:
 class Import(Fresh):
     """`import fastbp`, alone and with what a model needs, beside `import numba`."""
 
-    params = ["fastbp", "numba", "fastbp.sequential"]
+    params = ["fastbp", "numba", "fastbp.models.sequential"]
     param_names = ("module",)
 
     def setup(self, module):

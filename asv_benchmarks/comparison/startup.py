@@ -27,7 +27,7 @@ def cases(peers):
     """Return {name: (code, with an empty cache)}."""
     from benchmarks.processes import FASTBP_W3, IRIS
 
-    imports = {f"import {name}": (f"import {name}", False) for name in ("numba", "fastbp", "fastbp.sequential")}
+    imports = {f"import {name}": (f"import {name}", False) for name in ("numba", "fastbp", "fastbp.models.sequential")}
     iris = {f"iris, 50 epochs: {name}": (IRIS[name], False) for name in ["fastbp", *peers]}
     w3 = {"W3, 1 epoch, 2 threads": (FASTBP_W3, False)}
     cold = {"iris, empty cache": (IRIS["fastbp"], True), "W3, empty cache": (FASTBP_W3, True)}

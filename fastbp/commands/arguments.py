@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fastbp._files import is_stream, writable
+from fastbp.io.files import is_stream, writable
 from fastbp.tabular.errors import TableError
 
 TABLE_HELP = "a CSV with a header (also .csv.gz, and Parquet where pyarrow is installed)"

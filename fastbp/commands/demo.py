@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from fastbp._files import replace_file
+from fastbp.io.files import replace_file
 from fastbp.tabular.errors import TableError
 
 HELP = "train, evaluate and predict on a data set that scikit-learn bundles"
@@ -32,10 +32,11 @@ def run(arguments):
     name, target = arguments.name, TARGETS[arguments.name][0]
     data, model, predictions = (str(folder / (name + end)) for end in (".csv", ".fastbp", "_predictions.csv"))
     write_dataset(name, data)
-    _run("train", data, "--target", target, "--out", model)
-    _run("evaluate", model, data)
+    parser = arguments.parser
+    _run(parser, "train", data, "--target", target, "--out", model)
+    _run(parser, "evaluate", model, data)
     print("\n(It was trained on these rows: the out-of-fold scores above tell how it does on new ones.)")
-    _run("predict", model, data, "--out", predictions)
+    _run(parser, "predict", model, data, "--out", predictions)
     with open(predictions, encoding="utf-8") as file:
         print("".join(line for line, _ in zip(file, range(4), strict=False)).rstrip())
     print("...")
@@ -57,9 +58,8 @@ def write_dataset(name, path):
     print(f"wrote {path}: {len(frame)} rows, {len(frame.columns)} columns, from scikit-learn")
 
 
-def _run(*words):
-    from fastbp.cli import build_parser
-
+def _run(parser, *words):
+    """Run the command that a user would type, by the parser of all commands."""
     print(f"\n$ fastbp {shlex.join(words)}", flush=True)
-    arguments = build_parser().parse_args(words)
+    arguments = parser.parse_args(words)
     arguments.run(arguments)

@@ -57,7 +57,7 @@ def _class_weight(text, y):
 
 
 def _quantiles(text):
-    from fastbp.quantileloss import checked_quantiles
+    from fastbp.losses.quantile import checked_quantiles
 
     levels = [_number(level, "--quantiles") for level in text.split(",")]
     try:

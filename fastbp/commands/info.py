@@ -53,8 +53,8 @@ def run(arguments):
 def _machine():
     from llvmlite import binding
 
-    from fastbp._jit import cache_dir
-    from fastbp.threads import available_cores, get_num_threads
+    from fastbp.compiler.jit import cache_dir
+    from fastbp.engine.threads import available_cores, get_num_threads
 
     features = binding.get_host_cpu_features()
     vector, bits = next((pair for pair in VECTORS if features.get(pair[0])), ("none", 0))

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fastbp.naming import nearest
+from fastbp.settings.naming import nearest
 from fastbp.tabular.errors import TableError
 
 
 def load_model(path):
     """Return the tabular estimator of a file; a missing file is an error that says the nearest name."""
-    from fastbp import modelfile
+    from fastbp.io.load import load_model as load
     from fastbp.tabular.estimator import BaseTabular
 
     path = Path(path)
@@ -19,7 +19,7 @@ def load_model(path):
         if path.exists() and not path.is_dir():
             what = "is no regular file."
         raise TableError(f"model {str(path)!r} {what}{nearest(path.name, names)}")
-    model = modelfile.load_model(path)
+    model = load(path)
     if not isinstance(model, BaseTabular):
         raise TableError(f"{path} holds a network without its table's encoding: use fastbp.load_model.")
     return model

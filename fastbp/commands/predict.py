@@ -1,6 +1,5 @@
 """``fastbp predict``: a model's predictions for a table, as a CSV with one line a row."""
 
-from fastbp._files import is_stream, write_out
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
 from fastbp.commands.options import (
     add_json,
@@ -11,6 +10,7 @@ from fastbp.commands.options import (
     print_json,
     tell,
 )
+from fastbp.io.files import is_stream, write_out
 
 HELP = "predict with a saved model"
 

@@ -163,7 +163,7 @@ def _fit(model, given, y, arguments):
     """Fit to the features in `given`; what is wrong with them is a mistake of the user's, told in a line."""
     import pandas as pd
 
-    from fastbp.threads import set_num_threads
+    from fastbp.engine.threads import set_num_threads
 
     set_num_threads(arguments.threads)
     try:

@@ -7,3 +7,8 @@ __all__ = ["ESTIMATORS", "MLPClassifier", "MLPRegressor"]
 
 # By the name that a model file gives.
 ESTIMATORS = {cls.__name__: cls for cls in (MLPClassifier, MLPRegressor)}
+
+
+def loaded(tensors, description, custom_objects=None):
+    """Return the estimator that a file describes."""
+    return ESTIMATORS[description["class"]].from_state(tensors, description, custom_objects)

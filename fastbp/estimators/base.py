@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastbp import threads
 from fastbp.activations import Activation
-from fastbp.arguments import checked_callbacks
-from fastbp.data import held, real_array, refuse_masked, validation_parts
-from fastbp.engine import Rows
+from fastbp.engine import threads
+from fastbp.engine.data import held, real_array, refuse_masked, validation_parts
+from fastbp.engine.exclusive import changes, check_free
+from fastbp.engine.state import Rows
 from fastbp.estimators.files import estimator_from, state_of
 from fastbp.estimators.lbfgs import fit_lbfgs
 from fastbp.estimators.lm import fit_lm
@@ -29,10 +29,10 @@ from fastbp.estimators.names import (
 )
 from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
-from fastbp.exclusive import changes, check_free
-from fastbp.optimizerbase import Optimizer
-from fastbp.saving import save_tensors
-from fastbp.sequential import Sequential
+from fastbp.io.saving import save_tensors
+from fastbp.models.arguments import checked_callbacks
+from fastbp.models.sequential import Sequential
+from fastbp.optimizers.base import Optimizer
 
 PARAMETER_CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],

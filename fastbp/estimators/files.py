@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from fastbp import described
-from fastbp._registry import describe, rebuild
 from fastbp.estimators.names import activation_of
+from fastbp.io import described
 from fastbp.layers import Dense, Dropout
 from fastbp.losses import Loss
-from fastbp.sequential import Sequential
+from fastbp.models.sequential import Sequential
+from fastbp.registry import describe, rebuild
 
 # Numbers in the state of a Mersenne twister.
 WORDS = 624

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp.estimators.watchers import Watchers, data_loss
-from fastbp.levenberg import levenberg_marquardt
-from fastbp.warned import warn
+from fastbp.settings.warned import warn
+from fastbp.solvers.levenberg import levenberg_marquardt
 
 
 def fit_lm(mlp, objective, rows):

@@ -4,8 +4,8 @@ import numpy as np
 
 from fastbp.estimators.names import activation_of
 from fastbp.layers import Dense, Dropout
+from fastbp.models.sequential import Sequential
 from fastbp.regularizers import L2
-from fastbp.sequential import Sequential
 
 
 def hidden_sizes(hidden_layer_sizes):

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._intrinsics import like, select
-from fastbp.lossbase import LOSSES, sum_over_outputs
+from fastbp.compiler.intrinsics import like, select
+from fastbp.engine.plan import Purpose
+from fastbp.kernels.vecmath import exp, log
 from fastbp.losses import (
     BinaryCrossentropy,
     Loss,
@@ -18,9 +19,8 @@ from fastbp.losses import (
     Poisson,
     SparseCategoricalCrossentropy,
 )
-from fastbp.plan import Purpose
-from fastbp.targets import bounded_targets
-from fastbp.vecmath import exp, log
+from fastbp.losses.base import LOSSES, sum_over_outputs
+from fastbp.losses.targets import bounded_targets
 
 
 @dataclass(frozen=True)

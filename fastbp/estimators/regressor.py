@@ -9,7 +9,7 @@ from fastbp.estimators.names import known_solvers
 from fastbp.estimators.objectives import regression_objective
 from fastbp.estimators.scores import r2
 from fastbp.losses import Loss
-from fastbp.optimizerbase import Optimizer
+from fastbp.optimizers.base import Optimizer
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):

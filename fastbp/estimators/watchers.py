@@ -1,9 +1,9 @@
 """Those who watch a fit: callbacks, and the user's Ctrl-C."""
 
-from fastbp.engine import PREDICT_ROWS
-from fastbp.fit import tell
-from fastbp.interrupts import InterruptGuard
-from fastbp.job import Data, make_steps
+from fastbp.engine.epochs import tell
+from fastbp.engine.interrupts import InterruptGuard
+from fastbp.engine.job import Data, make_steps
+from fastbp.engine.state import PREDICT_ROWS
 
 
 class Watchers:

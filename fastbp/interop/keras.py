@@ -10,7 +10,7 @@ from fastbp.interop.kerasgraph import chain_of, kind_of, layers_in_order
 from fastbp.interop.kerasmasks import check_masks
 from fastbp.interop.kerasmetrics import MASKED
 from fastbp.interop.kerassettings import Model, specs_of
-from fastbp.sequential import Sequential
+from fastbp.models.sequential import Sequential
 
 
 def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, seed: int | None = None) -> Sequential:
@@ -33,8 +33,9 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
         Of the same dtype, layers under the same names (of equal ones in models within the model the later get a
         number). It is compiled if the Keras model is, and fastbp has the optimizer, its schedule, the loss and the
         metrics with all their settings; else call its `compile` (the error of `fit` says what is missing, and so does
-        ``why_not_compiled``). Metrics that fastbp has under another definition become objects of `fastbp.scoring`.
-        The optimizer starts anew, and so do stateful layers; initializers are fastbp's defaults.
+        ``why_not_compiled``). Metrics that fastbp has under another definition become objects of
+        `fastbp.metrics.scoring`. The optimizer starts anew, and so do stateful layers; initializers are fastbp's
+        defaults.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 import re
 
 from fastbp.interop.kerasdescribed import check_keras_s, settings_left
-from fastbp.scoring import (
+from fastbp.metrics.scoring import (
     AUC,
     Accuracy,
     BinaryAccuracy,

@@ -7,7 +7,7 @@ fastbp/__init__.py tells which file a name is in.
 from importlib import import_module
 
 from fastbp import _HOME_OF
-from fastbp._registry import declare
+from fastbp.registry import declare
 
 _BASE = "layers.base"
 _LAYER_HOMES = {

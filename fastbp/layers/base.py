@@ -36,10 +36,10 @@ import numba
 import numpy as np
 from numba import types
 
-from fastbp._jit import address
-from fastbp._registry import Registry
-from fastbp._rows import record_type, row_dtype
-from fastbp.settings import Settings, checked_switch, setting_names
+from fastbp.compiler.jit import address
+from fastbp.compiler.records import record_type, row_dtype
+from fastbp.registry import Registry
+from fastbp.settings.checked import Settings, checked_switch, setting_names
 
 LAYERS = Registry("layer")
 

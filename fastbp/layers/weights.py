@@ -4,8 +4,8 @@ import math
 from dataclasses import fields
 
 from fastbp.activations import ACTIVATIONS
-from fastbp.arraymath import matmul
 from fastbp.initializers import INITIALIZERS
+from fastbp.kernels.arraymath import matmul
 from fastbp.layers.base import Param, check_factors, whole_number
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 

@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import described
-from fastbp.network import is_picky
-from fastbp.sequential import Sequential
-from fastbp.specs import copies
+from fastbp.engine.network import is_picky
+from fastbp.engine.specs import copies
+from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
+from fastbp.io import described
+from fastbp.models.sequential import Sequential
 from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, tempered
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
-from fastbp.threads import Tasks, get_num_threads, limit_threads
 
 # Rows that initial values are adapted to.
 ADAPTING_ROWS = 2000

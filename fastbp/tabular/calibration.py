@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import arraymath
-from fastbp.repeatable import dot
+from fastbp.kernels import arraymath
+from fastbp.kernels.repeatable import dot
 
 LOWEST, HIGHEST = 0.2, 5.0
 # log(T) is normal with this deviation before any row is seen.  The log loss on new rows with half of the logarithm of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp import described
+from fastbp.io import described
 from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize

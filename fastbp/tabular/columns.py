@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastbp.naming import nearest
+from fastbp.settings.naming import nearest
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.objects import SECONDS, settle
 from fastbp.tabular.pandastable import PandasTable

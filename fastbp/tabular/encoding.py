@@ -17,7 +17,8 @@ The rules, fitted on the training rows:
 
 import numpy as np
 
-from fastbp import described
+from fastbp.engine.threads import get_num_threads
+from fastbp.io import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
@@ -26,7 +27,6 @@ from fastbp.tabular.numeric import DateCoder, NumberCoder
 from fastbp.tabular.sparsetable import SparseTable
 from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.writing import widths_of, write
-from fastbp.threads import get_num_threads
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000

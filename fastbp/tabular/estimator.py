@@ -13,11 +13,13 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
-from fastbp import described
-from fastbp.data import real_array, refuse_masked
+from fastbp.engine.data import real_array, refuse_masked
+from fastbp.engine.exclusive import changes, check_free
+from fastbp.engine.threads import limit_threads
 from fastbp.estimators.files import packed, with_parameters
-from fastbp.exclusive import changes, check_free
-from fastbp.saving import save_tensors
+from fastbp.io import described
+from fastbp.io.saving import save_tensors
+from fastbp.settings.warned import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
@@ -28,8 +30,6 @@ from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
 from fastbp.tabular.several import columns_of
 from fastbp.tabular.tablewarning import tell
-from fastbp.threads import limit_threads
-from fastbp.warned import warn
 
 KIND = "tabular"
 # Seconds, or the share of the limit, by which a time limit may be missed without a word.

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 import fastbp
-from fastbp.job import Data, make_steps
-from fastbp.repeatable import by_element
+from fastbp.engine.job import Data, make_steps
+from fastbp.kernels.repeatable import by_element
 from fastbp.schedules import LogCosine
 from fastbp.tabular.pace import Plan
 

@@ -7,6 +7,6 @@ from fastbp.tabular.regressor import TabularRegressor
 ESTIMATORS = {cls.__name__: cls for cls in (TabularClassifier, TabularRegressor)}
 
 
-def estimator_from(tensors, description):
+def loaded(tensors, description, custom_objects=None):
     """Return the estimator of which `get_state` returned these."""
     return ESTIMATORS[description["class"]].from_state(tensors, description)

@@ -8,7 +8,7 @@ seen.
 
 import numpy as np
 
-from fastbp import described
+from fastbp.io import described
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
 from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
 from fastbp.tabular.errors import TableError

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import arraymath
+from fastbp.kernels import arraymath
+from fastbp.kernels.repeatable import dot
 from fastbp.losses import CategoricalCrossentropy, MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
-from fastbp.repeatable import dot
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
 from fastbp.tabular.repeats import log_losses, squared_errors
 

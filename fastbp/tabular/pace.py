@@ -4,7 +4,7 @@ import time
 from threading import Lock
 from typing import NamedTuple
 
-from fastbp.interrupts import InterruptGuard
+from fastbp.engine.interrupts import InterruptGuard
 
 # A network is begun if so much of the expected time is left: the last one of a training is cut short by the clock.
 ENOUGH = 0.95

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from fastbp.naming import nearest
+from fastbp.settings.naming import nearest
 from fastbp.tabular.errors import TableError
 
 STANDARD_INPUT = "-"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import described
+from fastbp.io import described
 from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
 from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
 from fastbp.tabular.words import is_missing_word

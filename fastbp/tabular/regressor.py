@@ -6,7 +6,7 @@ from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_y
 
-from fastbp.quantileloss import checked_quantiles
+from fastbp.losses.quantile import checked_quantiles
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.objectives import REGRESSION_METRICS, quantile_objective, regression_objective
 from fastbp.tabular.quantiles import uncrossed

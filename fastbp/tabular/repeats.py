@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import arraymath, described
-from fastbp.repeatable import dot
+from fastbp.io import described
+from fastbp.kernels import arraymath
+from fastbp.kernels.repeatable import dot
 
 # Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
 STRENGTHS = np.geomspace(0.05, 50, 31)

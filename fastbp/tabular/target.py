@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastbp import described
-from fastbp.data import tell_unknown_classes
+from fastbp.engine.data import tell_unknown_classes
 from fastbp.estimators.files import packed_array, unpacked_array
+from fastbp.io import described
 
 SMALLEST = np.finfo(np.float64).smallest_subnormal
 

@@ -1,0 +1,1 @@
+"""How Python becomes machine code: kernels compiled, kept and called by address, records, pointers, vectors."""

@@ -1,0 +1,74 @@
+"""What kernels of a layer of one's own read and write with: rows of a region as an array (n, d), and products."""
+
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from fastbp.compiler.jit import call, inline
+from fastbp.compiler.pointers import at, null
+
+
+@intrinsic
+def rows(typingctx, array, offset, first, last, columns):
+    """Rows `first` to `last` of the matrix (..., columns) that begins at entry `offset` of a flat array: a view.
+
+    Parameters
+    ----------
+    array : (size,) array
+        A kernel's `work`, `params`, `grads` or `shared`, or ``step.buffers`` by `array_at`.
+    offset, first, last, columns : int
+
+    Returns
+    -------
+    (last - first, columns) array
+        Nothing is copied, nothing checked.
+    """
+
+    def codegen(context, builder, signature, args):
+        kind = signature.return_type
+        flat, offset, first, last, columns = args
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, flat).data
+        start = builder.add(offset, builder.mul(first, columns))
+        out = make_array(kind)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        shape, strides = [builder.sub(last, first), columns], [builder.mul(columns, size), size]
+        populate_array(out, data=builder.gep(data, [start]), shape=shape, strides=strides, itemsize=size, meminfo=None)
+        return out._getvalue()
+
+    matrix = types.Array(array.dtype, 2, "C")
+    return matrix(array, types.int64, types.int64, types.int64, types.int64), codegen
+
+
+@inline
+def matmul(product, out, a, b, accumulate):
+    """out (n, k) = a (n, d) @ b (d, k), or out += a @ b: on the register tiles of the dense layer.
+
+    Parameters
+    ----------
+    product : int
+        `product_address`, from a field of the layer's row.
+    out, b : arrays (n, k), (d, k)
+        Contiguous, from `rows`. For a transposed `b` let ``prepare`` keep a transposed copy in `shared`.
+    a : array (n, d)
+        Any part of a matrix, transposed too: ``x[:, first:last].T``.
+    accumulate : bool
+    """
+    start = contiguous_start(out)
+    (n, d), k, size = a.shape, out.shape[1], a.itemsize
+    init = start if accumulate else null(out)
+    a_row, a_column = a.strides[0] // size, a.strides[1] // size
+    call(product, (start, k, init, k, at(a, 0), a_row, a_column, contiguous_start(b), k, n, k, d))
+
+
+@intrinsic
+def contiguous_start(typingctx, matrix):
+    """Return a pointer to the first entry of a contiguous matrix."""
+    if not isinstance(matrix, types.Array) or matrix.layout != "C":
+        raise TypingError(f"matmul takes out and b as `rows` returns them, contiguous, not {matrix}: only a may be .T.")
+
+    def codegen(context, builder, signature, args):
+        return cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(matrix.dtype)(matrix), codegen

@@ -1,0 +1,176 @@
+"""The crew of one compiled call: the thread that makes it, and helpers that are inside only while it is.
+
+A signal's handler may raise in the main thread before and after any compiled call, and a debugger or a time limit in
+any thread.  So whatever must not be left half done happens in compiled code.  The caller opens a door, works, shuts it
+and waits until all helpers are out; a helper that comes before or after that touches nothing but the counters, which
+it owns.  Whenever Python goes on, no thread is at work on anybody's arrays.
+
+A long call *pauses* when its time is over: the threads finish the pieces that they have and go out.  Python looks for
+signals, and calls again with the counters so far; pieces that are done stay done.  So the results are those of one
+call, whatever the clock says.  Phases that change parameters do not pause: a step is made whole, or not at all.
+"""
+
+import os
+import sys
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp.compiler.jit import inline, kernel
+from fastbp.engine.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
+
+# Places in the counters, from their end: who is inside, whether somebody raised, whether the call pauses, when it is
+# to, how many nanoseconds it has before that (0: no end), and whether all is done.
+DOOR, GIVEN_UP, PAUSED, DEADLINE, LASTS, FINISHED = 1, 2, 3, 4, 5, 6
+# What the door counts, beside the helpers that are inside.
+SHUT, NOT_OPEN = 2**40, 2**41
+# A helper that finds the door not yet open looks so many times (some milliseconds), then leaves: its caller was
+# stopped before the call.
+LOOKS = 20_000
+
+
+def open_counters(phases, seconds=0.0):
+    """Return the counters of a call with so many phases, which pauses after so many seconds (0: never)."""
+    counters = np.zeros(2 * phases + TAIL, np.int64)
+    counters[-DOOR], counters[-LASTS] = NOT_OPEN, int(1e9 * seconds)
+    return counters
+
+
+def paused_counters(counters):
+    """Return what a paused call goes on with: its counters behind a new door, which no helper of before can enter."""
+    again = counters.copy()
+    again[-DOOR], again[-PAUSED] = NOT_OPEN, 0
+    return again
+
+
+@intrinsic
+def now(typingctx):
+    """Return the nanoseconds of a clock that only goes forward."""
+
+    def codegen(context, builder, signature, args):
+        long, word = ir.IntType(64), ir.IntType(32)
+        if os.name == "nt":
+            ticks = cgutils.get_or_insert_function(builder.module, ir.FunctionType(long, []), "GetTickCount64")
+            return builder.mul(builder.call(ticks, []), long(1_000_000))
+        time = cgutils.alloca_once(builder, ir.ArrayType(long, 2))
+        first = cgutils.gep_inbounds(builder, time, 0, 0)
+        function_type = ir.FunctionType(word, [word, long.as_pointer()])
+        clock = cgutils.get_or_insert_function(builder.module, function_type, "clock_gettime")
+        # CLOCK_MONOTONIC
+        builder.call(clock, [word(6 if sys.platform == "darwin" else 1), first])
+        seconds, rest = builder.load(first), builder.load(cgutils.gep_inbounds(builder, time, 0, 1))
+        return builder.add(builder.mul(seconds, long(1_000_000_000)), rest)
+
+    return types.int64(), codegen
+
+
+@inline
+def tail(counters, place):
+    """Return the index of one of the counters' last places."""
+    return counters.size - place
+
+
+@inline
+def enter(counters, thread):
+    """Open the door as thread 0, or pass it; return False where it is not open."""
+    door = tail(counters, DOOR)
+    if thread == 0:
+        lasts = counters[tail(counters, LASTS)]
+        if lasts > 0:
+            counters[tail(counters, DEADLINE)] = now() + lasts
+        atomic_add(counters, door, -NOT_OPEN)
+        return True
+    atomic_add(counters, door, 1)
+    looks = 0
+    while atomic_load(counters, door) >= NOT_OPEN and looks < LOOKS:
+        looks += 1
+        give_way()
+    if atomic_load(counters, door) < SHUT:
+        return True
+    atomic_add(counters, door, -1)
+    return False
+
+
+@inline
+def leave(counters, thread):
+    """Go out; thread 0 shuts the door and waits until all are out."""
+    door = tail(counters, DOOR)
+    if thread != 0:
+        atomic_add(counters, door, -1)
+        return
+    atomic_add(counters, door, SHUT)
+    looks = 0
+    while atomic_load(counters, door) > SHUT:
+        looks += 1
+        if looks > SPINS:
+            give_way()
+
+
+@inline
+def give_up(counters):
+    """Let every piece count as taken and as done, so that nobody goes on or waits for this thread's."""
+    atomic_add(counters, tail(counters, GIVEN_UP), 1)
+    for i in range(counters.size - TAIL):
+        atomic_add(counters, i, ALL_PIECES)
+
+
+@inline
+def finish_all(counters, n_threads):
+    """Say that nothing is left to do: the call needs not go on, even if somebody has paused."""
+    if n_threads > 1:
+        atomic_add(counters, tail(counters, FINISHED), 1)
+
+
+@inline
+def is_given_up(counters, n_threads):
+    """Has a thread raised?"""
+    return n_threads > 1 and atomic_load(counters, tail(counters, GIVEN_UP)) > 0
+
+
+@inline
+def take_or_pause(counters, phase, taken, n_threads):
+    """As `phases.take`, where the call may pause: then there are no more pieces, after one at least."""
+    if n_threads == 1:
+        return taken
+    deadline = counters[tail(counters, DEADLINE)]
+    if deadline > 0:
+        paused = tail(counters, PAUSED)
+        if atomic_load(counters, paused) > 0:
+            return ALL_PIECES
+        if taken > 0 and now() > deadline:
+            atomic_add(counters, paused, 1)
+            return ALL_PIECES
+    return atomic_add(counters, 2 * phase, 1)
+
+
+@intrinsic
+def _call_and_leave(typingctx, address, arguments, counters, thread):
+    """Call the kernel at `address`, which returns nothing; give up if it raises, leave, and only then raise."""
+
+    def codegen(context, builder, signature, args):
+        where, packed, counters, thread = args
+        kinds = signature.args[1].types
+        values = [builder.extract_value(packed, i) for i in range(len(kinds))]
+        function_type = context.call_conv.get_function_type(types.void, kinds)
+        function = builder.inttoptr(where, function_type.as_pointer())
+        status, _ = context.call_conv.call_function(builder, function, types.void, kinds, values)
+        array, number = signature.args[2:]
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.compile_internal(builder, lambda counters: give_up(counters), types.none(array), [counters])
+        both = types.none(array, number)
+        context.compile_internal(builder, lambda counters, thread: leave(counters, thread), both, [counters, thread])
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments, counters, thread), codegen
+
+
+@kernel
+def run_share(entry, jobs, work, counters, thread, n_threads):
+    """Call the driver at the address `entry` as one of its crew."""
+    if enter(counters, thread):
+        _call_and_leave(entry, (jobs, work, counters, thread, n_threads), counters, thread)

@@ -1,0 +1,105 @@
+"""What to say when training diverges: the epoch, the step, the layer that first went bad, and what to try."""
+
+import numpy as np
+
+from fastbp.engine.data import check_rows
+from fastbp.engine.job import Update
+from fastbp.engine.plan import Purpose
+from fastbp.engine.runner import Runner
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or a parameter became NaN or infinite; the model has the weights of the last good epoch again.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where it happened, both counted from 1 (the step within the epoch).
+    layer : str
+        The layer whose output or gradient first went bad; the last one where only the loss did.
+    """
+
+    def __init__(self, message, epoch, step, layer):
+        super().__init__(message)
+        self.epoch, self.step, self.layer = epoch, step, layer
+
+    def __reduce__(self):
+        """Pickle whole: a worker process may have to send it."""
+        return type(self), (self.args[0], self.epoch, self.step, self.layer)
+
+
+def divergence_error(engine, before, data, steps, update):
+    """Put the snapshot `before` the epoch back, and return the error that tells what went wrong.
+
+    Somewhere in `steps` the loss, a parameter or the optimizer's state stopped being finite.  The epoch is
+    replayed step by step up to there (the same bits, so the same thing happens), and that step is looked at
+    layer by layer.
+    """
+    epoch = engine.epoch + 1
+    engine.restore(before)
+    params, state, grads = engine.params.copy(), engine.state.copy(), np.zeros_like(engine.params)
+    buffers = engine.buffers.copy()
+    rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
+    purpose = engine.training_purpose()
+    replay = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, buffers)
+    # What training can change: of a table of a million rows few.
+    reach = before[0]
+    for step in range(len(steps)):
+        one, previous = slice(step, step + 1), reach.take(params)
+        step_update = Update(update.optimizer, state, update.coefficients[one], np.zeros(1, np.int64))
+        losses = replay.run(params, grads, steps[one], data, backward=True, update=step_update)
+        known = np.isfinite(losses).all() and np.isfinite(buffers).all()
+        if not (known and reach.is_finite(params) and reach.is_finite(state)):
+            break
+    updated = params.copy(), state.reshape(-1, params.size), buffers
+    reach.put(params, previous)
+    where, layer = _first_bad(engine, params, updated, data, steps[one])
+    reason = _changed_input(engine, data.x) or (
+        f"{where} is not finite. Try a lower learning rate, global_clipnorm=1.0 in the optimizer, or inputs and "
+        "targets scaled to unit variance."
+    )
+    message = (
+        f"training diverged in epoch {epoch}, step {step + 1} of {len(steps)}: {reason} The weights of the last good "
+        "epoch are kept."
+    )
+    return TrainingDiverged(message, epoch, step + 1, layer)
+
+
+def _changed_input(engine, x):
+    """Return what is wrong with x (n, ...), which was right when training began: it is read in place; or None."""
+    try:
+        check_rows(x)
+        engine.network.check_input(x)
+    except ValueError as error:
+        return f"{error} x was changed while the model trained on it."
+
+
+def _first_bad(engine, params, updated, data, step):
+    """Run one step on regions that hold the whole batch; return (what went bad first, its layer's name).
+
+    `updated` are the parameters, the slots of the optimizer's state (S, P) and the buffers after the step.
+    """
+    purpose = Purpose(training=True, fused_output=engine.fused_output, keep_batch=True)
+    runner = Runner(engine.network, int(step["rows"][0]), engine.dtype, purpose, engine.loss, data.y.shape[1])
+    grads = np.zeros_like(params)
+    # Regions that no layer writes (the gradient before a first Dropout) must not look bad.
+    runner.work[:] = 0
+    runner.run(params, grads, step, data, backward=True)
+    plan, work = runner.plan, runner.work
+    for name, row in zip(plan.names, plan.table, strict=True):
+        if not np.isfinite(plan.region(work, row["out"], row["n_out"])).all():
+            return f"the output of layer {name!r}", name
+    for name, row in zip(plan.names[::-1], plan.table[::-1], strict=True):
+        if not np.isfinite(plan.region(work, row["dout"], row["n_out"])).all():
+            return f"the gradient of the output of layer {name!r}", name
+    kinds = ("the gradient", "the update", "the optimizer's state")
+    for kind, values in zip(kinds, (grads[None], updated[0][None], updated[1]), strict=True):
+        for placed in engine.network.params[::-1]:
+            if not np.isfinite(values[:, placed.start : placed.stop]).all():
+                return f"{kind} of {placed.name!r}", engine.network.layers[placed.layer].name
+    for placed in engine.network.buffers:
+        if not np.isfinite(updated[2][placed.start : placed.stop]).all():
+            return f"{placed.name!r}", engine.network.layers[placed.layer].name
+    name, row = plan.names[-1], plan.table[-1]
+    largest = np.abs(plan.region(work, row["out"], row["n_out"])).max()
+    return f"the loss of the outputs of layer {name!r} (as large as {largest:.2g})", name

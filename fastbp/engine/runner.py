@@ -1,0 +1,205 @@
+"""A runner: one plan with its buffers, and the call of the compiled driver."""
+
+from functools import cache
+
+import numpy as np
+from numba import types
+
+from fastbp.compiler.jit import address
+from fastbp.compiler.records import record_type
+from fastbp.engine.crew import FINISHED, open_counters, paused_counters, run_share
+from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
+from fastbp.engine.interrupts import heed_interrupt
+from fastbp.engine.job import Demands, Job, address_of, make_steps
+from fastbp.engine.plan import Plan
+from fastbp.engine.threads import get_num_threads, run_alone, run_together
+from fastbp.layers.base import STEP, float_type_of
+from fastbp.losses.base import LOSS_ROW
+from fastbp.optimizers.base import OPT_ROW
+
+# Kinds of jobs kept for the next call.
+MOST_JOBS = 8
+# A step of more multiply-adds (some 5 to 50 ms) may pause.
+LONG_MULTIPLY_ADDS = 5e8
+# What an entry of a region costs beside the products, in multiply-adds (a logistic function: 0.5 ns).
+REGION_MULTIPLY_ADDS = 12
+# Seconds before a long call pauses: Ctrl-C waits no longer than that.
+CALL_SECONDS = 0.2
+# Of calls in one thread that do not pause.
+NO_COUNTERS = np.zeros(0, np.int64)
+_SEED, _COUNTER, _TRAINING, _ROWS, _DIVISOR = map(STEP.names.index, ("seed", "counter", "training", "rows", "divisor"))
+
+
+class Runner:
+    """Runs steps of one plan.
+
+    Parameters
+    ----------
+    network : Network
+    rows : int
+        Largest batch.
+    dtype : numpy dtype
+    purpose : Purpose
+    loss : loss object, optional
+        None where no loss is wanted.
+    n_targets : int
+        Entries of a row of targets.
+    buffers : (B,) array, optional
+        What layers keep from step to step, overwritten by them; default: initial ones of the runner's own.
+    """
+
+    def __init__(self, network, rows, dtype, purpose, loss=None, n_targets=0, buffers=None):
+        n_weights = 1 if loss is None else loss.entries(network.loss_shape)
+        plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights)
+        self._network, self._batch_size = network, network.batch_size
+        self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
+        self.loss_row = np.zeros(1, LOSS_ROW)
+        if loss is not None:
+            n_out = int(plan.layout["n_out"][0])
+            self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
+        self.shared = np.zeros(plan.shared_size, plan.dtype)
+        self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
+        self.work = np.empty((1, plan.work_size), plan.dtype)
+        self.partials = None
+        if purpose.training and plan.sliced and plan.n_slices > 1:
+            self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
+        self.ids = np.empty(plan.ids_size, np.int64)
+        self._jobs = {}
+        self._step = make_steps(0, 0, np.zeros(1, np.int64), plan.rows, False)
+        self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
+
+    def one_step(self, seed, counter, rows, training, divisor):
+        """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
+        # As numbers: to write the fields of a row by name takes eight times as long (2.4 us).
+        whole, real = self._step_numbers
+        whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
+        real[_DIVISOR] = divisor
+        return self._step
+
+    def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
+        """Run `steps`; return the loss of each.
+
+        With an `update`, a loss that is not finite ends the run before its step's update; the losses after it are
+        zero.  Whatever is raised, each step is made whole or not at all, and ``update.made`` counts those made.
+
+        Parameters
+        ----------
+        params, grads : (P,) arrays
+            `grads` is overwritten if `backward`, `params` if there is an `update`.
+        steps : array of STEP rows
+            Of the plan's rows at most, each; a single one that does not go backward may have more.
+        data : Data
+        backward : bool
+            Compute gradients.
+        mean : bool
+            Divide each loss and gradient by its step's divisor (the rows of the batch), and add the penalties.
+        update : Update, optional
+            Also let the optimizer update the parameters.
+
+        Returns
+        -------
+        losses : (steps,) float64, or None
+            None where there are neither targets nor an update.
+        """
+        plan = self.plan
+        rows = plan.rows if len(steps) > 1 else int(steps["rows"][0])
+        if self._batch_size is not None and data.x is not None:
+            for one in np.unique(steps["rows"]):
+                self._network.check_batch(int(one))
+        if self.buffers.size:
+            steps["buffers"] = address_of(self.buffers)
+        job = self._job(data, backward, mean, update)
+        long = len(steps) == 1 and rows * self._row_cost > LONG_MULTIPLY_ADDS
+        job.point(data, steps, params, grads, long)
+        sums = None
+        if data.y is not None or update is not None:
+            sums = job.new_sums(len(steps), plan.slices(rows))
+        if update is not None:
+            # Named, so that they live as long as the call.
+            arrays = _update_arrays(update, plan.dtype)
+            job.point_update(*arrays)
+        wanted = get_num_threads() if plan.threads_pay(rows) else 1
+        if wanted == 1 and not long:
+            run_alone(run_steps, job.row, self.work, NO_COUNTERS, 0, 1)
+        else:
+            self._call(job, len(steps), wanted, long)
+        return None if sums is None else job.losses(sums)
+
+    def _job(self, data, backward, mean, update):
+        has_outputs = data.outputs is not None or data.dx is not None
+        demands = Demands(data.x is not None, has_outputs, backward, mean, update and update.settings)
+        if demands not in self._jobs:
+            if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
+                self._jobs.clear()
+            self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+        return self._jobs[demands]
+
+    def _call(self, job, n_steps, wanted, long):
+        """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
+        if self.plan.sliced and len(self.work) < wanted:
+            self.work = np.empty((wanted, self.plan.work_size), self.plan.dtype)
+        step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
+        counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
+        entry = _driver_address(float_type_of(self.plan.dtype))
+        while True:
+            self._call_once(job, counters, entry, wanted)
+            if counters[-FINISHED]:
+                break
+            heed_interrupt()
+            counters = paused_counters(counters)
+
+    def _call_once(self, job, counters, entry, wanted):
+        errors, jobs, work = [], job.row, self.work
+
+        def share(thread, n_threads):
+            try:
+                # One thread alone takes pieces by the counters too: the call may pause.
+                run_share(entry, jobs, work, counters, thread, max(n_threads, 2))
+            except BaseException as error:  # a user's loss that raises
+                errors.append(error)
+
+        run_together(share, wanted)
+        if errors:
+            raise errors[0]
+
+    @property
+    def nbytes(self):
+        """Bytes of the buffers, with the workspaces of as many threads as have run."""
+        partials = 0 if self.partials is None else self.partials.nbytes
+        return self.work.nbytes + self.shared.nbytes + self.ids.nbytes + partials
+
+
+@cache
+def _driver_address(float_type):
+    counters = types.Array(types.int64, 1, "C")
+    jobs, work = types.Array(record_type(JOB), 1, "C"), types.Array(float_type, 2, "C")
+    return address(run_steps, jobs, work, counters, types.int64, types.int64)
+
+
+def _loss_row(loss, n_out, n_targets, dtype):
+    float_type = float_type_of(dtype)
+    kernel_address = _loss_address(loss.kernel, loss.dtype, float_type)
+    return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
+
+
+# By the kernel, not by the class: a class may be given another kernel.
+@cache
+def _loss_address(kernel, dtype, float_type):
+    array = types.Array(float_type, 1, "C")
+    arguments = (record_type(dtype), array, array, array, array, types.float64)
+    return address(kernel, *arguments, returns=types.float64)
+
+
+@cache
+def _optimizer_address(kernel, dtype, float_type):
+    array, coefficients = types.Array(float_type, 1, "C"), types.Array(types.float64, 1, "C")
+    arguments = (record_type(dtype), coefficients, types.float64, array, array, array, types.int64, types.int64)
+    return address(kernel, *arguments)
+
+
+def _update_arrays(update, dtype):
+    """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients, the count."""
+    optimizer = update.optimizer
+    kernel_address = _optimizer_address(optimizer.kernel, optimizer.dtype, float_type_of(dtype))
+    row = optimizer.row(kernel_address).view(OPT_ROW)
+    return row, update.state, np.ascontiguousarray(update.coefficients).ravel(), update.made

@@ -1,0 +1,444 @@
+"""The engine of a model: parameters, optimizer state and counters, and what can be done with checked arrays.
+
+`Sequential` stands in front of it: it checks what users give and documents it.
+"""
+
+import reprlib
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.engine.exclusive import changes, reads
+from fastbp.engine.job import Data, Update, make_steps
+from fastbp.engine.link import apply_activation
+from fastbp.engine.network import Network, check_kept, warn_of_initializers
+from fastbp.engine.plan import Purpose
+from fastbp.engine.runner import Runner
+from fastbp.engine.snapshot import Reach, is_finite
+from fastbp.engine.specs import changes as changed_settings
+from fastbp.kernels.repeatable import dot
+from fastbp.losses import VectorJacobian
+from fastbp.metrics import check_metric
+from fastbp.metrics.base import Score, check_score
+
+# Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
+PREDICT_ROWS = 4096
+# Kinds of runners kept for the next call.
+MOST_RUNNERS = 8
+# Rows whose outputs are finished (the mean of an ensemble's members) at a time.
+FINISH_ROWS = 65536
+PREDICTION = Purpose(training=False)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ready for the kernels.
+
+    Attributes
+    ----------
+    x : array (n, d)
+    targets : array (n, t)
+    weight : array (n, entries) or None
+        Of each entry that has a loss of its own: 0 where it is masked. (n,) does for one entry a row.
+    y : array
+        What metrics see: the user's y, as numbers.
+    mask : bool array (n, entries) or None
+        Which entries count.
+    entries : int
+        How many entries of a row have a loss of their own.
+    """
+
+    x: np.ndarray
+    targets: np.ndarray
+    weight: np.ndarray | None
+    y: np.ndarray
+    mask: np.ndarray | None = None
+    entries: int = 1
+
+    def part(self, rows):
+        """Return some of the rows (a slice)."""
+        weight, mask = (None if part is None else part[rows] for part in (self.weight, self.mask))
+        return replace(self, x=self.x[rows], targets=self.targets[rows], weight=weight, y=self.y[rows], mask=mask)
+
+    def weighted(self, factors):
+        """Return the rows with their weights times `factors`, (n, entries) or, for one entry a row, (n,)."""
+        if self.weight is not None:
+            factors = self.weight * factors.reshape(self.weight.shape)
+        return replace(self, weight=factors)
+
+    def divisors(self, firsts, sizes, order=None):
+        """Return what the losses of batches, which begin at `firsts`, are divided by.
+
+        That is the number of entries that count (as in Keras, whatever their weights), and 0 for a batch in which
+        nothing has a weight.
+        """
+        counts = np.asarray(sizes) * float(self.entries)
+        if self.weight is None:
+            return counts
+        in_order = slice(None) if order is None else order
+        if self.mask is not None:
+            counts = np.add.reduceat(self.mask.sum(axis=1, dtype=np.float64)[in_order], firsts)
+        return counts * np.logical_or.reduceat(self.weight.reshape(len(self.x), -1).any(axis=1)[in_order], firsts)
+
+
+class Snapshot(NamedTuple):
+    """All that training changes within a `Reach`, copied."""
+
+    reach: Reach
+    params: list
+    state: list
+    buffers: np.ndarray
+    step: int
+    epoch: int
+
+
+class Loan:
+    """The context of a lent runner (`contextlib.contextmanager` takes three times as long: 1.3 us)."""
+
+    def __init__(self, runner, free):
+        self._runner, self._free = runner, free
+
+    def __enter__(self):
+        return self._runner
+
+    def __exit__(self, kind, error, trace):
+        if error is None:
+            self._free.append(self._runner)
+
+
+def of_entries(array, mask, axes):
+    """Return the entries that count, (m, ...), of an array whose first axes are all entries: mask (n, e)."""
+    return array.reshape(mask.size, *array.shape[axes:])[mask.ravel()]
+
+
+def value_of(name, metric, y, outputs):
+    """Return a metric's value as a float."""
+    value = metric(y, outputs)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        shown = reprlib.repr(value)
+        raise TypeError(f"the metric {name!r} returned {shown}: it must return a number.") from None
+
+
+class Engine:
+    """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters.
+
+    `layers` are the engine's own: nobody changes them.
+    """
+
+    def __init__(self, layers, input_shape, seed, dtype):
+        self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
+        self.network = Network(layers, input_shape)
+        self.params, self.buffers = self._drawn(self.network)
+        # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
+        self.grads = np.zeros(self.params.size, self.dtype)
+        self.views = self.network.views(self.params, self.buffers)
+        self.n_outputs = int(np.prod(self.network.raw_shape))
+        self.made, self.epoch = np.zeros(1, np.int64), 0
+        self.loss = self.optimizer = self.state = None
+        self.metrics = []
+        self.fused_output = False
+        self._free_runners = {}
+
+    @changes
+    def compile(self, optimizer, loss, metrics, layers=None):
+        """Set what training minimises and how; check that the loss suits the last layer.
+
+        With `layers`, the same ones with settings that may have changed, the network is folded anew; weights stay.
+        """
+        changed = changed_settings(layers, self.layers) if layers is not None else []
+        network = Network(layers, self.network.input_shape) if changed else self.network
+        _check_loss(loss, network)
+        if changed:
+            self._go_on_with(network, layers, changed)
+        self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
+        from_logits = getattr(loss, "from_logits", False)
+        self.fused_output = loss.link is not None and not from_logits
+        self.state = optimizer.init_state(self.params.size, self.dtype)
+        self._state_kind = optimizer.state_kind()
+        self.step = 0
+        self._free_runners = {}
+
+    def _go_on_with(self, network, layers, changed):
+        """Take a network of the same layers with other settings; parameters and buffers keep their values."""
+        kept = check_kept(self.network, network, changed)
+        warn_of_initializers(self.network, network)
+        if not self.network.has_layout_of(network):
+            params, buffers = self._drawn(network)
+            views = network.views(params, buffers)
+            for old, new in kept.items():
+                views[new][...] = self.views[old]
+            self.params, self.buffers, self.grads = params, buffers, np.zeros(params.size, self.dtype)
+        self.network, self.layers = network, layers
+        self.views = network.views(self.params, self.buffers)
+        self.n_outputs = int(np.prod(network.raw_shape))
+
+    def is_as_drawn(self):
+        """Are parameters and buffers still those of the seed?"""
+        return all(map(np.array_equal, self._drawn(self.network), (self.params, self.buffers)))
+
+    def _drawn(self, network):
+        """Draw the initial parameters and buffers of a network."""
+        return network.initial_params(self.seed, self.dtype), network.initial_buffers(self.seed, self.dtype)
+
+    @changes
+    def alone(self, function, *arguments):
+        """Call function(*arguments), which changes this engine; what other threads ask of it meanwhile is refused."""
+        return function(*arguments)
+
+    @property
+    def step(self):
+        """The number of updates since `compile`: compiled code counts each as it is made (`made`)."""
+        return int(self.made[0])
+
+    @step.setter
+    def step(self, number):
+        self.made[0] = number
+
+    def __getstate__(self):
+        """Leave out what belongs to this process: views, and runners, which hold addresses."""
+        here = ("views", "_free_runners")
+        return {name: value for name, value in self.__dict__.items() if name not in here}
+
+    def __setstate__(self, state):
+        self.__dict__ |= state
+        self.views = self.network.views(self.params, self.buffers)
+        self._free_runners = {}
+
+    def runner(self, rows, purpose, n_targets=0, loss=None):
+        """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
+        loss = loss or self.loss
+        key = (rows, purpose, n_targets, type(loss))
+        free = self._free_runners.get(key)
+        if free is None:
+            # A model that meets batches of ever new sizes must not collect workspaces for all of them.
+            for old in list(self._free_runners)[: -MOST_RUNNERS + 1]:
+                self._free_runners.pop(old, None)
+            free = self._free_runners[key] = []
+        try:
+            runner = free.pop()
+        except IndexError:
+            loss = loss if n_targets else None
+            runner = Runner(self.network, rows, self.dtype, purpose, loss, n_targets, self.buffers)
+        return Loan(runner, free)
+
+    def training_purpose(self):
+        """Return the purpose of a plan that trains."""
+        return Purpose(training=True, fused_output=self.fused_output)
+
+    def one_step(self, runner, n, training, rows=None):
+        """Return the one step of a batch that is all of `n` rows; `rows` are those of a loss."""
+        divisor = n
+        if rows is not None:  # without weights told apart, for NumPy takes 3 us
+            divisor = n * rows.entries if rows.weight is None else rows.divisors([0], [n])[0]
+        return runner.one_step(self.seed, self.step, n, training, divisor)
+
+    def check_state(self):
+        """Raise ValueError where the optimizer's settings are others than its state was made for."""
+        if self._state_kind != self.optimizer.state_kind():
+            raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
+
+    def next_update(self, n_steps):
+        """Return the `Update` of the next `n_steps` steps."""
+        self.check_state()
+        numbers = self.step + 1 + np.arange(n_steps)
+        rates = self.optimizer.learning_rates(numbers)
+        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates), self.made)
+
+    def run(self, runner, steps, data, **demands):
+        """Run steps; where none is made, because something is raised, the buffers stay as they were."""
+        if not self.buffers.size:
+            return runner.run(self.params, self.grads, steps, data, **demands)
+        before, step = self.buffers.copy(), self.step
+        try:
+            return runner.run(self.params, self.grads, steps, data, **demands)
+        except BaseException:
+            if self.step == step:
+                self.buffers[:] = before
+            raise
+
+    @reads
+    def predict(self, x):
+        """x (n, d) -> predictions (n, k); both may have more axes."""
+        if x.shape[1:] != self.network.input_shape:  # kernels would read what stands behind x
+            raise ValueError(f"x has rows of shape {x.shape[1:]}; the model takes {self.network.input_shape}.")
+        if self.network.raw_shape == self.network.output_shape or len(x) <= FINISH_ROWS:
+            return self.network.finish(self._outputs(x))
+        # An ensemble's outputs are many times its predictions.
+        parts = (x[first : first + FINISH_ROWS] for first in range(0, len(x), FINISH_ROWS))
+        return np.concatenate([self.network.finish(self._outputs(part)) for part in parts])
+
+    def _outputs(self, x):
+        outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
+        if len(x):
+            with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
+                self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
+        return outputs
+
+    def _passes(self, runner, n, rows=None):
+        """Return the steps that `n` rows without an update take: one, or batches in order for stateful layers."""
+        size = self.network.batch_size
+        if size is None or n <= size:
+            return self.one_step(runner, n, False, rows)
+        firsts = np.arange(0, n, size)
+        steps = make_steps(self.seed, self.step, firsts, np.minimum(size, n - firsts), training=False)
+        if rows is not None:
+            steps["divisor"] = rows.divisors(firsts, steps["rows"])
+        return steps
+
+    @reads
+    def evaluate(self, rows):
+        """Return {"loss": mean loss with penalties, metric: ...}."""
+        outputs = self._outputs_for_metrics(len(rows.x))
+        purpose = Purpose(training=False, fused_output=self.fused_output)
+        with self.runner(self.network.batch_size or PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
+            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
+            steps = self._passes(runner, len(rows.x), rows)
+            losses = self.run(runner, steps, data)
+            # Of several batches the mean over what counts in them.
+            loss = losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(steps["divisor"].sum(), 1)
+        return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
+
+    @changes
+    def gradient(self, rows, training):
+        """Return the mean loss with penalties; its gradient goes to `grads`."""
+        self.grads[:] = 0
+        with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
+            data = Data(rows.x, rows.targets, rows.weight)
+            steps = self.one_step(runner, len(rows.x), training, rows)
+            return float(self.run(runner, steps, data, backward=True)[0])
+
+    @changes
+    def vjp(self, x, dout, training):
+        """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
+        self.grads[:] = 0
+        dout = np.ascontiguousarray(self.network.spread(dout))
+        dx = np.empty_like(x, subok=False)
+        purpose = Purpose(training=True, input_gradient=True)
+        with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
+            data, steps = Data(x, dout, dx=dx), self.one_step(runner, len(x), training)
+            self.run(runner, steps, data, backward=True, mean=False)
+        return dx
+
+    @changes
+    def train_on(self, rows):
+        """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
+        outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
+        with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
+            data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
+            steps = self.one_step(runner, len(rows.x), True, rows)
+            loss = self.run(runner, steps, data, backward=True, update=self.next_update(1))[0]
+        if not np.isfinite(loss):
+            self.buffers[:] = buffers
+            raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
+        return {"loss": float(loss)} | self.metric_values(rows, outputs)
+
+    @changes
+    def apply_gradients(self, grad):
+        """Make one update with `grad` (P,), which is copied to `grads`."""
+        self.grads[:] = grad
+        with self.runner(1, self.training_purpose(), 1) as runner:
+            self.run(runner, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
+
+    def penalty(self):
+        """Return the sum of the penalties on the trainable parameters."""
+        total = 0.0
+        for placed in self.network.params:
+            l1, l2 = placed.param.l1, placed.param.l2
+            if (l1 or l2) and self.network.layers[placed.layer].spec.trainable:
+                w = self.params[placed.start : placed.stop].astype(np.float64)
+                total += l1 * np.abs(w).sum() + l2 * (w * w).sum()
+        return total
+
+    def _outputs_for_metrics(self, n):
+        return np.empty((n, self.n_outputs), self.dtype) if self.metrics else None
+
+    def metric_values(self, rows, outputs):
+        """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
+        if not self.metrics:
+            return {}
+        if self.fused_output:
+            entries = outputs.reshape(-1, self.network.raw_shape[-1])
+            outputs = apply_activation(self.network.output_activation, entries).reshape(outputs.shape)
+        outputs = self.network.finish(outputs).reshape(len(outputs), *self.network.output_shape)
+        y = rows.y
+        if rows.mask is not None and not rows.mask.any():
+            return {name: float("nan") for name, _ in self.metrics}
+        if rows.mask is not None:
+            y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
+        return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
+
+    def check_metrics(self, rows):
+        """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        shape = self.network.output_shape
+        y, outputs = rows.y[:1], np.zeros((1, *shape))
+        if rows.mask is not None:
+            y, outputs = (of_entries(array, np.ones_like(rows.mask[:1]), outputs.ndim - 1) for array in (y, outputs))
+        for name, function in self.metrics:
+            if isinstance(function, Score):
+                check_score(name, function, y, outputs)
+            else:
+                check_metric(name, function, rows.y, shape, _activation_name(self.network))
+
+    @changes
+    def reset_states(self):
+        """Set the states of stateful layers to zero."""
+        for placed in self.network.buffers:
+            if self.network.layers[placed.layer].spec.stateful:
+                self.buffers[placed.start : placed.stop] = 0
+
+    def snapshot(self, reach):
+        """Return copies of all that training changes within its `Reach`."""
+        flat = reach.take(self.params), reach.take(self.state)
+        return Snapshot(reach, *flat, self.buffers.copy(), self.step, self.epoch)
+
+    def restore(self, snapshot):
+        """Put a snapshot back, in place."""
+        try:
+            self._put(*snapshot)
+        except BaseException:  # a signal's handler has raised
+            self._put(*snapshot)
+            raise
+
+    def _put(self, reach, params, state, buffers, step, epoch):
+        self.buffers[:], self.step, self.epoch = buffers, step, epoch
+        reach.put(self.params, params)
+        reach.put(self.state, state)
+
+    def is_finite(self, reach):
+        """Are the parameters and the optimizer's state within a `Reach`, and the buffers, free of NaN and infinity?"""
+        return reach.is_finite(self.params) and reach.is_finite(self.state) and is_finite(self.buffers)
+
+    @property
+    def nbytes(self):
+        """Bytes of parameters, buffers, gradients, optimizer state and the workspaces made so far."""
+        runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
+        state = 0 if self.state is None else self.state.nbytes
+        return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
+
+
+def _activation_name(network):
+    """Return the name of the activation that ends a network."""
+    activation = network.output_activation
+    return "linear" if activation is None else activation.name
+
+
+def _check_loss(loss, network):
+    """Raise ValueError where a loss does not suit the outputs of a network."""
+    shape, entries = network.raw_shape, loss.entries(network.loss_shape)
+    n_outputs = int(np.prod(shape))
+    loss.check_output(_activation_name(network), n_outputs // entries)
+    if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != n_outputs:
+        raise ValueError(
+            f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
+            f"{shape} (without the batch): end the model in Flatten and Dense."
+        )
+    network.check_output_mask()
+    number = network.output_masking
+    if number is not None and loss.whole_rows:
+        raise ValueError(
+            f"the mask of {network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a row as a "
+            "whole: end the model in Flatten, behind which every time step counts."
+        )

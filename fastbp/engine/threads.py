@@ -1,0 +1,333 @@
+"""Threads: how many a compiled call may have, and the parked Python threads that help with it.
+
+No threading layer of Numba's is used: a `parallel=True` function loads slowly from a cache, its OpenMP layer kills
+a forked child and its workqueue layer a process whose Python threads run kernels at once.  Starting and joining a
+Python thread takes 0.1 ms, waking a parked one 0.02 ms, and nobody waits for one that has not woken yet.
+
+A signal's handler may raise in the main thread.  CPython calls handlers where a Python function begins, after a call,
+where a loop turns back, and while a lock is waited for; between other lines it does not.  So an assignment and the
+`try` behind it are one, and a `finally` that makes no call before its assignment is safe.
+"""
+
+import os
+import sys
+import threading
+from _thread import start_new_thread
+from collections import deque
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from fastbp.engine.cores import available_cores
+
+_limit = None
+_of_thread = threading.local()
+# Threads of all calls that are being made.
+_busy = 0
+_idle = []
+# A parked helper that nobody wakes for so many seconds ends.
+IDLE_SECONDS = 10.0
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the largest number of threads a model uses.
+
+    Results have the same bits at any number of threads.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None restores the default (see `get_num_threads`). No more threads than cores are
+        ever started, and none where a step has too little work for them.
+
+    Raises
+    ------
+    ValueError
+        Where `n` is neither None nor a whole number of at least 1.
+    """
+    global _limit
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise ValueError(f"set_num_threads({n!r}): the number of threads is a whole number of at least 1, or None.")
+    _limit = n
+
+
+def get_num_threads() -> int:
+    """Return the largest number of threads a model uses.
+
+    By default the number of cores this process may use (by its affinity, and by its container's quota of CPU time),
+    or less if ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.set_num_threads(1)
+    >>> fastbp.get_num_threads()
+    1
+    >>> fastbp.set_num_threads(None)
+    """
+    own = getattr(_of_thread, "limits", ())
+    if _limit is not None:
+        return min(_limit, available_cores(), *own)
+    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
+    return min([available_cores(), *own, *(int(limit) for limit in limits if limit.isdigit() and int(limit) > 0)])
+
+
+@contextmanager
+def limit_threads(n: int):
+    """Context in which compiled calls made by this Python thread have at most `n` threads; others are not touched."""
+    outer = getattr(_of_thread, "limits", ())
+    _of_thread.limits = (*outer, n)
+    try:
+        yield
+    finally:
+        _of_thread.limits = outer
+
+
+def run_together(function, wanted):
+    """Call function(thread, n_threads) in up to `wanted` threads at once, this one included.
+
+    Fits that other Python threads run at the same time count: no more threads than cores.  Whatever is raised here,
+    by the function or by a signal's handler, is raised when the function has returned in all threads.
+    """
+    global _busy
+    cores = available_cores()
+    # No lock: without a call, the lines from here to `try` are one (see above), and so are those of `finally`.
+    free = cores - _busy
+    n_threads = 1 if wanted == 1 or free <= 1 else wanted if wanted < free else free
+    _busy += n_threads
+    try:
+        if n_threads == 1:
+            function(0, 1)
+        else:
+            _run_in_threads(function, n_threads)
+    finally:
+        _busy -= n_threads
+
+
+def run_alone(function, *arguments):
+    """Call function(*arguments) in this thread; others have a core less meanwhile."""
+    global _busy
+    _busy += 1
+    try:
+        function(*arguments)
+    finally:
+        _busy -= 1
+
+
+def _run_in_threads(function, n_threads):
+    shares = []
+    try:
+        for i in range(1, n_threads):
+            helper = _idle_helper()
+            if helper is None:  # the system allows no more threads: those that run do all the pieces
+                break
+            share = Share(function, i, n_threads)
+            shares.append(share)
+            helper.help(share)
+        function(0, n_threads)
+    finally:
+        _wait_for(shares)
+
+
+def _wait_for(shares):
+    """Wait until all shares are done, whatever is raised meanwhile; then raise the first of that."""
+    raised = None
+    for share in shares:
+        done = False
+        while not done:
+            try:
+                share.wait()
+                done = True
+            except BaseException as error:
+                raised = raised or error
+    if raised is not None:
+        raise raised
+
+
+class Share:
+    """A helper's part in one call: whoever claims it first, the helper to run it or the caller to drop it."""
+
+    def __init__(self, function, thread, n_threads):
+        self._function, self._arguments = function, (thread, n_threads)
+        self._claimed, self._done = {}, threading.Lock()
+        self._done.acquire()
+
+    def run(self):
+        """Call the function, unless the caller needs it no more."""
+        if self._claimed.setdefault("by", "helper") == "helper":
+            try:
+                self._function(*self._arguments)
+            finally:
+                self._done.release()
+
+    def wait(self):
+        """Return when the function has returned, at once if it was not begun: it never will be then.
+
+        It may be called again, where an exception has ended it.
+        """
+        if self._claimed.setdefault("by", "caller") == "helper":
+            with self._done:
+                pass
+
+
+def start_thread(thread, then=None):
+    """Start a `threading.Thread`, and call then() when it runs; return False where the system allows no more threads.
+
+    By a thread that is there for that: a handler that raised in the main thread's ``Thread.start`` would come out as
+    a KeyError, or leave a thread among the running ones that never ran.
+    """
+    started, over = [], threading.Lock()
+    over.acquire()
+
+    def start():
+        try:
+            thread.start()
+            if then is not None:
+                then()
+            started.append(thread)
+        except RuntimeError:
+            pass
+        finally:
+            over.release()
+
+    try:
+        start_new_thread(start, ())
+    except RuntimeError:
+        return False
+    with over:
+        return bool(started)
+
+
+class Helper(threading.Thread):
+    """A thread that sleeps until it is given a share, and then goes back to the idle ones."""
+
+    def __init__(self):
+        super().__init__(name="fastbp-helper", daemon=True)
+        self._wake, self._share, self.home = threading.Lock(), None, _idle
+        self._wake.acquire()
+
+    def help(self, share):
+        """Wake the thread to run the share."""
+        self._share = share
+        self._wake.release()
+
+    def run(self):
+        """Run shares until there has been none for a while."""
+        # Who has taken it from the idle ones at the very end finds that it does nothing, and does all himself.
+        while self._wake.acquire(timeout=IDLE_SECONDS):
+            # Without a name for the share here, nothing keeps its arrays alive while the thread sleeps.
+            self._share.run()
+            self._share = None
+            self.home.append(self)
+        if self in self.home:
+            self.home.remove(self)
+
+
+def _idle_helper():
+    """Return a helper that sleeps, a new one if there is none, or None: there are enough, or no more can start."""
+    helper = _take_idle()
+    if helper is None and _n_helpers() < available_cores() - 1:
+        new = Helper()
+        start_thread(new, lambda: _idle.append(new))
+        helper = _take_idle()
+    return helper
+
+
+def _take_idle():
+    try:
+        return _idle.pop()
+    except IndexError:
+        return None
+
+
+def _n_helpers():
+    return sum(getattr(thread, "home", None) is _idle for thread in threading.enumerate())
+
+
+class Tasks:
+    """Calls of a function that threads of their own make, several at a time.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : list of tuples
+        Of each call.
+
+    Attributes
+    ----------
+    futures : list of Future
+        Of each call.
+    """
+
+    def __init__(self, function, arguments):
+        self._function, self.futures = function, [Future() for _ in arguments]
+        self._waiting = deque(zip(self.futures, arguments, strict=True))
+
+    def start(self, n_threads):
+        """Start up to so many threads. Where none can be started, all calls are made when this returns."""
+        started = 0
+        for _ in range(min(n_threads, len(self.futures))):
+            if not start_thread(threading.Thread(target=self._take_all, name="fastbp-worker")):
+                break
+            started += 1
+        if not started:
+            self._take_all()
+
+    def _take_all(self):
+        while self._waiting:
+            try:
+                future, arguments = self._waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                future.set_result(self._function(*arguments))
+            except BaseException as error:
+                future.set_exception(error)
+
+    def drop(self):
+        """Make no more calls, and wait for those that are being made."""
+        while self._waiting:
+            self._waiting.popleft()[0].set_exception(RuntimeError("not done: something else has failed"))
+        for future in self.futures:
+            future.exception()
+
+
+def map_in_threads(function, arguments, n_threads):
+    """Return [function(*some) for some in arguments], made in up to `n_threads` threads."""
+    tasks = Tasks(function, arguments)
+    try:
+        tasks.start(n_threads)
+        return [future.result() for future in tasks.futures]
+    except BaseException:
+        tasks.drop()
+        raise
+
+
+def _forget_other_threads():
+    """In a forked child none of the parent's threads goes on."""
+    global _busy
+    _busy = 0
+    _idle.clear()
+
+
+def _compiler_lock():
+    """Return numba's lock, or None where numba is not there yet."""
+    return getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+
+
+def _hold_compiler():
+    """Before `os.fork`: wait until no thread compiles, some seconds perhaps; a child could not go on from there."""
+    lock = _compiler_lock()
+    if lock is not None:
+        lock.acquire()
+
+
+def _free_compiler():
+    """After `os.fork`, in parent and child."""
+    lock = _compiler_lock()
+    if lock is not None and lock.is_locked():
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_compiler, after_in_parent=_free_compiler, after_in_child=_free_compiler)
+    os.register_at_fork(after_in_child=_forget_other_threads)

@@ -1,0 +1,129 @@
+"""Sums over rows: out (n,) = init + a * the sum of the rows of b (k, n), the gradient of a bias; and of formulas.
+
+Eight rows are added as a tree, eight such sums make a block, 64 blocks a section: a million equal rows in float32, of
+which one chain makes an error of 1e-2, are exact to some last bits.  A tree has fewer additions that wait for each
+other than a tile has, whose one row is a chain: 10,000 rows of 1 take 16 us instead of 24 (of 256 columns, as long).
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp.compiler.intrinsics import like
+from fastbp.compiler.jit import inline
+from fastbp.compiler.pointers import at, null_like, same_place, shift
+
+# Columns at a time; their sums stay in the first-level cache.
+WIDTH = 64
+# Rows of a tree, of a block, of a section.
+TREE, BLOCK, SECTION = 8, 64, 4096
+
+
+@intrinsic
+def stack_sums(typingctx, pointer):
+    """Return room on the stack for WIDTH sums."""
+
+    def codegen(context, builder, signature, args):
+        buffer = cgutils.alloca_once(builder, args[0].type.pointee, size=ir.IntType(64)(WIDTH))
+        buffer.align = 64
+        return buffer
+
+    return pointer(pointer), codegen
+
+
+@inline
+def sum_columns(out, init, a, b, b_stride, n, k):
+    """out (n,) = init (n,) + a[0] * the sum of the rows of b (k, n); a null `init` is zero, and may be `out`."""
+    block, section = stack_sums(out), stack_sums(out)
+    factor, zero = a[0], like(a[0], 0)
+    for j in range(0, n, WIDTH):
+        width = np.uint64(min(WIDTH, n - j))
+        to, start = shift(out, j), shift(init, j)
+        if same_place(init, null_like(init)):
+            for i in range(width):
+                to[i] = zero
+        else:
+            for i in range(width):
+                to[i] = start[i]
+        for first in range(0, k, SECTION):
+            last = min(first + SECTION, k)
+            for i in range(width):
+                section[i] = zero
+            for row in range(first, last, BLOCK):
+                sum_block(block, shift(b, row * b_stride + j), b_stride, min(BLOCK, last - row), width, zero)
+                for i in range(width):
+                    section[i] += block[i]
+            for i in range(width):
+                to[i] += factor * section[i]
+
+
+@inline
+def sum_block(block, b, b_stride, rows, width, zero):
+    """block (width,) = the sum of `rows` rows of b."""
+    for i in range(width):
+        block[i] = zero
+    whole = rows // TREE * TREE
+    for row in range(0, whole, TREE):
+        b_0, b_1 = shift(b, row * b_stride), shift(b, (row + 1) * b_stride)
+        b_2, b_3 = shift(b, (row + 2) * b_stride), shift(b, (row + 3) * b_stride)
+        b_4, b_5 = shift(b, (row + 4) * b_stride), shift(b, (row + 5) * b_stride)
+        b_6, b_7 = shift(b, (row + 6) * b_stride), shift(b, (row + 7) * b_stride)
+        for i in range(width):
+            low, high = (b_0[i] + b_1[i]) + (b_2[i] + b_3[i]), (b_4[i] + b_5[i]) + (b_6[i] + b_7[i])
+            block[i] += low + high
+    for row in range(whole, rows):
+        last = shift(b, row * b_stride)
+        for i in range(width):
+            block[i] += last[i]
+
+
+def sum_of_terms(term):
+    """Make the function that sums term(x, y, z), a formula for one entry, over the rows of three arrays.
+
+    It is ``f(total, accumulate, rows, x, x_row, y, y_row, z, z_row)``: total (w,) = the sum, or += it, of rows whose
+    first entries the pointers x, y and z name; a row is `x_row` entries behind the one before.
+    """
+    term = inline(term)
+
+    @inline
+    def add_terms(sums, rows, width, x, x_row, y, y_row, z, z_row):
+        for row in range(rows):
+            x_0, y_0, z_0 = shift(x, row * x_row), shift(y, row * y_row), shift(z, row * z_row)
+            for i in range(width):
+                sums[i] += term(x_0[i], y_0[i], z_0[i])
+
+    @inline
+    def sum_terms(total, accumulate, rows, x, x_row, y, y_row, z, z_row):
+        if not accumulate:
+            total[:] = 0
+            if rows <= BLOCK:
+                add_terms(at(total, 0), rows, np.uint64(total.size), x, x_row, y, y_row, z, z_row)
+                return
+        block, section = stack_sums(at(total, 0)), stack_sums(at(total, 0))
+        zero = total.dtype.type(0)
+        for j in range(0, total.size, WIDTH):
+            width, to = np.uint64(min(WIDTH, total.size - j)), at(total, j)
+            for first in range(0, rows, SECTION):
+                last = min(first + SECTION, rows)
+                for i in range(width):
+                    section[i] = zero
+                for row in range(first, last, BLOCK):
+                    for i in range(width):
+                        block[i] = zero
+                    x_0, y_0, z_0 = shift(x, row * x_row + j), shift(y, row * y_row + j), shift(z, row * z_row + j)
+                    add_terms(block, min(BLOCK, last - row), width, x_0, x_row, y_0, y_row, z_0, z_row)
+                    for i in range(width):
+                        section[i] += block[i]
+                for i in range(width):
+                    to[i] += section[i]
+
+    return sum_terms
+
+
+def _product(x, y, z):
+    return x * y
+
+
+# z may be any pointer.
+sum_products = sum_of_terms(_product)

@@ -1,0 +1,55 @@
+"""Sums, dot products and maxima of a part of an array, in four lanes whose order is ours; sums in float64."""
+
+import numpy as np
+
+from fastbp.compiler.intrinsics import select
+from fastbp.compiler.jit import inline
+
+
+@inline
+def lane_sum(x, start, stop):
+    """The sum of x[start:stop] in float64: every fourth entry in a lane of its own, then the rest."""
+    a = b = c = d = 0.0
+    whole = start + (stop - start) // 4 * 4
+    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
+        a += np.float64(x[i])
+        b += np.float64(x[i + np.uint64(1)])
+        c += np.float64(x[i + np.uint64(2)])
+        d += np.float64(x[i + np.uint64(3)])
+    total = (a + b) + (c + d)
+    for i in range(np.uint64(whole), np.uint64(stop)):
+        total += np.float64(x[i])
+    return total
+
+
+@inline
+def lane_dot(x, y, start, stop):
+    """The sum of x * y over start to stop in float64, in the order of `lane_sum`."""
+    a = b = c = d = 0.0
+    whole = start + (stop - start) // 4 * 4
+    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
+        a += np.float64(x[i]) * np.float64(y[i])
+        b += np.float64(x[i + np.uint64(1)]) * np.float64(y[i + np.uint64(1)])
+        c += np.float64(x[i + np.uint64(2)]) * np.float64(y[i + np.uint64(2)])
+        d += np.float64(x[i + np.uint64(3)]) * np.float64(y[i + np.uint64(3)])
+    total = (a + b) + (c + d)
+    for i in range(np.uint64(whole), np.uint64(stop)):
+        total += np.float64(x[i]) * np.float64(y[i])
+    return total
+
+
+@inline
+def lane_maximum(x, start, stop):
+    """The largest of x[start:stop]; a NaN may be passed over, and comes back with the exponentials."""
+    a = b = c = d = x[start]
+    whole = start + (stop - start) // 4 * 4
+    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
+        a = select(x[i] > a, x[i], a)
+        b = select(x[i + np.uint64(1)] > b, x[i + np.uint64(1)], b)
+        c = select(x[i + np.uint64(2)] > c, x[i + np.uint64(2)], c)
+        d = select(x[i + np.uint64(3)] > d, x[i + np.uint64(3)], d)
+    a, c = select(b > a, b, a), select(d > c, d, c)
+    top = select(c > a, c, a)
+    for i in range(np.uint64(whole), np.uint64(stop)):
+        top = select(x[i] > top, x[i], top)
+    return top

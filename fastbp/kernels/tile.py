@@ -1,0 +1,376 @@
+"""The register-tiled product: out = init + a @ b, at the speed of a BLAS, in about 300 lines.
+
+A *tile* is a block of the output, a few rows by a few vectors, that stays in registers while one loop
+runs over the inner dimension.  Numba's own loops reach 17 to 28 GFLOP/s on a core where these reach 100:
+the tiles are written as LLVM IR (explicit vectors and fused multiply-adds), each emitted once as a
+function of its own.  Edges use masked loads and stores.
+
+The order of additions depends on the inner dimension alone, so splitting rows or columns differently changes no bit,
+but for one column, whose products `dots` adds by lanes.  An entry adds DEPTH products in order of the inner index, and
+such sums one to the other, the sums of SECTION products apart: a million equal products, added one after the other, are
+off by 1e-2 in float32, so by 4e-6.  Sums of columns (a is a repeated 1: a bias's gradient) are columnsums.py's.
+"""
+
+from functools import cache
+from itertools import product as pairs_of
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
+from fastbp.compiler.vectors import HEIGHTS, I64, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
+from fastbp.kernels.columnsums import sum_columns
+from fastbp.kernels.dots import dots
+
+# Inner indices a packed panel of b holds: 256 x 24 float32 is 24 KiB, within L1.
+DEPTH = 256
+# Products whose sums are added up apart.
+SECTION = 64 * DEPTH
+# Products of one column whose sums are added one to the other: DEPTH by lane, or more.
+DOTS = 16 * DEPTH
+# So few rows the tiles add up faster than columnsums.py (32 rows of 32: 0.04 us instead of 0.07), in one chain.
+FEW_ROWS = 128
+
+
+@kernel
+def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
+    """Compute out (m, n) = init + a (m, k) @ b (k, n); `out` is overwritten.
+
+    Pointers to the first entries, strides in entries: `out`, `init` and `b` have contiguous rows
+    (`init_stride` 0 repeats one row: a bias), `a` has any strides (so x^T @ dout is the same kernel).
+    A null `init` is zero; `init` may be `out`.
+    """
+    if n == 1 and a_row == 1 and out_stride == 1 and init_stride == 1:
+        # One column from contiguous columns of a (the gradient of a single output's kernel) is as well one row,
+        # out^T = init^T + b^T @ a^T, of whole vectors: 22 GFLOP/s instead of 6.
+        a, a_row, a_col, b, b_stride, m, n = b, 0, b_stride, a, a_col, 1, m
+    if n == 1 and a_col == 1 and b_stride == 1 and out_stride == 1:
+        for first in range(0, max(k, 1), DOTS):
+            dots(out, init, init_stride, shift(a, first), a_row, shift(b, first), m, min(DOTS, k - first))
+            init, init_stride = out, 1
+        return
+    if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
+        sum_columns(out, init, a, b, b_stride, n, k)
+        return
+    panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
+    # One call of add_panels, because each takes 0.25 s to compile: whole, or by blocks whose sections are added up.
+    whole = k <= SECTION
+    height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
+    for i in range(0, m, height):
+        for j in range(0, n, width):
+            rows, cols = min(height, m - i), min(width, n - j)
+            to, start, start_stride = shift(out, i * out_stride + j), shift(init, i * init_stride + j), init_stride
+            for first in range(0, max(k, 1), SECTION):
+                target, target_stride = (to, out_stride) if whole else (sums, columns)
+                initial = start if whole else null_like(out)
+                a_part, b_part = shift(a, i * a_row + first * a_col), shift(b, first * b_stride + j)
+                depth = min(SECTION, k - first)
+                add_panels(
+                    panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
+                    rows, cols, depth,
+                )  # fmt: skip
+                if not whole:
+                    add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
+                    start, start_stride = to, out_stride
+
+
+@inline
+def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
+    """out (m, n) = init + sums (m, n); a null `init` is zero, and may be `out`."""
+    from_zero = same_place(init, null_like(init))
+    for i in range(m):
+        to, start, add = shift(out, i * out_stride), shift(init, i * init_stride), shift(sums, i * sums_stride)
+        if from_zero:
+            copy_entries(to, add, n)
+        else:
+            for j in range(n):
+                to[j] = start[j] + add[j]
+
+
+@inline
+def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
+    """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
+    columns = tile_columns(out)
+    # The rows of a panel of b that is read in place lie b_stride apart, with large strides all in a few sets of
+    # L1, and fall out of it between two row tiles.  A copy costs as much as one and a half row tiles.
+    pack = m >= 16 and min(k, DEPTH) * b_stride > 4096
+    # What is added to what `out` holds is summed from zero.
+    fold = same_place(init, out)
+    if fold:
+        init = null_like(out)
+    first = 0
+    while True:
+        depth = min(DEPTH, k - first)
+        for j in range(0, n, columns):
+            width = min(columns, n - j)
+            b_panel, b_panel_stride = shift(b, first * b_stride + j), b_stride
+            if pack and width == columns:
+                copy_panel(panel, b_panel, b_stride, depth)
+                b_panel, b_panel_stride = panel, columns
+            i = 0
+            for kind in range(HEIGHTS):
+                height = tile_height(out, width, kind)
+                tiles = (m - i) // height
+                if tiles > 0:
+                    run_tiles(
+                        tiles,
+                        kind,
+                        width,
+                        shift(out, i * out_stride + j),
+                        out_stride,
+                        shift(init, i * init_stride + j),
+                        init_stride,
+                        shift(a, i * a_row + first * a_col),
+                        a_row,
+                        a_col,
+                        b_panel,
+                        b_panel_stride,
+                        depth,
+                        np.int64(fold),
+                    )
+                i += tiles * height
+        first += depth
+        if first >= k:
+            break
+        init, fold = null_like(out), True
+
+
+@cache
+def product_address(float_type):
+    """Return the address of `product` for a Numba float type."""
+    pointer, size = types.CPointer(float_type), types.int64
+    return address(product, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size)
+
+
+@intrinsic
+def stack_panel(typingctx, pointer):
+    """Return room on the stack for DEPTH rows of one tile's columns, aligned to a cache line."""
+
+    def codegen(context, builder, signature, args):
+        size = DEPTH * Shape(context, signature.args[0].dtype).columns
+        buffer = cgutils.alloca_once(builder, args[0].type.pointee, size=ir.Constant(I64, size))
+        buffer.align = 64
+        return buffer
+
+    return pointer(pointer), codegen
+
+
+@intrinsic
+def tile_columns(typingctx, pointer):
+    """Return the columns of the widest tile."""
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(I64, Shape(context, signature.args[0].dtype).columns)
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
+def tile_height(typingctx, pointer, width, kind):
+    """Return the height number `kind` (0: the tallest) of tiles that are `width` columns wide."""
+
+    def codegen(context, builder, signature, args):
+        shape = Shape(context, signature.args[0].dtype)
+        sizes = [height for heights in shape.heights for height in heights]
+        values = ir.Constant.literal_array([ir.Constant(I64, height) for height in sizes])
+        table = cgutils.global_constant(builder, "tile_heights", values)
+        before = vectors_before_last(builder, shape, args[1])
+        index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), args[2])
+        return builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+
+    return types.int64(pointer, types.int64, types.int64), codegen
+
+
+def vectors_before_last(builder, shape, width):
+    """The number of vectors that `width` columns (1 or more) fill before their last one."""
+    return builder.udiv(builder.sub(width, ir.Constant(I64, 1)), ir.Constant(I64, shape.lanes))
+
+
+@intrinsic
+def copy_panel(typingctx, panel, source, source_stride, depth):
+    """Copy `depth` rows of one tile's columns from `source` to the contiguous `panel`."""
+
+    def codegen(context, builder, signature, args):
+        to, source_, stride, count = args
+        shape = Shape(context, signature.args[0].dtype)
+        vector = ir.VectorType(to.type.pointee, shape.lanes)
+        with cgutils.for_range(builder, count) as loop:
+            for v in range(shape.vectors):
+                start = ir.Constant(I64, v * shape.lanes)
+                read = builder.gep(source_, [builder.add(builder.mul(loop.index, stride), start)])
+                row = builder.mul(loop.index, ir.Constant(I64, shape.columns))
+                write = builder.gep(to, [builder.add(row, start)])
+                store_vector(builder, load_vector(builder, read, vector), write)
+        return context.get_dummy_value()
+
+    return types.void(panel, source, types.int64, types.int64), codegen
+
+
+@intrinsic
+def run_tiles(
+    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold
+):
+    """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
+
+    If `fold` is not 0, the sums are added to what `out` holds.
+    """
+
+    def codegen(context, builder, signature, args):
+        tiles_, kind_, width_, *rest = args
+        shape = Shape(context, signature.args[3].dtype)
+        table = _tile_table(builder.module, shape, args[3].type)
+        lanes = ir.Constant(I64, shape.lanes)
+        before = vectors_before_last(builder, shape, width_)
+        edge = builder.sub(width_, builder.mul(before, lanes))
+        masked = builder.zext(builder.icmp_signed("<", edge, lanes), I64)
+        # The functions stand by vectors, then height, then whether the last vector is masked.
+        index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), kind_)
+        index = builder.add(builder.mul(index, ir.Constant(I64, 2)), masked)
+        function = builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+        builder.call(function, [tiles_, *rest, edge])
+        return context.get_dummy_value()
+
+    pointer, size = out, types.int64
+    arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
+    return types.void(*arguments), codegen
+
+
+def _tile_table(module, shape, pointer):
+    """Emit every tile function once in `module`; return the constant table of their addresses."""
+    name = f"fastbp_tiles_{pointer.pointee}"
+    if name in module.globals:
+        return module.globals[name]
+    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64, I64]
+    function_type = ir.FunctionType(ir.VoidType(), arguments)
+    functions = []
+    for vectors, heights in enumerate(shape.heights, start=1):
+        for rows, masked in pairs_of(heights, (False, True)):
+            function = ir.Function(module, function_type, f"{name}_{rows}x{vectors}{'m' if masked else ''}")
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            # No unrolling: it doubles the time to compile and brings nothing.
+            function.attributes.add("optsize")
+            _emit_tiles(function, shape, rows, vectors, masked)
+            functions.append(function)
+    table = ir.GlobalVariable(module, ir.ArrayType(function_type.as_pointer(), len(functions)), name)
+    table.linkage = "internal"
+    table.global_constant = True
+    table.initializer = ir.Constant(table.type.pointee, functions)
+    return table
+
+
+def _emit_tiles(function, shape, rows, vectors, masked):
+    """Emit a function that runs `tiles` tiles of this size below each other."""
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    vector = ir.VectorType(out.type.pointee, shape.lanes)
+    mask = edge_mask(builder, edge, vector) if masked else None
+    sums = {(r, v): builder.alloca(vector) for r in range(rows) for v in range(vectors)}
+
+    def below(base, stride, tile):
+        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.Constant(I64, rows))])
+
+    def mask_of(v):
+        return mask if v == vectors - 1 else None
+
+    # The lower half of 12 rows goes by a pointer of its own: x86 has no registers for the offsets of 11 rows.
+    half = rows if rows <= 8 else rows // 2
+    offsets = [_opaque(builder, builder.mul(a_row, ir.Constant(I64, r))) for r in range(1, min(half + 1, rows))]
+    a_rows = [ir.Constant(I64, 0), *offsets]
+
+    with cgutils.for_range(builder, tiles) as loop:
+        out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
+        initial_sums(builder, sums, below(init, init_stride, loop.index), init_stride, init, mask_of)
+        with cgutils.for_range(builder, depth) as inner:
+            b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
+            b_vectors = [
+                load_vector(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
+                for v in range(vectors)
+            ]
+            a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
+            for r in range(rows):
+                if r == half:
+                    a_column = _opaque(builder, builder.gep(a_column, [a_rows[half]]))
+                scalar = builder.load(builder.gep(a_column, [a_rows[r % half]]))
+                spread = splat(builder, scalar, shape.lanes)
+                for v in range(vectors):
+                    total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
+                    builder.store(total, sums[r, v])
+        fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
+        store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
+    builder.ret_void()
+
+
+def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
+    """Set the accumulators {(row, vector): place} to what `init_tile` holds, or to zero of a null `init`."""
+    is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
+    with builder.if_else(is_null) as (zero, load):
+        with zero:
+            for place in sums.values():
+                builder.store(ir.Constant(place.type.pointee, None), place)
+        with load:
+            for (r, v), place in sums.items():
+                vector = place.type.pointee
+                start = _entry(builder, init_tile, init_stride, r, v * vector.count)
+                builder.store(load_vector(builder, start, vector, mask_of(v)), place)
+
+
+def fold_sums(builder, sums, out_tile, out_stride, fold, mask_of):
+    """If `fold` is not 0, add what the tile of `out` holds to the accumulators {(row, vector): place}."""
+    with builder.if_then(builder.icmp_signed("!=", fold, ir.Constant(I64, 0))):
+        for (r, v), place in sums.items():
+            vector = place.type.pointee
+            before = load_vector(
+                builder, _entry(builder, out_tile, out_stride, r, v * vector.count), vector, mask_of(v)
+            )
+            builder.store(builder.fadd(before, builder.load(place)), place)
+
+
+def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
+    """Store the accumulators {(row, vector): place}; in the last vector of each row only the first `edge` lanes count.
+
+    A masked store takes AMD's Zen 3 some ten cycles.  Where rows follow each other without a gap, the lanes beyond one
+    are overwritten by the next, so only the last row needs its mask: 784 rows of 6 columns and 25 products each take
+    6.5 us instead of 9.9 (8 columns: 5.0).
+    """
+    rows, vectors = (1 + max(numbers) for numbers in zip(*sums, strict=True))
+    lanes = sums[0, 0].type.pointee.count
+
+    def store(r, v, mask):
+        value = builder.load(sums[r, v])
+        store_vector(builder, value, _entry(builder, out_tile, out_stride, r, v * lanes), mask)
+
+    if mask_of(vectors - 1) is None or rows == 1:
+        for r, v in sums:
+            store(r, v, mask_of(v))
+        return
+    width = builder.add(edge, ir.Constant(I64, (vectors - 1) * lanes))
+    beyond = builder.sub(ir.Constant(I64, lanes), edge)
+    dense = builder.and_(builder.icmp_signed("==", out_stride, width), builder.icmp_signed("<=", beyond, width))
+    with builder.if_else(dense) as (overlapping, apart):
+        with overlapping:
+            for r, v in sums:
+                store(r, v, mask_of(v) if r == rows - 1 else None)
+        with apart:
+            for r, v in sums:
+                store(r, v, mask_of(v))
+
+
+def _entry(builder, base, stride, row, column):
+    """Return the pointer to an entry of a tile."""
+    offset = builder.add(builder.mul(stride, ir.Constant(I64, row)), ir.Constant(I64, column))
+    return builder.gep(base, [offset])
+
+
+def _opaque(builder, value):
+    """Return the value, of which LLVM knows no more where it comes from.
+
+    It would compute eight row addresses from each other, a chain of eight additions in every turn of a loop that
+    could take four cycles.
+    """
+    kind = ir.FunctionType(value.type, [value.type])
+    return builder.asm(kind, "", "=r,0", [value], side_effect=False)

@@ -1,0 +1,303 @@
+"""exp, expm1, log, log1p, tanh, sigmoid, erf, softplus, cospi and sinpi that LLVM turns into vector code.
+
+Numba has no vector math library, so `np.exp` in a loop is a scalar libm call.  These functions have no
+branches, calls or tables: fused multiply-adds, bit tricks and selects, so that a loop calling them
+vectorises, and a value has the same bits in a vector lane, in the scalar rest of a loop and on every
+CPU.  They take one float32 or float64 inside compiled code and answer in the same type, over the whole
+range: subnormals, infinities (the limits, or NaN outside the domain), signed zeros, NaN stays NaN.
+
+Largest errors found, in units in the last place of the correctly rounded value (float32: every number
+from 2^-3 to 2^5 in size; float64: 5 million, of erf, cospi and sinpi 14,000), and nanoseconds an entry in a
+loop over 4096, on one AVX2 core at 2.45 GHz, with the same loop over libm in brackets (of cospi and sinpi,
+libm's cos and sin).  tests/test_vecmath.py holds 2 and 4 ulp.
+
+    =========  ===========  ===============  ===========  ===============
+    function   float32 ulp  ns (libm)        float64 ulp  ns (libm)
+    =========  ===========  ===============  ===========  ===============
+    exp        0.99         0.62 (2.7)       1.01         1.5 (5.0)
+    expm1      1.44         0.59 (10.3)      2.01         1.5 (9.4)
+    log        0.84         0.78 (3.2)       0.82         1.8 (4.5)
+    log1p      0.84         0.93 (8.5)       0.79         2.3 (7.5)
+    tanh       1.47         0.76 (15.0)      1.46         2.3 (14.8)
+    sigmoid    1.48         0.98 (3.3)       1.44         2.5 (5.2)
+    erf        1.18         1.05 (12.7)      1.01         4.2 (13.3)
+    softplus   1.97         1.32 (13.4)      1.88         3.5 (13.0)
+    cospi      0.99         0.59 (3.7)       0.97         1.6 (10.3)
+    sinpi      0.99         0.65 (3.8)       0.96         1.6 (9.9)
+    =========  ===========  ===============  ===========  ===============
+
+Coefficients are minimax fits (Remez exchange in 60 digits) of the functions named beside them.
+"""
+
+import math
+
+from fastbp.compiler.intrinsics import (
+    COUNT,
+    ROUND,
+    constant,
+    copysign,
+    exponent,
+    fma,
+    fraction,
+    nearest,
+    polynomial,
+    power,
+    select,
+)
+from fastbp.compiler.jit import inline
+
+_ZERO, _HALF, _ONE, _TWO = constant(0.0), constant(0.5), constant(1.0), constant(2.0)
+_INF, _NAN = constant(math.inf), constant(math.nan)
+_LOG2E = constant(1 / math.log(2))
+# log 2 in two parts; k times the first is exact.
+_LN2_HIGH = constant(0.693145751953125, 0.6931471803691238)
+_LN2_LOW = constant(1.4286068203094173e-06, 1.9082149292705877e-10)
+
+# (exp(r) - 1 - r) / r^2, |r| <= log(2) / 2
+_exp_tail = polynomial(
+    (0.5000000046383445, 0.16666666818361978, 0.04166635418180658, 0.00833327273547187, 0.0013941067326077073,
+     0.0001991434964950195),
+    (0.5000000000000006, 0.16666666666666688, 0.04166666666657343, 0.008333333333313212, 0.0013888888932507139,
+     0.00019841269905729311, 2.4801504244752996e-05, 2.755722573198913e-06, 2.7626419505081693e-07,
+     2.511513154679234e-08),
+)  # fmt: skip
+
+# (log((1 + s) / (1 - s)) - 2 s) / s^3 of s^2, |s| <= (sqrt 2 - 1) / (sqrt 2 + 1)
+_log_tail = polynomial(
+    (0.6666677692710533, 0.3997745627210194, 0.2987435800991203),
+    (0.6666666666666735, 0.39999999999409674, 0.2857142874375205, 0.22222198410982402, 0.18183573787394525,
+     0.1531378438155357, 0.1479883625587473),
+)  # fmt: skip
+
+# The same, |s| <= 1/3
+_near_log_tail = polynomial(
+    (0.6666667559946129, 0.3999887936936475, 0.2861684861653598, 0.21427979371556352, 0.24299934313841445),
+    (0.6666666666666631, 0.4000000000015612, 0.28571428547979927, 0.22222223962611878, 0.18181744155112367,
+     0.153865554038064, 0.1330102837896661, 0.12105685529902913, 0.08341721740893507, 0.17015794010145727),
+)  # fmt: skip
+
+# (tanh(x) / x - 1) / x^2 of x^2, |x| <= 0.55
+_tanh_tail = polynomial(
+    (-0.3333331467962407, 0.13332480612374364, -0.05384052408348362, 0.021020573511362863, -0.006198747869258676),
+    (-0.3333333333333328, 0.13333333333323952, -0.0539682539621936, 0.02186948834054303, -0.008863231851791624,
+     0.003592084388914544, -0.0014554932219275664, 0.0005882387049115551, -0.00023285416697384673,
+     8.255550630800847e-05, -1.902209624147411e-05),
+)  # fmt: skip
+
+# erf(x) / x - 1 of x^2, |x| <= 1
+_erf_tail = polynomial(
+    (0.12837916591465431, -0.37612627140440547, 0.11283600211815889, -0.026854445581508075,
+     0.005189536461939261, -0.0008020845698406905, 7.889119157487838e-05),
+    (0.12837916709551256, -0.3761263890318355, 0.11283791670945253, -0.02686617064327622, 0.005223977607423468,
+     -0.0008548325989696758, 0.00012055295320494294, -1.4924744663335489e-05, 1.6447517677871873e-06,
+     -1.6209175911748696e-07, 1.3722976265924504e-08, -7.801188874097751e-10),
+)  # fmt: skip
+
+# log(1 - erf(x)), 1 <= x <= 4 (float32) or 6 (float64), where erf is 1 to the last bit
+_erfc_log = polynomial(
+    (-0.00034158526986598583, -1.1270889373363198, -0.6381452530405437, -0.10310638861154567,
+     0.021837887869251834, -0.0029476138598638784, 0.00018637459746534456),
+    (-5.028494796871257e-07, -1.128374089449796, -0.6366436283373796, -0.10270343846523501,
+     0.018990176142480292, 0.0004106327087793585, -0.0019159495726485056, 0.0007706493175866655,
+     -0.0001350549587303317, -2.026400016340498e-05, 2.282131162163138e-05, -8.666753348489083e-06,
+     2.1355690629296197e-06, -3.7328138136715437e-07, 4.641978798434014e-08, -3.933954602925314e-09,
+     2.044779700157097e-10, -4.928118478758299e-12),
+)  # fmt: skip
+_ERF_END = constant(4.0, 6.0)
+
+# (sin(pi r) / r - pi) / r^2 of r^2, |r| <= 1/4
+_sinpi_tail = polynomial(
+    (-5.1677091457554125, 2.5498105555874426, -0.5894799345578257),
+    (-5.16771278004996, 2.5501640398740086, -0.5992645289749668, 0.08214587013289255, -0.007370033882968577,
+     0.00046159275303946226),
+)  # fmt: skip
+
+# (cos(pi r) - 1) / r^2 of r^2, |r| <= 1/4
+_cospi_tail = polynomial(
+    (-4.934802173416429, 4.0587079046857335, -1.3350584696875605, 0.23142958782809955),
+    (-4.934802200544679, 4.058712126416751, -1.3352627688521885, 0.23533063020161984, -0.02580688587958603,
+     0.0019294681762254795, -0.00010357789840273948),
+)  # fmt: skip
+_PI_HIGH, _PI_LOW = constant(3.1415927410125732, math.pi), constant(-8.742278000372485e-08, 1.2246467991473532e-16)
+
+
+@inline
+def _reduce(x):
+    # x = k log 2 + r, |r| <= log(2) / 2; returns k + ROUND, k, r
+    shifted = fma(x, _LOG2E(x), ROUND(x))
+    k = shifted - ROUND(x)
+    high = fma(-k, _LN2_HIGH(x), x)
+    r = fma(-k, _LN2_LOW(x), high)
+    return shifted, k, r
+
+
+@inline
+def _exp_fraction(r):
+    # exp(r) of a reduced r
+    return _ONE(r) + fma(r * r, _exp_tail(r), r)
+
+
+_EXP_LOW, _EXP_HIGH = constant(-104.0, -746.0), constant(89.0, 710.0)
+
+
+@inline
+def exp(x):
+    """Return e to the power x."""
+    inside = select(x < _EXP_LOW(x), _EXP_LOW(x), x)
+    inside = select(inside > _EXP_HIGH(x), _EXP_HIGH(x), inside)
+    _, k, r = _reduce(inside)
+    # 2^k in two factors: k may be one too many for one, and a subnormal result is rounded once, here.
+    shifted = fma(k, _HALF(x), ROUND(x))
+    rest = k - (shifted - ROUND(x))
+    return _exp_fraction(r) * power(shifted) * power(rest + ROUND(x))
+
+
+_EXPM1_LOW, _TINY = constant(-18.0, -40.0), constant(2.0**-26, 2.0**-55)
+
+
+@inline
+def expm1(x):
+    """Return e to the power x, minus 1, exact to the last bits near x = 0 too."""
+    inside = select(x < _EXPM1_LOW(x), _EXPM1_LOW(x), x)
+    inside = select(inside > _EXP_HIGH(x), _EXP_HIGH(x), inside)
+    _, k, r = _reduce(inside)
+    # 2 (2^(k-1) p + 2^(k-1) - 1/2): 2^k itself may overflow
+    p = fma(r * r, _exp_tail(r), r)
+    scale = power((k - _ONE(x)) + ROUND(x))
+    y = _TWO(x) * fma(p, scale, scale - _HALF(x))
+    return select(abs(x) < _TINY(x), x, y)
+
+
+_MIN_NORMAL, _RAISE = constant(2.0**-126, 2.0**-1022), constant(2.0**24, 2.0**54)
+_RAISED = constant(24.0, 54.0)
+
+
+@inline
+def _log_sum(k, f, low):
+    # k log 2 + log(1 + f) + low, sqrt(1/2) <= 1 + f <= sqrt 2: with s = f / (2 + f),
+    # log(1 + f) = f - (h - s (h + s^2 tail(s^2))), h = f^2 / 2
+    s = f / (_TWO(f) + f)
+    z = s * s
+    h = _HALF(f) * f * f
+    tail = fma(k, _LN2_LOW(f), low) + s * fma(z, _log_tail(z), h)
+    return fma(k, _LN2_HIGH(f), f - (h - tail))
+
+
+@inline
+def log(x):
+    """Return the natural logarithm of x: -inf of 0, NaN below."""
+    raised = select(x < _MIN_NORMAL(x), x * _RAISE(x), x)
+    k = exponent(raised) - COUNT(x)
+    k = select(x < _MIN_NORMAL(x), k - _RAISED(x), k)
+    y = _log_sum(k, fraction(raised) - _ONE(x), _ZERO(x))
+    return _log_ends(x, y)
+
+
+@inline
+def _log_ends(x, y):
+    # y, but the logarithm's limits where x is 0, infinite, negative or NaN
+    y = select(x == _INF(x), x, y)
+    y = select(x > _ZERO(x), y, _NAN(x))
+    return select(x == _ZERO(x), -_INF(x), y)
+
+
+@inline
+def log1p(x):
+    """Return log(1 + x), exact to the last bits near x = 0 too: -inf of -1, NaN below."""
+    one = _ONE(x)
+    u = one + x
+    # The rounding error of u, exactly (Knuth's two-sum); log(1 + x) = log(u) + error / u
+    back = u - one
+    error = (one - (u - back)) + (x - back)
+    k = exponent(u) - COUNT(x)
+    f = fraction(u) - one
+    near = k == _ZERO(x)
+    y = _log_sum(k, select(near, x, f), select(near, _ZERO(x), error / u))
+    return select(x == _ZERO(x), x, _log_ends(u, y))
+
+
+_TANH_NEAR, _TANH_END = constant(0.55), constant(10.0, 20.0)
+
+
+@inline
+def _quotient(a, b, lost):
+    # a / (b + lost), with lost far below b, and one step of refinement for both roundings
+    over = _ONE(a) / b
+    q = a * over
+    rest = fma(-q, lost, fma(-q, b, a))
+    return fma(rest, over, q)
+
+
+@inline
+def tanh(x):
+    """Return the hyperbolic tangent of x."""
+    # tanh a = a + a^3 tail(a^2) up to 0.55, 1 - 2 / (exp(2a) + 1) above, where 1 - ... loses nothing
+    a = abs(x)
+    a = select(a > _TANH_END(x), _TANH_END(x), a)
+    square = a * a
+    near = fma(a * square, _tanh_tail(square), a)
+    shifted, _, r = _reduce(a + a)
+    far = _ONE(x) - _TWO(x) / fma(_exp_fraction(r), power(shifted), _ONE(x))
+    return copysign(select(a < _TANH_NEAR(x), near, far), x)
+
+
+@inline
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    z = exp(-abs(x))
+    b = _ONE(x) + z
+    return _quotient(select(x < _ZERO(x), z, _ONE(x)), b, z - (b - _ONE(x)))
+
+
+@inline
+def softplus(x):
+    """Return log(1 + exp(x))."""
+    # max(x, 0) + log(1 + z), by the formula of _log_sum without taking z apart: 0 <= z <= 1
+    z = exp(-abs(x))
+    s = z / (_TWO(x) + z)
+    h = _HALF(x) * z * z
+    y = z - (h - s * fma(s * s, _near_log_tail(s * s), h))
+    return select(x < _ZERO(x), _ZERO(x), x) + y
+
+
+@inline
+def erf(x):
+    """Return the error function of x."""
+    a = abs(x)
+    a = select(a > _ERF_END(x), _ERF_END(x), a)
+    near = fma(a, _erf_tail(a * a), a)
+    shifted, _, r = _reduce(_erfc_log(a))
+    far = _ONE(x) - _exp_fraction(r) * power(shifted)
+    return copysign(select(a < _ONE(x), near, far), x)
+
+
+@inline
+def _quarter_turns(x):
+    # x = k / 2 + r, |r| <= 1/4, but for whole turns: returns k (-2 to 2), sin(pi r), cos(pi r); no step rounds
+    turn = fma(-_TWO(x), nearest(_HALF(x) * x), x)
+    k = nearest(turn + turn)
+    r = fma(-_HALF(x), k, turn)
+    u = r * r
+    sine = fma(r, _PI_HIGH(x), fma(r * u, _sinpi_tail(u), r * _PI_LOW(x)))
+    return k, sine, fma(u, _cospi_tail(u), _ONE(x))
+
+
+@inline
+def cospi(x):
+    """Return cos(pi x), for any size of x: halves of turns are counted without rounding."""
+    k, sine, cosine = _quarter_turns(x)
+    odd = abs(k) == _ONE(x)
+    value = select(odd, sine, cosine)
+    # cos(pi / 2 + t) = -sin t, cos(pi + t) = -cos t
+    return select(k > _ZERO(x), -value, select(k < -_ONE(x), -value, value)) + _ZERO(x)
+
+
+@inline
+def sinpi(x):
+    """Return sin(pi x), for any size of x: halves of turns are counted without rounding."""
+    k, sine, cosine = _quarter_turns(x)
+    odd = abs(k) == _ONE(x)
+    value = select(odd, cosine, sine)
+    # sin(pi / 2 + t) = cos t, sin(pi + t) = -sin t
+    value = select(k < _ZERO(x), -value, select(k > _ONE(x), -value, value))
+    return select(value == _ZERO(x), copysign(value, x), value)

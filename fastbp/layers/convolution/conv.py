@@ -1,0 +1,457 @@
+"""Conv1D and Conv2D: out (n, h', w', k) = activation(windows of x (n, h, w, c) @ kernel (kh, kw, c, k) + bias (k,)).
+
+Each pass is a product on the register tiles, and the windows are read where they stand (windowtile.py):
+
+    out     = windows @ kernel + bias         (windows, kh kw c) @ (kh kw c, k)
+    dkernel = windows^T @ dz                  (kh kw c, windows) @ (windows, k)
+    dx      = sums of dwindows = dz @ kernel^T where windows overlap (windowadd.py)
+
+A sequence (n, t, c) is an image of height 1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp.compiler.jit import call, inline, kernel
+from fastbp.compiler.pointers import at, null, one, part, rows_at, shift
+from fastbp.kernels.tile import product_address, stack_panel, tile_columns
+from fastbp.kernels.transpose import transpose
+from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
+from fastbp.kernels.windowtile import window_address, window_product
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
+from fastbp.layers.convolution.windows import (
+    WINDOWS_FIELDS,
+    Windows,
+    as_image,
+    dimage_start,
+    fill_entries,
+    image_start,
+    one_of,
+    pad_images,
+    sizes,
+    unpad_dimages,
+    windows_dtype,
+)
+from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
+from fastbp.layers.weights import penalties, resolve_weights
+
+CONV = layer_dtype(
+    ("bias", "i8"),  # offset in params; -1: none
+    *WINDOWS_FIELDS,
+    *ACTIVATION_FIELDS,
+)
+CONV_WINDOWS = windows_dtype(
+    ("k", "i8"),  # filters
+    ("groups", "i8"),
+    ("group_channels", "i8"),  # of the input; so many taps at each place of a window
+    ("unit", "i8"),  # taps for each index of the kernel's first axis
+    ("product", "i8"),  # addresses
+    ("window_product", "i8"),
+    ("transposed_row", "i8"),  # entries of a row of kernel^T
+    ("segments", "i8"),  # a window is so many runs of so many contiguous entries,
+    ("segment_length", "i8"),
+    ("segment_offsets", "i8"),  # at these places (address of an int32 table)
+    ("block_windows", "i8"),  # dwindows are made in blocks of so many windows and segments
+    ("block_segments", "i8"),
+)
+conv_windows_at = rows_at(CONV_WINDOWS)
+# Windows in a block of dwindows, at least: 32 rows for each reading of kernel^T.
+BLOCK_WINDOWS = 32
+# Runs of contiguous entries are cut to this length, of which SCRATCH holds some.
+MOST_SEGMENT = 2048
+
+
+@inline
+def z_start(layer, w, row):
+    """Return where in work the raw outputs of batch row `row` are, as in `Dense`."""
+    if layer.needs_input and layer.activate:
+        # A row of `extra` begins with z; padded images may follow it.
+        return layer.extra + row * (w.stride if w.padded else layer.n_out)
+    return (layer.dout if layer.activate else layer.out) + row * layer.n_out
+
+
+@kernel
+def conv_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, h, w, c), kernel (kh, kw, c, k), bias (k,) -> out (n, h', w', k); z is kept where it is needed."""
+    w = conv_windows_at(layer.windows, 1)[0]
+    if w.padded:
+        pad_images(layer, w, work, start, stop, 0)
+    filters = w.k // w.groups
+    for first in range(start, stop, w.images):
+        m = min(w.images, stop - first) * w.positions
+        z = z_start(layer, w, first)
+        # z = windows @ kernel + bias, for each group of channels and filters
+        for group in range(w.groups):
+            j = group * filters
+            bias = at(params, layer.bias + j) if layer.bias >= 0 else null(params)
+            image = at(work, image_start(layer, w, first) + group * w.group_channels)
+            weights = at(params, layer.params + j)
+            call(
+                w.window_product,
+                (
+                    at(work, z + j),
+                    w.k,
+                    bias,
+                    0,
+                    image,
+                    w.position_offsets,
+                    w.tap_offsets,
+                    weights,
+                    w.k,
+                    m,
+                    filters,
+                    w.taps,
+                ),
+            )
+        # out = activation(z)
+        if layer.activate:
+            out = part(work, layer.out + first * layer.n_out, m * w.k)
+            call(layer.activate, (out, part(work, z, m * w.k), w.k, layer.alpha))
+
+
+@kernel
+def conv_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, h', w', k), kernel (kh, kw, c, k) -> dx (n, h, w, c); dout is overwritten with dz."""
+    w = conv_windows_at(layer.windows, 1)[0]
+    for first in range(start, stop, w.images):
+        images = min(w.images, stop - first)
+        # dz = dout * activation'(z)
+        if layer.differentiate:
+            size = images * layer.n_out
+            dz = part(work, layer.dout + first * layer.n_out, size)
+            out = part(work, layer.out + first * layer.n_out, size)
+            z = part(work, z_start(layer, w, first), size) if layer.needs_input else out
+            call(layer.differentiate, (dz, z, out, w.k, layer.alpha))
+        if layer.dx >= 0:
+            for image in range(first, first + images):
+                fill_entries(work, dimage_start(layer, w, image), w.size, work.dtype.type(0))
+            for group in range(w.groups):
+                add_dwindows(layer, w, shared, work, first, images, group)
+    if layer.dx >= 0 and w.padded:
+        unpad_dimages(layer, w, work, start, stop)
+
+
+@inline
+def add_dwindows(layer, w, shared, work, first, images, group):
+    """Add dwindows (windows, taps) = dz (windows, k) @ kernel^T (k, taps) of one group to the images' gradients."""
+    filters, scratch = w.k // w.groups, stack_scratch(null(work))
+    dimage = at(work, dimage_start(layer, w, first) + group * w.group_channels)
+    size = (images - 1) * w.stride + w.size - group * w.group_channels
+    dz = at(work, layer.dout + first * layer.n_out + group * filters)
+    transposed = at(shared, layer.shared + group * filters * w.transposed_row)
+    for i in range(0, images * w.positions, w.block_windows):
+        m = min(w.block_windows, images * w.positions - i)
+        for s in range(0, w.segments, w.block_segments):
+            segments = min(w.block_segments, w.segments - s)
+            # Whole vectors, so that no store is masked: what is beyond is not looked at.
+            columns = (segments * w.segment_length + 7) // 8 * 8
+            weights = shift(transposed, s * w.segment_length)
+            call(
+                w.product,
+                (
+                    scratch,
+                    columns,
+                    null(work),
+                    0,
+                    shift(dz, i * w.k),
+                    w.k,
+                    1,
+                    weights,
+                    w.transposed_row,
+                    m,
+                    columns,
+                    filters,
+                ),
+            )
+            add_windows(
+                dimage, size, scratch, columns, w.position_offsets + 4 * i, m,
+                w.segment_offsets + 4 * s, segments, w.segment_length,
+            )  # fmt: skip
+
+
+@kernel
+def conv_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
+    """x (n, h, w, c), dz (n, h', w', k) -> rows first to last of dkernel (kh, ...), or of dbias (k,)."""
+    w = conv_windows_at(layer.windows, 1)[0]
+    dz = at(work, layer.dout + start * layer.n_out)
+    if block == 1:
+        dbias = at(grads, layer.bias + first)
+        init = dbias if accumulate else null(grads)
+        add_columns(w.product, dbias, init, shift(dz, first), w.k, (stop - start) * w.positions, last - first, grads)
+        return
+    taps, filters = (last - first) * w.unit, w.k // w.groups
+    for image in range(start, stop, w.images):
+        windows = min(w.images, stop - image) * w.positions
+        for group in range(w.groups):
+            # dkernel = windows^T @ dz
+            dkernel = at(grads, layer.params + first * w.unit * w.k + group * filters)
+            init = dkernel if accumulate or image > start else null(grads)
+            x = at(work, image_start(layer, w, image) + group * w.group_channels)
+            dz = at(work, layer.dout + image * layer.n_out + group * filters)
+            tap_offsets = w.tap_offsets + 4 * first * w.unit
+            call(
+                w.window_product,
+                (dkernel, w.k, init, w.k, x, tap_offsets, w.position_offsets, dz, w.k, taps, filters, windows),
+            )
+
+
+@inline
+def add_columns(product, out, init, x, x_row, rows, columns, like):
+    """out (columns,) = init + the sum of the rows of x (rows, columns).
+
+    Narrow rows that follow each other without a gap are added several at a time, as one wide row: six columns as
+    24, a full tile, take a quarter of the time.
+    """
+    wide = max(tile_columns(out) // columns, 1) if x_row == columns else 1
+    whole = rows // wide
+    if wide > 1 and whole > 1:
+        sums, n = stack_panel(out), wide * columns
+        call(product, (sums, n, null(like), 0, one(like), 0, 0, x, n, 1, n, whole))
+        call(product, (out, columns, init, columns, one(like), 0, 0, sums, columns, 1, columns, wide))
+        x, rows, init = shift(x, whole * n), rows - whole * wide, out
+    if rows > 0:
+        call(product, (out, columns, init, columns, one(like), 0, 0, x, x_row, 1, columns, rows))
+
+
+@kernel
+def conv_prepare(layer, params, shared, first, last):
+    """Write rows first to last of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
+    w = conv_windows_at(layer.windows, 1)[0]
+    row = first * w.unit
+    kernel_rows, transposed = at(params, layer.params + row * w.k), at(shared, layer.shared + row)
+    transpose(transposed, w.transposed_row, kernel_rows, w.k, (last - first) * w.unit, w.k)
+
+
+class Convolution:
+    """What Conv1D and Conv2D share; `axes` is 1 or 2."""
+
+    dtype = CONV
+    forward, backward, gradient, prepare = conv_forward, conv_backward, conv_gradient, conv_prepare
+
+    def __post_init__(self):
+        self.filters, self.groups = whole_number(self, "filters"), whole_number(self, "groups")
+        for setting in ("kernel_size", "strides", "dilation_rate"):
+            setattr(self, setting, sizes(self, setting, self.axes))
+        one_of(self, "padding", ("valid", "same", "causal") if self.axes == 1 else ("valid", "same"))
+        resolve_weights(self)
+        if self.filters % self.groups:
+            raise ValueError(
+                f"{type(self).__name__}(filters={self.filters}, groups={self.groups}): the filters are shared out "
+                "evenly among the groups, so their number is a multiple of it."
+            )
+
+    def build(self, input_shape):
+        shape = as_image(self, input_shape, self.axes)
+        windows, channels = self._windows(shape), shape[2]
+        if channels % self.groups:
+            raise ValueError(
+                f"{type(self).__name__}(groups={self.groups}): the input has {channels} channels, which do not share "
+                "out evenly among the groups."
+            )
+        taps = math.prod(self.kernel_size) * channels // self.groups
+        max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
+        kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
+        params = [
+            Param("kernel", kernel_shape, self.kernel_initializer, *penalties(self.kernel_regularizer), max_norm),
+            Param("bias", (self.filters,), self.bias_initializer, *penalties(self.bias_regularizer)),
+        ]
+        counts = (windows.rows.count, windows.columns.count)[-self.axes :]
+        return Build(
+            output_shape=(*counts, self.filters),
+            params=params[: 1 + self.use_bias],
+            fields=dict(zip(("height", "width", "channels"), shape, strict=True)),
+            extra=windows.extra(self._kept(windows)),
+            shared=self.filters * _transposed_row(taps),
+            multiply_adds=windows.positions * taps * self.filters,
+        )
+
+    def fill(self, row, float_type):
+        windows = self._windows(tuple(int(row[name][0]) for name in ("height", "width", "channels")))
+        group_channels = windows.channels // self.groups
+        taps = windows.taps(group_channels)
+        row["bias"] = row["params"] + taps.size * self.filters if self.use_bias else -1
+        # Where places beside each other in a window are so in the image too, its rows are runs of contiguous entries.
+        contiguous = self.groups == 1 and self.dilation_rate[-1] == 1
+        length = group_channels * (self.kernel_size[-1] if contiguous else 1)
+        length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)
+        segments = taps[::length].astype(np.int32)
+        block_segments = max(SCRATCH // BLOCK_WINDOWS // length, 1)
+        record, *tables = windows.record(
+            CONV_WINDOWS,
+            taps,
+            self._kept(windows),
+            k=self.filters,
+            groups=self.groups,
+            group_channels=group_channels,
+            unit=taps.size // self.kernel_size[0],
+            product=product_address(float_type),
+            window_product=window_address(window_product, float_type),
+            transposed_row=_transposed_row(taps.size),
+            segments=segments.size,
+            segment_length=length,
+            segment_offsets=segments.ctypes.data,
+            block_windows=SCRATCH // (-(-min(block_segments, segments.size) * length // 8) * 8),
+            block_segments=block_segments,
+        )
+        row["windows"] = record.ctypes.data
+        fill_activation(row, self.activation, float_type)
+        return record, tables, segments
+
+    def _windows(self, shape):
+        one_row = (1,) * (2 - self.axes)
+        window, strides, dilation = (
+            one_row + setting for setting in (self.kernel_size, self.strides, self.dilation_rate)
+        )
+        padding = ("valid",) * len(one_row) + (self.padding,) * self.axes
+        return Windows(self, shape, window, strides, dilation, padding)
+
+    def _kept(self, windows):
+        """Entries of z that a row of `extra` keeps."""
+        return windows.positions * self.filters if self.activation.needs_input else 0
+
+    @property
+    def output_activation(self):
+        return self.activation
+
+
+def _transposed_row(taps):
+    """Return the entries of a row of kernel^T: blocks of whole vectors may begin at any segment."""
+    return (taps + 14) // 8 * 8
+
+
+@LAYERS.register("Conv2D")
+@dataclass
+class Conv2D(Convolution, Layer):
+    """Convolution of images: ``out = activation(windows @ kernel + bias)``.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels, ``k``.
+    kernel_size : int or (int, int)
+        Height and width of the windows, ``kh`` and ``kw``.
+    strides : int or (int, int), default (1, 1)
+        Distance of windows from each other.
+    padding : {"valid", "same"}, default "valid"
+        "valid": windows lie within the image. "same": zeros around it, so that there are ``ceil(size / stride)``
+        windows; of an odd number of rows or columns the larger half stands below and on the right.
+    dilation_rate : int or (int, int), default (1, 1)
+        Distance of a window's entries from each other.
+    groups : int, default 1
+        Channels and filters are cut into so many groups; each group of filters sees its own group of channels.
+    activation : str or activation object, optional
+        Applied to every output (softmax: over the filters); None is linear.
+    use_bias : bool, default True
+    kernel_initializer, bias_initializer : str or initializer object
+        Defaults ``"glorot_uniform"`` (fans: a window's entries, and its places times the filters) and ``"zeros"``.
+    kernel_regularizer, bias_regularizer : str or regularizer object, optional
+        `L1`, `L2` or `L1L2`.
+    kernel_constraint : MaxNorm, optional
+        Bounds the norm of each filter.
+    trainable : bool, default True
+        False keeps the weights as they are.
+    name : str, optional
+        Default ``"conv2d"``, ``"conv2d_1"`` and so on.
+
+    Raises
+    ------
+    ValueError
+        Where a setting is out of range; at building, where inputs are no images, the window does not fit into them,
+        or their channels do not fit the groups.
+
+    Notes
+    -----
+    Inputs ``(n, h, w, c)``, kernel ``(kh, kw, c / groups, k)``, bias ``(k,)``, outputs ``(n, h', w', k)``. As in Keras,
+    windows are not mirrored (LeCun et al., 1998).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Conv2D(6, 5, padding="same")], input_shape=(28, 28, 1))
+    >>> model.output_shape, model.views["conv2d/kernel"].shape
+    ((28, 28, 6), (5, 5, 1, 6))
+    """
+
+    filters: int
+    kernel_size: Any
+    strides: Any = (1, 1)
+    padding: str = "valid"
+    dilation_rate: Any = (1, 1)
+    groups: int = 1
+    activation: Any = None
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    trainable: bool = True
+    name: str | None = None
+
+    axes = 2
+
+
+@LAYERS.register("Conv1D")
+@dataclass
+class Conv1D(Convolution, Layer):
+    """Convolution of sequences: ``out = activation(windows @ kernel + bias)``.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels, ``k``.
+    kernel_size : int
+        Steps of a window.
+    strides : int, default 1
+    padding : {"valid", "same", "causal"}, default "valid"
+        "causal": zeros before the sequence only, so that no output depends on later steps (van den Oord et al., 2016).
+    dilation_rate : int, default 1
+    groups : int, default 1
+    activation : str or activation object, optional
+    use_bias : bool, default True
+    kernel_initializer, bias_initializer : str or initializer object
+        Defaults ``"glorot_uniform"`` and ``"zeros"``.
+    kernel_regularizer, bias_regularizer : str or regularizer object, optional
+    kernel_constraint : MaxNorm, optional
+    trainable : bool, default True
+    name : str, optional
+        Default ``"conv1d"``, ``"conv1d_1"`` and so on.
+
+    Raises
+    ------
+    ValueError
+        As `Conv2D`.
+
+    Notes
+    -----
+    Inputs ``(n, t, c)``, kernel ``(kernel_size, c / groups, k)``, bias ``(k,)``, outputs ``(n, t', k)``; the settings
+    are those of `Conv2D`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Conv1D(8, 3, padding="causal", dilation_rate=4)], input_shape=(24, 2))
+    >>> model.output_shape, model.views["conv1d/kernel"].shape
+    ((24, 8), (3, 2, 8))
+    """
+
+    filters: int
+    kernel_size: Any
+    strides: Any = 1
+    padding: str = "valid"
+    dilation_rate: Any = 1
+    groups: int = 1
+    activation: Any = None
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    trainable: bool = True
+    name: str | None = None
+
+    axes = 1

@@ -1,0 +1,326 @@
+"""Pooling: out (n, h', w', c) = the largest entry, or the mean, of every window of x (n, h, w, c), by channels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.pointers import at, pointer_like, rows_at
+from fastbp.kernels.pooltile import (
+    add_unpooled_largest,
+    add_unpooled_sum,
+    pool_largest,
+    pool_sum,
+    unpool_largest,
+    unpool_sum,
+)
+from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.convolution.windows import (
+    WINDOWS_FIELDS,
+    Windows,
+    as_image,
+    dimage_start,
+    fill_entries,
+    image_start,
+    one_of,
+    pad_images,
+    sizes,
+    unpad_dimages,
+    windows_dtype,
+)
+
+POOLING = layer_dtype(*WINDOWS_FIELDS)
+POOLING_WINDOWS = windows_dtype(
+    ("channels", "i8"),
+    ("per_row", "i8"),  # windows beside each other
+    ("clear", "i8"),  # of these, those that end so far from the image's row's end that a whole vector fits there
+    ("overlapping", "i8"),  # may an entry belong to two windows?
+    ("scales", "i8"),  # address: 1 / entries of a window, one for all (scale_stride 0) or one for each
+    ("scale_stride", "i8"),
+)
+pooling_windows_at = rows_at(POOLING_WINDOWS)
+# Lanes of the widest vectors, of float32 with AVX-512.
+MOST_LANES = 16
+
+
+@kernel
+def max_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, h, w, c) -> out (n, h', w', c)."""
+    w = pooling_windows_at(layer.windows, 1)[0]
+    if w.padded:
+        pad_images(layer, w, work, start, stop, -np.inf)
+    scales = pointer_like(w.scales, work)
+    for first in range(start, stop, w.images):
+        m = min(w.images, stop - first) * w.positions
+        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, w, first))
+        # out = the largest entry of each window
+        pool_largest(out, image, w.position_offsets, m, w.tap_offsets, w.taps, w.channels, scales, w.scale_stride)
+
+
+@kernel
+def max_backward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, h, w, c), out, dout (n, h', w', c) -> dx (n, h, w, c): to the first of a window's largest entries."""
+    if layer.dx < 0:
+        return
+    w = pooling_windows_at(layer.windows, 1)[0]
+    clear_dimages(layer, w, work, start, stop)
+    scales = pointer_like(w.scales, work)
+    for first in range(start, stop, w.images):
+        m = min(w.images, stop - first) * w.positions
+        dimage, image = at(work, dimage_start(layer, w, first)), at(work, image_start(layer, w, first))
+        dout, out = at(work, layer.dout + first * layer.n_out), at(work, layer.out + first * layer.n_out)
+        hand_back = (
+            dimage, dout, out, image, w.position_offsets, m, w.per_row, w.clear,
+            w.tap_offsets, w.taps, w.channels, scales, w.scale_stride,
+        )  # fmt: skip
+        if w.overlapping:
+            add_unpooled_largest(*hand_back)
+        else:
+            unpool_largest(*hand_back)
+    if w.padded:
+        unpad_dimages(layer, w, work, start, stop)
+
+
+@kernel
+def average_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, h, w, c) -> out (n, h', w', c)."""
+    w = pooling_windows_at(layer.windows, 1)[0]
+    if w.padded:
+        pad_images(layer, w, work, start, stop, 0)
+    scales = pointer_like(w.scales, work)
+    for first in range(start, stop, w.images):
+        m = min(w.images, stop - first) * w.positions
+        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, w, first))
+        # out = the sum of each window's entries / how many there are (without padding)
+        pool_sum(out, image, w.position_offsets, m, w.tap_offsets, w.taps, w.channels, scales, w.scale_stride)
+
+
+@kernel
+def average_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, h', w', c) -> dx (n, h, w, c): the same share to all entries of a window."""
+    if layer.dx < 0:
+        return
+    w = pooling_windows_at(layer.windows, 1)[0]
+    clear_dimages(layer, w, work, start, stop)
+    scales = pointer_like(w.scales, work)
+    for first in range(start, stop, w.images):
+        m = min(w.images, stop - first) * w.positions
+        dimage, dout = at(work, dimage_start(layer, w, first)), at(work, layer.dout + first * layer.n_out)
+        hand_back = (
+            dimage, dout, dout, dimage, w.position_offsets, m, w.per_row, w.clear,
+            w.tap_offsets, w.taps, w.channels, scales, w.scale_stride,
+        )  # fmt: skip
+        if w.overlapping:
+            add_unpooled_sum(*hand_back)
+        else:
+            unpool_sum(*hand_back)
+    if w.padded:
+        unpad_dimages(layer, w, work, start, stop)
+
+
+@inline
+def clear_dimages(layer, w, work, start, stop):
+    """Set the images' gradients to zero: windows need not meet every entry."""
+    for row in range(start, stop):
+        fill_entries(work, dimage_start(layer, w, row), w.size, work.dtype.type(0))
+
+
+class Pooling:
+    """What all pooling shares; `axes` is 1 or 2."""
+
+    dtype = POOLING
+
+    def build(self, input_shape):
+        shape = as_image(self, input_shape, self.axes)
+        windows = self.windows_of(shape)
+        counts = (windows.rows.count, windows.columns.count)[-self.axes :]
+        return Build(
+            output_shape=self.output_shape(counts, shape[2]),
+            fields=dict(zip(("height", "width", "channels"), shape, strict=True)),
+            extra=windows.extra(),
+        )
+
+    def fill(self, row, float_type):
+        shape = tuple(int(row[name][0]) for name in ("height", "width", "channels"))
+        windows = self.windows_of(shape)
+        scales = windows.shares().astype(float_type.name)
+        record, *tables = windows.record(
+            POOLING_WINDOWS,
+            windows.taps(),
+            channels=windows.channels,
+            per_row=windows.columns.count,
+            clear=windows.clear(MOST_LANES),
+            overlapping=windows.overlap(),
+            scale_stride=windows.padded,
+        )
+        # One for each window of the images that one call covers.
+        scales = np.tile(scales, int(record["images"][0])) if windows.padded else scales[:1].copy()
+        record["scales"] = scales.ctypes.data
+        row["windows"] = record.ctypes.data
+        return record, tables, scales
+
+    def output_shape(self, counts, channels):
+        """Return the shape of a row of outputs for so many windows along each axis."""
+        return (*counts, channels)
+
+
+class SlidingPooling(Pooling):
+    """What the layers with `pool_size`, `strides` and `padding` share."""
+
+    def __post_init__(self):
+        self.pool_size = sizes(self, "pool_size", self.axes)
+        if self.strides is not None:
+            self.strides = sizes(self, "strides", self.axes)
+        one_of(self, "padding", ("valid", "same"))
+
+    def windows_of(self, shape):
+        """Return the windows of an image of this shape."""
+        one_row = (1,) * (2 - self.axes)
+        window, strides = one_row + self.pool_size, one_row + (self.strides or self.pool_size)
+        return Windows(self, shape, window, strides, padding=("valid",) * len(one_row) + (self.padding,) * self.axes)
+
+
+@LAYERS.register("MaxPooling2D")
+@dataclass
+class MaxPooling2D(SlidingPooling, Layer):
+    """The largest entry of every window of an image, channel by channel.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int), default (2, 2)
+        Height and width of the windows.
+    strides : int or (int, int), optional
+        Distance of windows from each other; default: `pool_size`.
+    padding : {"valid", "same"}, default "valid"
+        "valid": windows lie within the image. "same": ``ceil(size / stride)`` windows, some of which hang over; what
+        is outside counts for nothing.
+    name : str, optional
+        Default ``"maxpooling2d"``, ``"maxpooling2d_1"`` and so on.
+
+    Raises
+    ------
+    ValueError
+        Where a setting is out of range; at building, where inputs are no images or smaller than a window.
+
+    Notes
+    -----
+    Inputs ``(n, h, w, c)``, outputs ``(n, h', w', c)``. The gradient goes to a window's largest entry, of several to
+    the first one.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.MaxPooling2D()], input_shape=(28, 28, 6)).output_shape
+    (14, 14, 6)
+    """
+
+    pool_size: Any = (2, 2)
+    strides: Any = None
+    padding: str = "valid"
+    name: str | None = None
+
+    axes = 2
+    forward, backward = max_forward, max_backward
+
+
+@LAYERS.register("MaxPooling1D")
+@dataclass
+class MaxPooling1D(SlidingPooling, Layer):
+    """The largest entry of every window of a sequence, channel by channel.
+
+    Parameters
+    ----------
+    pool_size : int, default 2
+        Steps of a window.
+    strides : int, optional
+        Default: `pool_size`.
+    padding : {"valid", "same"}, default "valid"
+    name : str, optional
+
+    Notes
+    -----
+    Inputs ``(n, t, c)``, outputs ``(n, t', c)``; for the rest see `MaxPooling2D`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.MaxPooling1D(3, padding="same")], input_shape=(10, 4)).output_shape
+    (4, 4)
+    """
+
+    pool_size: Any = 2
+    strides: Any = None
+    padding: str = "valid"
+    name: str | None = None
+
+    axes = 1
+    forward, backward = max_forward, max_backward
+
+
+@LAYERS.register("AveragePooling2D")
+@dataclass
+class AveragePooling2D(SlidingPooling, Layer):
+    """The mean of every window of an image, channel by channel.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int), default (2, 2)
+    strides : int or (int, int), optional
+        Default: `pool_size`.
+    padding : {"valid", "same"}, default "valid"
+        Of windows that hang over, the mean is that of the entries within the image.
+    name : str, optional
+        Default ``"averagepooling2d"``, ``"averagepooling2d_1"`` and so on.
+
+    Notes
+    -----
+    Inputs ``(n, h, w, c)``, outputs ``(n, h', w', c)``; for the rest see `MaxPooling2D`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.AveragePooling2D(3, 2)], input_shape=(9, 9, 2)).output_shape
+    (4, 4, 2)
+    """
+
+    pool_size: Any = (2, 2)
+    strides: Any = None
+    padding: str = "valid"
+    name: str | None = None
+
+    axes = 2
+    forward, backward = average_forward, average_backward
+
+
+@LAYERS.register("AveragePooling1D")
+@dataclass
+class AveragePooling1D(SlidingPooling, Layer):
+    """The mean of every window of a sequence, channel by channel.
+
+    Parameters
+    ----------
+    pool_size : int, default 2
+    strides : int, optional
+        Default: `pool_size`.
+    padding : {"valid", "same"}, default "valid"
+    name : str, optional
+
+    Notes
+    -----
+    Inputs ``(n, t, c)``, outputs ``(n, t', c)``; for the rest see `AveragePooling2D`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.AveragePooling1D()], input_shape=(10, 4)).output_shape
+    (5, 4)
+    """
+
+    pool_size: Any = 2
+    strides: Any = None
+    padding: str = "valid"
+    name: str | None = None
+
+    axes = 1
+    forward, backward = average_forward, average_backward

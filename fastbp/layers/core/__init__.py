@@ -1,0 +1,1 @@
+"""Layers of every network: dense, activations, dropout and noise, shapes, branches."""

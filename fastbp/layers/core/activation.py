@@ -1,0 +1,105 @@
+"""Activation: out (n, ...) = f(x (n, ...)), and the fields by which any layer's row carries an activation."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from numba import types
+
+from fastbp.activations import ACTIVATIONS
+from fastbp.compiler.jit import address, call, kernel
+from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+
+ACTIVATION_FIELDS = [
+    ("activate", "i8"),  # kernel addresses; 0: linear
+    ("differentiate", "i8"),
+    ("needs_input", "i8"),  # does the derivative read z, or only out?
+    ("alpha", "f8"),  # the activation's setting
+]
+
+
+@cache
+def _addresses(forward, backward, float_type):
+    """Return the addresses of an activation's two kernels, 0 for linear."""
+    if forward is None:
+        return 0, 0
+    array = types.Array(float_type, 1, "C")
+    first = address(forward, array, array, types.int64, types.float64)
+    return first, address(backward, array, array, array, types.int64, types.float64)
+
+
+def fill_activation(row, activation, float_type):
+    """Set a row's ACTIVATION_FIELDS."""
+    row["activate"], row["differentiate"] = _addresses(activation.forward, activation.backward, float_type)
+    row["needs_input"] = activation.needs_input
+    row["alpha"] = activation.alpha
+
+
+ACTIVATION = layer_dtype(
+    ("width", "i8"),  # of the last axis: what softmax sums over
+    *ACTIVATION_FIELDS,
+)
+
+
+@kernel
+def activation_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, k) -> out (n, k)."""
+    k = layer.n_out
+    x = part(work, layer.x + start * k, (stop - start) * k)
+    out = part(work, layer.out + start * k, (stop - start) * k)
+    if layer.activate:
+        call(layer.activate, (out, x, layer.width, layer.alpha))
+    else:
+        copy_entries(at(work, layer.out + start * k), at(work, layer.x + start * k), x.size)
+
+
+@kernel
+def activation_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k), x (n, k), out (n, k) -> dx (n, k)."""
+    if layer.dx < 0:
+        return
+    k = layer.n_out
+    dx = part(work, layer.dx + start * k, (stop - start) * k)
+    copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), dx.size)
+    if layer.differentiate:
+        x = part(work, layer.x + start * k, (stop - start) * k)
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        call(layer.differentiate, (dx, x, out, layer.width, layer.alpha))
+
+
+@LAYERS.register("Activation")
+@dataclass
+class Activation(Layer):
+    """Apply an activation to every entry; softmax to the last axis.
+
+    Parameters
+    ----------
+    activation : str or activation object
+    name : str, optional
+        Default ``"activation"``, ``"activation_1"`` and so on.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(3), fastbp.Activation("relu")], input_shape=(2,))
+    """
+
+    activation: Any
+    name: str | None = None
+
+    dtype = ACTIVATION
+    forward, backward = activation_forward, activation_backward
+
+    def __post_init__(self):
+        self.activation = ACTIVATIONS.resolve(self.activation)
+
+    def build(self, input_shape):
+        return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
+
+    def fill(self, row, float_type):
+        fill_activation(row, self.activation, float_type)
+
+    @property
+    def output_activation(self):
+        return self.activation

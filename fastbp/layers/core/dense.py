@@ -1,0 +1,179 @@
+"""Dense: out (n, k) = activation(x (n, d) @ kernel (d, k) + bias (k,)); other axes of x count as rows."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fastbp.compiler.jit import call, kernel
+from fastbp.compiler.pointers import at, null, one, part
+from fastbp.kernels.tile import product_address
+from fastbp.kernels.transpose import transpose
+from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
+from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_settings
+
+DENSE = layer_dtype(
+    ("rows", "i8"),  # product of the axes between the batch and the last one; 1 for inputs (n, d)
+    ("d", "i8"),
+    ("k", "i8"),
+    ("bias", "i8"),  # offset in params; -1: none
+    ("product", "i8"),  # address
+    *ACTIVATION_FIELDS,
+)
+
+
+@kernel
+def dense_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, d), kernel (d, k), bias (k,) -> out (n, k); z (n, k) is kept where the derivative needs it."""
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
+    # Where nobody needs z later, it stands in dout, which is free until the backward pass.
+    z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
+    # z = x @ kernel + bias
+    bias = at(params, layer.bias) if layer.bias >= 0 else null(params)
+    x, weight = at(work, layer.x + start * d), at(params, layer.params)
+    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, k, stop - start, k, d))
+    # out = activation(z)
+    if layer.activate:
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        call(layer.activate, (out, part(work, z + start * k, (stop - start) * k), k, layer.alpha))
+
+
+@kernel
+def dense_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k)."""
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
+    # dz = dout * activation'(z)
+    if layer.differentiate:
+        dz = part(work, layer.dout + start * k, (stop - start) * k)
+        out = part(work, layer.out + start * k, (stop - start) * k)
+        z = part(work, layer.extra + start * k, (stop - start) * k) if layer.needs_input else out
+        call(layer.differentiate, (dz, z, out, k, layer.alpha))
+    # dx = dz @ kernel^T
+    if layer.dx >= 0:
+        dx, dz_ = at(work, layer.dx + start * d), at(work, layer.dout + start * k)
+        transposed = at(shared, layer.shared)
+        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, d, stop - start, d, k))
+
+
+@kernel
+def dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
+    """x (n, d), dz (n, k) -> rows first to last of dkernel (d, k), or dbias (k,)."""
+    d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
+    if block == 0:
+        # dkernel = x^T @ dz
+        dkernel = at(grads, layer.params + first * k)
+        init = dkernel if accumulate else null(grads)
+        x, dz = at(work, layer.x + start * d + first), at(work, layer.dout + start * k)
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, k, last - first, k, stop - start))
+        return
+    # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
+    dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
+    init = dbias if accumulate else null(grads)
+    call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dz, k, 1, last - first, stop - start))
+
+
+@kernel
+def dense_prepare(layer, params, shared, first, last):
+    """Write rows first to last of kernel (d, k) into columns of its transpose (k, d), which backward reads."""
+    d, k = layer.d, layer.k
+    rows, transposed = at(params, layer.params + first * k), at(shared, layer.shared + first)
+    transpose(transposed, d, rows, k, last - first, k)
+
+
+@LAYERS.register("Dense")
+@dataclass
+class Dense(Layer):
+    """Fully connected layer: ``out = activation(x @ kernel + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, ``k``.
+    activation : str or activation object, optional
+        Applied to every output; None is linear.
+    use_bias : bool, default True
+    kernel_initializer, bias_initializer : str or initializer object
+        Defaults ``"glorot_uniform"`` and ``"zeros"``.
+    kernel_regularizer, bias_regularizer : str or regularizer object, optional
+        `L1`, `L2` or `L1L2`.
+    kernel_constraint : MaxNorm, optional
+        Bounds the norm of each output's incoming weights.
+    kernel_learning_rate_factor, bias_learning_rate_factor : float, default 1.0
+        The parameter's own factor on the learning rate (and so on the decoupled weight decay).
+    kernel_decay_factor, bias_decay_factor : float, default 1.0
+        The parameter's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    parametrization : {"standard", "ntk"}, default "standard"
+        "ntk" trains as if the product were ``x @ kernel / sqrt(d)`` (Jacot et al., 2018): the kernel's learning rate
+        is divided by ``sqrt(d)``, its decay is not. This is exact for optimizers whose step does not depend on the
+        gradient's size, such as Adam (up to its `epsilon`). Start from ``kernel_initializer="fan_in_normal"``.
+    trainable : bool, default True
+        False keeps the weights as they are.
+    name : str, optional
+        Default ``"dense"``, ``"dense_1"`` and so on.
+
+    Raises
+    ------
+    ValueError
+        Where `units` is not a whole number of at least 1, or a name is unknown.
+    TypeError
+        Where another setting is neither a name nor an object of its kind.
+
+    Notes
+    -----
+    Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``. Of inputs with more axes,
+    ``(n, ..., d)``, the layer applies to the last one, as in Keras: outputs ``(n, ..., k)``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(3, activation="tanh")], input_shape=(2,))
+    >>> model.views["dense/kernel"].shape
+    (2, 3)
+    """
+
+    units: int
+    activation: Any = None
+    use_bias: bool = True
+    kernel_initializer: Any = "glorot_uniform"
+    bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    kernel_learning_rate_factor: float = 1.0
+    bias_learning_rate_factor: float = 1.0
+    kernel_decay_factor: float = 1.0
+    bias_decay_factor: float = 1.0
+    parametrization: str = "standard"
+    trainable: bool = True
+    name: str | None = None
+
+    dtype = DENSE
+    forward, backward, gradient, prepare = dense_forward, dense_backward, dense_gradient, dense_prepare
+
+    def __post_init__(self):
+        resolve_settings(self)
+
+    def build(self, input_shape):
+        *rows, d = input_shape
+        n_rows, k = math.prod(rows), self.units
+        max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
+        return Build(
+            output_shape=(*rows, k),
+            params=kernel_and_bias(self, (d, k), (k,), self.kernel_initializer, max_norm),
+            fields={"rows": n_rows, "d": d, "k": k},
+            extra=n_rows * k if self.activation.needs_input else 0,
+            shared=d * k,
+            multiply_adds=n_rows * d * k,
+        )
+
+    def fill(self, row, float_type):
+        row["bias"] = row["params"] + row["d"] * row["k"] if self.use_bias else -1
+        row["product"] = product_address(float_type)
+        fill_activation(row, self.activation, float_type)
+
+    def adapt(self, views, x, rng):
+        adapt_to_inputs(self, views["kernel"], views.get("bias"), x.reshape(-1, x.shape[-1]), rng)
+
+    @property
+    def output_activation(self):
+        return self.activation

@@ -1,0 +1,1 @@
+"""Ensembles whose members train in one pass."""

@@ -1,0 +1,1 @@
+"""Recurrent layers, and the masks of their time steps."""

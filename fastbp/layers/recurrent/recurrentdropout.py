@@ -1,0 +1,100 @@
+"""Dropout in recurrent layers (Gal and Ghahramani, 2016): a sequence has one mask for its inputs, one for its states.
+
+A mask holds 0 or 1 / (1 - rate) for each input and each unit, the same at all steps of the sequence.  The states are
+dropped where the recurrent kernel reads them, nowhere else.  All gates read the same masked rows; so do those of
+Keras's LSTM and GRU with `dropout` alone, but with `recurrent_dropout` each of their gates has masks of its own.
+
+The masks of a pack stand in its array `masks`, rows in the order of ranks, so that a step has the first ones: (PACK, d)
+of the inputs, (PACK, u) of the states, and behind them room for gradients (PACK, u).
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import types
+
+from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.records import record_type
+from fastbp.kernels.rng import random_bits, stream_key
+from fastbp.layers.base import STEP
+from fastbp.layers.core.dropout import drop_threshold, rate_of
+from fastbp.layers.recurrent.packs import PACK, RANKS, RECURRENT, whole, zero
+
+
+@kernel
+def draw_masks(layer, step, work, pack, row, rows):
+    """Write the masks of a pack's rows, batch rows row to row + rows; a kernel of its own, for layers that drop."""
+    d, u = layer.n_in // layer.t, layer.units
+    for i in range(rows):
+        rank, first = whole(work, pack + RANKS + i), (row + i) * (d + u)
+        inputs, states = pack + layer.masks + rank * d, pack + layer.masks + PACK * d + rank * u
+        draw_mask(layer, step, part(work, inputs, d), first, layer.dropout)
+        draw_mask(layer, step, part(work, states, u), first + d, layer.recurrent_dropout)
+
+
+@inline
+def draw_mask(layer, step, mask, first, rate):
+    """mask (k,) = 0 or 1 / (1 - rate), from the layer's random numbers `first` and those after it."""
+    rate = rate_of(rate, step)
+    low, high = stream_key(step.seed, step.counter, layer.index)
+    threshold, scale, zero = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
+    for j in range(mask.size):
+        bits = random_bits(low, high, np.uint32(first + j))
+        mask[j] = scale if bits >= threshold else zero
+
+
+@cache
+def draw_masks_address(float_type):
+    """Return the address of `draw_masks` for a Numba float type."""
+    work, size = types.Array(float_type, 1, "C"), types.int64
+    return address(draw_masks, record_type(RECURRENT), record_type(STEP), work, size, size, size)
+
+
+@inline
+def drops(layer, step):
+    """Does the layer drop anything in this step?"""
+    return layer.draw_masks != 0 and step.training != 0
+
+
+@inline
+def drop_inputs(layer, step, work, pack, i, x):
+    """x (d,), an offset in work, *= the mask of the pack's row i."""
+    if drops(layer, step):
+        d = layer.n_in // layer.t
+        multiply_by(part(work, x, d), part(work, pack + layer.masks + whole(work, pack + RANKS + i) * d, d))
+
+
+@inline
+def drop_states(layer, step, work, pack, h, size):
+    """h (m, u), an offset in work, *= the masks of a step's rows."""
+    if drops(layer, step):
+        masks = pack + layer.masks + PACK * (layer.n_in // layer.t)
+        multiply_by(part(work, h, size), part(work, masks, size))
+
+
+@inline
+def set_aside(layer, step, work, pack, dh, size):
+    """Make room at dh (m, u), an offset in work, for gradients of dropped states; `add_aside` adds what was there."""
+    if drops(layer, step):
+        aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
+        copy_entries(at(work, aside), at(work, dh), size)
+        zero(part(work, dh, size))
+
+
+@inline
+def add_aside(layer, step, work, pack, dh, size):
+    """dh (m, u), an offset in work, = masks * dh + what was set aside."""
+    if drops(layer, step):
+        drop_states(layer, step, work, pack, dh, size)
+        aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
+        values, kept = part(work, dh, size), part(work, aside, size)
+        for j in range(size):
+            values[j] += kept[j]
+
+
+@inline
+def multiply_by(values, masks):
+    """values (k,) *= masks (k,)."""
+    for j in range(values.size):
+        values[j] *= masks[j]

@@ -1,0 +1,1 @@
+"""Layers for columns of tables: categories, numeric embeddings, scales."""

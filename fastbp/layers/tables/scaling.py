@@ -1,0 +1,129 @@
+"""Scaling: out (n, k) = x (n, k) * scale (k,) + bias (k,), one trained factor an entry of a row."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fastbp.compiler.jit import call, kernel
+from fastbp.compiler.pointers import at, null, one, part
+from fastbp.initializers import INITIALIZERS
+from fastbp.kernels.columnsums import sum_products
+from fastbp.kernels.tile import product_address
+from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
+
+SCALING = layer_dtype(
+    ("columns", "i8"),  # entries of a parameter for each index of its first axis
+    ("bias", "i8"),  # offset in params; -1: none
+    ("product", "i8"),  # address
+)
+
+
+@kernel
+def scaling_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, k), scale (k,), bias (k,) -> out (n, k)."""
+    k = layer.n_out
+    scale = part(params, layer.params, k)
+    for row in range(start, stop):
+        x, out = part(work, layer.x + row * k, k), part(work, layer.out + row * k, k)
+        # out = x * scale + bias
+        if layer.bias >= 0:
+            bias = part(params, layer.bias, k)
+            for j in range(k):
+                out[j] = x[j] * scale[j] + bias[j]
+        else:
+            for j in range(k):
+                out[j] = x[j] * scale[j]
+
+
+@kernel
+def scaling_backward(layer, step, params, shared, work, start, stop, row0):
+    """dout (n, k), scale (k,) -> dx (n, k)."""
+    if layer.dx < 0:
+        return
+    k = layer.n_out
+    scale = part(params, layer.params, k)
+    for row in range(start, stop):
+        dout, dx = part(work, layer.dout + row * k, k), part(work, layer.dx + row * k, k)
+        # dx = dout * scale
+        for j in range(k):
+            dx[j] = dout[j] * scale[j]
+
+
+@kernel
+def scaling_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
+    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dscale (k,) or dbias (k,)."""
+    k = layer.n_out
+    first, last = first * layer.columns, last * layer.columns
+    if block == 1:
+        # dbias = ones^T @ dout: the tiles add up columns faster than a loop would
+        dbias, dout = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
+        init = dbias if accumulate else null(grads)
+        call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dout, k, 1, last - first, stop - start))
+        return
+    dscale = part(grads, layer.params + first, last - first)
+    x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
+    # dscale = the sum over rows of dout * x
+    sum_products(dscale, accumulate, stop - start, dout, k, x, k, x, k)
+
+
+@LAYERS.register("Scaling")
+@dataclass
+class Scaling(Layer):
+    """One trained factor for every entry of a row: ``out = x * scale``, or ``x * scale + bias``.
+
+    In front of a network it weighs the features (the scaling layer of RealMLP, Holzmueller et al., 2024). On the
+    activations ``(n, members, d)`` of an ensemble with shared weights it holds the members' own adapters
+    (BatchEnsemble, Wen et al., 2020; TabM, Gorishniy et al., 2025).
+
+    Parameters
+    ----------
+    scale_initializer : str or initializer object, default "ones"
+        ``"random_signs"`` for the first adapter of an ensemble.
+    use_bias : bool, default False
+    bias_initializer : str or initializer object, default "zeros"
+    learning_rate_factor : float, default 1.0
+        The layer's own factor on the learning rate (and so on the decoupled weight decay).
+    decay_factor : float, default 1.0
+        The layer's own factor on the optimizer's decoupled weight decay; 0 spares it.
+    trainable : bool, default True
+    name : str, optional
+        Default ``"scaling"``, ``"scaling_1"`` and so on.
+
+    Notes
+    -----
+    Inputs and outputs ``(n, ...)``, scale and bias ``(...)``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Scaling(), fastbp.Dense(3)], input_shape=(2,))
+    >>> model.views["scaling/scale"].tolist()
+    [1.0, 1.0]
+    """
+
+    scale_initializer: Any = "ones"
+    use_bias: bool = False
+    bias_initializer: Any = "zeros"
+    learning_rate_factor: float = 1.0
+    decay_factor: float = 1.0
+    trainable: bool = True
+    name: str | None = None
+
+    dtype = SCALING
+    forward, backward, gradient = scaling_forward, scaling_backward, scaling_gradient
+
+    def __post_init__(self):
+        self.scale_initializer = INITIALIZERS.resolve(self.scale_initializer)
+        self.bias_initializer = INITIALIZERS.resolve(self.bias_initializer)
+        check_factors(self)
+
+    def build(self, input_shape):
+        factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
+        params = [Param("scale", input_shape, self.scale_initializer, **factors)]
+        if self.use_bias:
+            params.append(Param("bias", input_shape, self.bias_initializer, **factors))
+        return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
+
+    def fill(self, row, float_type):
+        row["bias"] = row["params"] + row["n_out"] if self.use_bias else -1
+        row["product"] = product_address(float_type)

@@ -1,0 +1,36 @@
+"""Losses, by Keras's names.
+
+`base` has the registry and what losses share, `pointwise` those of single outputs and `CustomLoss`, `crossentropy`,
+`quantile` and `member` what their names say; `targets` makes the user's y what a loss takes.
+"""
+
+from fastbp.losses.base import LOSSES, Loss
+from fastbp.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from fastbp.losses.member import MemberLoss
+from fastbp.losses.pointwise import (
+    CustomLoss,
+    Hinge,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+    VectorJacobian,
+)
+from fastbp.losses.quantile import QuantileLoss
+
+__all__ = [
+    "LOSSES",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CustomLoss",
+    "Hinge",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "MemberLoss",
+    "Poisson",
+    "QuantileLoss",
+    "SparseCategoricalCrossentropy",
+    "VectorJacobian",
+]

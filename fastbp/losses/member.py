@@ -1,0 +1,115 @@
+"""MemberLoss: the mean of the members' losses, each against the same target."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from fastbp.compiler.jit import address, call_float, kernel
+from fastbp.compiler.pointers import part
+from fastbp.compiler.records import record_type, row_dtype
+from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss
+from fastbp.registry import Registry
+
+MEMBER_LOSSES = Registry("loss of members")
+
+# The fields of the members' loss stay where they are, after the header; two more stand at the end of the row.
+_OF_LOSS = [(f"of_loss_{i}", "i8") for i in range(LOSS_ROW_SIZE // 8 - len(LOSS_HEADER) - 2)]
+MEMBER_LOSS = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [*_OF_LOSS, ("members", "i8"), ("of_member", "i8")])
+
+
+@kernel
+def member_loss(row, dout, out, y, weight, scale):
+    """loss = the mean over members of loss(out[i], y), out (n, m, k), y (n, t)."""
+    k, t, m = row.n_out, row.n_targets, row.members
+    total = 0.0
+    for i in range(weight.size):
+        target, one_weight = part(y, i * t, t), part(weight, i, 1)
+        for first in range(i * m * k, (i + 1) * m * k, k):
+            member = (row, part(dout, first, k), part(out, first, k), target, one_weight, scale / m)
+            total += call_float(row.of_member, member)
+    return total / m
+
+
+@LOSSES.accept
+@MEMBER_LOSSES.register("member_loss")
+@dataclass(frozen=True)
+class MemberLoss(Loss):
+    """The loss of an ensemble in one network: the mean of its members' losses, never the loss of their mean.
+
+    Each member is trained as if it were alone (TabM, Gorishniy et al., 2025). The model's outputs are
+    ``(n, members, k)``; end it in `MemberMean` to predict the mean of the members.
+
+    Parameters
+    ----------
+    loss : str or loss object
+        The loss of each member, against the same targets.
+    members : int
+
+    Raises
+    ------
+    ValueError
+        Where `members` is not a whole number of at least 1; when the model is compiled, where its outputs are not
+        those of so many members.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> layers = [fastbp.RepeatMembers(4), fastbp.MemberDense(8, "relu"), fastbp.MemberDense(1), fastbp.MemberMean()]
+    >>> model = fastbp.Sequential(layers, seed=0)
+    >>> model.compile("adam", fastbp.MemberLoss("mean_squared_error", members=4))
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> history = model.fit(x, x**2, epochs=2, verbose=0)
+    >>> model.predict(x).shape
+    (64, 1)
+    """
+
+    loss: Any
+    members: int
+
+    kernel = staticmethod(member_loss)
+    whole_rows = True
+    dtype = MEMBER_LOSS
+
+    def __post_init__(self):
+        object.__setattr__(self, "loss", LOSSES.resolve(self.loss))
+        if not isinstance(self.members, int | np.integer) or isinstance(self.members, bool) or self.members < 1:
+            raise ValueError(f"MemberLoss(members={self.members!r}): members is a whole number of at least 1.")
+        object.__setattr__(self, "members", int(self.members))
+        if isinstance(self.loss, MemberLoss):
+            raise ValueError("MemberLoss takes the loss of one member, not another MemberLoss.")
+
+    @property
+    def name(self):
+        """The name of the members' loss: metrics go by it."""
+        return self.loss.name
+
+    @property
+    def link(self):
+        """The link of the members' loss."""
+        return self.loss.link
+
+    @property
+    def from_logits(self):
+        """Whether the members' loss takes logits."""
+        return getattr(self.loss, "from_logits", False)
+
+    def row(self, n_out, n_targets, kernel_address, float_type):
+        loss, array = self.loss, types.Array(float_type, 1, "C")
+        arguments = (record_type(loss.dtype), array, array, array, array, types.float64)
+        of_member = address(type(loss).kernel, *arguments, returns=types.float64)
+        row = loss.row(n_out // self.members, n_targets, kernel_address, float_type).view(MEMBER_LOSS)
+        row["members"], row["of_member"] = self.members, of_member
+        return row
+
+    def check_output(self, activation, n_out):
+        if n_out % self.members:
+            raise ValueError(
+                f"MemberLoss(members={self.members}): the model has {n_out} outputs, which is no multiple of that. End "
+                "it in a layer whose outputs have the shape (members, outputs of each)."
+            )
+        self.loss.check_output(activation, n_out // self.members)
+
+    def prepare_targets(self, y, n_out, dtype):
+        return self.loss.prepare_targets(y, n_out // self.members, dtype)

@@ -1,0 +1,53 @@
+"""What metrics with settings share: their registry, their base, and targets beside outputs."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from fastbp.registry import Registry
+
+SCORES = Registry("metric")
+
+
+class Score:
+    """Base of all metrics with settings; see scoring.py."""
+
+    heeds_mask: ClassVar[bool] = False
+    name: str
+
+    @property
+    def __name__(self):
+        """The metric's key in the history."""
+        return self.name
+
+    def refuse(self, setting, rule):
+        """Raise ValueError for the value of a setting."""
+        raise ValueError(f"{type(self).__name__}({setting}={getattr(self, setting)!r}): {rule}")
+
+
+def check_score(name, score, y_true, y_pred):
+    """Raise ValueError where a metric with settings does not take such targets and outputs: a row of them is enough."""
+    try:
+        with np.errstate(all="ignore"):
+            score(y_true, y_pred)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"the metric {name!r}: {error}") from None
+
+
+def entry_by_entry(y_true, y_pred):
+    """Return targets and outputs as arrays of the same shape, (n, ..., k)."""
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.size != y_pred.size:
+        raise ValueError(
+            f"it compares y with the outputs entry by entry, but a row of y has shape {y_true.shape[1:]}, of the "
+            f"outputs {y_pred.shape[1:]}: give one-hot rows for classes."
+        )
+    return y_true.reshape(y_pred.shape), y_pred
+
+
+def class_numbers(y_true, y_pred):
+    """Return the true classes, (n, ...), from class numbers or from rows of k entries whose largest tells."""
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.size == y_pred.size and y_pred.shape[-1] > 1:
+        return y_true.reshape(y_pred.shape).argmax(-1)
+    return y_true.reshape(y_pred.shape[:-1]).astype(np.int64)

@@ -1,0 +1,264 @@
+"""Metrics: functions of (y_true, y_pred), by Keras's names.
+
+The cheap ones are a line of NumPy; the others ask scikit-learn, which is imported when one is used.
+`y_pred` (n, k), or (n, t, k) and so on, are the model's outputs, activated: under ``from_logits=True`` they are raw,
+where only "accuracy" knows on which side of what they should be. `y_true` are the user's targets, as numbers, in the
+shape of the outputs; of class numbers in that without the last axis. Where a mask reaches the outputs, both hold the
+time steps that count: (m, k), and (m, k) or (m,).
+
+Targets whose rows all sum to 1, one-hot rows or shares of classes, are classes; with any other rows they are k labels,
+each there or not.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.losses.targets import beside_outputs
+from fastbp.settings.naming import canonical, nearest
+
+
+def _entries(y_true, y_pred):
+    """Return the outputs of all entries as (m, k), and their targets as (m, k) or, if they are class numbers, (m,).
+
+    An entry is a row, or, of outputs with several axes, a time step or a pixel.
+    """
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    y_pred = y_pred.reshape(-1, y_pred.shape[-1] if y_pred.ndim > 1 else 1)
+    return beside_outputs(y_true.reshape(len(y_pred), -1), y_pred.shape[1:]), y_pred
+
+
+def _columns(y_true, y_pred):
+    """Return both as (m, k)."""
+    y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+    if y_true.size != y_pred.size:
+        raise ValueError(
+            f"this metric compares y and the outputs entry by entry, but y has shape {y_true.shape} and the "
+            f"outputs {y_pred.shape}."
+        )
+    return _entries(y_true, y_pred)
+
+
+def _kind(y_true, y_pred):
+    """Return what targets of `_entries` are: "classes", "yes or no" of one output, or "labels" of several."""
+    if y_pred.shape[1] == 1:
+        return "yes or no"
+    if y_true.ndim == 1 or np.allclose(y_true.sum(axis=1), 1, atol=1e-3):
+        return "classes"
+    return "labels"
+
+
+def _class_numbers(y_true):
+    """Return the true classes (m,), from class numbers or from shares of classes (m, k), of which the largest tells."""
+    return y_true.argmax(1) if y_true.ndim == 2 else y_true
+
+
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Share of rows whose largest output is that of the true class (class numbers, one-hot rows, or shares)."""
+    y_true, y_pred = _entries(y_true, y_pred)
+    return float(np.mean(y_pred.argmax(1) == _class_numbers(y_true)))
+
+
+def class_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """`binary_accuracy` of one output, `sparse_categorical_accuracy` of several."""
+    several = _entries(y_true, y_pred)[1].shape[1] > 1
+    return sparse_categorical_accuracy(y_true, y_pred) if several else binary_accuracy(y_true, y_pred)
+
+
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Share of entries on the right side of 0.5."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred > 0.5) == (y_true > 0.5)))
+
+
+def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Share of entries with the right sign: of raw outputs, for a hinge loss or logits of two classes."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred > 0) == (y_true > 0)))
+
+
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean of ``(y_pred - y_true)**2``."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean((y_pred - y_true) ** 2))
+
+
+def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Square root of the mean squared error."""
+    return float(np.sqrt(mean_squared_error(y_true, y_pred)))
+
+
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean of ``|y_pred - y_true|``."""
+    y_true, y_pred = _columns(y_true, y_pred)
+    return float(np.mean(np.abs(y_pred - y_true)))
+
+
+def r2_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Coefficient of determination (scikit-learn's)."""
+    from sklearn.metrics import r2_score as score
+
+    return float(score(*_columns(y_true, y_pred)))
+
+
+def auc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Area under the ROC curve (scikit-learn's); of more than two classes, or of labels, the mean over them."""
+    from sklearn.metrics import roc_auc_score
+
+    y_true, y_pred = _entries(y_true, y_pred)
+    kind = _kind(y_true, y_pred)
+    if kind == "classes":
+        classes, k = _class_numbers(y_true), y_pred.shape[1]
+        if k == 2:
+            return float(roc_auc_score(classes, y_pred[:, 1]))
+        return float(roc_auc_score(classes, _shares(y_pred), multi_class="ovr", labels=range(k)))
+    return float(roc_auc_score(y_true > 0.5, y_pred))
+
+
+def _of_choices(score, y_true, y_pred):
+    """Return a scikit-learn score of choices: of class 1, or the mean over more than two classes or over labels."""
+    y_true, y_pred = _entries(y_true, y_pred)
+    kind = _kind(y_true, y_pred)
+    if kind == "classes":
+        average = "binary" if y_pred.shape[1] == 2 else "macro"
+        return float(score(_class_numbers(y_true), y_pred.argmax(1), average=average, zero_division=0))
+    average = "binary" if kind == "yes or no" else "macro"
+    return float(score(y_true > 0.5, y_pred > 0.5, average=average, zero_division=0))
+
+
+def precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Precision (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
+    from sklearn.metrics import precision_score
+
+    return _of_choices(precision_score, y_true, y_pred)
+
+
+def recall(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Recall (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
+    from sklearn.metrics import recall_score
+
+    return _of_choices(recall_score, y_true, y_pred)
+
+
+def f1_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """F1 (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
+    from sklearn.metrics import f1_score as score
+
+    return _of_choices(score, y_true, y_pred)
+
+
+def _shares(y_pred):
+    """Return float64 probabilities whose rows sum to 1 in float64 too, as scikit-learn checks."""
+    y_pred = y_pred.astype(np.float64)
+    total = y_pred.sum(1, keepdims=True)
+    # Only the rounding is taken out: what is far from 1 is no probability, and stays as it is.
+    return np.where(np.abs(total - 1) < 1e-3, y_pred / total, y_pred)
+
+
+def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean negative log probability of the true class, as scikit-learn's, or ``-sum(t * log(p))`` of shares t of
+    classes; of labels, the mean over them.
+    """
+    y_true, y_pred = _entries(y_true, y_pred)
+    if y_pred.min() < 0 or y_pred.max() > 1:
+        raise ValueError(f"log_loss takes probabilities; the outputs reach from {y_pred.min():g} to {y_pred.max():g}.")
+    smallest = np.finfo(np.float64).eps
+    if _kind(y_true, y_pred) == "classes":
+        p = np.clip(_shares(y_pred), smallest, 1 - smallest)
+        t = np.eye(p.shape[1])[y_true.astype(int)] if y_true.ndim == 1 else y_true
+        return float(-(t * np.log(p)).sum(axis=1).mean())
+    p, t = np.clip(y_pred.astype(np.float64), smallest, 1 - smallest), y_true.astype(np.float64)
+    return float(-(t * np.log(p) + (1 - t) * np.log1p(-p)).mean())
+
+
+METRICS = {
+    function.__name__: function
+    for function in (
+        sparse_categorical_accuracy,
+        class_accuracy,
+        binary_accuracy,
+        sign_accuracy,
+        mean_squared_error,
+        root_mean_squared_error,
+        mean_absolute_error,
+        r2_score,
+        auc,
+        precision,
+        recall,
+        f1_score,
+        log_loss,
+    )
+}
+METRIC_NAMES = ["accuracy", *METRICS]
+# What they need to know of y and the outputs before they are asked.
+ENTRY_BY_ENTRY = (
+    *(binary_accuracy, sign_accuracy, mean_squared_error, root_mean_squared_error, mean_absolute_error, r2_score),
+)
+OF_CHOICES = (auc, precision, recall, f1_score, log_loss)
+
+
+def check_metric(name, function, y, shape, activation):
+    """Raise ValueError where a metric does not suit targets y (n, ...) and outputs of `shape`, ended by `activation`.
+
+    A user's function is not asked.
+    """
+    one_each = y.shape[1:] == shape
+    if function in ENTRY_BY_ENTRY and not one_each:
+        raise ValueError(
+            f"the metric {name!r} compares y and the outputs entry by entry, but y has shape {y.shape} and the outputs "
+            f'{(len(y), *shape)}: for class numbers there are "accuracy", "auc", "f1_score" and "log_loss".'
+        )
+    if function is sparse_categorical_accuracy and shape[-1] == 1:
+        raise ValueError(f'the metric {name!r} needs an output for each class, the model has 1: use "accuracy".')
+    if function is log_loss and activation not in ("sigmoid", "softmax"):
+        raise ValueError(
+            f"the metric {name!r} takes probabilities, but the last layer ends in {activation!r}: end it in "
+            '"sigmoid" or "softmax", without from_logits.'
+        )
+    if function in OF_CHOICES:
+        _check_choices(name, function, y, shape, one_each)
+
+
+def _check_choices(name, function, y, shape, one_each):
+    """Raise ValueError where targets are neither class numbers of the outputs nor from 0 to 1 (or -1 and 1)."""
+    if one_each:
+        known = (y >= 0) & (y <= 1) | (y == -1) & (function is not log_loss)
+        meaning = "targets from 0 to 1"
+    elif y.shape[1:] == shape[:-1]:
+        known, meaning = (y >= 0) & (y < shape[-1]) & (y == np.floor(y)), f"class numbers from 0 to {shape[-1] - 1}"
+    else:
+        raise ValueError(f"the metric {name!r}: y has shape {y.shape}, the outputs {(len(y), *shape)}.")
+    if not known.all():
+        raise ValueError(f"the metric {name!r} takes {meaning}, but y holds {y[~known][0]:g}.")
+
+
+def _accuracy_for(loss):
+    """Return the accuracy that goes with a loss and its kind of outputs."""
+    if loss.name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        return sparse_categorical_accuracy
+    if loss.name == "hinge" or getattr(loss, "from_logits", False):
+        return sign_accuracy
+    return binary_accuracy if loss.name == "binary_crossentropy" else class_accuracy
+
+
+def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
+    """Return a metric's name and function.
+
+    Parameters
+    ----------
+    metric : str or callable
+        ``"accuracy"`` (the one that goes with the loss), a name of `METRICS`, Keras's for one of these ("mae",
+        "AUC"), or a function of ``(y_true, y_pred)``.
+    loss : loss object
+    """
+    if isinstance(metric, str):
+        name = canonical(metric, METRIC_NAMES, "metric")
+        if name is None:
+            known = ", ".join(METRIC_NAMES)
+            raise ValueError(f"unknown metric {metric!r}.{nearest(metric, METRIC_NAMES, 'metric')} Known: {known}.")
+        # The figure bears the name that the user gave it, as in Keras.
+        return metric, _accuracy_for(loss) if name == "accuracy" else METRICS[name]
+    if not callable(metric):
+        raise TypeError(f"a metric is a name or a function of (y_true, y_pred), not {metric!r}.")
+    return getattr(metric, "__name__", type(metric).__name__), metric

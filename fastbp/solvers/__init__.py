@@ -1,0 +1,1 @@
+"""Solvers of whole problems beside the step by step training: least squares, Levenberg-Marquardt."""
