@@ -113,7 +113,7 @@ class OneRow:
 class Wide:
     """Fits of tables with more columns than rows, and the share of the variance that new rows leave unexplained."""
 
-    params = [(1000, 300), (1000, 2000), (100, 20_000)]
+    params = ([(1000, 300), (1000, 2000), (100, 20_000)],)
     param_names = ("rows, columns",)
     timeout = 600
 
