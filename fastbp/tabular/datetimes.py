@@ -85,7 +85,7 @@ class DateForm(Form):
         fields = np.array([_fields(found, self.day_first) for found in map(match_date, texts)], np.float64)
         fields = fields.reshape(len(texts), 8)
         times, offsets = _put_together(fields), fields[:, 7]
-        times[np.isnan(offsets) == self.zoned] = np.datetime64("NaT")
+        times[np.isnan(offsets) == self.zoned] = np.datetime64("NaT", "us")
         return times, offsets
 
     def column(self, texts, codes):
@@ -216,7 +216,7 @@ def _put_together(fields):
     valid &= day <= ((months + np.timedelta64(1, "M")).astype("M8[D]") - months.astype("M8[D]")).astype(np.float64)
     seconds = np.where(valid, ((day - 1) * DAY + hour * 3600 + minute * 60 + second) * 1e6 + part, 0)
     times = months.astype("M8[us]") + seconds.astype(np.int64).astype("m8[us]")
-    times[~valid] = np.datetime64("NaT")
+    times[~valid] = np.datetime64("NaT", "us")
     return times
 
 
