@@ -474,3 +474,12 @@ class TestSurprises:
         assert encoder.feature_names_out == ["t=b"]
         encoder.transform(pd.DataFrame({"t": pd.Categorical(["a"], categories=["z", "a"])}), notices := [])
         assert notices == []
+
+
+def test_a_file_may_write_scales_as_whole_numbers_of_any_size():
+    encoder = TableEncoder().fit(np.arange(30.0).reshape(10, 3) ** 2)
+    tensors, description = encoder.get_state()
+    description["coders"][1]["settings"]["scales"] = [[2**70, 2**65]]
+    found = TableEncoder.from_state(tensors, description).transform(np.arange(3.0)[None])
+    assert np.isfinite(found).all()
+    assert found[0, 1] == np.float32(-32 / np.sqrt(1 + (32 / 3) ** 2))

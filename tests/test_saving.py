@@ -412,3 +412,16 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     model.save(path)
     size = path.stat().st_size
     assert events[:2] == [size, (size, str(path))]
+
+
+@pytest.mark.parametrize("raised", [TimeoutError, type("TimeUp", (Exception,), {})])
+def test_what_a_signal_handler_raises_while_loading_is_no_fault_of_the_file(tmp_path, monkeypatch, raised):
+    path = tmp_path / "m.fastbp"
+    fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0).save(path)
+
+    def stopped(*arguments):
+        raise raised("a time limit")
+
+    monkeypatch.setattr(fastbp.Sequential, "from_state", stopped)
+    with pytest.raises(raised, match="a time limit"):
+        fastbp.load_model(path)

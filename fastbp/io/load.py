@@ -12,6 +12,18 @@ LOADERS = {
     "estimator": "fastbp.estimators:loaded",
     "tabular": "fastbp.tabular.model:loaded",
 }
+# What a setting of another type or size leads to.  Others are not the file's: a signal handler's time limit, a warning.
+WRONG = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def load_model(path: str | Path, custom_objects: dict | None = None):
@@ -55,9 +67,7 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
     module, name = LOADERS[kind].split(":")
     try:
         return attrgetter(name)(import_module(module))(tensors, description, custom_objects)
-    except Warning:  # where the user has them raised
-        raise
-    except Exception as error:  # whatever a setting of another type or size leads to
+    except WRONG as error:
         raise ModelFileError(f"{path} does not describe a whole model: {error or type(error).__name__}") from error
 
 

@@ -98,7 +98,7 @@ def _write_numbers(out, coders, values, firsts):
             out[plain] = np.array(coder.indicator, np.float32)[np.isnan(vectors[0]).astype(np.int64)]
     if not columns:
         return
-    medians, widths = np.array(scales).T[:, :, None]
+    medians, widths = np.array(scales, np.float64).T[:, :, None]
     step = max(BLOCK // len(columns), 1)
     for first in range(0, out.shape[1], step):
         block = np.concatenate([column[first : first + step] for column in columns], dtype=np.float64)
