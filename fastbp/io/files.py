@@ -167,7 +167,8 @@ def _new_temporary(folder, start, mode):
     """Return the path of a new temporary file, and the file, locked."""
     while True:
         path = folder / f"{start}{os.getpid()}-{secrets.token_hex(4)}{ENDING}"
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "wb")
+        # Opened in one call: a signal handler that raises between two would leave a descriptor open.
+        file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115 (the caller closes it)
         # Whoever cleans up may have been quicker with the lock.
         if flock is None or (_locks(file) and path.exists()):
             return path, file
