@@ -75,6 +75,7 @@ class Epochs:
         self.rows = np.minimum(batch_size, n - self.firsts)
         self.shares = self.rows / n
         self.steps = make_steps(engine.seed, 0, self.firsts, self.rows, training=True)
+        self.steps["divisor"] = train.divisors(self.firsts, self.rows)
 
     def __enter__(self):
         self._lent = self.engine.runner(self.batch_size, self.engine.training_purpose(), self.train.targets.shape[1])
@@ -94,7 +95,8 @@ class Epochs:
             shuffle(self.order, engine.seed, engine.epoch)
         steps = self.steps
         steps["counter"] = np.arange(engine.step, engine.step + len(steps))
-        steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
+        if self.train.weight is not None:  # which rows a batch has decides
+            steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
         update = engine.next_update(len(steps))
         before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])

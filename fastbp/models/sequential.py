@@ -22,8 +22,9 @@ from fastbp.engine.data import (
 )
 from fastbp.engine.epochs import fit
 from fastbp.engine.exclusive import changes, check_free, is_changed_here
+from fastbp.engine.rows import Rows
 from fastbp.engine.specs import check_owners, check_places, handle, own, walk
-from fastbp.engine.state import Engine, Rows
+from fastbp.engine.state import Engine
 from fastbp.io import saving
 from fastbp.losses import LOSSES
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
