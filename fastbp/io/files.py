@@ -15,6 +15,7 @@ import secrets
 import stat
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 try:
@@ -167,8 +168,9 @@ def _new_temporary(folder, start, mode):
     """Return the path of a new temporary file, and the file, locked."""
     while True:
         path = folder / f"{start}{os.getpid()}-{secrets.token_hex(4)}{ENDING}"
-        # Opened in one call: a signal handler that raises between two would leave a descriptor open.
-        file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115 (the caller closes it)
+        # No line of Python stands between the descriptor and its file: a signal handler that raises there (signals
+        # that come during the system call are handled right after it) would leave it open.
+        file = open(path, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115 (the caller closes it)
         # Whoever cleans up may have been quicker with the lock.
         if flock is None or (_locks(file) and path.exists()):
             return path, file
