@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and what a path is, a link, a mode, a pipe, it stays."""
 
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -259,3 +260,35 @@ def test_standard_output_that_is_a_file_is_appended_to(tmp_path):
     with open(log, "wb") as file:
         subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
     assert log.read_text() == "first\nsecond\n"
+
+
+# A file that its name never got is closed with the object, which says so.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted in /proc")
+def test_a_signal_handler_that_raises_leaves_no_file_open(tmp_path):
+    class TimeUpError(Exception):
+        pass
+
+    def time_up(number, frame):
+        raise TimeUpError
+
+    draws, stopped = random.Random(0), 0
+    old = signal.signal(signal.SIGALRM, time_up)
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        for _ in range(1500):
+            try:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-6, 2e-4))
+                    replace_file(tmp_path / "model", b"x" * 1000)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except TimeUpError:
+                stopped += 1
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert stopped > 100
+    assert len(os.listdir("/proc/self/fd")) == before
+    replace_file(tmp_path / "model", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model").read_bytes() == b"whole"
