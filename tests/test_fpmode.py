@@ -23,6 +23,7 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler import fpmode as _fpmode
 from fastbp.compiler.jit import kernel, unkept_kernel
 from fastbp.engine.link import apply_activation
+from fastbp.engine.rows import Rows
 from fastbp.estimators import MLPClassifier, MLPRegressor
 from fastbp.kernels.rng import shuffle
 
@@ -275,7 +276,7 @@ def test_the_bits_do_not_depend_on_the_callers_mode(small_work, run_threads):
         model = build(fastbp.Dense(50, activation="tanh"), fastbp.Dense(1))
         write_register(register)
         try:
-            model.engine.gradient(fastbp.engine.state.Rows(x, y[:, None], None, y), training=True)
+            model.engine.gradient(Rows(x, y[:, None], None, y), training=True)
             results.append((model.engine.grads.tobytes(), model.predict(x).tobytes()))
         finally:
             write_register(USUAL)
