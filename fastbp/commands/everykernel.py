@@ -12,6 +12,7 @@ import gc
 import pkgutil
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -69,11 +70,34 @@ def every_kernel():
         for dtype in map(np.dtype, DTYPES):
             _ask_by_layers(dtype)
             _ask_by_losses(dtype)
-            _ask_by_optimizers(dtype)
+            _ask_by_optimizers(dtype, (_dense(), fastbp.Embedding(3, 1), fastbp.Embedding(3, 1, lazy=True)))
             _ask_by_python(dtype)
     found = _by_key(asked)
     _check_all_were_asked(found)
     return found
+
+
+def demo_kernels():
+    """As `every_kernel`, of dense networks and of those for tables: of float32, and what has it beside other types."""
+    from fastbp.tabular.networks import table_network
+    from fastbp.tabular.recipe import PRESETS
+
+    table = SimpleNamespace(n_numeric=1, n_plain=1, n_codes=1, cardinalities=(3,))
+    with _noted() as asked:
+        dtype = np.dtype(DTYPES[0])
+        _ask_by_activations(dtype)
+        _ask_by_losses(dtype)
+        _ask_by_optimizers(dtype, (_dense(),))
+        _ask_by_python(dtype)
+        for task in ("classification", "regression"):
+            objective = SimpleNamespace(task=task, n_outputs=1, activation=None)
+            x = np.arange(3.0 * MANY_ROWS, dtype=dtype).reshape(MANY_ROWS, 3) % 3
+            network = table_network(table, x, objective, PRESETS["default"], (2,), 0)
+            _train(network, fastbp.Adam(weight_decay=0.1), x)
+    return _by_key(asked)
+
+
+SETS = {"all": every_kernel, "demo": demo_kernels}
 
 
 def _import_all():
@@ -140,6 +164,10 @@ def _ask_by_layers(dtype):
             kernel_address(cls, kind, dtype)
         if not any([_run_changed(cls, shape, dtype) for shape in SHAPES]):
             raise NeverAskedError(f"{name} cannot be made of {sorted(SAMPLES)}: give the class a dict `sample`.")
+    _ask_by_activations(dtype)
+
+
+def _ask_by_activations(dtype):
     for name in ACTIVATIONS:
         _run(fastbp.Activation(name), SHAPES[0], dtype)
         _run(fastbp.ParametricActivation(name), SHAPES[0], dtype)
@@ -183,19 +211,26 @@ def _subclasses(cls):
     return [one for part in cls.__subclasses__() for one in (part, *_subclasses(part))]
 
 
-def _ask_by_optimizers(dtype):
-    dense = fastbp.Dense(1, kernel_regularizer="l1_l2", kernel_constraint="max_norm")
-    layers = (dense, fastbp.Embedding(3, 1), fastbp.Embedding(3, 1, lazy=True))
+def _dense():
+    return fastbp.Dense(1, kernel_regularizer="l1_l2", kernel_constraint="max_norm")
+
+
+def _ask_by_optimizers(dtype, layers):
     for name in OPTIMIZERS:
-        for more in ({}, {"clipvalue": 1.0}, {"global_clipnorm": 1.0}, {"weight_decay": 0.1}):
-            for layer in layers:
-                model = fastbp.Sequential([layer, fastbp.Flatten()], input_shape=(1,), seed=0, dtype=dtype)
-                _train(model, OPTIMIZERS[name](**more))
+        for layer in layers:
+            _train(_model(layer, dtype), OPTIMIZERS[name]())
+    for settings in ({"clipvalue": 1.0}, {"global_clipnorm": 1.0}, {"weight_decay": 0.1}):
+        for layer in layers:
+            _train(_model(layer, dtype), fastbp.Adam(**settings))
 
 
-def _train(model, optimizer):
+def _model(layer, dtype):
+    return fastbp.Sequential([layer, fastbp.Flatten()], input_shape=(1,), seed=0, dtype=dtype)
+
+
+def _train(model, optimizer, x=None):
     """Train, evaluate and apply a model in all ways that there are."""
-    x, y = np.zeros((MANY_ROWS, 1)), np.zeros((MANY_ROWS, 1))
+    x, y = np.zeros((MANY_ROWS, 1)) if x is None else x, np.zeros((MANY_ROWS, 1))
     model.compile(optimizer, "mean_squared_error")
     model.fit(x, y, batch_size=MANY_ROWS // 2, epochs=1, verbose=0)
     model.fit(x, y, sample_weight=np.ones(len(x)), batch_size=MANY_ROWS // 2, epochs=1, shuffle=False, verbose=0)

@@ -16,7 +16,7 @@ from pathlib import Path
 import fastbp
 from fastbp.compiler.levels import LEVELS, machine_levels
 from fastbp.compiler.library import FOLDER, is_up_to_date
-from fastbp.compiler.libraryfile import ENDING, Entry, LibraryError, LibraryFile, library_content, symbol_of
+from fastbp.compiler.libraryfile import ENDING, LibraryError, LibraryFile, library_content, symbol_of
 from fastbp.compiler.sources import file_digest, modules_behind
 from fastbp.io.files import replace_file
 
@@ -33,7 +33,7 @@ def main(arguments=None):
         choices=[*LEVELS, "machine"],
         help="a CPU level, or the best one of this machine (default: all levels); may be given more than once",
     )
-    parser.add_argument("--only", choices=["demo"], help="only what dense networks and tables need")
+    parser.add_argument("--only", default="all", choices=["demo"], help="no more than dense networks and tables need")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
     given = parser.parse_args(arguments)
@@ -54,7 +54,7 @@ def _level_names(given):
 def build(levels, only, processes, folder):
     """Write the libraries of these levels to a folder."""
     start = time.perf_counter()
-    kernels = import_module(LISTER).every_kernel(only)
+    kernels = import_module(LISTER).SETS[only]()
     print(f"{len(kernels)} kernels ({time.perf_counter() - start:.1f} s)", flush=True)
     sources, behind = _sources(kernels)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,14 +87,14 @@ def _sources(kernels):
 
 
 def _kept(path, kernels):
-    """Return {key: object file} of the wanted kernels that an older library has, made from the same sources."""
+    """Return {key: (object file, ...)} of the wanted kernels that an older library has, made from the same sources."""
     try:
         old = LibraryFile(path)
         if old.index.versions != versions():
             return {}
         same = {module for module in old.index.behind if is_up_to_date(old.index, module)}
         known = {key: entry for key, entry in old.index.kernels.items() if key in kernels}
-        return {key: old.code(entry) for key, entry in known.items() if kernels[key][0].module in same}
+        return {key: (old.code(entry), entry.returns) for key, entry in known.items() if kernels[key][0].module in same}
     except (OSError, LibraryError, ValueError, KeyError, TypeError):
         return {}
 
@@ -103,7 +103,7 @@ _kernels = {}
 
 
 def _compiled(level, kernels, processes):
-    """Return {key: object file} of kernels {key: (kernel, signature)}, compiled in several processes.
+    """Return {key: (object file, what it returns)} of {key: (kernel, signature)}, compiled in several processes.
 
     These are forked: they have the kernels, and each has Numba's code generator to itself.
     """
@@ -123,16 +123,11 @@ def _begin(level):
 
 
 def _object_of(key):
-    from fastbp.compiler.dispatchers import compile_result
-    from fastbp.compiler.machinecode import object_file
+    """Return the object file of a kernel, and NumPy's code of what it returns."""
+    from fastbp.compiler import machinecode
 
-    result = compile_result(*_kernels[key])
-    entry = Entry(0, 0, "", symbol_of(key), "")
-    names = {
-        result.fndesc.llvm_func_name: entry.function,
-        result.fndesc.llvm_cpython_wrapper_name: entry.entry,
-    }
-    return object_file(result.library, names)
+    kernel, signature = _kernels[key]
+    return machinecode.object_of(kernel, signature, symbol_of(key))
 
 
 if __name__ == "__main__":

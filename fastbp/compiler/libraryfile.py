@@ -17,7 +17,7 @@ MAGIC = b"fastbp kernels 1"
 _LENGTH = struct.Struct("<Q")
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _HEADER_SIZE = len(MAGIC) + _DIGEST_SIZE + _LENGTH.size
-# Of the index in its JSON.
+# Of the files' names, behind the level.
 ENDING = ".kernels"
 
 
@@ -26,22 +26,13 @@ class LibraryError(Exception):
 
 
 class Entry(NamedTuple):
-    """A kernel in the library: its object file's place, size and digest, and what its symbols are called."""
+    """A kernel in the library: its object file's place, size and digest, what its symbols are called, what it returns."""
 
     start: int
     size: int
     digest: str
     symbol: str
-
-    @property
-    def function(self):
-        """The symbol of what other kernels call."""
-        return f"function_{self.symbol}"
-
-    @property
-    def entry(self):
-        """The symbol of what Python calls."""
-        return f"entry_{self.symbol}"
+    returns: str
 
 
 class Index(NamedTuple):
@@ -64,11 +55,21 @@ def symbol_of(key):
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
+def function_symbol(symbol):
+    """Return the symbol of what other kernels call."""
+    return f"function_{symbol}"
+
+
+def entry_symbol(symbol):
+    """Return the symbol of what Python calls."""
+    return f"entry_{symbol}"
+
+
 def library_content(level, versions, sources, behind, objects):
-    """Return the bytes of a library of {key: object file}."""
+    """Return the bytes of a library of {key: (object file, what the kernel returns)}."""
     kernels, start = {}, 0
-    for key, code in sorted(objects.items()):
-        kernels[key] = (start, len(code), hashlib.sha256(code).hexdigest(), symbol_of(key))
+    for key, (code, returns) in sorted(objects.items()):
+        kernels[key] = Entry(start, len(code), hashlib.sha256(code).hexdigest(), symbol_of(key), returns)
         start += len(code)
     # Modules as numbers: their names would be three quarters of the index.
     names = sorted(sources)
@@ -82,7 +83,7 @@ def library_content(level, versions, sources, behind, objects):
     }
     index = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
     head = MAGIC + hashlib.sha256(index).digest() + _LENGTH.pack(len(index))
-    return b"".join([head, index, *(objects[key] for key in sorted(objects))])
+    return b"".join([head, index, *(objects[key][0] for key in sorted(objects))])
 
 
 class LibraryFile:

@@ -9,14 +9,16 @@ import struct
 
 import llvmlite.binding as llvm
 from numba.core import config
+from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 
-# What kernels may call that is not theirs, and every C library has.  No function of mathematics: its last bits would
-# be those of the machine's C library (vecmath.py has them all).
-ALLOWED = frozenset({"memcpy", "memmove", "memset", "sched_yield", "usleep", "clock_gettime"})
+from fastbp.compiler import dispatchers
+from fastbp.compiler.library import C_FUNCTIONS
+from fastbp.compiler.libraryfile import entry_symbol, function_symbol
+
 _TABLES, _SYMBOL, _SECTION = {"symbols": 2}, struct.Struct("<IBBHQQ"), struct.Struct("<IIQQQQIIQQ")
 
 
@@ -42,7 +44,7 @@ class _LevelLibrary(JITCodeLibrary):
 
 
 class _LevelCodegen(JITCPUCodegen):
-    """Numba's code generator for a CPU level: code that may stand at any address, as in a shared library."""
+    """Numba's code generator for a CPU level, which makes code as Numba's own does for this machine."""
 
     _library_class = _LevelLibrary
 
@@ -54,7 +56,9 @@ class _LevelCodegen(JITCPUCodegen):
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple(self._level.triple)
-        options = {"opt": config.OPT, "reloc": "pic", "codemodel": "small"}
+        # Of code and constants that may lie far apart in memory, as the linker of `library` puts them.
+        reloc = "static" if self._level.name.startswith("x86") else "default"
+        options = {"opt": config.OPT, "reloc": reloc, "codemodel": "jitdefault", "jit": True}
         self._tm = target.create_target_machine(cpu=self._level.cpu, features=self._level.flags, **options)
         self._tm_features, self._engine = self._level.flags, None
         self._target_data = self._tm.target_data
@@ -78,30 +82,40 @@ def compile_for(level):
     context = cpu_target.target_context
     context.refresh()  # Numba's runtime is compiled for this machine, once
     context._internal_codegen = _LevelCodegen(level)
+    dispatchers.KernelCache = lambda function: NullCache()
 
 
-def object_file(library, names):
-    """Return the object file of a compiled library; of its functions, only {name: new name} are seen from outside.
+def object_of(kernel, signature, symbol):
+    """Return the object file of a kernel for a signature, and NumPy's code of what it returns.
 
     Raises
     ------
     ForeignCodeError
-        Where it calls what is not in ALLOWED.
+        Where it calls what is not in C_FUNCTIONS.
     """
+    result = dispatchers.compile_result(kernel, signature)
+    names = {
+        result.fndesc.llvm_func_name: function_symbol(symbol),
+        result.fndesc.llvm_cpython_wrapper_name: entry_symbol(symbol),
+    }
     with global_compiler_lock:
-        library._ensure_finalized()
-    module = library._final_module.clone()
+        result.library._ensure_finalized()
+    code = _emit(result.library._final_module.clone(), names)
+    foreign = undefined_symbols(code) - set(C_FUNCTIONS)
+    if foreign:
+        raise ForeignCodeError(f"{kernel.module}.{kernel.qualname} calls {', '.join(sorted(foreign))}")
+    return code, dispatchers.returned(result.signature.return_type)
+
+
+def _emit(module, names):
+    """Return the object file of a module; of its functions only {name: new name} are seen from outside."""
     _rename(module, names)
     machine = cpu_target.target_context._internal_codegen._tm
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, builder)
-    code = machine.emit_object(module)
-    foreign = undefined_symbols(code) - ALLOWED
-    if foreign:
-        raise ForeignCodeError(f"calls {', '.join(sorted(foreign))}")
-    return code
+    return machine.emit_object(module)
 
 
 def _rename(module, names):

@@ -27,7 +27,7 @@ def sources_digest(module):
     OSError
         Where a file is not there or cannot be read: a package in an archive, or within an executable.
     """
-    parts = [(name, _file_digest(name)) for name in modules_behind(module)]
+    parts = [(name, file_digest(name)) for name in modules_behind(module)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -54,7 +54,8 @@ def _imports(module):
 
 
 @cache
-def _file_digest(module):
+def file_digest(module):
+    """Return the digest of the file of a module of the package."""
     return hashlib.sha256(_content(module)).hexdigest()
 
 
