@@ -110,7 +110,7 @@ def _import_all():
 
 def _by_key(asked):
     ours = [(kernel, of) for kernel, of in asked if kernel.kept and kernel.module.startswith("fastbp.")]
-    return {key_of(kernel.module, kernel.qualname, of): (kernel, of) for kernel, of in ours}
+    return {key_of(kernel, of): (kernel, of) for kernel, of in ours}
 
 
 def _check_all_were_asked(found):
@@ -162,7 +162,7 @@ def _ask_by_layers(dtype):
         cls = LAYERS[name]
         for kind in KINDS:
             kernel_address(cls, kind, dtype)
-        if not any([_run_changed(cls, shape, dtype) for shape in SHAPES]):
+        if not sum(_run_changed(cls, shape, dtype) for shape in SHAPES):
             raise NeverAskedError(f"{name} cannot be made of {sorted(SAMPLES)}: give the class a dict `sample`.")
     _ask_by_activations(dtype)
 
@@ -174,7 +174,7 @@ def _ask_by_activations(dtype):
 
 
 def _run_changed(cls, shape, dtype):
-    """Run layers of a class, with its defaults and with each setting changed in turn; return False for no such input."""
+    """Run layers of a class, with its defaults and each setting changed in turn; return False if none takes the shape."""
     settings = [setting for setting in dataclasses.fields(cls) if setting.init]
     known = SAMPLES | getattr(cls, "sample", {})
     given = {one.name: known[one.name] for one in settings if one.name in known}

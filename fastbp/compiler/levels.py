@@ -1,8 +1,7 @@
 """CPU levels that kernels are compiled for ahead of time, and the best one of this machine's CPU.
 
 A level is a set of instructions that many CPUs have: one file of machine code serves them all.  The features are
-spelled out, because LLVM and Numba take a level's name alone for its tuning: with empty features x86-64-v4 gave the code
-of v3.
+spelled out: with empty ones Numba gave x86-64-v4 the code of v3.
 """
 
 import platform

@@ -46,7 +46,7 @@ def find(kernel, signature):
     served = library()
     if served.file is None:
         return None
-    entry = served.file.index.kernels.get(key_of(kernel.module, kernel.qualname, signature))
+    entry = served.file.index.kernels.get(key_of(kernel, signature))
     if entry is None or not is_up_to_date(served.file.index, kernel.module):
         return None
     with _lock:

@@ -26,7 +26,7 @@ class LibraryError(Exception):
 
 
 class Entry(NamedTuple):
-    """A kernel in the library: its object file's place, size and digest, what its symbols are called, what it returns."""
+    """A kernel in the library: its object file's place, size and digest, what names its symbols, what it returns."""
 
     start: int
     size: int
@@ -45,9 +45,9 @@ class Index(NamedTuple):
     kernels: dict[str, Entry]
 
 
-def key_of(module, qualname, signature):
-    """Return the name of a kernel and a signature in the index."""
-    return f"{module} {qualname} {signature}"
+def key_of(kernel, signature):
+    """Return the name of a kernel and a signature in the index: what it takes tells what it returns."""
+    return f"{kernel.module} {kernel.qualname} {str(signature).partition('->')[0]}"
 
 
 def symbol_of(key):
