@@ -1,6 +1,6 @@
 """The build hook: a wheel, or an editable installation, gets the kernel library.
 
-`pip wheel .` and `python -m build` compile every kernel for every CPU level.  `pip install .` makes its user wait, so it
+`pip wheel .` and `python -m build` compile every kernel for every CPU level.  `pip install .` makes its user wait: it
 compiles what dense networks and tables need, for this machine, and takes over what is there from earlier.
 FASTBP_BUILD says otherwise: all, demo or none.  Where nothing can be compiled the package is installed without:
 kernels are compiled when they are first needed.

@@ -5,10 +5,12 @@ a stretch of batches; none around single batches.
 import csv
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from fastbp.compiler.compiling import telling
 from fastbp.io.files import is_stream, replace_file, writable
 from fastbp.metrics import METRIC_NAMES
 from fastbp.schedules import check_numbers
@@ -415,6 +417,9 @@ class ProgressBar(Callback):
 
         total = self.params["epochs"] * self.params["steps"]
         self._bar = tqdm(total=total, unit="step", file=sys.stderr, dynamic_ncols=True)
+        self._open = ExitStack()
+        self._open.enter_context(self._bar)
+        self._open.enter_context(telling(self._bar))
         self._epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -430,7 +435,7 @@ class ProgressBar(Callback):
         self._bar.update(self._done(self.params["steps"]) - self._bar.n)
 
     def on_train_end(self, logs=None):
-        self._bar.close()
+        self._open.close()
 
     def _done(self, step):
         return self._epoch * self.params["steps"] + step

@@ -174,7 +174,7 @@ def _ask_by_activations(dtype):
 
 
 def _run_changed(cls, shape, dtype):
-    """Run layers of a class, with its defaults and each setting changed in turn; return False if none takes the shape."""
+    """Run layers of a class: as by default, and with each setting changed; return False for a shape it refuses."""
     settings = [setting for setting in dataclasses.fields(cls) if setting.init]
     known = SAMPLES | getattr(cls, "sample", {})
     given = {one.name: known[one.name] for one in settings if one.name in known}

@@ -9,6 +9,7 @@ What Numba is told, and where it keeps machine code, stands in dispatchers.py an
 
 import functools
 
+from fastbp.compiler.compiling import compiling
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
 from fastbp.compiler.library import find
 from fastbp.compiler.signatures import Code, Signature
@@ -110,9 +111,10 @@ class Kernel(_Compiled):
 
     def _compiled(self, of):
         need_compiler()
-        from fastbp.compiler import dispatchers
+        with compiling():
+            from fastbp.compiler import dispatchers
 
-        return dispatchers.compile_code(self, of)
+            return dispatchers.compile_code(self, of)
 
     def entry(self, of: Signature):
         """Return the `Entry` by which Python calls the machine code for a signature."""

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -13,6 +12,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
+from fastbp.compiler.compiling import telling, working_time
 from fastbp.engine.data import real_array, refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
@@ -124,7 +124,7 @@ class BaseTabular(BaseEstimator, ABC):
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`.
         """
-        started = perf_counter()
+        started = working_time()
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
@@ -141,7 +141,7 @@ class BaseTabular(BaseEstimator, ABC):
         if objective.task == "classification":
             notices += absent_before(part.targets, target.classes, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
-        encoded = perf_counter() - started
+        encoded = working_time() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -355,6 +355,6 @@ def progress_bar(verbose):
         return
     from tqdm.auto import tqdm
 
-    form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar:
+    form = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar, telling(bar):
         yield lambda share: bar.update(share - bar.n)
