@@ -72,6 +72,7 @@ def every_kernel():
             _ask_by_losses(dtype)
             _ask_by_optimizers(dtype, (_dense(), fastbp.Embedding(3, 1), fastbp.Embedding(3, 1, lazy=True)))
             _ask_by_python(dtype)
+            _ask_by_solvers(dtype)
     found = _by_key(asked)
     _check_all_were_asked(found)
     return found
@@ -89,6 +90,8 @@ def demo_kernels():
         _ask_by_losses(dtype)
         _ask_by_optimizers(dtype, (_dense(),))
         _ask_by_python(dtype)
+        for layer in (fastbp.Dropout(0.5), fastbp.BatchNormalization()):
+            _train(_model(layer, dtype), fastbp.SGD())
         for task in ("classification", "regression"):
             objective = SimpleNamespace(task=task, n_outputs=1, activation=None)
             x = np.arange(3.0 * MANY_ROWS, dtype=dtype).reshape(MANY_ROWS, 3) % 3
@@ -212,7 +215,7 @@ def _subclasses(cls):
 
 
 def _dense():
-    return fastbp.Dense(1, kernel_regularizer="l1_l2", kernel_constraint="max_norm")
+    return fastbp.Dense(1, kernel_regularizer="l2", kernel_constraint="max_norm")
 
 
 def _ask_by_optimizers(dtype, layers):
@@ -232,24 +235,33 @@ def _train(model, optimizer, x=None):
     """Train, evaluate and apply a model in all ways that there are."""
     x, y = np.zeros((MANY_ROWS, 1)) if x is None else x, np.zeros((MANY_ROWS, 1))
     model.compile(optimizer, "mean_squared_error")
-    model.fit(x, y, batch_size=MANY_ROWS // 2, epochs=1, verbose=0)
-    model.fit(x, y, sample_weight=np.ones(len(x)), batch_size=MANY_ROWS // 2, epochs=1, shuffle=False, verbose=0)
-    model.evaluate(x, y)
-    model.predict(x)
-    model.train_on_batch(x, y)
-    model.vjp(x, y)
-    model.value_and_grad(x, y)
-    model.apply_gradients()
+    weight, batch_size = np.ones(len(x)), MANY_ROWS // 2
+    for run in (
+        lambda: model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0),
+        lambda: model.fit(x, y, sample_weight=weight, batch_size=batch_size, epochs=1, shuffle=False, verbose=0),
+        lambda: model.evaluate(x, y),
+        lambda: model.predict(x),
+        lambda: model.train_on_batch(x, y),
+        lambda: model.vjp(x, y),
+        lambda: model.value_and_grad(x, y),
+        model.apply_gradients,
+    ):
+        with suppress(ArithmeticError):  # of numbers that nothing has computed
+            run()
 
 
 def _ask_by_python(dtype):
     """Ask for what Python calls beside the driver."""
-    arraymath.exp(np.ones(1, dtype))
-    arraymath.log(np.ones(1, dtype))
+    for values in (np.ones(1, name) for name in DTYPES):
+        arraymath.exp(values)
+        arraymath.log(values)
     arraymath.matmul(np.ones((1, 1)), np.ones((1, 1)))
     for activation in ACTIVATIONS.values():
         if activation.forward is not None:
             apply_activation(activation(), np.zeros((2, 2), dtype))
+
+
+def _ask_by_solvers(dtype):
     engine = Engine([fastbp.Dense(1)], (1,), seed=0, dtype=dtype)
     problem = LeastSquares(engine, np.zeros((2, 1), dtype), np.zeros((2, 1), dtype), None, 0.1)
     problem.linearize(engine.params)
