@@ -43,5 +43,5 @@ def test_an_argument_by_its_old_name_is_passed_on():
         assert layer(size=7) == 7
     assert layer(units=8) == 8
     assert layer(9) == 9
-    with pytest.raises(TypeError, match="both 'units' and its old name 'size'"):
+    with pytest.raises(TypeError, match="both 'units' and its older name 'size'"):
         layer(units=1, size=2)
