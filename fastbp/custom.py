@@ -215,12 +215,12 @@ def register_layer(cls: type) -> type:
         raise TypeError(f"register_layer takes a class derived from fastbp.Layer, not {cls!r}.")
     if "__dataclass_fields__" not in vars(cls):
         raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass beneath @register_layer.")
-    if "name" not in cls.__dataclass_fields__:
+    if "name" not in vars(cls)["__dataclass_fields__"]:
         raise TypeError(f"{cls.__name__} has no name: give it the field `name: str | None = None`.")
     _check_row(cls)
     _check_kernels(cls)
     if "build" in vars(cls):
-        cls.build = _checked(cls.build)
+        cls.build = _checked(cls.build)  # type: ignore[method-assign]
     return LAYERS.register(cls.__name__)(cls)
 
 
