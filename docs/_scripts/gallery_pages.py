@@ -88,4 +88,5 @@ def with_title(source):
     title = title.rstrip(".")
     paragraph = more[:1].upper() + more[1:] if colon else first
     heading = f"{title}\n{'=' * len(title)}\n\n{paragraph}\n{rest}"
-    return source.replace(docstring, heading, 1)
+    # The gallery runs scripts without their docstring, which their help begins with.
+    return source.replace("__doc__", repr(docstring)).replace(docstring, heading, 1)
