@@ -32,6 +32,8 @@ from fastbp.kernels.lanes import lane_sum
 from fastbp.losses.targets import dense_targets
 from fastbp.registry import Registry
 
+__all__ = ["LOSSES", "Loss"]
+
 LOSS_ROW_SIZE = 128
 LOSS_HEADER = [
     ("kernel", "i8"),  # address

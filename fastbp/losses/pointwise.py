@@ -126,6 +126,7 @@ class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
     whole_rows = True
+    listed = False  # no name of the package's
 
     @sum_over_outputs
     def kernel(out, y, setting):
