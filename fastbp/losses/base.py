@@ -56,6 +56,10 @@ class Loss:
         The one number that the kernel reads from its row.
     whole_rows : bool
         Outputs with several axes have one loss a row, not one for each entry of the first axes.
+    accuracy : str
+        The metric that ``metrics=["accuracy"]`` means beside this loss, a name of `fastbp.metrics.METRICS`.
+    greater_is_better : bool
+        Of its value: False.
     """
 
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
@@ -64,6 +68,12 @@ class Loss:
     link: str | None = None
     setting = 0.0
     whole_rows = False
+    greater_is_better = False
+
+    @property
+    def accuracy(self):
+        """Of logits the sign counts."""
+        return "sign_accuracy" if getattr(self, "from_logits", False) else "class_accuracy"
 
     def entries(self, shape):
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
