@@ -1,5 +1,6 @@
-"""What type checkers see of fastbp; tests/test_imports.py holds it to the names of __init__.py."""
+"""What type checkers see of fastbp."""
 
+# From here on written by tools/public_names.py.
 from fastbp.activations import ELU as ELU
 from fastbp.activations import LeakyReLU as LeakyReLU
 from fastbp.callbacks import Callback as Callback
@@ -119,5 +120,7 @@ from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
 from fastbp.tabular.crossvalidation import cross_validate as cross_validate
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
+
+# To here.
 
 __version__: str

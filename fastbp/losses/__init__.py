@@ -4,6 +4,7 @@
 `quantile` and `member` what their names say; `targets` makes the user's y what a loss takes.
 """
 
+# From here on written by tools/public_names.py.
 from fastbp.losses.base import LOSSES, Loss
 from fastbp.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.losses.member import MemberLoss
@@ -34,3 +35,5 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "VectorJacobian",
 ]
+
+# To here.
