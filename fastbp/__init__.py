@@ -102,15 +102,18 @@ _HOMES = {
         "Zeros",
     ],
     "regularizers": ["L1", "L1L2", "L2", "MaxNorm"],
-    "callbacks": [
-        "CSVLogger",
-        "Callback",
-        "EarlyStopping",
-        "History",
-        "LambdaCallback",
-        "ModelCheckpoint",
-        "ReduceLROnPlateau",
-    ],
+    "callbacks.backup": ["BackupAndRestore"],
+    "callbacks.base": ["Callback"],
+    "callbacks.checkpoint": ["ModelCheckpoint"],
+    "callbacks.csvlogger": ["CSVLogger"],
+    "callbacks.earlystopping": ["EarlyStopping"],
+    "callbacks.history": ["History"],
+    "callbacks.lambdacallback": ["LambdaCallback"],
+    "callbacks.plateau": ["ReduceLROnPlateau"],
+    "callbacks.progbar": ["ProgbarLogger"],
+    "callbacks.scheduler": ["LearningRateScheduler"],
+    "callbacks.tensorboard": ["TensorBoard"],
+    "callbacks.terminate": ["TerminateOnNaN"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
