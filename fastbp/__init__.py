@@ -29,15 +29,18 @@ _HOMES = {
 # From here on written by tools/public_names.py.
 _FAMILIES = {
     "activations": ["ELU", "LeakyReLU"],
-    "callbacks": [
-        "CSVLogger",
-        "Callback",
-        "EarlyStopping",
-        "History",
-        "LambdaCallback",
-        "ModelCheckpoint",
-        "ReduceLROnPlateau",
-    ],
+    "callbacks.backup": ["BackupAndRestore"],
+    "callbacks.base": ["Callback"],
+    "callbacks.checkpoint": ["ModelCheckpoint"],
+    "callbacks.csvlogger": ["CSVLogger"],
+    "callbacks.earlystopping": ["EarlyStopping"],
+    "callbacks.history": ["History"],
+    "callbacks.lambdacallback": ["LambdaCallback"],
+    "callbacks.plateau": ["ReduceLROnPlateau"],
+    "callbacks.progbar": ["ProgbarLogger"],
+    "callbacks.scheduler": ["LearningRateScheduler"],
+    "callbacks.tensorboard": ["TensorBoard"],
+    "callbacks.terminate": ["TerminateOnNaN"],
     "initializers": [
         "Constant",
         "FanInNormal",

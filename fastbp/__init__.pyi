@@ -3,13 +3,18 @@
 # From here on written by tools/public_names.py.
 from fastbp.activations import ELU as ELU
 from fastbp.activations import LeakyReLU as LeakyReLU
-from fastbp.callbacks import Callback as Callback
-from fastbp.callbacks import CSVLogger as CSVLogger
-from fastbp.callbacks import EarlyStopping as EarlyStopping
-from fastbp.callbacks import History as History
-from fastbp.callbacks import LambdaCallback as LambdaCallback
-from fastbp.callbacks import ModelCheckpoint as ModelCheckpoint
-from fastbp.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.backup import BackupAndRestore as BackupAndRestore
+from fastbp.callbacks.base import Callback as Callback
+from fastbp.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
+from fastbp.callbacks.csvlogger import CSVLogger as CSVLogger
+from fastbp.callbacks.earlystopping import EarlyStopping as EarlyStopping
+from fastbp.callbacks.history import History as History
+from fastbp.callbacks.lambdacallback import LambdaCallback as LambdaCallback
+from fastbp.callbacks.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.progbar import ProgbarLogger as ProgbarLogger
+from fastbp.callbacks.scheduler import LearningRateScheduler as LearningRateScheduler
+from fastbp.callbacks.tensorboard import TensorBoard as TensorBoard
+from fastbp.callbacks.terminate import TerminateOnNaN as TerminateOnNaN
 from fastbp.engine.divergence import TrainingDiverged as TrainingDiverged
 from fastbp.engine.threads import get_num_threads as get_num_threads
 from fastbp.engine.threads import set_num_threads as set_num_threads
