@@ -121,6 +121,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "custom",
+    "explain",
     "initializers",
     "layers",
     "losses",

@@ -32,6 +32,7 @@ LEVELS = [
     "custom",
     "callbacks",
     "engine",
+    "explain",
     "models",
     "solvers",
     "estimators",
