@@ -48,6 +48,10 @@ class Vectors:
     ----------
     tail : Engine or None
         From rows z (n, ...) to outputs; None: z is the output.
+    reads_numbers : bool
+        Does z begin with the row itself?
+    pieces : list of Piece
+        What makes the vectors, in z's order.
 
     Raises
     ------
@@ -61,14 +65,14 @@ class Vectors:
             raise ValueError("explain takes rows one by one, and a stateful layer hands states from batch to batch.")
         self.input_shape = engine.network.input_shape
         self._n_inputs = math.prod(self.input_shape)
-        self._numbers = True  # does z begin with the row itself?
+        self.reads_numbers = True
         layers = engine.layers
         if not any(is_picky(placed.spec) for placed in engine.network.layers):
             self.tail = part_of(engine, layers, self.input_shape, trainable=False)
         elif isinstance(layers[0], Concatenate):
             self.tail = self._behind_branches(layers[0], layers[1:])
         else:
-            self._numbers = False
+            self.reads_numbers = False
             self.tail = self._behind_first(layers)
 
     def _behind_first(self, layers):
@@ -126,15 +130,16 @@ class Vectors:
         if not self.pieces:
             return x
         made = [piece.vectors(x) for piece in self.pieces]
-        if not self._numbers:
+        if not self.reads_numbers:
             return made[0]
-        return np.concatenate([x, *(vectors.reshape(len(x), -1) for vectors in made)], axis=1)
+        # (np.concatenate goes by its inputs' layout, kernels by rows.)
+        return np.ascontiguousarray(np.concatenate([x, *(vectors.reshape(len(x), -1) for vectors in made)], axis=1))
 
     def fold(self, values):
         """Return what the numbers of z are given, values (n, ...), as what the row's own (n, *input_shape) are."""
         flat = values.reshape(len(values), -1)
         total = np.zeros((len(values), self._n_inputs), values.dtype)
-        first = self._n_inputs if self._numbers else 0
+        first = self._n_inputs if self.reads_numbers else 0
         total[:, :first] += flat[:, :first]
         for piece in self.pieces:
             for place, width in zip(piece.inputs, piece.widths, strict=True):
