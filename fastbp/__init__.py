@@ -130,6 +130,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "custom",
+    "explain",
     "initializers",
     "layers",
     "losses",

@@ -34,6 +34,7 @@ LEVELS = [
     "custom",
     "callbacks",
     "engine",
+    "explain",
     "models",
     "solvers",
     "estimators",
