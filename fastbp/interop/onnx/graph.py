@@ -1,5 +1,6 @@
 """A graph of ONNX nodes while it is built: names of values, constants, nodes."""
 
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ class Graph:
         """Return a graph for the body of a loop, which may read the values of this one."""
         return Graph(self.dtype, parent=self)
 
+    @contextmanager
+    def of(self, dtype):
+        """Context in which Python's numbers have another dtype."""
+        before, self.dtype = self.dtype, np.dtype(dtype)
+        yield
+        self.dtype = before
+
     def name(self, hint):
         """Return a new name: the hint, or the hint with a number."""
         name, number = hint, 0
@@ -52,8 +60,10 @@ class Graph:
         return name
 
     def constant(self, value, hint="constant"):
-        """Return the name of a constant: an array as it is, numbers in the graph's dtype."""
-        array = np.ascontiguousarray(value if isinstance(value, np.ndarray) else np.asarray(value, self.dtype))
+        """Return the name of a constant: NumPy's arrays and numbers as they are, Python's in the graph's dtype."""
+        # np.float64 is one of Python's floats.
+        typed = isinstance(value, np.ndarray | np.generic) and not isinstance(value, float)
+        array = np.ascontiguousarray(value if typed else np.asarray(value, self.dtype))
         array = array.reshape(np.shape(value))  # NumPy makes scalars vectors there
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:

@@ -33,7 +33,9 @@ def row_keys(graph, x, factors):
     bits = graph.add("Mul", graph.cast(bits_of(graph, x), np.uint64), factors)
     bits = mix(graph, bits, 29)
     bits = mix(graph, graph.add("Mul", bits, np.uint64(0xBF58476D1CE4E5B9)), 32)
-    return graph.reduce("Sum", graph.cast(bits, np.int64), [1])
+    # onnxruntime's sum over an axis of whole numbers rounds to float64's 53 bits, its product does not.
+    keys = graph.add("MatMul", bits, np.ones((len(factors), 1), np.uint64))
+    return graph.cast(graph.add("Squeeze", keys, np.array([1])), np.int64)
 
 
 def mix(graph, bits, shift):

@@ -16,12 +16,7 @@ def tabular_model(estimator):
     """Return the ONNX model of a fitted `TabularClassifier` or `TabularRegressor`."""
     inputs = TableInputs(estimator.encoder_)
     graph = Graph(np.float64, inputs.names)
-    x = encode(graph, inputs)
-    # Constants of the networks are float32.
-    graph.dtype = np.dtype(np.float32)
-    outputs = ensemble_outputs(graph, estimator.ensemble_, x)
-    graph.dtype = np.dtype(np.float64)
-    outputs = graph.cast(outputs)
+    outputs = graph.cast(ensemble_outputs(graph, estimator.ensemble_, encode(graph, inputs)))
     found = (
         classes_of(graph, outputs, estimator)
         if hasattr(estimator, "classes_")
@@ -48,14 +43,15 @@ def about(estimator):
 
 def ensemble_outputs(graph, ensemble, x):
     """Return the mean outputs (n, k) of the networks, calibrated, with the targets of repeated rows."""
-    outputs = [emit_network(graph, network, x) for network in ensemble.networks]
-    total = outputs[0]
-    for one in outputs[1:]:
-        total = graph.add("Add", total, one)
-    total = graph.add("Div", total, float(len(outputs)))
-    if ensemble.temperature != 1.0:
-        logits = graph.add("Div", graph.add("Log", graph.add("Max", total, float(SMALLEST))), ensemble.temperature)
-        total = graph.add("Softmax", logits, axis=-1)
+    with graph.of(np.float32):
+        outputs = [emit_network(graph, network, x) for network in ensemble.networks]
+        total = outputs[0]
+        for one in outputs[1:]:
+            total = graph.add("Add", total, one)
+        total = graph.add("Div", total, float(len(outputs)))
+        if ensemble.temperature != 1.0:
+            logarithms = graph.add("Log", graph.add("Max", total, float(SMALLEST)))
+            total = graph.add("Softmax", graph.add("Div", logarithms, ensemble.temperature), axis=-1)
     if ensemble.repeats is None:
         return total
     width = ensemble.networks[0].engine.network.input_shape[0]
