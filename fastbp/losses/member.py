@@ -32,6 +32,13 @@ def member_loss(row, dout, out, y, weight, scale):
     return total / m
 
 
+def address_of(loss, float_type):
+    """Return the address of a loss's kernel, for the kernels of losses that are made of others."""
+    array = types.Array(float_type, 1, "C")
+    arguments = (record_type(loss.dtype), array, array, array, array, types.float64)
+    return address(type(loss).kernel, *arguments, returns=types.float64)
+
+
 @LOSSES.accept
 @MEMBER_LOSSES.register("member_loss")
 @dataclass(frozen=True)
@@ -96,11 +103,8 @@ class MemberLoss(Loss):
         return getattr(self.loss, "from_logits", False)
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        loss, array = self.loss, types.Array(float_type, 1, "C")
-        arguments = (record_type(loss.dtype), array, array, array, array, types.float64)
-        of_member = address(type(loss).kernel, *arguments, returns=types.float64)
-        row = loss.row(n_out // self.members, n_targets, kernel_address, float_type).view(MEMBER_LOSS)
-        row["members"], row["of_member"] = self.members, of_member
+        row = self.loss.row(n_out // self.members, n_targets, kernel_address, float_type).view(MEMBER_LOSS)
+        row["members"], row["of_member"] = self.members, address_of(self.loss, float_type)
         return row
 
     def check_output(self, activation, n_out):
