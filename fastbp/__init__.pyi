@@ -61,6 +61,7 @@ from fastbp.layers.convolution.pooling import AveragePooling2D as AveragePooling
 from fastbp.layers.convolution.pooling import MaxPooling1D as MaxPooling1D
 from fastbp.layers.convolution.pooling import MaxPooling2D as MaxPooling2D
 from fastbp.layers.core.activation import Activation as Activation
+from fastbp.layers.core.blocks import SoftmaxBlocks as SoftmaxBlocks
 from fastbp.layers.core.branches import Concatenate as Concatenate
 from fastbp.layers.core.branches import Residual as Residual
 from fastbp.layers.core.dense import Dense as Dense
@@ -96,6 +97,7 @@ from fastbp.losses import CategoricalCrossentropy as CategoricalCrossentropy
 from fastbp.losses import CustomLoss as CustomLoss
 from fastbp.losses import Hinge as Hinge
 from fastbp.losses import Huber as Huber
+from fastbp.losses import JointLoss as JointLoss
 from fastbp.losses import MeanAbsoluteError as MeanAbsoluteError
 from fastbp.losses import MeanSquaredError as MeanSquaredError
 from fastbp.losses import MemberLoss as MemberLoss
@@ -125,6 +127,7 @@ from fastbp.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
 from fastbp.settings.deprecated import FastbpDeprecationWarning as FastbpDeprecationWarning
 from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
 from fastbp.tabular.crossvalidation import cross_validate as cross_validate
+from fastbp.tabular.multitask import TabularMultiTask as TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
 

@@ -54,3 +54,10 @@ class Monitor(Callback):
     def improved(self, value):
         """Is `value` better than the best so far by more than min_delta?"""
         return self._sign * (value - self.best) > self.min_delta
+
+
+def check_epochs(callback, **settings):
+    """Raise ValueError where a setting is not a number of epochs."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"{type(callback).__name__}({name}={value!r}): it is a number of epochs, at least 0.")

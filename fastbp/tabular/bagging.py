@@ -52,8 +52,8 @@ class Ensemble:
     Parameters
     ----------
     networks : list of Sequential
-    temperature : float, default 1.0
-        Averaged probabilities p become ``p ** (1 / temperature)``, normalised.
+    temperature : float or list of float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; a list has one for each of `blocks`.
     repeats : Repeats, optional
         Training rows whose targets join the prediction where a row has the same features.
 
@@ -101,9 +101,20 @@ class Ensemble:
         for network in self.networks[1:]:
             total += network.engine.predict(x)
         total /= len(self.networks)
-        if self.temperature != 1.0:
-            total = tempered(total, self.temperature)
+        total = self._tempered(total)
         return total if self.repeats is None else self.repeats.mixed(total, x)
+
+    @property
+    def blocks(self):
+        """The slices of the outputs that are probabilities, of several targets."""
+        return getattr(self.networks[0].engine.layers[-1], "blocks", [])
+
+    def _tempered(self, outputs):
+        if not isinstance(self.temperature, list):
+            return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
+        for block, temperature in zip(self.blocks, self.temperature, strict=True):
+            outputs[:, block] = tempered(outputs[:, block], temperature)
+        return outputs
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -131,8 +142,8 @@ class Ensemble:
         repeats = None
         if description["strength"] is not None:
             repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
-        temperature = described.real(description["temperature"], "temperature", LOWEST / 2, 2 * HIGHEST)
-        ensemble = cls(networks, temperature, repeats)
+        ensemble = cls(networks, repeats=repeats)
+        ensemble.temperature = _checked_temperature(description["temperature"], len(ensemble.blocks))
         ensemble.history = described.listed(description["history"], "history", _one_history, len(networks))
         return ensemble
 
@@ -159,6 +170,14 @@ class Ensemble:
             placed.check_input(rows)
         if self.repeats is not None:
             described.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
+
+
+def _checked_temperature(value, n_blocks):
+    """Return the temperature, or those of the blocks, that a file holds."""
+    if not isinstance(value, list):
+        return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
+    described.agree("the temperatures", len(value), n_blocks)
+    return [described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value]
 
 
 def _one_history(figures, name):
@@ -211,10 +230,9 @@ class Training:
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            # Rows with probabilities of classes are taken for those of the most probable one.
-            is_class = objective.task == "classification"
-            strata = part.targets.argmax(axis=1) if is_class and part.targets.ndim == 2 else part.targets
-            self.cuts = cut(strata, recipe.folds, n, seed, is_class, separation)
+            strata = objective.strata(part.targets)
+            given = part.targets if strata is None else strata
+            self.cuts = cut(given, recipe.folds, n, seed, strata is not None, separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()

@@ -236,11 +236,6 @@ class TableEncoder:
         return [coder.name for coder in self._coders]
 
     @property
-    def coders(self):
-        """What each column that `transform` reads becomes, in the order of `columns`."""
-        return list(self._coders)
-
-    @property
     def named(self):
         """Did training's table have names of its own for its columns?"""
         return self._named

@@ -141,8 +141,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
-        if objective.task == "classification":
-            notices += absent_before(part.targets, target.classes, recipe.folds, apart)
+        notices += self._absent(target, part.targets, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
@@ -165,6 +164,10 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             warn("Training interrupted by user.")
         tell(self._overrun(encoded, ensemble.least_seconds))
         return self
+
+    def _absent(self, target, targets, n_folds, apart):
+        """Return lines on the classes that rows to validate by alone have, and what else is to be said of targets."""
+        return absent_before(targets, target.classes, n_folds, apart) if hasattr(target, "classes") else []
 
     def _overrun(self, encoded, least):
         """Return a line on a limit that is shorter than encoding and the least training together, in seconds."""

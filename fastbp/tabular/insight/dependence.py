@@ -56,7 +56,7 @@ def _of_numbers(coder, column, known, n_points):
 
 
 def mean_predictions(predicted, x, places, rows):
-    """Return the mean predictions (g, k) over rows x (n, d) whose `places` are those of one of `rows` (g,) after another.
+    """Return the mean predictions (g, k) over rows x (n, d), their `places` set to those of one of `rows` (g,) each.
 
     predicted : callable, x (n, d) -> (n, k)
     """

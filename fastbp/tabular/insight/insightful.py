@@ -129,8 +129,8 @@ class Insightful:
 
         Notes
         -----
-        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is then left is spread
-        over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any case.
+        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is left then is
+        spread over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any case.
 
         References
         ----------
@@ -300,7 +300,6 @@ class Insightful:
 
     def _as_shap(self, X, values, base, repeated, outputs):
         from fastbp.explain.attributions import shap_explanation
-        from fastbp.tabular.insight.dependence import listed
         from fastbp.tabular.insight.tables import REPEATED
 
         names, data = list(self.encoder_.feature_names_in), self._rows_of_features(X)
@@ -314,6 +313,8 @@ class Insightful:
 
     def _rows_of_features(self, X):
         """Return the values (n, n_features_in_) of a table's columns, as objects."""
+        from fastbp.tabular.insight.dependence import listed
+
         table, _ = as_table(X)
         values = np.full((len(table), self.n_features_in_), None, object)
         for place, name in enumerate(self.encoder_.feature_names_in):
