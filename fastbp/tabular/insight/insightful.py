@@ -130,7 +130,7 @@ class Insightful:
         Notes
         -----
         The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is left then is
-        spread over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any case.
+        spread over the row's contributions in proportion to their sizes, so that sums are right to 1e-3 in any case.
 
         References
         ----------
