@@ -1,8 +1,10 @@
 """What imports what: files only from files above them, and `import fastbp` next to nothing."""
 
 import ast
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,7 @@ LEVELS = [
     "custom",
     "callbacks",
     "engine",
+    "explain",
     "models",
     "solvers",
     "estimators",
@@ -205,3 +208,35 @@ def test_the_stub_names_what_the_package_offers():
     assert stub == {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
     for name in fastbp.__all__:
         assert getattr(fastbp, name).__doc__
+
+
+def names_script():
+    """Return tools/public_names.py as a module."""
+    spec = importlib.util.spec_from_file_location("public_names", PACKAGE.parent / "tools" / "public_names.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_lists_of_names_are_those_that_the_sources_register():
+    assert names_script().stale() == [], "run python tools/public_names.py"
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "added"),
+    [
+        ("layers/core/new.py", '@LAYERS.register("New")', "from fastbp.layers.core.new import New as New"),
+        ("losses/new.py", "@LOSSES.accept", "from fastbp.losses import New as New"),
+        ("optimizers/new.py", '@OPTIMIZERS.register("new")', "from fastbp.optimizers import New as New"),
+    ],
+)
+def test_a_new_file_needs_no_edit_of_a_list(tmp_path, file, line, added):
+    script = names_script()
+    script.PACKAGE = shutil.copytree(PACKAGE, tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+    (script.PACKAGE / file).write_text(f"{line}\nclass New:\n    pass\n")
+    assert script.PACKAGE / "__init__.pyi" in script.stale()
+    script.main([])
+    assert script.stale() == []
+    assert added in (script.PACKAGE / "__init__.pyi").read_text()
+    script.main([])
+    assert (script.PACKAGE / "__init__.pyi").read_text().count("import New as New") == 1

@@ -126,7 +126,7 @@ class Kernel(_Compiled):
         return found
 
     def __call__(self, *arguments):
-        """Call it from Python: with numbers, contiguous arrays, and rows of arrays of records."""
+        """Call it from Python: with numbers, arrays, and rows of arrays of records."""
         from fastbp.compiler.entry import kinds_of
 
         return self.entry(Signature(kinds_of(self.__name__, arguments), None))(*arguments)

@@ -49,8 +49,12 @@ def find(kernel, signature):
     entry = served.file.index.kernels.get(key_of(kernel, signature))
     if entry is None or not is_up_to_date(served.file.index, kernel.module):
         return None
-    with _lock:
-        return _linked(served.file, entry)
+    try:
+        with _lock:
+            return _linked(served.file, entry)
+    except (LibraryError, OSError) as error:
+        _warn_of(served.file.path, error)
+        return None
 
 
 def wants_compiling():
@@ -66,17 +70,22 @@ def library():
     refused = []
     for name in machine_levels():
         try:
-            return Served(_open(FOLDER / f"{name}{ENDING}", name), tuple(refused))
+            return Served(_open(FOLDER / (name + ENDING), name), tuple(refused))
         except FileNotFoundError:
             continue
         except (LibraryError, OSError, ValueError, KeyError, TypeError) as error:
-            refused.append(f"{name}{ENDING}: {error}")
-            warn(
-                f"fastbp's kernel library {FOLDER / (name + ENDING)} is not used: {error}. Kernels are compiled when "
-                "they are first needed. Install fastbp again, or run python -m fastbp.compiler.build.",
-                RuntimeWarning,
-            )
+            refused.append(f"{FOLDER / (name + ENDING)} is not used: {error}")
+            _warn_of(FOLDER / (name + ENDING), error)
     return Served(None, tuple(refused))
+
+
+@cache  # once a process
+def _warn_of(path, error):
+    warn(
+        f"fastbp's kernel library {path} is not used: {error}. Kernels are compiled when they are first needed. "
+        "Install fastbp again, or run python -m fastbp.compiler.build.",
+        RuntimeWarning,
+    )
 
 
 def _open(path, level):

@@ -136,7 +136,7 @@ class Runner:
         return self._jobs[demands]
 
     def _bind(self, job):
-        """Make the call of the driver for a job in this thread alone: to make it anew each time takes 3 us."""
+        """Make the call of the driver for a job in this thread alone: its slots are filled once."""
         driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
         job.alone = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1)
 

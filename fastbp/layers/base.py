@@ -175,7 +175,7 @@ class Layer(Settings):
     finish_backward: ClassVar = None
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
     finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
-    spread: ClassVar = None  # its gradient: dout, the outputs' shape -> dout of the outputs
+    spread: ClassVar = None  # its gradient: dout, the outputs' shape, () -> outputs -> dout of the outputs
     alias: ClassVar = False  # True: the output is the input, in place (in another shape)
     always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
     branches = ()

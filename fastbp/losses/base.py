@@ -34,6 +34,8 @@ from fastbp.kernels.lanes import lane_sum
 from fastbp.losses.targets import dense_targets
 from fastbp.registry import Registry
 
+__all__ = ["LOSSES", "Loss"]
+
 LOSS_ROW_SIZE = 128
 LOSS_HEADER = [
     ("kernel", "i8"),  # address
@@ -56,6 +58,10 @@ class Loss:
         The one number that the kernel reads from its row.
     whole_rows : bool
         Outputs with several axes have one loss a row, not one for each entry of the first axes.
+    accuracy : str
+        The metric that ``metrics=["accuracy"]`` means beside this loss, a name of `fastbp.metrics.METRICS`.
+    greater_is_better : bool
+        Of its value: False.
     """
 
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
@@ -64,6 +70,12 @@ class Loss:
     link: str | None = None
     setting = 0.0
     whole_rows = False
+    greater_is_better = False
+
+    @property
+    def accuracy(self):
+        """Of logits the sign counts."""
+        return "sign_accuracy" if getattr(self, "from_logits", False) else "class_accuracy"
 
     def entries(self, shape):
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""

@@ -81,8 +81,13 @@ class MemberLoss(Loss):
 
     @property
     def name(self):
-        """The name of the members' loss: metrics go by it."""
+        """The name of the members' loss."""
         return self.loss.name
+
+    @property
+    def accuracy(self):
+        """The accuracy that suits the members' loss."""
+        return self.loss.accuracy
 
     @property
     def link(self):

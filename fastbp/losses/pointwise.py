@@ -110,6 +110,8 @@ class Poisson(Loss):
 class Hinge(Loss):
     """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted)."""
 
+    accuracy = "sign_accuracy"
+
     @mean_over_outputs
     def kernel(out, y, setting):
         margin = like(out, 1) - y * out
@@ -132,6 +134,7 @@ class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
     whole_rows = True
+    listed = False  # no name of the package's
 
     @sum_over_outputs
     def kernel(out, y, setting):
