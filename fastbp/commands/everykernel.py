@@ -9,6 +9,7 @@ nothing here asks for is an error.
 import ctypes
 import dataclasses
 import gc
+import itertools
 import pkgutil
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -33,7 +34,8 @@ from fastbp.solvers.leastsquares import LeastSquares
 
 DTYPES = ("float32", "float64")
 KINDS = ("forward", "backward", "gradient", "prepare", "tabulate", "sum_forward", "finish_backward")
-# Settings without which layers cannot be made.  A layer with others has a dict of its own, in its class's `sample`.
+# Settings without which layers cannot be made; of a name that is not here these values are tried.
+POOL = (2, 0.5, (1,), (2,), "tanh", [fastbp.Dense(1)], fastbp.Dense(1))
 SAMPLES = {
     "activation": "tanh",
     "bins": [[0.0, 1.0]],
@@ -81,9 +83,11 @@ def every_kernel():
 def demo_kernels():
     """As `every_kernel`, of dense networks and of those for tables: of float32, and what has it beside other types."""
     from fastbp.tabular.networks import table_network
+    from fastbp.tabular.objectives import classification_objective, regression_objective
     from fastbp.tabular.recipe import PRESETS
 
     table = SimpleNamespace(n_numeric=1, n_plain=1, n_codes=1, cardinalities=(3,))
+    objectives = classification_objective(2, "log_loss"), regression_objective()
     with _noted() as asked:
         dtype = np.dtype(DTYPES[0])
         _ask_by_activations(dtype)
@@ -92,8 +96,7 @@ def demo_kernels():
         _ask_by_python(dtype)
         for layer in (fastbp.Dropout(0.5), fastbp.BatchNormalization()):
             _train(_model(layer, dtype), fastbp.SGD())
-        for task in ("classification", "regression"):
-            objective = SimpleNamespace(task=task, n_outputs=1, activation=None)
+        for objective in objectives:
             x = np.arange(3.0 * MANY_ROWS, dtype=dtype).reshape(MANY_ROWS, 3) % 3
             network = table_network(table, x, objective, PRESETS["default"], (2,), 0)
             _train(network, fastbp.Adam(weight_decay=0.1), x)
@@ -166,7 +169,7 @@ def _ask_by_layers(dtype):
         for kind in KINDS:
             kernel_address(cls, kind, dtype)
         if not sum(_run_changed(cls, shape, dtype) for shape in SHAPES):
-            raise NeverAskedError(f"{name} cannot be made of {sorted(SAMPLES)}: give the class a dict `sample`.")
+            raise NeverAskedError(f"{name} cannot be made: say in SAMPLES of {__name__} how its settings may be.")
     _ask_by_activations(dtype)
 
 
@@ -179,15 +182,28 @@ def _ask_by_activations(dtype):
 def _run_changed(cls, shape, dtype):
     """Run layers of a class: as by default, and with each setting changed; return False for a shape it refuses."""
     settings = [setting for setting in dataclasses.fields(cls) if setting.init]
-    known = SAMPLES | getattr(cls, "sample", {})
-    given = {one.name: known[one.name] for one in settings if one.name in known}
-    if not _run(cls(**given), shape, dtype):
+    given = next((one for one in _given(settings) if _run_made(cls, one, shape, dtype)), None)
+    if given is None:
         return False
     for setting in settings:
         for value in (value for kind, values in CHANGES if type(setting.default) is kind for value in values):
-            with suppress(ValueError, TypeError):
-                _run(cls(**given | {setting.name: value}), shape, dtype)
+            _run_made(cls, given | {setting.name: value}, shape, dtype)
     return True
+
+
+def _given(settings):
+    """Yield {name: value} of the settings without which a layer cannot be made."""
+    known = {one.name: SAMPLES[one.name] for one in settings if one.name in SAMPLES}
+    unknown = [one.name for one in settings if one.default is one.default_factory and one.name not in known]
+    for values in itertools.product(POOL, repeat=len(unknown)):
+        yield known | dict(zip(unknown, values, strict=True))
+
+
+def _run_made(cls, given, shape, dtype):
+    """Run a layer with these settings; return False where there is none, or it refuses the shape."""
+    with suppress(ValueError, TypeError, AttributeError):
+        return _run(cls(**given), shape, dtype)
+    return False
 
 
 def _run(layer, shape, dtype):
@@ -233,7 +249,8 @@ def _model(layer, dtype):
 
 def _train(model, optimizer, x=None):
     """Train, evaluate and apply a model in all ways that there are."""
-    x, y = np.zeros((MANY_ROWS, 1)) if x is None else x, np.zeros((MANY_ROWS, 1))
+    x = np.zeros((MANY_ROWS, 1)) if x is None else x
+    y = np.zeros((len(x), *model.output_shape))
     model.compile(optimizer, "mean_squared_error")
     weight, batch_size = np.ones(len(x)), MANY_ROWS // 2
     for run in (
