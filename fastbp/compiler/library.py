@@ -53,7 +53,7 @@ def find(kernel, signature):
         with _lock:
             return _linked(served.file, entry)
     except (LibraryError, OSError) as error:
-        _warn_of(served.file.path, error)
+        _warn_of(served.file.path, str(error))
         return None
 
 
@@ -75,14 +75,14 @@ def library():
             continue
         except (LibraryError, OSError, ValueError, KeyError, TypeError) as error:
             refused.append(f"{FOLDER / (name + ENDING)} is not used: {error}")
-            _warn_of(FOLDER / (name + ENDING), error)
+            _warn_of(FOLDER / (name + ENDING), str(error))
     return Served(None, tuple(refused))
 
 
 @cache  # once a process
-def _warn_of(path, error):
+def _warn_of(path, reason):
     warn(
-        f"fastbp's kernel library {path} is not used: {error}. Kernels are compiled when they are first needed. "
+        f"fastbp's kernel library {path} is not used: {reason}. Kernels are compiled when they are first needed. "
         "Install fastbp again, or run python -m fastbp.compiler.build.",
         RuntimeWarning,
     )
