@@ -2,7 +2,7 @@
 
 `pip wheel .` and `python -m build` compile every kernel for every CPU level.  `pip install .` makes its user wait: it
 compiles what dense networks and tables need, for this machine, and takes over what is there from earlier.
-FASTBP_BUILD says otherwise: all, demo or none.  Where nothing can be compiled the package is installed without:
+FASTBP_BUILD says otherwise: all, demo or none (what is there already is packed).  Where nothing can be compiled the package is installed without:
 kernels are compiled when they are first needed.
 """
 
@@ -28,7 +28,7 @@ class KernelLibraryHook(BuildHookInterface):
     def initialize(self, version, build_data):
         """Build the library and have it packed."""
         wanted = os.environ.get("FASTBP_BUILD") or ("all" if _makes_a_wheel() else "demo")
-        if self.target_name != "wheel" or wanted == "none":
+        if self.target_name != "wheel":
             return
         root = Path(self.root)
         folder = root / BUILT
@@ -36,7 +36,8 @@ class KernelLibraryHook(BuildHookInterface):
             self._temporary = tempfile.TemporaryDirectory()
             folder = Path(self._temporary.name)
         try:
-            self._build(root, folder, COMMANDS[wanted])
+            if wanted != "none":
+                self._build(root, folder, COMMANDS[wanted])
         except (OSError, subprocess.CalledProcessError, KeyError) as error:
             self.app.display_warning(f"Kernels are not compiled ahead of time, but when they are first used: {error}")
         if version != "editable":

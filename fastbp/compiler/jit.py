@@ -167,13 +167,18 @@ def unkept_kernel(function):
 
 
 class NoCompilerError(RuntimeError):
-    """Numba was told to compile nothing."""
+    """Numba is not installed, or was told to compile nothing."""
 
 
 def need_compiler():
-    """Raise NoCompilerError where Numba was told to compile nothing."""
-    from numba import config
-
+    """Raise NoCompilerError where Numba is not there, or was told to compile nothing."""
+    try:
+        from numba import config
+    except ModuleNotFoundError as error:
+        raise NoCompilerError(
+            "a kernel has to be compiled that is in no library (`fastbp info` tells why), and Numba is not installed: "
+            "pip install numba."
+        ) from error
     if config.DISABLE_JIT:
         raise NoCompilerError(
             "NUMBA_DISABLE_JIT is set: fastbp's kernels run compiled or not at all. Unset it and start Python again."
