@@ -2,8 +2,8 @@
 
 `pip wheel .` and `python -m build` compile every kernel for every CPU level.  `pip install .` makes its user wait: it
 compiles what dense networks and tables need, for this machine, and takes over what is there from earlier.
-FASTBP_BUILD says otherwise: all, demo or none (what is there already is packed).  Where nothing can be compiled the package is installed without:
-kernels are compiled when they are first needed.
+FASTBP_BUILD says otherwise: all, demo or none (what is there is packed).  Where nothing can be compiled the package is
+installed without: kernels are compiled when they are first needed.
 """
 
 import os
