@@ -22,6 +22,14 @@ from fastbp.io.files import replace_file
 
 # Names the kernels: it makes networks, so it stands far above this folder.
 LISTER = "fastbp.commands.everykernel"
+# Files that find, keep and load machine code have no part in it: an edit of theirs leaves the library as it is.
+NO_CODE = frozenset(
+    {
+        *(f"fastbp.compiler.{name}" for name in ("compiling", "entry", "kernelcache", "kerneldigest", "kernelfolder")),
+        *(f"fastbp.compiler.{name}" for name in ("levels", "library", "libraryfile", "sources")),
+        *("fastbp.io", "fastbp.io.files", "fastbp.settings.warned"),
+    }
+)
 
 
 def main(arguments=None):
@@ -81,7 +89,8 @@ def versions():
 
 def _sources(kernels):
     """Return {module: digest of its file} of what stands behind kernels, and {a kernel's module: these modules}."""
-    behind = {module: modules_behind(module) for module in {kernel.module for kernel, _ in kernels.values()}}
+    modules = {kernel.module for kernel, _ in kernels.values()}
+    behind = {module: modules_behind(module, NO_CODE) for module in modules}
     names = {name for names in behind.values() for name in names}
     return {name: file_digest(name) for name in names}, behind
 

@@ -32,12 +32,15 @@ def sources_digest(module):
 
 
 @cache
-def modules_behind(module):
-    """Return the names of a module of the package and of all that it imports, directly or not, in order."""
+def modules_behind(module, without=frozenset()):
+    """Return the names of a module of the package and of all that it imports, directly or not, in order.
+
+    Modules in `without` are left out, and what only they import.
+    """
     found, new = set(), {module}
     while new:
         found |= new
-        new = {name for known in new for name in _imports(known)} - found
+        new = {name for known in new for name in _imports(known)} - found - without
     return sorted(found)
 
 
