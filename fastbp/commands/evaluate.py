@@ -30,6 +30,11 @@ def run(arguments):
     from fastbp.tabular.task import split_target
 
     model = load_model(arguments.model)
+    if hasattr(model, "tasks_"):
+        from fastbp.commands.multitask import evaluate
+
+        evaluate(model, arguments)
+        return
     name = model.target_name_
     if name is None:
         raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
@@ -62,7 +67,7 @@ class _Outcome:
 
         self.model = model
         self.classes = hasattr(model, "classes_")
-        self.truth = _codes(model, column) if self.classes else number_values(column, target_form(model))
+        self.truth = codes_of(model.classes_, column) if self.classes else number_values(column, target_form(model))
         self.predicted = model.predict_proba(features) if self.classes else model.predict(features)
 
     def report(self):
@@ -89,8 +94,8 @@ class _Outcome:
         return {"rows": len(self.truth), **dict(zip(levels, losses, strict=True))}
 
 
-def _codes(model, column):
-    """Return the classes' codes (n,) of the target's column."""
+def codes_of(classes, column):
+    """Return the codes (n,) of a target's column by its classes."""
     import numpy as np
 
     from fastbp.tabular.errors import TableError
@@ -99,15 +104,15 @@ def _codes(model, column):
     from fastbp.tabular.vocabulary import TWINS
 
     # Compared as text: the class 1 may be "1", 1.0 or True here, by what else is in the column.
-    codes = {text_of(label): code for code, label in enumerate(model.classes_.tolist())}
-    if not isinstance(model.classes_[0], str):
+    codes = {text_of(label): code for code, label in enumerate(classes.tolist())}
+    if not isinstance(classes[0], str):
         codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
     texts = [text_of(value) for value in class_values(column).tolist()]
     texts = [text if text in codes else text.strip() for text in texts]
     unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
     if unknown is None:
         return np.array([codes[text] for text in texts])
-    known = ", ".join(map(str, model.classes_[:10].tolist())) + (" ..." if len(model.classes_) > 10 else "")
+    known = ", ".join(map(str, classes[:10].tolist())) + (" ..." if len(classes) > 10 else "")
     raise TableError(
         f"the target column {column.name!r} holds {texts[unknown]!r} in row {row_number(column, unknown)}, which "
         f"training did not see; its classes are {known}."

@@ -36,6 +36,7 @@ def read_for(model, path, how, *, ids=(), types=None, target=None):
 
     reading = model.reading_
     forms, encoder = dict(model.encoder_.forms), model.encoder_
+    forms |= target_forms(model)
     form = target_form(model)
     if form is not None and not hasattr(model, "classes_"):
         forms[model.target_name_] = form
@@ -51,8 +52,20 @@ def target_form(model):
     return unpacked_form(model.reading_.get("target_form"))
 
 
+def target_forms(model):
+    """Return {name: form} of those of several targets that are text in the file of training."""
+    from fastbp.tabular.recognition import unpacked_form
+
+    return {name: unpacked_form(form) for name, form in model.reading_.get("target_forms", {}).items()}
+
+
 def text_columns(model):
-    """Return the names of the columns that a model wants read as text, its target's too."""
+    """Return the names of the columns that a model wants read as text, its targets' too."""
+    if hasattr(model, "tasks_"):
+        from fastbp.commands.multitask import class_targets
+
+        texts = [name for name, classes in class_targets(model).items() if isinstance(classes[0], str)]
+        return [*model.encoder_.text_columns, *texts]
     return [*model.encoder_.text_columns, *([model.target_name_] if classes_are_text(model) else [])]
 
 

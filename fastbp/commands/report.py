@@ -132,6 +132,14 @@ def side_by_side(columns):
     return format_table(rows)
 
 
+def target_scores(scores):
+    """Return {target: scores} as a table, one line a score of a target."""
+    rows = [["target", "score", "value"]]
+    for target, own in scores.items():
+        rows += [[target, name, _number(np.nan if value is None else value, name)] for name, value in own.items()]
+    return format_table(rows)
+
+
 def format_table(rows):
     """Return rows of text as aligned lines: the first column to the left, the others to the right.
 

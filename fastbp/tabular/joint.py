@@ -73,7 +73,10 @@ def joint_objective(sizes, weights, complete):
     sizes, weights = tuple(sizes), tuple(weights)
     class_loss, quantity_loss = SparseCategoricalCrossentropy(from_logits=True), MeanSquaredError()
     loss = JointLoss([(class_loss if size > 1 else quantity_loss, size) for size in sizes], weights)
-    task = "classification" if all(size > 1 for size in sizes) else "regression"
+    # Eight real tables with a target of either kind (at most 4,000 rows, `fast`), losses beside those of an estimator
+    # for each, geometric mean of the 14 that are above 0.01: 1.00 with the rate and the activation of classification
+    # (worst: diamonds' price with 1.10), 1.01 with those of regression (california's ocean_proximity with 1.14).
+    task = "regression" if all(size == 1 for size in sizes) else "classification"
     losses = _row_losses(sizes, weights) if complete else None
     return JointObjective(task, sum(sizes), loss, None, "joint", None, losses, sizes, weights)
 

@@ -92,12 +92,13 @@ class Mixture(NamedTuple):
     def of(cls, table, tasks, weight):
         """Return the targets in a `TargetTable` whose rows have weight (n,) or None; tasks are as the users' are."""
         asked, parts, notices = asked_tasks(tasks, table.names), [], []
+        any_known = np.any(list(table.known.values()), axis=0)
         for name in table.names:
             task, told = (asked[name], []) if name in asked else table.task(name)
-            notices += told + _told_missing(name, table.known[name])
+            notices += told + _told_missing(name, any_known & ~table.known[name])
             parts.append(_named(name, _part, table, name, task, weight))
         complete = all(known.all() for known in table.known.values())
-        n_empty = int(np.count_nonzero(~np.any(list(table.known.values()), axis=0)))
+        n_empty = int(np.count_nonzero(~any_known))
         if n_empty:
             rows = "1 row has" if n_empty == 1 else f"{n_empty} rows have"
             notices.append(f"{rows} no value in any target and {'is' if n_empty == 1 else 'are'} left out.")
@@ -212,9 +213,10 @@ def _named(name, function, *arguments):
         raise TableError(f"target {name!r}: {error}") from None
 
 
-def _told_missing(name, known):
-    n_missing = int(np.count_nonzero(~known))
+def _told_missing(name, missing):
+    n_missing = int(np.count_nonzero(missing))
     if not n_missing:
         return []
-    rows = f"{n_missing} row{'s' * (n_missing > 1)}"
-    return [f"target {name!r}: {rows} of {len(known)} have no value in it and teach the other targets only."]
+    rows, verb = ("rows", "have") if n_missing > 1 else ("row", "has")
+    tail = "teach" if n_missing > 1 else "teaches"
+    return [f"target {name!r}: {n_missing} {rows} of {len(missing)} {verb} no value in it and {tail} the others only."]
