@@ -75,7 +75,8 @@ class _Outcome:
         from fastbp.commands import report
 
         if self.classes:
-            return report.class_report(self.truth, self.predicted, [str(label) for label in self.model.classes_])
+            labels, chosen = [str(label) for label in self.model.classes_], self.model._chosen(self.predicted)
+            return report.class_report(self.truth, self.predicted, labels, chosen)
         if self.model.quantiles is None:
             return report.side_by_side({"": report.quantity_scores(self.truth, self.predicted)})
         return report.quantile_report(self.truth, self.predicted, self.model.quantiles)
@@ -86,7 +87,7 @@ class _Outcome:
         from fastbp.tabular.quantiles import pinball_losses
 
         if self.classes:
-            return report.class_scores(self.truth, self.predicted)
+            return report.class_scores(self.truth, self.predicted, self.model._chosen(self.predicted))
         if self.model.quantiles is None:
             return report.quantity_scores(self.truth, self.predicted)
         losses = pinball_losses(self.predicted, self.truth, self.model.quantiles)

@@ -92,8 +92,8 @@ def _predictions(model, frame, with_probabilities):
         table = pd.DataFrame(values.reshape(len(values), -1), columns=names)
         form = target_form(model)
         return table if form is None or form.kind != "date" else table.apply(as_dates)
-    probabilities = model.predict_proba(frame)
-    table = pd.DataFrame({"prediction": model.classes_[probabilities.argmax(axis=1)]})
+    outputs = model._outputs(frame)
+    table, probabilities = pd.DataFrame({"prediction": model._decided(outputs)}), model._shares(outputs)
     if with_probabilities:
         for code, label in enumerate(model.classes_):
             table[f"proba_{label}"] = probabilities[:, code]

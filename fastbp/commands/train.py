@@ -257,8 +257,10 @@ def _report(model, y, say):
     if not classes and model.quantiles is not None:
         say(report.quantile_report(y[known], predicted[known], model.quantiles))
         return {"rows": int(known.sum()), "pinball loss": model.best_score_}
-    scores = report.class_scores if classes else report.quantity_scores
-    truth = np.searchsorted(model.classes_, y) if classes else y
-    found = scores(truth[known], predicted[known])
+    if classes:
+        codes = np.searchsorted(model.classes_, y)
+        found = report.class_scores(codes[known], predicted[known], model._chosen(predicted[known]))
+    else:
+        found = report.quantity_scores(y[known], predicted[known])
     say(report.side_by_side({"out of fold": found}))
     return found
