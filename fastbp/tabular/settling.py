@@ -198,10 +198,11 @@ def _settled_target(column, expected, marks):
     found = recognise(texts, counts, **marks)
     found = found._replace(form=form or found.form)
     column = _without(column, codes, _missing(texts, found))
+    notes = [f"target {column.name!r}: {found.why}."] * bool(found.form is not None and found.why)
     plain = found.form == NumberForm() and not found.odd.any() and column.name not in expected.text
     if plain:
         return _series(typed(found.form, codes, texts, found.odd), column), None, []
-    return column, found.form, []
+    return column, found.form, notes
 
 
 def _missing(texts, found):
