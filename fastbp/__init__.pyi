@@ -1,14 +1,20 @@
-"""What type checkers see of fastbp; tests/test_imports.py holds it to the names of __init__.py."""
+"""What type checkers see of fastbp."""
 
+# From here on written by tools/public_names.py.
 from fastbp.activations import ELU as ELU
 from fastbp.activations import LeakyReLU as LeakyReLU
-from fastbp.callbacks import Callback as Callback
-from fastbp.callbacks import CSVLogger as CSVLogger
-from fastbp.callbacks import EarlyStopping as EarlyStopping
-from fastbp.callbacks import History as History
-from fastbp.callbacks import LambdaCallback as LambdaCallback
-from fastbp.callbacks import ModelCheckpoint as ModelCheckpoint
-from fastbp.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.backup import BackupAndRestore as BackupAndRestore
+from fastbp.callbacks.base import Callback as Callback
+from fastbp.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
+from fastbp.callbacks.csvlogger import CSVLogger as CSVLogger
+from fastbp.callbacks.earlystopping import EarlyStopping as EarlyStopping
+from fastbp.callbacks.history import History as History
+from fastbp.callbacks.lambdacallback import LambdaCallback as LambdaCallback
+from fastbp.callbacks.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.progbar import ProgbarLogger as ProgbarLogger
+from fastbp.callbacks.scheduler import LearningRateScheduler as LearningRateScheduler
+from fastbp.callbacks.tensorboard import TensorBoard as TensorBoard
+from fastbp.callbacks.terminate import TerminateOnNaN as TerminateOnNaN
 from fastbp.engine.divergence import TrainingDiverged as TrainingDiverged
 from fastbp.engine.threads import get_num_threads as get_num_threads
 from fastbp.engine.threads import set_num_threads as set_num_threads
@@ -33,8 +39,10 @@ from fastbp.initializers import RepeatedColumns as RepeatedColumns
 from fastbp.initializers import SameForMembers as SameForMembers
 from fastbp.initializers import UnitVariance as UnitVariance
 from fastbp.initializers import Zeros as Zeros
+from fastbp.interop.c.export import to_c as to_c
 from fastbp.interop.keras import from_keras as from_keras
 from fastbp.interop.keras import to_keras_weights as to_keras_weights
+from fastbp.interop.onnx.export import to_onnx as to_onnx
 from fastbp.io.idx import read_idx as read_idx
 from fastbp.io.load import load_model as load_model
 from fastbp.io.saving import ModelFileError as ModelFileError
@@ -122,5 +130,7 @@ from fastbp.tabular.crossvalidation import cross_validate as cross_validate
 from fastbp.tabular.multitask import TabularMultiTask as TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
+
+# To here.
 
 __version__: str

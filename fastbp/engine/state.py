@@ -314,6 +314,14 @@ class Engine:
             y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
         return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
 
+    def figures(self, with_validation):
+        """Return the names of what an epoch reports."""
+        names = ["loss", *(name for name, _ in self.metrics)]
+        return [*names, "learning_rate", *(f"val_{name}" for name in names if with_validation)]
+
+    def finish_training(self):
+        """Do what is due when the epochs of a `fit` are over."""
+
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
         shape = self.network.output_shape

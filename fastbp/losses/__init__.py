@@ -4,6 +4,7 @@
 `quantile`, `member` and `joint` what their names say; `targets` makes the user's y what a loss takes.
 """
 
+# From here on written by tools/public_names.py.
 from fastbp.losses.base import LOSSES, Loss
 from fastbp.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.losses.joint import JointLoss
@@ -36,3 +37,5 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "VectorJacobian",
 ]
+
+# To here.

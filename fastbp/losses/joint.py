@@ -9,9 +9,9 @@ import numpy as np
 from fastbp.compiler.jit import call_float, kernel
 from fastbp.compiler.pointers import part, rows_at
 from fastbp.compiler.records import row_dtype
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW, LOSS_ROW_SIZE, LOSSES, Loss
+from fastbp.losses.base import LOSS_HEADER, LOSS_ROW, LOSS_ROW_SIZE, LOSSES, Loss, loss_address
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
-from fastbp.losses.member import MEMBER_LOSSES, MemberLoss, address_of
+from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
 from fastbp.losses.targets import as_numbers
 from fastbp.settings.checked import is_number
 
@@ -189,7 +189,8 @@ def _table(joint, float_type):
 def _new_table(joint, float_type):
     table, output, columns = np.zeros(len(joint.parts), PART), 0, joint.columns
     for number, (loss, size) in enumerate(joint.parts):
-        row = loss.row(size, _n_targets(loss, size), address_of(loss, float_type), float_type).view(LOSS_ROW)
+        kernel_address = loss_address(type(loss).kernel, loss.dtype, float_type)
+        row = loss.row(size, _n_targets(loss, size), kernel_address, float_type).view(LOSS_ROW)
         table[number : number + 1].view(np.uint8)[:LOSS_ROW_SIZE] = row.view(np.uint8)
         table[number]["output"], table[number]["target"] = output, columns[number]
         table[number]["known"], table[number]["factor"] = columns[-1] + number, joint.weights[number]

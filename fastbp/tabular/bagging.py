@@ -66,6 +66,8 @@ class Ensemble:
     least_seconds : float
         Where a time limit was set, what the least training takes: a step of one network, its validation, and what
         follows.
+    left_out : list of (m,) int64, or None
+        The rows that each network did not train on, beside `unseen`.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -75,7 +77,7 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
-        self.unseen, self.oof_share, self.least_seconds = None, None, 0.0
+        self.unseen, self.left_out, self.oof_share, self.least_seconds = None, None, None, 0.0
 
     @property
     def oof_outputs(self):
@@ -340,7 +342,7 @@ class Training:
             results.clear()
             del learned  # the outputs alone are left, which are dropped as they are added up
             means = mean_outputs(len(known), [np.searchsorted(known, some) for some in rows], outputs)
-            ensemble.unseen = Unseen(len(self.part.x), known, means)
+            ensemble.unseen, ensemble.left_out = Unseen(len(self.part.x), known, means), rows
             ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(known))
         return ensemble
 
