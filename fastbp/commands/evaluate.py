@@ -62,7 +62,7 @@ class _Outcome:
     """True and predicted values of a table's rows."""
 
     def __init__(self, model, features, column):
-        from fastbp.commands.loading import target_form
+        from fastbp.commands.loading import codes_of, target_form
         from fastbp.tabular.task import number_values
 
         self.model = model
@@ -93,28 +93,3 @@ class _Outcome:
         losses = pinball_losses(self.predicted, self.truth, self.model.quantiles)
         levels = [f"pinball loss {level:g}" for level in self.model.quantiles]
         return {"rows": len(self.truth), **dict(zip(levels, losses, strict=True))}
-
-
-def codes_of(classes, column):
-    """Return the codes (n,) of a target's column by its classes."""
-    import numpy as np
-
-    from fastbp.tabular.errors import TableError
-    from fastbp.tabular.factorize import text_of
-    from fastbp.tabular.task import class_values, row_number
-    from fastbp.tabular.vocabulary import TWINS
-
-    # Compared as text: the class 1 may be "1", 1.0 or True here, by what else is in the column.
-    codes = {text_of(label): code for code, label in enumerate(classes.tolist())}
-    if not isinstance(classes[0], str):
-        codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
-    texts = [text_of(value) for value in class_values(column).tolist()]
-    texts = [text if text in codes else text.strip() for text in texts]
-    unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
-    if unknown is None:
-        return np.array([codes[text] for text in texts])
-    known = ", ".join(map(str, classes[:10].tolist())) + (" ..." if len(classes) > 10 else "")
-    raise TableError(
-        f"the target column {column.name!r} holds {texts[unknown]!r} in row {row_number(column, unknown)}, which "
-        f"training did not see; its classes are {known}."
-    )

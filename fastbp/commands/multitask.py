@@ -1,5 +1,6 @@
 """Several targets on the command line: what ``train``, ``evaluate`` and ``predict`` do where there is more than one."""
 
+from fastbp.commands.loading import as_dates, class_targets, codes_of, read_for, target_forms
 from fastbp.commands.options import asked_types, how_to_read, print_json, tell
 from fastbp.tabular.errors import TableError
 
@@ -7,19 +8,13 @@ from fastbp.tabular.errors import TableError
 ALONE = ("metric", "class_weight", "quantiles")
 
 
-def class_targets(model):
-    """Return {name: classes} of the targets that are classes."""
-    names = [name for name, task in model.tasks_.items() if task == "classification"]
-    return dict(zip(names, model.classes_, strict=True))
-
-
 def train(table, arguments, say):
     """Return a dict: the fitted model, what was found in the table, and the scores of each target."""
-    from fastbp.commands import train as one
+    from fastbp.commands import training as one
     from fastbp.commands.roles import roles_of
+    from fastbp.tabular.columns import target_names
     from fastbp.tabular.model import ESTIMATORS
     from fastbp.tabular.recognition import packed_form
-    from fastbp.tabular.task import target_names
 
     for option in ALONE:
         if getattr(arguments, option) is not None:
@@ -58,7 +53,7 @@ def _split(table, names, arguments):
     """Return features and targets as pandas frames, {name: (task, reason)}, and the number of rows without a target."""
     import pandas as pd
 
-    from fastbp.commands.train import asked_task, target_values
+    from fastbp.commands.training import asked_task, target_values
     from fastbp.tabular.columns import as_frame, is_missing, take_column
     from fastbp.tabular.task import detect_task
 
@@ -108,9 +103,6 @@ def predictions(model, frame, with_probabilities):
     """Return a DataFrame: the prediction of each target, then one column for each probability of each class."""
     import pandas as pd
 
-    from fastbp.commands.loading import target_forms
-    from fastbp.commands.predict import as_dates
-
     outputs, forms = model._outputs(frame), target_forms(model)
     table = {}
     for name, values in zip(model.target_names_, model._target.decode(outputs), strict=True):
@@ -125,7 +117,6 @@ def predictions(model, frame, with_probabilities):
 def evaluate(model, arguments):
     """Read the table, predict, and print the report of each target."""
     from fastbp.commands.arguments import tell_unseen
-    from fastbp.commands.loading import read_for
 
     names = model.target_names_
     text = names[0] if len(names) == 1 else ",".join(names)
@@ -148,8 +139,6 @@ def evaluate(model, arguments):
 def _reports(model, frame, features):
     """Return {target: scores} and {target: report}, over the rows that have the target."""
     from fastbp.commands import report
-    from fastbp.commands.evaluate import codes_of
-    from fastbp.commands.loading import target_forms
     from fastbp.tabular.columns import as_frame, is_missing, take_column
     from fastbp.tabular.task import number_values
 

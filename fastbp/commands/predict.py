@@ -80,7 +80,7 @@ def _predictions(model, frame, with_probabilities):
     """Return a DataFrame: the predictions, or a column for each quantile, then one for each class's probability."""
     import pandas as pd
 
-    from fastbp.commands.loading import target_form
+    from fastbp.commands.loading import as_dates, target_form
 
     if hasattr(model, "tasks_"):
         from fastbp.commands.multitask import predictions
@@ -98,10 +98,3 @@ def _predictions(model, frame, with_probabilities):
         for code, label in enumerate(model.classes_):
             table[f"proba_{label}"] = probabilities[:, code]
     return table
-
-
-def as_dates(seconds):
-    """Return seconds since 1970 as dates and times (in UTC where training had zones)."""
-    import pandas as pd
-
-    return pd.to_datetime((seconds * 1e6).round().astype("int64"), unit="us").dt.strftime("%Y-%m-%dT%H:%M:%S")

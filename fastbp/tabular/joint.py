@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.layers.core.blocks import slices_of
 from fastbp.losses import JointLoss, MeanSquaredError, SparseCategoricalCrossentropy
+from fastbp.tabular.calibration import temper_blocks
 from fastbp.tabular.objectives import Objective, log_loss
 from fastbp.tabular.repeats import log_losses, squared_errors
 
@@ -55,6 +56,20 @@ class JointObjective(Objective):
                 errors = outputs[known, block][:, 0].astype(np.float64) - targets[known, place]
                 found.append(float(np.average(np.square(errors), weights=own)))
         return found
+
+    def row_sums(self, outputs, targets, temperatures):
+        """Return each row's weighted mean of losses (n,), of the targets that it has; outputs are not tempered yet."""
+        classes = [block for block, size in zip(self.blocks, self.sizes, strict=True) if size > 1]
+        outputs, known = temper_blocks(outputs, classes, temperatures).astype(np.float64), ~np.isnan(targets)
+        values, total = self.values(np.nan_to_num(targets)), np.zeros(len(outputs))
+        for place, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
+            losses = (log_losses if size > 1 else squared_errors)(outputs[:, block], values[:, block])
+            total += self.weights[place] * losses * known[:, place]
+        return total / sum(self.weights)
+
+    def score(self, outputs, targets, weight=None):
+        """Return the value: it is to be minimised."""
+        return self.value(outputs, targets, weight)
 
     def value(self, outputs, targets, weight=None):
         """Return the weighted mean of the targets' losses; NaN where an output is not finite."""

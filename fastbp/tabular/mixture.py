@@ -9,7 +9,7 @@ from fastbp.tabular.columns import as_frame, column_kind, is_missing, nearest_na
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.sparsetable import is_sparse
 from fastbp.tabular.target import Classes, Quantity
-from fastbp.tabular.task import class_values, detect_task, number_values
+from fastbp.tabular.task import MOST_CLASSES, class_values, detect_task, number_values
 
 TASKS = ("classification", "regression")
 
@@ -31,12 +31,14 @@ class TargetTable:
         return class_values(column) if task == "classification" else number_values(column)
 
     def task(self, name):
-        """Return a target's task by its values, and a line about it where these are whole numbers; or raise."""
+        """Return a target's task by its values, and a line where they are few whole numbers; or raise."""
         column = self.frame[name].filter(self.known[name].tolist())
         if not len(column):
             raise TableError(f"the target {name!r} is empty.")
         task, reason = detect_task(column)
-        is_clear = column_kind(column) != "number" or reason.endswith("not whole")
+        is_clear = (
+            column_kind(column) != "number" or reason.endswith("not whole") or len(column.unique()) > MOST_CLASSES
+        )
         return task, [] if is_clear else [f"target {name!r}: {task}, because {reason} (the parameter tasks decides)."]
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.tabular.columns import target_names
 from fastbp.tabular.datetimes import DateForm
 from fastbp.tabular.numerals import LEADING_ZERO, NumberForm
 from fastbp.tabular.recognition import recognise
-from fastbp.tabular.task import target_names
 from fastbp.tabular.textcolumns import knowing, parsed_texts, told_odd, typed
 from fastbp.tabular.vocabulary import counts_of
 from fastbp.tabular.words import is_missing_word, is_spreadsheet_error

@@ -23,22 +23,6 @@ FEWEST_ROWS = 10
 LARGEST = 1e150
 
 
-def target_names(text, columns):
-    """Return the names of the targets that a text names: one column, or several with commas between them.
-
-    Examples
-    --------
-    >>> target_names("a, b", ["a", "b", "c"]), target_names("a, b", ["a, b", "c"])
-    (['a', 'b'], ['a, b'])
-    """
-    if text in columns or "," not in text:
-        return [text]
-    names = [name if name in columns else name.strip() for name in text.split(",")]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise TableError(f"the target {twice!r} is named twice.")
-    return names
-
-
 def split_target(frame, name):
     """Take the target out of a table and drop the rows that have none.
 
