@@ -332,3 +332,13 @@ class TestCommands:
         code, out, err = run("train", tmp_path / "t.csv", "--target", "Temp, C", *words)
         assert code == 0, err
         assert "regression of 'Temp, C'" in out
+
+
+def test_importances_are_of_all_targets(model):
+    found = model.importances()["importance"]
+    assert found.drop("b").min() > 0
+    again = model.importances(NEW, NEW_Y)["importance"]
+    assert again.corr(found) > 0.9
+    for ask in (lambda: model.explain(NEW), lambda: model.partial_dependence(NEW, "a")):
+        with pytest.raises(NotImplementedError, match="for one target"):
+            ask()

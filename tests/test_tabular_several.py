@@ -196,6 +196,12 @@ class TestWeighedClasses:
         np.testing.assert_array_equal(loaded.predict_proba(X), balanced.predict_proba(X))
         np.testing.assert_array_equal(loaded.predict(X), balanced.predict(X))
 
+    def test_explanations_sum_to_these_probabilities(self, rare, balanced):
+        X, _, _ = rare
+        np.testing.assert_allclose(
+            balanced.explain(X[:20]).sum(axis=1), balanced.predict_proba(X[:20])[:, 1], atol=1e-3
+        )
+
     def test_a_class_that_weighs_nothing(self, rare):
         X, y, _ = rare
         y = np.where(np.arange(len(y)) % 5 == 0, 2, y)
