@@ -83,9 +83,8 @@ CASES = {
         fastbp.Embedding(3, 4, mask_zero=True), fastbp.GRU(3, return_sequences=True), fastbp.LSTM(2),
     ]),
     "Flatten": ((3, 4, 2), lambda: [fastbp.Flatten(), fastbp.Dense(2)]),
-    "GRU": ((5, 3), lambda: [
-        *recurrent(fastbp.GRU), fastbp.Reshape((3, 1)), fastbp.GRU(2, go_backwards=True, use_bias=False),
-    ]),
+    "GRU": ((5, 3), lambda: [*recurrent(fastbp.GRU), fastbp.Reshape((3, 1)), fastbp.GRU(2, go_backwards=True)]),
+    "GRU without bias": ((5, 3), lambda: recurrent(fastbp.GRU, use_bias=False)),
     "GRU before": ((5, 3), lambda: recurrent(fastbp.GRU, reset_after=False, activation="relu")),
     "GRU masked": ((5, 3), lambda: [fastbp.Masking(), *recurrent(fastbp.GRU, zero_output_for_mask=True)]),
     "GRU other": ((5, 3), lambda: recurrent(fastbp.GRU, activation="elu", reset_after=False, go_backwards=True)),
