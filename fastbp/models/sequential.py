@@ -39,6 +39,7 @@ from fastbp.models.arguments import (
     is_count,
     names_of_functions,
 )
+from fastbp.models.card import network_card
 from fastbp.models.modelstate import model_from, state_of
 from fastbp.models.summary import summary_text
 from fastbp.models.taken import Taken
@@ -555,6 +556,22 @@ class Sequential:
         engine = self._built("summary")
         self.tell_changes()
         print(summary_text(engine))
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: its shapes, layers, training, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        self._built("card")
+        self.tell_changes()
+        return network_card(self, license=license, date=date)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.
