@@ -76,6 +76,16 @@ def test_cards_of_networks_and_mlps(tmp_path, capsys):
     assert "- **classes**: False, True" in sections(mlp.card())["Model"]
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
+def test_a_card_of_several_targets():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    y = pd.DataFrame({"up": x[:, 0] > 0, "sum": x.sum(axis=1)})
+    found = sections(fastbp.TabularMultiTask("fast", random_state=0).fit(x, y).card())
+    assert "- **classes of up**: False, True" in found["Target"]
+    assert "- **range in training of sum**: " in found["Target"]
+    assert [row[0] for row in rows_of(found["Scores"])[2:]] == ["up", "sum"]
+
+
 def test_a_card_of_nothing_is_refused(capsys):
     assert main(["info", "--card"]) == 2
     assert "name the model" in capsys.readouterr().err

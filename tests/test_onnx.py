@@ -122,6 +122,7 @@ CASES = {
     "Scaling": ((4,), lambda: [fastbp.Scaling(), fastbp.Scaling(use_bias=True)]),
     "SimpleRNN": ((5, 3), lambda: [*recurrent(fastbp.SimpleRNN, activation="relu"), fastbp.Dense(2)]),
     "SimpleRNN masked": ((5, 3), lambda: [fastbp.Masking(), *recurrent(fastbp.SimpleRNN, activation="linear")]),
+    "SoftmaxBlocks": ((4,), lambda: [fastbp.Dense(6), fastbp.SoftmaxBlocks((2, 1, 3))]),
     "SpatialDropout1D": ((4, 3), lambda: [fastbp.SpatialDropout1D(0.2), fastbp.Dense(3)]),
     "SpatialDropout2D": ((4, 3, 2), lambda: [fastbp.SpatialDropout2D(0.2), fastbp.Dense(3)]),
     "ZeroPadding1D": ((4, 3), lambda: [fastbp.ZeroPadding1D((2, 1))]),

@@ -4,6 +4,7 @@ import numpy as np
 
 from fastbp.models.card import card_text, facts, general, table
 from fastbp.tabular.categories import CategoryCoder
+from fastbp.tabular.mixture import Mixture
 from fastbp.tabular.numeric import DateCoder
 from fastbp.tabular.several import Quantities
 
@@ -28,26 +29,37 @@ def of_model(estimator):
     """Return facts of the networks."""
     ensemble, reading = estimator.ensemble_, estimator.reading_
     networks = ensemble.networks
+    temperatures = [f"{value:.3g}" for value in np.atleast_1d(ensemble.temperature)]
     return {
         "kind": f"{len(networks)} networks of {networks[0].count_params():,} parameters, preset {estimator.preset!r}",
-        "calibration": f"temperature {ensemble.temperature:.3g}" if hasattr(estimator, "classes_") else "none",
+        "calibration": f"temperature {few(temperatures)}" if has_classes(estimator) else "none",
         "repeated rows": "used" if ensemble.repeats is not None else "not used",
         "trained with": f"fastbp {reading['fastbp']}" if "fastbp" in reading else "fastbp, from Python",
         "size": f"{sum(network.params.nbytes for network in networks) / 1e6:.2f} MB of parameters",
     }
 
 
+def targets_of(estimator):
+    """Return {name: Classes or Quantity} of what is predicted."""
+    target = estimator._target
+    if isinstance(target, Mixture):
+        return dict(zip(target.names, target.parts, strict=True))
+    if isinstance(target, Quantities):
+        return {f"target {number}": part for number, part in enumerate(target.parts)}
+    return {estimator.target_name_: target}
+
+
 def of_target(estimator):
     """Return facts of what is predicted."""
-    found = {"name": estimator.target_name_}
-    if hasattr(estimator, "classes_"):
-        return found | {"task": "classification", "classes": few(estimator.classes_.tolist())}
-    target = estimator._target
-    parts = target.parts if isinstance(target, Quantities) else (target,)
-    found["task"] = "regression" if estimator.quantiles is None else "quantiles " + few(estimator.quantiles)
-    for number, part in enumerate(parts):
-        which = f" of target {number}" if len(parts) > 1 else ""
-        found[f"in training{which}"] = f"{part.low:.6g} to {part.high:.6g}, mean {part.mean:.6g}"
+    found = {} if estimator.target_name_ is None else {"name": estimator.target_name_}
+    if getattr(estimator, "quantiles", None) is not None:
+        found["quantiles"] = few(estimator.quantiles)
+    for name, part in targets_of(estimator).items():
+        of = "" if name == estimator.target_name_ else f" of {name}"
+        if hasattr(part, "classes"):
+            found[f"classes{of}"] = few(part.classes.tolist())
+        else:
+            found[f"range in training{of}"] = f"{part.low:.6g} to {part.high:.6g}, mean {part.mean:.6g}"
     return found
 
 
@@ -98,24 +110,29 @@ def of_scores(estimator):
     scores = estimator.reading_.get("scores")
     metric = estimator._objective(estimator._target).metric
     if not scores:
-        scores = {metric: estimator.best_score_}
+        scores = {metric: estimator.best_score_} | getattr(estimator, "best_scores_", {})
     rows = [[name, value if value is not None else "unknown"] for name, value in scores.items()]
     told = "Of rows that the networks did not train on; a little too good, for they chose each network's best epoch."
     return [told, "", *table([["score", "value"], *rows])]
 
 
+def has_classes(estimator):
+    """Does it predict classes?"""
+    return any(hasattr(part, "classes") for part in targets_of(estimator).values())
+
+
 def limits(estimator):
     """Return what to know before the model is used."""
     told = ["It holds for rows like those of training: where people, machines or times differ, score it anew."]
-    if hasattr(estimator, "classes_"):
+    if has_classes(estimator):
         told.append("Classes that training did not have are never predicted.")
-        if estimator.class_weight is not None:
+        if getattr(estimator, "class_weight", None) is not None:
             told.append(
                 f"class_weight={estimator.class_weight!r}: probabilities are of classes as frequent as they weigh, "
                 "not of rows as they come."
             )
-    else:
-        told.append("Predictions never leave the range that the target had in training.")
+    if not all(hasattr(part, "classes") for part in targets_of(estimator).values()):
+        told.append("Predicted quantities never leave the range that the target had in training.")
     if any(isinstance(coder, CategoryCoder) for coder in estimator.encoder_.coders):
         told.append("Categories that training did not have are taken for missing (or rare) ones.")
     if surprised := [coder.name for coder in estimator.encoder_.coders if not coder.expects_missing]:
