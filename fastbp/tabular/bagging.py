@@ -191,7 +191,17 @@ def _below(start, tensors):
 
 
 def train_ensemble(
-    encoder, part, *, recipe, objective, seed, valid=None, separation=ALL_ALIKE, deadline=None, progress=None
+    encoder,
+    part,
+    *,
+    recipe,
+    objective,
+    seed,
+    valid=None,
+    separation=ALL_ALIKE,
+    deadline=None,
+    progress=None,
+    checkpoint=None,
 ):
     """Train the networks of a recipe.
 
@@ -213,21 +223,25 @@ def train_ensemble(
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
+    checkpoint : Checkpoint, optional
+        Where finished networks are kept; those that are there are not trained again.
 
     Returns
     -------
     Ensemble
     """
-    training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
+    given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
+    training = Training(*given)
     return training.run()
 
 
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress):
+    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint=None):
         self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
+        self.checkpoint = checkpoint
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)
@@ -241,7 +255,7 @@ class Training:
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
-        plan = self._plan()
+        plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -261,6 +275,9 @@ class Training:
 
     def _train(self, number, plan, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
+        if self.checkpoint is not None and (finished := self.checkpoint.network(number)) is not None:
+            self._tell(number, 1.0)
+            return finished
         # The first one is trained whatever the clock says: there must be something to predict with.
         if number:
             if not self.pace.another():
@@ -278,7 +295,10 @@ class Training:
         self.pace.note(time.perf_counter() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
-        return without_training(network), learned
+        network = without_training(network)
+        if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
+            self.checkpoint.keep(number, network, learned)
+        return network, learned
 
     def _prepared(self, number):
         """Return a network, adapted to its rows, the rows, and its validation part."""
