@@ -33,6 +33,7 @@ def print_model(path, model, as_json):
 def _facts(path, model):
     """Return a dict of facts, ready for JSON."""
     from fastbp import __version__
+    from fastbp.tabular.card import columns_of
 
     reading = model.reading_
     facts = {
@@ -56,15 +57,4 @@ def _facts(path, model):
         facts["task"] = "regression"
         if model.quantiles is not None:
             facts["quantiles"] = list(model.quantiles)
-    return facts | {"columns": reading.get("columns") or _columns(model), "scores": reading.get("scores")}
-
-
-def _columns(model):
-    """Return the columns of a model that was trained in Python."""
-    encoder = model.encoder_
-    rows = []
-    for name in encoder.feature_names_in:
-        kind = encoder.forms[name].describe() if name in encoder.forms else encoder.kinds.get(name, "not used")
-        role = f"left out: {encoder.dropped[name]}" if name in encoder.dropped else "feature"
-        rows.append({"name": name, "type": kind, "role": role})
-    return rows
+    return facts | {"columns": columns_of(model), "scores": reading.get("scores")}

@@ -39,6 +39,7 @@ from fastbp.models.arguments import (
     is_count,
     names_of_functions,
 )
+from fastbp.models.card import network_card
 from fastbp.models.longpredict import predict_with_bar
 from fastbp.models.modelstate import model_from, restore, state_of
 from fastbp.models.summary import summary_text
@@ -625,6 +626,22 @@ class Sequential(Explainable):
         engine = self._built("summary")
         self.tell_changes()
         return summary_text(engine)
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: its shapes, layers, training, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        self._built("card")
+        self.tell_changes()
+        return network_card(self, license=license, date=date)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.
