@@ -12,6 +12,7 @@ from numba import types
 from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 from fastbp.compiler.records import record_type, row_dtype
+from fastbp.engine.kept import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
@@ -25,6 +26,8 @@ ITEM = row_dtype(
         ("start", "i8"),
         ("stop", "i8"),
         ("columns", "i8"),
+        ("head", "i8"),  # the first item of its parameter, and the one after this, or -1
+        ("tail", "i8"),
         ("learning_rate", "f8"),  # factors
         ("decay", "f8"),
         ("l1", "f8"),
@@ -183,6 +186,7 @@ def block_address(name, float_type):
     """Return the address of one of these kernels for a Numba float type."""
     array = types.Array(float_type, 1, "C")
     size, number, item = types.int64, types.float64, record_type(ITEM)
+    coefficients = types.Array(number, 1, "C")
     kernels = {
         "gather": (gather, (array, size, size, size, size, size, size), types.void),
         "scatter": (scatter, (array, size, size, size, size, size, size), types.void),
@@ -193,6 +197,8 @@ def block_address(name, float_type):
         "scale_entries": (scale_entries, (array, number, size, size), types.void),
         "decay_entries": (decay_entries, (array, number, size, size), types.void),
         "limit_norms": (limit_norms, (item, array), types.void),
+        "add_gradient": (add_gradient, (array, array, coefficients, size, size, size), types.void),
+        "move_average": (move_average, (array, array, coefficients, size, size), types.void),
     }
     function, arguments, returns = kernels[name]
     return address(function, *arguments, returns=returns)
