@@ -71,7 +71,7 @@ class Optimizer(Settings):
     ema_overwrite_frequency: int | None = None
     gradient_accumulation_steps: int | None = None
 
-    changes: ClassVar = [0]  # of all optimizers
+    changes: ClassVar = [0]  # type: ignore[misc]  # of all optimizers
     kernel: ClassVar[Any]
     dtype: ClassVar[np.dtype]
     intervals: ClassVar[dict[str, str]] = {}
@@ -152,7 +152,7 @@ class Optimizer(Settings):
 
     def row(self, kernel_address: int) -> np.ndarray:
         """Return the settings as an array of one row of `dtype`."""
-        settings = [(name, getattr(self, name)) for name in self.dtype.names if name != "kernel"]
+        settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)
 
 
