@@ -86,15 +86,11 @@ class Optimizer(Settings):
                     "as in learning_rate=fastbp.CosineDecay(1e-3, decay_steps=10_000)."
                 )
             check_numbers(self, learning_rate="[0, inf)")
-        optional = {
-            "weight_decay": "[0, inf)",
-            "clipvalue": "(0, inf)",
-            "clipnorm": "(0, inf)",
-            "global_clipnorm": "(0, inf)",
-        }
+        norms = ("clipvalue", "clipnorm", "global_clipnorm")
+        optional = {"weight_decay": "[0, inf)", **dict.fromkeys(norms, "(0, inf)")}
         check_numbers(self, **{key: at for key, at in optional.items() if getattr(self, key) is not None})
         check_numbers(self, **self.intervals)
-        limits = [limit for limit in limits if getattr(self, limit) is not None]
+        limits = [limit for limit in norms if getattr(self, limit) is not None]
         if len(limits) > 1:
             raise ValueError(f"{name}: set {limits[0]} or {limits[1]}, not both.")
         check_numbers(self, ema_momentum="[0, 1]")
