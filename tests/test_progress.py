@@ -59,9 +59,9 @@ def test_lines_of_a_log():
     found = lines(3, Log(io.StringIO()), rates=[0.1, 0.1, 0.01], names=("loss", "mae", "learning_rate", "val_loss"))
     assert "\r" not in found
     assert found.splitlines() == [
-        "epoch 1/3 - 10s - 20s left - loss: 1 - val_loss: 1 - mae: 1",
-        "epoch 2/3 - 10s - 10s left - loss: 0.5 - val_loss: 0.5 - mae: 0.5",
-        "epoch 3/3 - 10s - loss: 0.3333 - val_loss: 0.3333 - mae: 0.3333 (+1)",
+        "epoch 1/3 - 5.0s - 10s left - loss: 1 - val_loss: 1 - mae: 1",
+        "epoch 2/3 - 5.0s - 5.0s left - loss: 0.5 - val_loss: 0.5 - mae: 0.5",
+        "epoch 3/3 - 5.0s - loss: 0.3333 - val_loss: 0.3333 - mae: 0.3333 (+1)",
     ]
 
 
@@ -80,11 +80,11 @@ def test_no_line_is_longer_than_the_screen_and_no_figure_is_cut(width, monkeypat
 
 
 def test_the_losses_stay_where_times_have_no_room():
-    assert fitted(["epoch 1/9", "10s", "1:20 left"], ["loss: 0.25", "val_loss: 0.125", "a: 1"], 50) == (
-        "epoch 1/9 - 10s - loss: 0.25 - val_loss: 0.125 (+1)"[:50]
-        if False
-        else "epoch 1/9 - loss: 0.25 - val_loss: 0.125 - a: 1"
-    )
+    parts, figures = ["epoch 1/9", "10s", "1:20 left"], ["loss: 0.25", "val_loss: 0.125", "a: 1"]
+    assert fitted(parts, figures, 51) == "epoch 1/9 - 10s - loss: 0.25 - val_loss: 0.125 (+1)"
+    assert fitted(parts, figures, 49) == "epoch 1/9 - loss: 0.25 - val_loss: 0.125 - a: 1"
+    assert fitted(parts, figures, 30) == "epoch 1/9 - loss: 0.25 (+2)"
+    assert fitted(parts, figures, 9) == "epoch 1/9"
 
 
 def test_a_terminal_has_the_bar_of_the_running_epoch():
@@ -129,7 +129,7 @@ def test_a_pipe_and_a_terminal_by_default():
         pass
     os.close(master)
     assert process.wait() == 0
-    shown = [line.split("\r")[-1] for line in found.decode().replace("\r\n", "\n").splitlines()]
+    shown = [line.split("\r")[-1] for line in found.decode().replace("\r\n", "\n").split("\n")[:-1]]
     assert [line.split(" - ")[0] for line in shown] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
 
 
@@ -140,7 +140,8 @@ def test_shares_in_a_log_and_on_a_terminal():
             tell(share)
     found = stream.getvalue().splitlines()
     assert len(found) == 10
-    assert found[0].startswith("training -  10% - ")
+    # Not before the first two seconds are over.
+    assert found[0].startswith("training -  11% - 3.0s - 24s left")
     assert found[-1].startswith("training - 100% - ")
     assert "left" in found[0]
     assert "left" not in found[-1]

@@ -3,13 +3,15 @@
 import numpy as np
 
 from fastbp.callbacks.base import Callback
-from fastbp.metrics import METRIC_NAMES
+from fastbp.metrics.direction import greater_is_better
 from fastbp.schedules import check_numbers
-from fastbp.settings.naming import canonical, nearest
+from fastbp.settings.naming import nearest
 
 
 class Monitor(Callback):
     """A callback that watches whether one figure gets better."""
+
+    listed = False
 
     def __init__(self, monitor, mode, min_delta=0.0):
         self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
@@ -22,7 +24,7 @@ class Monitor(Callback):
             raise ValueError(f'{owner}(mode={self.mode!r}): it is "auto", "min" or "max".')
         if not isinstance(monitor, str):
             raise ValueError(f"{owner}(monitor={monitor!r}): it is the name of a figure.")
-        if self.mode == "auto" and not self._figure.endswith(_FALLING + _RISING):
+        if self.mode == "auto" and self._rises is None:
             raise ValueError(f'{owner}(monitor={monitor!r}): is more of it better? Say mode="max", or mode="min".')
         check_numbers(self, min_delta="(-inf, inf)")
         self.min_delta = abs(self.min_delta)
@@ -30,13 +32,13 @@ class Monitor(Callback):
     @property
     def _sign(self):
         """1 where more of the monitored figure is better, else -1."""
-        rising = self.mode == "max" or (self.mode == "auto" and self._figure.endswith(_RISING))
-        return 1.0 if rising else -1.0
+        return 1.0 if self.mode == "max" or (self.mode == "auto" and self._rises) else -1.0
 
     @property
-    def _figure(self):
-        """The monitored figure by fastbp's name of it: "accuracy" for "val_acc"."""
-        return canonical(self.monitor.removeprefix("val_"), METRIC_NAMES, "metric") or self.monitor
+    def _rises(self):
+        """Is more of the monitored figure better?  None: nothing tells."""
+        engine = getattr(self.model, "engine", None)
+        return greater_is_better(str(self.monitor), getattr(engine, "metrics", ()))
 
     def check_monitor(self):
         """Raise ValueError where a setting is wrong, or this training does not report the monitored figure."""
@@ -52,11 +54,6 @@ class Monitor(Callback):
     def improved(self, value):
         """Is `value` better than the best so far by more than min_delta?"""
         return self._sign * (value - self.best) > self.min_delta
-
-
-# Figures that are better when they are smaller.
-_FALLING = ("loss", "error", "crossentropy", "poisson", "hinge", "huber")
-_RISING = ("accuracy", "auc", "precision", "recall", "f1_score", "r2_score")
 
 
 def check_epochs(callback, **settings):

@@ -260,7 +260,7 @@ class Engine:
     def vjp(self, x, dout, training):
         """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
-        dout = np.ascontiguousarray(self.network.spread(dout))
+        dout = np.ascontiguousarray(self.network.spread(dout, lambda: self._outputs(x)))
         dx = np.empty_like(x, subok=False)
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:

@@ -16,6 +16,11 @@ class Weighted:
     function: Callable
     given: Any
 
+    @property
+    def greater_is_better(self):
+        """Which way the metric is better, if it says so."""
+        return getattr(self.function, "greater_is_better", None)
+
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the metric."""
         return self.function(y_true, y_pred, sample_weight=sample_weight)

@@ -25,6 +25,7 @@ from fastbp.engine.exclusive import changes, check_free, is_changed_here
 from fastbp.engine.rows import Rows
 from fastbp.engine.specs import check_owners, check_places, handle, own, walk
 from fastbp.engine.state import Engine
+from fastbp.explain.explainable import Explainable
 from fastbp.io import saving
 from fastbp.losses import LOSSES
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
@@ -51,7 +52,7 @@ _COMPILE = "call compile, which keeps the weights"
 _FIXED = {"dtype": _NEW, "seed": _NEW, "optimizer": _COMPILE, "loss": _COMPILE}
 
 
-class Sequential:
+class Sequential(Explainable):
     """A stack of layers, trained by backpropagation.
 
     Parameters
