@@ -10,7 +10,7 @@ import pytest
 
 from fastbp.compiler.entry import Entry, address_of
 from fastbp.compiler.jit import address, call, inline, kernel
-from fastbp.compiler.pointers import rows_at
+from fastbp.compiler.pointers import rows_at, same_place
 from fastbp.compiler.records import row_dtype
 from fastbp.compiler.signatures import Kind, Signature, signature
 from fastbp.kernels.rng import mix64, shuffle
@@ -60,6 +60,12 @@ def test_a_bound_call_sees_what_has_changed_in_its_arrays():
     table["real"] = 8.0
     bound()
     assert x[1] == 8.0
+    other_place = np.zeros(1, ROW)
+    other_place["real"] = -2.5
+    bound.ending_in(address_of(other_place))()
+    assert x[13] == -2.5
+    bound()
+    assert x[13] == 0.25  # the first call is as it was
     with pytest.raises(ValueError, match="zip"):
         everything.entry(signature(words, row=ROW)).bind(table[0])
 
@@ -198,9 +204,26 @@ def test_signatures_are_text_that_is_the_same_everywhere():
 
 
 def test_pickles_name_them_and_copies_are_themselves():
-    for thing in (shuffle, mix64, rows_at, product):
+    for thing in (shuffle, mix64, same_place, product):
         assert pickle.loads(pickle.dumps(thing)) is thing
         assert copy.deepcopy(thing) is thing
+
+
+def test_what_stands_in_no_module_is_pickled_with_its_function():
+    """As cloudpickle does it for a layer of a notebook."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    factor = 3.0
+
+    @kernel
+    def scale(x):
+        x[0] *= factor
+
+    scale(np.ones(1))
+    again, x = pickle.loads(cloudpickle.dumps(scale)), np.ones(1)
+    assert again is not scale
+    again(x)
+    assert x[0] == 3
+    assert copy.deepcopy([scale, rows]) == [scale, rows]
 
 
 def test_one_machine_code_serves_all():

@@ -55,6 +55,9 @@ class _Compiled:
         made = ("dispatcher", "_codes", "_entries")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
+    def __deepcopy__(self, memo):
+        return self
+
     def __reduce__(self):
         return by_name(self) or (_rebuilt, (type(self), self.__getstate__()))
 
@@ -122,6 +125,8 @@ class Kernel(_Compiled):
         if found is None:
             from fastbp.compiler.entry import Entry
 
+            if not self.kept:
+                raise TypeError(f"{self.__name__} is not kept and has no entry: compiled functions call it alone.")
             found = self._entries[of] = Entry(self.__name__, of, self.code(of))
         return found
 
@@ -137,9 +142,6 @@ class UnkeptKernel(Kernel):
 
     targetoptions = _OPTIONS | _NO_WRAPPERS
     kept = False
-
-    def __call__(self, *arguments):
-        raise TypeError(f"{self.__name__} is not kept and has no entry: compiled functions call it, Python cannot.")
 
 
 def inline(function):

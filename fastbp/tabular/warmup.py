@@ -67,19 +67,20 @@ def warmup(
 
 
 def _warm_tables(preset):
-    """Train and apply both tabular estimators on a few made-up rows."""
+    """Train and apply the tabular estimators on a few made-up rows."""
     import pandas as pd
 
-    from fastbp.tabular.classifier import TabularClassifier
-    from fastbp.tabular.regressor import TabularRegressor
+    from fastbp.tabular.model import ESTIMATORS
 
-    for kind in (TabularClassifier, TabularRegressor):
+    for kind in ESTIMATORS.values():
         for n_rows, n_columns in TABLES:
             x = np.random.default_rng(0).normal(size=(n_rows, n_columns))
             frame = pd.DataFrame(x).rename(columns=str)
             if n_columns > 8:
                 frame["category"] = [f"category {i % 12}" for i in range(n_rows)]  # more than 8 are embedded
-            y = np.sign(x[:, 0]) if kind is TabularClassifier else x[:, 0]
+            y = np.sign(x[:, 0]) if hasattr(kind, "predict_proba") else x[:, 0]
+            if hasattr(kind, "tasks_"):
+                y = pd.DataFrame({"number": x[:, 0], "class": np.where(x[:, 1] > 0, "a", "b")})
             kind(preset, random_state=0, time_limit=TABLE_SECONDS).fit(frame, y).predict(frame)
 
 
