@@ -58,7 +58,7 @@ SAMPLES = {
 MANY_ROWS = 2048
 SHAPES = ((1,), (2, 1), (4, 4), (6, 6, 2))
 # What a setting is changed to, by what it is; a layer may refuse.
-CHANGES = ((bool, (True, False)), (float, (0.25,)), (type(None), ("l2", "max_norm", 0.25)), (str, ("causal", "ntk")))
+CHANGES = ((bool, (True, False)), (float, (0.25,)), (type(None), ("l2", "max_norm", 0.25, 2)), (str, ("causal", "ntk")))
 
 
 class NeverAskedError(RuntimeError):
@@ -185,10 +185,16 @@ def _run_changed(cls, shape, dtype):
     given = next((one for one in _given(settings) if _run_made(cls, one, shape, dtype)), None)
     if given is None:
         return False
+    for change in _changes(settings):
+        _run_made(cls, given | change, shape, dtype)
+    return True
+
+
+def _changes(settings):
+    """Yield {name: value} of each setting that may be changed."""
     for setting in settings:
         for value in (value for kind, values in CHANGES if type(setting.default) is kind for value in values):
-            _run_made(cls, given | {setting.name: value}, shape, dtype)
-    return True
+            yield {setting.name: value}
 
 
 def _given(settings):
@@ -238,9 +244,11 @@ def _ask_by_optimizers(dtype, layers):
     for name in OPTIMIZERS:
         for layer in layers:
             _train(_model(layer, dtype), OPTIMIZERS[name]())
-    for settings in ({"clipvalue": 1.0}, {"global_clipnorm": 1.0}, {"weight_decay": 0.1}):
-        for layer in layers:
-            _train(_model(layer, dtype), fastbp.Adam(**settings))
+    for change in _changes(dataclasses.fields(fastbp.Adam)):
+        with suppress(ValueError, TypeError):
+            optimizer = fastbp.Adam(**change)
+            for layer in layers:
+                _train(_model(layer, dtype), optimizer)
 
 
 def _model(layer, dtype):
