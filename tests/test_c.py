@@ -151,7 +151,9 @@ def test_tabular_regressors(settings, tmp_path):
 @pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
 def test_targets_of_different_kinds(tmp_path):
     frame = numbers()
-    y = pd.DataFrame({"large": frame["size"].fillna(0) > 3, "level": frame["level"] * 1.5, "few": frame["few"].astype(str)})
+    y = pd.DataFrame(
+        {"large": frame["size"].fillna(0) > 3, "level": frame["level"] * 1.5, "few": frame["few"].astype(str)}
+    )
     model = fastbp.TabularMultiTask("fast", random_state=0, tasks={"few": "classification"}).fit(frame, y)
     rows = numbers(30, 9)
     large, few = model.predict_proba(rows)
