@@ -2,7 +2,8 @@
 
     python asv_benchmarks/compare_exports.py
 
-C files are compiled by ``gcc -O3 -march=native`` and run in one thread, as is onnxruntime; medians of interleaved rounds.
+C files are compiled by ``gcc -O3 -march=native`` and run in one thread, as is onnxruntime; medians of
+interleaved rounds.
 """
 
 import ctypes

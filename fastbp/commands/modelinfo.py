@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastbp.commands.options import print_json
-from fastbp.commands.report import format_table, side_by_side
+from fastbp.commands.report import format_table, side_by_side, target_scores
 
 MOST_CLASSES = 30
 
@@ -24,6 +24,9 @@ def print_model(path, model, as_json):
     print(format_table(rows))
     if scores:
         print()
+        if "target" in facts and isinstance(facts["target"], list):
+            print(target_scores(scores))
+            return
         print(side_by_side({"out of fold": {name: float("nan") if v is None else v for name, v in scores.items()}}))
 
 
@@ -43,7 +46,10 @@ def _facts(path, model):
         "networks": len(model.ensemble_.networks),
         "best score": model.best_score_,
     }
-    if hasattr(model, "classes_"):
+    if hasattr(model, "tasks_"):
+        facts["target"] = model.target_names_
+        facts["task"] = [f"{name}: {task}" for name, task in model.tasks_.items()]
+    elif hasattr(model, "classes_"):
         classes = [str(label) for label in model.classes_]
         more = [f"... ({len(classes)} in all)"] if len(classes) > MOST_CLASSES else []
         facts["task"], facts["classes"] = "classification", classes[:MOST_CLASSES] + more

@@ -235,7 +235,7 @@ EMITTERS = {
     "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
-REFUSED = {}
+REFUSED: dict = {}
 
 
 def emit_network(program, model, x, prefix=""):
