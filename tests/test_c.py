@@ -132,7 +132,12 @@ def fitted(kind, frame, y, **settings):
 @pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
 def test_a_tabular_classifier(tmp_path):
     frame = numbers()
-    model = fitted(fastbp.TabularClassifier, frame, (frame["size"].fillna(0) > 3).astype(int) + frame["flag"])
+    model = fitted(
+        fastbp.TabularClassifier,
+        frame,
+        (frame["size"].fillna(0) > 3).astype(int) + frame["flag"],
+        class_weight="balanced",
+    )
     rows = numbers(30, 9)
     rows.loc[0, "rooms"], rows.loc[1, "level"], rows.loc[2, "few"] = 9, 77, 9.5
     np.testing.assert_allclose(compiled(model, tmp_path)(as_numbers(rows)), model.predict_proba(rows), atol=1e-6)

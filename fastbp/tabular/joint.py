@@ -79,10 +79,6 @@ class JointObjective(Objective):
         known = ~np.isnan(losses) & (np.array(self.weights) > 0)
         return float(np.average(losses[known], weights=np.array(self.weights)[known])) if known.any() else 0.0
 
-    def score(self, outputs, targets, weight=None):
-        """Return the value, which is a loss."""
-        return self.value(outputs, targets, weight)
-
 
 def joint_objective(sizes, weights, complete):
     """Return the objective of targets with blocks of outputs of these sizes.
