@@ -163,7 +163,8 @@ def test_targets_of_different_kinds(tmp_path):
     rows = numbers(30, 9)
     large, few = model.predict_proba(rows)
     expected = np.concatenate([large, model.predict(rows)[:, [1]].astype(float), few], axis=1)
-    np.testing.assert_allclose(compiled(model, tmp_path)(as_numbers(rows)), expected, rtol=1e-6, atol=1e-6)
+    # Rows far from training's have large logits: float32's rounding of these is 2e-6 of a probability.
+    np.testing.assert_allclose(compiled(model, tmp_path)(as_numbers(rows)), expected, rtol=1e-6, atol=5e-6)
     assert '3 to 5: "few", probabilities of "1.5", "2.5", "4.0"' in (tmp_path / "the net-1.h").read_text()
 
 
