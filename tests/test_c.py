@@ -168,6 +168,18 @@ def test_targets_of_different_kinds(tmp_path):
     assert '3 to 5: "few", probabilities of "1.5", "2.5", "4.0"' in (tmp_path / "the net-1.h").read_text()
 
 
+def test_names_that_c_does_not_take(tmp_path):
+    names = ["a/*b*/", "??/", "int", "{x}", "ä\\", "1st", "exp"]
+    layers = [fastbp.Dense(3, name=name) for name in names]
+    assert_same(fastbp.Sequential(layers, input_shape=(2,), seed=0), np.eye(2), tmp_path)
+    frame = pd.DataFrame({"a */ b\n??/": np.arange(40.0) % 7, "dense_kernel": np.arange(40.0) % 5, "größe\\": 1.0})
+    frame.iloc[0, 2] = 7.5
+    model = fastbp.TabularRegressor("fast", random_state=0).fit(frame, np.arange(40.0) % 3)
+    (tmp_path / "table").mkdir()
+    found = compiled(model, tmp_path / "table")(frame.to_numpy())[:, 0]
+    np.testing.assert_allclose(found, model.predict(frame), atol=1e-6)
+
+
 def test_repeated_rows(tmp_path):
     rng = np.random.default_rng(0)
     x = np.stack([rng.integers(0, 40, 400), rng.integers(0, 3, 400) / 7], axis=1)
