@@ -24,9 +24,7 @@ def layer_statistics(engine, x, grads=None):
     weights, gradients = engine.network.views(engine.params), {}
     if grads is not None:
         gradients = engine.network.views(grads)
-    rows = [
-        _of_outputs(part_to(engine, name).predict(x)) + _of_weights(name, weights, gradients) for name in names
-    ]
+    rows = [_of_outputs(part_to(engine, name).predict(x)) + _of_weights(name, weights, gradients) for name in names]
     return pd.DataFrame(rows, index=pd.Index(names, name="layer"), columns=list(COLUMNS))
 
 

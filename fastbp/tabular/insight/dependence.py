@@ -56,9 +56,9 @@ def _of_numbers(coder, column, known, n_points):
 
 
 def mean_predictions(predicted, x, places, rows):
-    """Return the mean predictions (g, k) over rows x (n, d) whose `places` are those of one of `rows` (g,) after another.
+    """Return the mean predictions (g, k) over rows x (n, d) whose `places` are those of each of `rows` (g,) in turn.
 
-    predicted : callable, x (n, d) -> (n, k)
+    predicted is a callable, x (n, d) -> (n, k).
     """
     some = x[np.linspace(0, len(x) - 1, min(MOST_ROWS, len(x))).round().astype(int)]
     found = []

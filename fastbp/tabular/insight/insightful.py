@@ -5,6 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.explain.permutation import Importances
+from fastbp.io import described
 from fastbp.tabular.columns import as_table, nearest_name, with_rows
 from fastbp.tabular.tablewarning import tell
 
@@ -20,7 +22,7 @@ class Insightful:
         asked for.
         """
         check_is_fitted(self)
-        if vars(self).get("_kept") is None and vars(self).get("_importances") is None:
+        if self.ensemble_.kept is None and self.ensemble_.importances is None:
             raise AttributeError(
                 "the rows that the networks left out are gone (a file does not hold them): call importances(X, y)."
             )
@@ -64,11 +66,12 @@ class Insightful:
         Examples
         --------
         >>> import fastbp
-        >>> from sklearn.datasets import load_iris
-        >>> X, y = load_iris(return_X_y=True, as_frame=True)
-        >>> clf = fastbp.TabularClassifier("fast", random_state=0).fit(X, y)
-        >>> clf.importances()["importance"].idxmax()
-        'petal width (cm)'
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(X, y)
+        >>> strongest = reg.importances().sort_values("importance").index[-2:]
+        >>> sorted(strongest)
+        ['bmi', 's5']
         """
         from fastbp.tabular.insight.importances import importances
 
@@ -78,9 +81,9 @@ class Insightful:
         if (X is None) != (y is None):
             raise ValueError("give X and y, or neither.")
         memory = (X is None, n_repeats) == (True, 5)
-        if memory and vars(self).get("_importances") is not None:
-            return self._importance_frame(*self._importances)
-        kept = self._kept_of(X, y) if X is not None else vars(self).get("_kept")
+        if memory and self.ensemble_.importances is not None:
+            return self._importance_frame(*self.ensemble_.importances)
+        kept = self._kept_of(X, y) if X is not None else self.ensemble_.kept
         if kept is None:
             raise ValueError("a file does not hold the rows that the networks left out: call importances(X, y).")
         objective = self._objective(self._target)
@@ -88,7 +91,7 @@ class Insightful:
         with self._thread_limit():
             found = importances(kept, self.encoder_, self.ensemble_, objective, scale, n_repeats)
         if memory:
-            self._importances = found
+            self.ensemble_.importances = found
         return self._importance_frame(*found)
 
     def explain(self, X, *, background=None, link="identity", as_shap=False):
@@ -129,8 +132,9 @@ class Insightful:
 
         Notes
         -----
-        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is then left is spread
-        over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any case.
+        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is then left is
+        spread over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any
+        case.
 
         References
         ----------
@@ -298,9 +302,21 @@ class Insightful:
         frame = pd.DataFrame({"importance": importance, "standard_error": error}, index=self.encoder_.columns)
         return frame.reindex(pd.Index(self.encoder_.feature_names_in, name="column"), fill_value=0.0)
 
+    def _described_importances(self):
+        """Return the importances for a file, ready for JSON, or None where nobody has asked for them."""
+        found = self.ensemble_.importances
+        return None if found is None else {name: array.tolist() for name, array in found._asdict().items()}
+
+    def _take_importances(self, state):
+        """Take over what `_described_importances` returned, or raise ValueError."""
+        if state is None:
+            return
+        n = len(self.encoder_.columns)
+        arrays = [described.listed(state[name], name, described.real, n) for name in Importances._fields]
+        self.ensemble_.importances = Importances(*map(np.array, arrays))
+
     def _as_shap(self, X, values, base, repeated, outputs):
         from fastbp.explain.attributions import shap_explanation
-        from fastbp.tabular.insight.dependence import listed
         from fastbp.tabular.insight.tables import REPEATED
 
         names, data = list(self.encoder_.feature_names_in), self._rows_of_features(X)
@@ -314,6 +330,8 @@ class Insightful:
 
     def _rows_of_features(self, X):
         """Return the values (n, n_features_in_) of a table's columns, as objects."""
+        from fastbp.tabular.insight.dependence import listed
+
         table, _ = as_table(X)
         values = np.full((len(table), self.n_features_in_), None, object)
         for place, name in enumerate(self.encoder_.feature_names_in):
