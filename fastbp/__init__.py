@@ -16,6 +16,7 @@ _HOMES = {
     "tabular.crossvalidation": ["cross_validate"],
     "tabular.regressor": ["TabularRegressor"],
     "tabular.tablewarning": ["TableWarning"],
+    "settings.deprecated": ["FastbpDeprecationWarning"],
     "io.load": ["load_model"],
     "io.saving": ["ModelFileError"],
     "engine.divergence": ["TrainingDiverged"],

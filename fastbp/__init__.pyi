@@ -114,6 +114,7 @@ from fastbp.schedules import ExponentialDecay as ExponentialDecay
 from fastbp.schedules import LogCosine as LogCosine
 from fastbp.schedules import OneCycle as OneCycle
 from fastbp.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
+from fastbp.settings.deprecated import FastbpDeprecationWarning as FastbpDeprecationWarning
 from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
 from fastbp.tabular.crossvalidation import cross_validate as cross_validate
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor

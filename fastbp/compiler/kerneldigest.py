@@ -25,7 +25,7 @@ _NO_CODE = {
 }
 _SIMPLE = (bool, int, float, complex, str, bytes, NoneType, type(...), range, slice, np.generic, np.dtype)
 # What stands here is in the key by a version.  By its place: a user's module may be called `code` or `types`.
-_PYTHON, *_KNOWN_PLACES = (os.path.dirname(module.__file__) + os.sep for module in (os, np, numba, llvmlite))
+_PYTHON, *_KNOWN_PLACES = (os.path.dirname(str(module.__file__)) + os.sep for module in (os, np, numba, llvmlite))
 _KNOWN_NAMES = {"builtins", "numpy", "numba", "llvmlite", *sys.stdlib_module_names}  # for what is written in C
 _ADDRESSES = {"_ctypes", "ctypes", "_cffi_backend"}
 

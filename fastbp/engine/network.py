@@ -49,7 +49,7 @@ class PlacedLayer:
 
         A row of the table that had other sizes than params has would read and write elsewhere.
         """
-        spec = replace(self.spec)  # which checks the settings once more
+        spec = replace(self.spec)  # type: ignore[type-var]  # which checks the settings once more
         if layout_of(spec.build(*self.input_shapes)) != layout_of(self.build):
             raise ValueError(
                 f"layer {self.name!r} was changed after the model was built, in settings that decide on its shapes: "

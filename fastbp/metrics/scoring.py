@@ -9,7 +9,9 @@ for outputs y_pred (n, k), or (n, t, k) and so on, and targets of their shape, o
 axis.  `heeds_mask` says whether Keras leaves masked time steps out of the metric, as fastbp does of all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -162,6 +164,7 @@ class Error(Score):
     """What metrics of errors share."""
 
     heeds_mask = True
+    of_errors: ClassVar[Callable]  # (errors) -> their mean
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Return the metric."""

@@ -125,9 +125,11 @@ class Sequential(Explainable):
         self._dtype = np.dtype(dtype)
         self._seed = checked_seed(seed)
         self.stop_training = False
-        self.engine = self._compiled = self._taken = None
+        self.engine: Any = None
+        self._compiled: tuple | None = None
+        self._taken: Taken | None = None
         self.why_not_compiled = ""
-        self.custom_metrics = []
+        self.custom_metrics: list[str] = []
         if input_shape is not None:
             self.build(input_shape)
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -36,7 +37,7 @@ from fastbp.tabular.tablewarning import tell
 KIND = "tabular"
 # Seconds, or the share of the limit, by which a time limit may be missed without a word.
 TOLERANCE, LIMIT_SHARE = 1.0, 0.1
-PARAMETER_CONSTRAINTS = {
+PARAMETER_CONSTRAINTS: dict[str, list] = {
     "preset": [StrOptions(set(PRESETS))],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
@@ -49,7 +50,7 @@ PARAMETER_CONSTRAINTS = {
 class BaseTabular(Insightful, BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
-    _target_kind: type
+    _target_kind: Any  # class of the target, which learns it and reads it from a file
 
     @abstractmethod
     def _checked_target(self, y):
@@ -289,7 +290,8 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         check_is_fitted(self)
-        tensors, description = {}, {"kind": KIND, "class": type(self).__name__}
+        tensors: dict[str, np.ndarray] = {}
+        description: dict[str, Any] = {"kind": KIND, "class": type(self).__name__}
         for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
             own, description[name] = part.get_state()
             tensors |= {f"{name}/{key}": array for key, array in own.items()}

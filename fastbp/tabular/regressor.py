@@ -99,7 +99,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     ((442, 2), True)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, list] = {
         **PARAMETER_CONSTRAINTS,
         "quantiles": ["array-like", None],
         "eval_metric": [StrOptions(set(REGRESSION_METRICS)), None],
