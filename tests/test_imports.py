@@ -38,6 +38,7 @@ LEVELS = [
     "estimators",
     "tabular",
     "interop",
+    "reporting",
     "commands",
 ]
 # Files that speak Numba's types or LLVM's language beside compiler/, which is to be the only place.

@@ -182,7 +182,8 @@ class Insightful:
             Its name, or its place.
         grid_resolution : int, default=20
             Values of the column that are tried: numbers and dates of X from the 5th to the 95th percentile (all, where
-            there are no more), categories from the most frequent on; and a missing value, last, where X has one.
+            there are no more; evenly spread over the different ones, where one stands in most rows), categories from
+            the most frequent on; and a missing value, last, where X has one.
 
         Returns
         -------
