@@ -62,7 +62,7 @@ class _Outcome:
 
         self.model = model
         self.classes = hasattr(model, "classes_")
-        self.truth = _codes(model, column) if self.classes else number_values(column, target_form(model))
+        self.truth = class_codes(model, column) if self.classes else number_values(column, target_form(model))
         self.predicted = model.predict_proba(features) if self.classes else model.predict(features)
 
     def report(self):
@@ -89,7 +89,7 @@ class _Outcome:
         return {"rows": len(self.truth), **dict(zip(levels, losses, strict=True))}
 
 
-def _codes(model, column):
+def class_codes(model, column):
     """Return the classes' codes (n,) of the target's column."""
     import numpy as np
 

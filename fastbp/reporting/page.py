@@ -33,7 +33,7 @@ polyline{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left}
 td.words{white-space:normal;min-width:14rem;text-align:left}th.words{text-align:left}
-.matrix td{text-align:center;border:1px solid var(--paper);min-width:2.6rem;
+.matrix{font-size:1rem}.matrix td{text-align:center;border:1px solid var(--paper);min-width:3rem;padding:.6rem;
 background:color-mix(in srgb,var(--c0) calc(var(--share)*85%),transparent)}
 .matrix td.strong{color:var(--paper)}.matrix{margin:0 auto}.matrix th{text-align:center}
 @media print{@page{margin:14mm}:root{color-scheme:light;--ink:#1d2433;--soft:#5b6475;--paper:#fff;--card:#f5f7fa;

@@ -195,8 +195,10 @@ def _worst(subject):
             truth, predicted = (
                 ", ".join(f"{v:.5g}" for v in values[row]) for values in (subject.truth, subject.predicted)
             )
-        lines.append([row, truth, predicted, f"{losses[row]:.4g}", *([reason] if any(reasons) else [])])
-    told = "Rows are counted from 0. " + ("Probabilities stand in brackets. " if subject.kind == "classes" else "")
+        lines.append(
+            [subject.row_names[row], truth, predicted, f"{losses[row]:.4g}", *([reason] if any(reasons) else [])]
+        )
+    told = "Probabilities stand in brackets. " if subject.kind == "classes" else ""
     if any(reasons):
         header.append("largest contributions to the prediction")
         told += "Contributions start from the prediction for a typical row."
@@ -211,11 +213,14 @@ def _speed(subject):
     subject.predict(single[0])
     seconds = np.array([min(_seconds(subject, one) for _ in range(3)) for one in single])
     every = _seconds(subject, subject.rows(np.arange(n)))
-    slowest = np.argsort(-seconds, kind="stable")[:SLOWEST]
+    slowest = [str(subject.row_names[some[i]]) for i in np.argsort(-seconds, kind="stable")[:SLOWEST]]
     pairs = [
         ("rows a second, all at once", f"{n / max(every, 1e-9):,.0f}"),
         ("one row alone, median", f"{np.median(seconds) * 1e3:.3g} ms"),
-        (f"slowest of {len(some)}: rows {', '.join(str(some[i]) for i in slowest)}", f"{seconds.max() * 1e3:.3g} ms"),
+        (
+            f"slowest of {len(some)}: rows {', '.join(slowest)}",
+            f"{seconds.max() * 1e3:.3g} ms",
+        ),
     ]
     return "speed", "How fast it predicts", cards(pairs)
 

@@ -41,6 +41,11 @@ class Subject:
     curve_label, levels = "loss", None
 
     @property
+    def row_names(self):
+        """What the rows are called: by a frame's index, or their numbers from 0."""
+        return self.X.index if hasattr(self.X, "iloc") else range(len(self.truth))
+
+    @property
     def decided(self):
         """The codes (n,) of the predicted classes."""
         return self.predicted.argmax(axis=1)
