@@ -193,7 +193,7 @@ def _dependence(identity, frame):
     if not is_line:
         names = [str(value) for value in values[:MOST_BARS]]
         content = bars(names, known[outputs[-1]].tolist()[:MOST_BARS], _mean_label(outputs, -1), column, signed=True)
-        return figure(identity, short(column), content, caption)
+        return figure(identity, f"By {short(column)}", content, caption)
     x = values.astype("datetime64[s]").astype(np.int64).to_numpy(float) if is_date else values.to_numpy(float)
     y = known[outputs].to_numpy(float)
     ticks = None
@@ -204,7 +204,7 @@ def _dependence(identity, frame):
     for number, output in enumerate(outputs):
         chart.line(x, y[:, number], number, str(output) if len(outputs) > 1 else None)
         chart.points(x, y[:, number], number)
-    return figure(identity, short(column), chart.svg(f"partial dependence on {column}"), caption)
+    return figure(identity, f"By {short(column)}", chart.svg(f"partial dependence on {column}"), caption)
 
 
 def _mean_label(outputs, place):

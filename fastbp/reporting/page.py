@@ -36,6 +36,8 @@ td.words{white-space:normal;min-width:14rem;text-align:left}th.words{text-align:
 .matrix{font-size:1rem}.matrix td{text-align:center;border:1px solid var(--paper);min-width:3rem;padding:.6rem;
 background:color-mix(in srgb,var(--c0) calc(var(--share)*85%),transparent)}
 .matrix td.strong{color:var(--paper)}.matrix{margin:0 auto}.matrix th{text-align:center}
+@media (max-width:30rem){body{padding:1rem .7rem 2rem}figure{padding:.6rem .5rem}svg{font-size:14px}
+svg .tick{font-size:13px}.matrix{font-size:.9rem}.matrix td{padding:.4rem;min-width:2.4rem}th,td{padding:.25rem .4rem}}
 @media print{@page{margin:14mm}:root{color-scheme:light;--ink:#1d2433;--soft:#5b6475;--paper:#fff;--card:#f5f7fa;
 --rule:#dde2ea;--c0:#2563b8;--c1:#d1495b;--c2:#2a8f5b;--c3:#c27c0e;--c4:#7a4fc0;--c5:#0f8b8d}
 body{font-size:10pt;max-width:none;padding:0;print-color-adjust:exact;-webkit-print-color-adjust:exact}

@@ -101,7 +101,6 @@ def report(model, X, y, out=None, *, history=None, title=None):
     sections = [
         section
         for section in (
-            _learning(subject),
             _quality(subject),
             _columns_that_count(subject),
             _worst(subject),
@@ -138,7 +137,7 @@ def _scores(subject):
         inside = np.mean((subject.truth[:, 0] >= low) & (subject.truth[:, 0] <= high))
         return [
             ("mean pinball loss", f"{loss:.4g}"),
-            (f"within {subject.labels[0]} to {subject.labels[-1]}", f"{inside:.1%}"),
+            (f"within quantiles {subject.labels[0]} to {subject.labels[-1]}", f"{inside:.1%}"),
         ]
     if subject.kind == "quantity":
         error = subject.predicted - subject.truth
@@ -156,16 +155,15 @@ def _scores(subject):
     return pairs + ([("ROC AUC", f"{np.mean(areas):.4f}")] if areas else [])
 
 
-def _learning(subject):
-    made = figures.learning_curves(subject)
-    return ("learning", "Learning", side_by_side(made)) if made else None
-
-
 def _quality(subject):
+    made = figures.learning_curves(subject)
     if subject.kind == "classes":
         drawn = (figures.confusion, figures.roc, figures.precision_recall, figures.calibration, figures.certainty)
-        return "quality", "How good it is", side_by_side([draw(subject) for draw in drawn])
-    made = figures.quantile_figures(subject) if subject.kind == "quantiles" else figures.predictions(subject)
+        made += [draw(subject) for draw in drawn]
+    elif subject.kind == "quantiles":
+        made += figures.quantile_figures(subject)
+    else:
+        made += figures.predictions(subject)
     return "quality", "How good it is", side_by_side(made)
 
 
@@ -173,12 +171,9 @@ def _columns_that_count(subject):
     found = subject.importances()
     if found is None:
         return None
-    dependences = figures.dependences(subject, found[0])
-    content = side_by_side([figures.importances(found)])
-    if dependences:
-        content += "<h3>Partial dependence</h3><p class=soft>The mean prediction where a column has the same value in "
-        content += f"all rows, of the strongest columns.</p>{side_by_side(dependences)}"
-    return "columns-that-count", "What it goes by", content
+    made = [figures.importances(found), *figures.dependences(subject, found[0])]
+    told = "<p class=soft>By the strongest columns: the mean prediction where the column has one value in all rows.</p>"
+    return "columns-that-count", "What it goes by", side_by_side(made) + told
 
 
 def _worst(subject):
