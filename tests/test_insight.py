@@ -15,6 +15,7 @@ from sklearn.inspection import partial_dependence, permutation_importance
 
 import fastbp
 from fastbp import TabularClassifier, TabularRegressor
+from fastbp.tabular.checkpoint import Checkpoint
 from fastbp.tabular.insight.contributions import Blend
 from fastbp.tabular.insight.places import places_of, typical_row
 from fastbp.tabular.recipe import PRESETS
@@ -141,6 +142,62 @@ def test_every_kind_of_output_is_complete():
     found = both.explain(X[:40])
     np.testing.assert_allclose(found[1].sum(axis=1), both.predict(X[:40])[:, 1], rtol=1e-5)
     np.testing.assert_allclose(found[0].sum(axis=1), both.predict(X[:40])[:, 0], rtol=1e-5)
+
+
+def test_several_targets_of_any_kind():
+    X, score = mixed_table(200)
+    X = X.drop(columns="same")
+    y = pd.DataFrame({"score": score, "kind": pd.cut(score, 3, labels=["low", "mid", "top"]).astype(str)})
+    y["old"] = np.where(X["age"] > 50, "yes", "no")
+    y.loc[::9, "score"] = np.nan
+    y.loc[1::9, "old"] = None
+    with pytest.warns(fastbp.TableWarning):
+        model = fastbp.TabularMultiTask(**FAST).fit(X, y)
+    found = model.explain(X[:40])
+    kind, old = model.predict_proba(X[:40])
+    expected = {"score": model.predict(X[:40])[:, 0].astype(float), "old=yes": old[:, 1]}
+    expected |= {f"kind={label}": kind[:, place] for place, label in enumerate(["low", "mid", "top"])}
+    assert set(found.columns.get_level_values(0)) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name].sum(axis=1), values, atol=1e-5)
+    # How old one is tells all of one target and something of the others.
+    table = model.importances()
+    assert table["importance"].idxmax() == "age"
+    kept = model.ensemble_.kept
+    assert len(kept.temperature) == 2
+    assert list(model.partial_dependence(X, "age").columns) == list(dict.fromkeys(found.columns.get_level_values(0)))
+    again = model.importances(X[:100], y[:100])
+    assert again["importance"].idxmax() == "age"
+    with pytest.raises(ValueError, match="link='logit' is for a TabularClassifier"):
+        model.explain(X, link="logit")
+    with pytest.raises(TypeError, match="one target"):
+        fastbp.report(model, X, y)
+
+
+def test_a_resumed_fit_knows_the_scores_of_finished_networks(tmp_path, monkeypatch):
+    X, y = linear_table(120)
+    whole = TabularRegressor(**FAST).fit(X, y)
+    folder = tmp_path / "run"
+
+    class Stop(Exception):
+        pass
+
+    keep, kept = Checkpoint.keep, []
+
+    def keep_two(self, *network):
+        keep(self, *network)
+        kept.append(network[0])
+        if len(kept) == 2:
+            raise Stop
+
+    monkeypatch.setattr(Checkpoint, "keep", keep_two)
+    with pytest.raises(Stop):
+        TabularRegressor(**FAST).fit(X, y, checkpoint=folder)
+    monkeypatch.undo()
+    resumed = TabularRegressor(**FAST).fit(X, y, checkpoint=folder)
+    assert resumed.history_ == whole.history_
+    assert all(len(one["epochs"]) == len(one["scores"]) > 1 for one in resumed.history_)
+    np.testing.assert_array_equal(resumed.importances(), whole.importances())
 
 
 def test_repeated_rows_have_a_column():

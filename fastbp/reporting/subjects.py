@@ -328,6 +328,8 @@ class ArraySubject(Subject):
 
 def subject_of(model, X, y, history=None):
     """Return the `Subject` of a model, or raise TypeError."""
+    if isinstance(model, BaseTabular) and hasattr(model, "tasks_"):
+        raise TypeError("report takes a model of one target, or of several quantities: fit an estimator for each.")
     if isinstance(model, BaseTabular):
         return TabularSubject(model, X, y)
     if not hasattr(model, "predict"):

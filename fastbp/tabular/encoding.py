@@ -236,6 +236,11 @@ class TableEncoder:
         return [coder.name for coder in self._coders]
 
     @property
+    def named(self):
+        """Did training's table have names of its own for its columns?"""
+        return self._named
+
+    @property
     def text_columns(self):
         """The names of the columns that are read as text."""
         return [coder.name for coder in self._coders if isinstance(coder, CategoryCoder) and coder.is_text]

@@ -50,6 +50,11 @@ class Learned(NamedTuple):
     outputs: np.ndarray
     curve: tuple = ()
 
+    def figures(self):
+        """Return what an ensemble's history keeps."""
+        epochs, scores = [epoch for epoch, _ in self.curve], [score for _, score in self.curve]
+        return {"best_epoch": self.epoch, "score": self.score, "epochs": epochs, "scores": scores}
+
 
 def epochs_of(n_rows, recipe):
     """Return the epochs of a network for so many training rows: few rows make steps so few that there must be more."""

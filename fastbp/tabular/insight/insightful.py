@@ -11,6 +11,14 @@ from fastbp.tabular.columns import as_table, nearest_name, with_rows
 from fastbp.tabular.tablewarning import tell
 
 
+def _numbers_of(part, outputs):
+    """Return one of several targets' probabilities, or its quantity, as (n, k)."""
+    if not hasattr(part, "classes"):
+        return part.decode(outputs)
+    p = outputs.astype(np.float64)
+    return p / p.sum(axis=1, keepdims=True)
+
+
 class Insightful:
     """Base of the tabular estimators: which columns count, for the model and for each row."""
 
@@ -121,7 +129,7 @@ class Insightful:
             rows)" too where training rows with the same features join the prediction (``ensemble_.repeats``). The sum
             of a row is ``predict_proba(X)[:, 1]`` of two classes, or ``predict(X)``. With more classes, quantiles or
             targets the columns have two levels, of which the first is the class, the quantile or the target's number:
-            ``explain(X)[label].sum(axis=1)``.
+            ``explain(X)[label].sum(axis=1)``. Of a `TabularMultiTask` it is the target's name, of classes "name=class".
 
         Raises
         ------
@@ -132,9 +140,8 @@ class Insightful:
 
         Notes
         -----
-        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is then left is
-        spread over the row's contributions in proportion to their sizes, so that the sums are right to 1e-3 in any
-        case.
+        The way is cut finer where a sum is off by more than 0.005 of the largest prediction; what is left then is
+        spread over the row's contributions in proportion to their sizes, so that sums are right to 1e-3 in any case.
 
         References
         ----------
@@ -251,6 +258,9 @@ class Insightful:
 
     def _predictions_of(self, outputs):
         """Return the user's numbers (n, k) for the ensemble's outputs (n, k)."""
+        if hasattr(self._target, "blocks"):
+            parts = zip(self._target.parts, self._target.blocks, strict=True)
+            return np.concatenate([_numbers_of(part, outputs[:, block]) for part, block in parts], axis=1)
         if hasattr(self, "classes_"):
             p = outputs.astype(np.float64)
             return p / p.sum(axis=1, keepdims=True)
@@ -263,6 +273,8 @@ class Insightful:
         check_is_fitted(self)
         if link not in ("identity", "logit"):
             raise ValueError(f"link={link!r}: it is 'identity' or 'logit'.")
+        if hasattr(self._target, "blocks"):
+            return self._joint_explained(link)
         if hasattr(self, "classes_"):
             labels = self.classes_.tolist()
             places = [1] if len(labels) == 2 else list(range(len(labels)))
@@ -276,6 +288,28 @@ class Insightful:
         if len(names) == 1 and self.quantiles is None:
             names = [self.target_name_ or "prediction"]
         return head, names, list(range(len(names)))
+
+    def _joint_explained(self, link):
+        """Return the same of several targets, some of them classes."""
+        from fastbp.tabular.insight.heads import ClassHead, JointHead, QuantityHead
+
+        if link != "identity":
+            raise ValueError("link='logit' is for a TabularClassifier.")
+        target, temperature = self._target, self.ensemble_.temperature
+        temperatures = iter(temperature if isinstance(temperature, list) else [])
+        heads, outputs, places, numbers = [], [], [], []
+        for number, (name, part, block) in enumerate(zip(target.names, target.parts, target.blocks, strict=True)):
+            own, labels = [0], [name]
+            if hasattr(part, "classes"):
+                own = [1] if len(part.classes) == 2 else list(range(len(part.classes)))
+                labels = [f"{name}={part.classes[place]}" for place in own]
+                heads.append(ClassHead(next(temperatures), own, False))
+            else:
+                heads.append(QuantityHead(part, part.decode, False))
+            outputs += labels
+            places += [block.start + place for place in own]
+            numbers += [(number, place) for place in range(len(own))]
+        return JointHead(heads, list(target.blocks), numbers), outputs, places
 
     def _kept_of(self, X, y):
         """Return the user's rows as those to judge by."""
