@@ -21,8 +21,7 @@ def run(arguments):
 
     from pathlib import Path
 
-    from fastbp.commands.evaluate import class_codes
-    from fastbp.commands.loading import load_model, read_for, target_form
+    from fastbp.commands.loading import codes_of, load_model, read_for, target_form
     from fastbp.reporting.report import report
     from fastbp.tabular.errors import TableError
     from fastbp.tabular.task import number_values, split_target
@@ -41,7 +40,7 @@ def run(arguments):
     tell(odd)
     tell_unseen(unseen, arguments.allow_unseen)
     is_classifier = hasattr(model, "classes_")
-    y = model.classes_[class_codes(model, column)] if is_classifier else number_values(column, target_form(model))
+    y = model.classes_[codes_of(model.classes_, column)] if is_classifier else number_values(column, target_form(model))
     rows = features.to_native()
     rows.index += 1  # rows of the file
     title = f"{Path(arguments.model).name}: {name}, by {Path(arguments.data).name}"

@@ -12,8 +12,7 @@ import numpy as np
 from fastbp.engine.network import is_picky
 from fastbp.engine.state import Engine
 from fastbp.explain.parts import names_of, part_of
-from fastbp.layers.base import LAYERS
-from fastbp.layers.core.branches import Concatenate
+from fastbp.layers import Columns, Concatenate, Reshape
 
 UNSUITED = (
     "explain takes categories where a model begins: its first layer is Embedding, CategoryEmbedding or OneHot (behind "
@@ -76,7 +75,7 @@ class Vectors:
 
     def _behind_first(self, layers):
         """Return the engine behind a first layer of categories, or None where nothing is behind it."""
-        n_heads = 1 + isinstance(layers[0], LAYERS["Columns"])
+        n_heads = 1 + isinstance(layers[0], Columns)
         if len(layers) < n_heads or not is_picky(layers[n_heads - 1]):
             raise ValueError(UNSUITED)
         inputs = np.array(layers[0].columns) if n_heads == 2 else np.arange(self._n_inputs)
@@ -98,15 +97,15 @@ class Vectors:
             if not any(map(_holds_picky, branch)):
                 branches.append(branch)
                 continue
-            starts = len(branch) > 1 and isinstance(branch[0], LAYERS["Columns"]) and is_picky(branch[1])
+            starts = len(branch) > 1 and isinstance(branch[0], Columns) and is_picky(branch[1])
             if not starts or any(map(_holds_picky, branch[2:])):
                 raise ValueError(UNSUITED)
             inputs = np.array(branch[0].columns)
             piece = self._piece(branch[1], inputs, (len(inputs),))
             self.pieces.append(piece)
             size = int(piece.widths.sum())
-            reader = LAYERS["Columns"](range(width, width + size))
-            shaper = LAYERS["Reshape"](piece.head.network.output_shape)
+            reader = Columns(range(width, width + size))
+            shaper = Reshape(piece.head.network.output_shape)
             made_names |= {id(reader): names[id(branch[0])], id(shaper): names[id(branch[1])]}
             branches.append([reader, shaper, *branch[2:]])
             width += size

@@ -26,7 +26,7 @@ from fastbp.tabular.checkpoint import Checkpoint, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before, separation
-from fastbp.tabular.insight.importances import kept_rows, temperature_of_few
+from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
@@ -251,7 +251,8 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         if given is not None:
             ensemble.kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
         elif len(rows):
-            ensemble.kept = kept_rows(part, left_out, rows, temperature_of_few(ensemble.temperature, share))
+            # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
+            ensemble.kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
@@ -289,6 +290,23 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def _thread_limit(self):
         """Return the context of compiled calls."""
         return nullcontext() if self.n_threads is None else limit_threads(self.n_threads)
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: what it predicts from which columns, its scores, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        from fastbp.tabular.card import tabular_card
+
+        return tabular_card(self, license=license, date=date)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.

@@ -289,7 +289,7 @@ class TabularMultiTask(BaseTabular):
             temperature = fit_temperature(outputs[known, block], codes[known].astype(np.int64), weight)
             outputs[:, block] = tempered(outputs[:, block], temperature)
             temperatures.append(math.pow(temperature, math.sqrt(share)))  # as of TabularClassifier
-        self.ensemble_.temperature = temperatures or 1.0
+        self.ensemble_.temperature = np.array(temperatures)
         return outputs
 
     def _score(self, objective, outputs, part):

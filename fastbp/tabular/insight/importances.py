@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.explain.permutation import permutation_importances
-from fastbp.kernels import arraymath
 from fastbp.tabular.calibration import tempered
 from fastbp.tabular.insight.places import places_of
 from fastbp.tabular.quantiles import uncrossed
-from fastbp.tabular.repeats import SMALLEST, log_losses, squared_errors
+from fastbp.tabular.repeats import log_losses, squared_errors
 
 # Rows that are kept, and numbers of them: at most 8 MB.
 MOST_ROWS, MOST_NUMBERS = 4096, 2_000_000
@@ -26,23 +25,13 @@ class Kept(NamedTuple):
     ----------
     part : Part
     left_out : list of (m,) int64, or None
-    temperature : float, or list of float
-        Of the mean of the networks that left a row out; of several targets that of each which is classes.
+    temperature : float
+        Of the mean of the networks that left a row out.
     """
 
     part: object
     left_out: list | None
-    temperature: float | list
-
-
-def temperature_of_few(temperature, share):
-    """Return the temperature of the mean of the few networks that left a row out, by that of the mean of all.
-
-    The estimators' `_calibrated` made the second of the first; such a mean has so large a share of the networks.
-    """
-    if isinstance(temperature, list):
-        return [temperature_of_few(one, share) for one in temperature]
-    return temperature ** (1 / np.sqrt(share))
+    temperature: float
 
 
 def kept_rows(part, left_out, known, temperature, seed=0):
@@ -77,7 +66,7 @@ def importances(kept, encoder, ensemble, objective, scale, n_repeats):
     def losses(x):
         outputs = mean_of_others(ensemble, kept, x)
         if objective.sizes:
-            return _joint_losses(objective, outputs, targets, kept.temperature)
+            return objective.row_sums(outputs, targets, kept.temperature)
         if objective.task == "classification":
             return log_losses(tempered(outputs, kept.temperature).astype(np.float64), values)
         if objective.quantiles:
@@ -88,21 +77,6 @@ def importances(kept, encoder, ensemble, objective, scale, n_repeats):
 
     groups = list(places_of(encoder).values())
     return permutation_importances(losses, kept.part.x, groups, n_repeats, weight=kept.part.weight)
-
-
-def _joint_losses(objective, outputs, targets, temperatures):
-    """Return each row's weighted mean of the losses of several targets, of which a missing one counts nothing."""
-    total, places = np.zeros(len(outputs)), iter(temperatures if isinstance(temperatures, list) else [])
-    rows = np.arange(len(outputs))
-    for own, block, weight in zip(targets.T, objective.blocks, objective.weights, strict=True):
-        known = ~np.isnan(own)
-        if block.stop - block.start > 1:
-            codes = np.where(known, own, 0).astype(np.int64)
-            losses = -arraymath.log(np.maximum(tempered(outputs[:, block], next(places))[rows, codes], SMALLEST))
-        else:
-            losses = np.square(outputs[:, block.start].astype(np.float64) - own)
-        total += weight * np.where(known, losses, 0.0)
-    return total / sum(objective.weights)
 
 
 def mean_of_others(ensemble, kept, x):

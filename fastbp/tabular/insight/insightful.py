@@ -262,8 +262,7 @@ class Insightful:
             parts = zip(self._target.parts, self._target.blocks, strict=True)
             return np.concatenate([_numbers_of(part, outputs[:, block]) for part, block in parts], axis=1)
         if hasattr(self, "classes_"):
-            p = outputs.astype(np.float64)
-            return p / p.sum(axis=1, keepdims=True)
+            return self._shares(outputs)
         return self._decided(outputs).reshape(len(outputs), -1)
 
     def _explained(self, link):
@@ -278,7 +277,7 @@ class Insightful:
         if hasattr(self, "classes_"):
             labels = self.classes_.tolist()
             places = [1] if len(labels) == 2 else list(range(len(labels)))
-            head = ClassHead(self.ensemble_.temperature, places, link == "logit")
+            head = ClassHead(self.ensemble_.temperature, places, link == "logit", self._target.factors)
             return head, [labels[place] for place in places], places
         if link != "identity":
             raise ValueError("link='logit' is for probabilities; a regressor explains its predictions.")
@@ -295,8 +294,7 @@ class Insightful:
 
         if link != "identity":
             raise ValueError("link='logit' is for a TabularClassifier.")
-        target, temperature = self._target, self.ensemble_.temperature
-        temperatures = iter(temperature if isinstance(temperature, list) else [])
+        target, temperatures = self._target, iter(np.atleast_1d(self.ensemble_.temperature))
         heads, outputs, places, numbers = [], [], [], []
         for number, (name, part, block) in enumerate(zip(target.names, target.parts, target.blocks, strict=True)):
             own, labels = [0], [name]
