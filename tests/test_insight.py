@@ -85,9 +85,10 @@ def test_a_linear_table_gives_its_coefficients(linear):
     found = model.explain(rows)
     for name, coefficient in {"a": 3, "b": -2, "c": 1, "noise": 0}.items():
         truth = coefficient * (rows[name] - X[name].median())
-        # (The model itself is off by some 0.1, and more at the ends.)
-        np.testing.assert_allclose(found[name], truth, atol=0.6)
-        assert np.abs(found[name] - truth).mean() < 0.06
+        # (The model itself is off by some 0.1, and by more where there are few rows.)
+        off = np.abs(found[name] - truth)
+        assert off.mean() < 0.06
+        assert np.quantile(off, 0.95) < 0.25
     by_kind = found["kind"].groupby(rows["kind"]).mean()
     np.testing.assert_allclose(by_kind[["u", "v", "w"]], [0, 2, -2], atol=0.1)
     np.testing.assert_allclose(found[BASE], 3 * X["a"].median() - 2 * X["b"].median() + X["c"].median(), atol=0.2)
