@@ -22,6 +22,7 @@ _HOMES = {
     "tabular.tablewarning": ["TableWarning"],
     "settings.deprecated": ["FastbpDeprecationWarning"],
     "io.load": ["load_model"],
+    "reporting.report": ["report"],
     "io.saving": ["ModelFileError"],
     "engine.divergence": ["TrainingDiverged"],
     "models.gradcheck": ["check_gradients"],

@@ -119,6 +119,7 @@ from fastbp.regularizers import L1 as L1
 from fastbp.regularizers import L1L2 as L1L2
 from fastbp.regularizers import L2 as L2
 from fastbp.regularizers import MaxNorm as MaxNorm
+from fastbp.reporting.report import report as report
 from fastbp.schedules import CosineDecay as CosineDecay
 from fastbp.schedules import CosineDecayRestarts as CosineDecayRestarts
 from fastbp.schedules import ExponentialDecay as ExponentialDecay

@@ -40,6 +40,7 @@ LEVELS = [
     "estimators",
     "tabular",
     "interop",
+    "reporting",
     "commands",
 ]
 
