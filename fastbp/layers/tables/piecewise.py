@@ -22,8 +22,8 @@ PIECEWISE = layer_dtype(
     ("bins", "i8"),  # of all features together, t
     ("tables", "i8"),  # address of low edge, 1 / width, smallest and largest share (4, t)
     ("starts", "i8"),  # address of each feature's first bin, and t
-    ("slope", "i8"),  # offsets in params; the kernel is at layer.params
-    ("bias", "i8"),
+    ("slope", "param"),
+    ("bias", "param"),
     ("product", "i8"),  # address
 )
 
@@ -103,8 +103,6 @@ def find_bins(column, place, x, stride, low, first, last):
 @kernel
 def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d, k), kernel (t, k), slope (d, k) -> dx (n, d)."""
-    if layer.dx < 0:
-        return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
     weight, slope = part(params, layer.params, t * k), part(params, layer.slope, d * k)
@@ -223,6 +221,7 @@ class PiecewiseLinearEmbedding(Layer):
 
     dtype = PIECEWISE
     forward, backward, gradient = piecewise_forward, piecewise_backward, piecewise_gradient
+    only_dx = True
     tabulate = piecewise_tabulate
 
     def __post_init__(self):
@@ -265,8 +264,6 @@ class PiecewiseLinearEmbedding(Layer):
         )
 
     def fill(self, row, float_type):
-        row["slope"] = row["params"] + row["bins"] * row["units"]
-        row["bias"] = row["slope"] + row["features"] * row["units"]
         row["product"] = product_address(float_type)
         tables, starts = self.tables(as_dtype(float_type)), np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
         row["tables"], row["starts"] = tables.ctypes.data, starts.ctypes.data
