@@ -103,6 +103,8 @@ def find_bins(column, place, x, stride, low, first, last):
 @kernel
 def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d, k), kernel (t, k), slope (d, k) -> dx (n, d)."""
+    if layer.dx < 0:  # no `only_dx`: that there is a backward pass tells `forward` to keep the shares
+        return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
     weight, slope = part(params, layer.params, t * k), part(params, layer.slope, d * k)
@@ -221,7 +223,6 @@ class PiecewiseLinearEmbedding(Layer):
 
     dtype = PIECEWISE
     forward, backward, gradient = piecewise_forward, piecewise_backward, piecewise_gradient
-    only_dx = True
     tabulate = piecewise_tabulate
 
     def __post_init__(self):
