@@ -79,6 +79,7 @@ _FAMILIES = {
     "layers.core.softmax": ["Softmax"],
     "layers.members.members": ["MemberDense", "MemberMean", "RepeatMembers"],
     "layers.normalization.batchnorm": ["BatchNormalization"],
+    "layers.normalization.groupnorm": ["GroupNormalization"],
     "layers.normalization.layernorm": ["LayerNormalization", "RMSNormalization"],
     "layers.normalization.layerscale": ["LayerScale"],
     "layers.recurrent.bidirectional": ["Bidirectional"],

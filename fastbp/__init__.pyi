@@ -71,6 +71,7 @@ from fastbp.layers.members.members import MemberDense as MemberDense
 from fastbp.layers.members.members import MemberMean as MemberMean
 from fastbp.layers.members.members import RepeatMembers as RepeatMembers
 from fastbp.layers.normalization.batchnorm import BatchNormalization as BatchNormalization
+from fastbp.layers.normalization.groupnorm import GroupNormalization as GroupNormalization
 from fastbp.layers.normalization.layernorm import LayerNormalization as LayerNormalization
 from fastbp.layers.normalization.layernorm import RMSNormalization as RMSNormalization
 from fastbp.layers.normalization.layerscale import LayerScale as LayerScale

@@ -7,6 +7,7 @@ input are both needed, and alone, where `vjp` asks for the gradient with respect
 import dataclasses
 
 import numpy as np
+import oracles
 import pytest
 import recurrent_cases
 from reference import autodiff, network
@@ -167,6 +168,7 @@ CASES = {
         PiecewiseLinearEmbedding([[-0.5, 0.02, 0.5]] * 6, 3, trainable=False),
     ],
     **recurrent_cases.CASES,
+    **oracles.CASES,
     # Their windows have tests of their own: here every setting.
     "Conv1D": [
         Conv1D(4, 2),
@@ -199,6 +201,7 @@ CASES = {
 # Layers that take inputs with several axes, and what makes them of a row.
 IN_FRONT = {
     **recurrent_cases.IN_FRONT,
+    **oracles.IN_FRONT,
     "MemberDense": Reshape((2, 3)),
     "SpatialDropout1D": Reshape((2, 3)),
     "SpatialDropout2D": Reshape((1, 2, 3)),
@@ -256,9 +259,9 @@ def assert_near(value, expected, tolerance):
 
 @every_kind
 def test_has_cases_and_references(name):
-    assert name in CASES, f"add cases for {name} here"
-    assert name in network.LAYERS, f"add {name} to reference/network.py"
-    assert name in autodiff.LAYERS, f"add {name} to reference/autodiff.py"
+    assert name in CASES, f"write tests/oracles/{name.lower()}.py, as the docstring of tests/oracles says"
+    assert name in network.LAYERS
+    assert name in autodiff.LAYERS
     assert all(type(layer) is LAYERS[name] for layer in CASES[name])
 
 

@@ -307,7 +307,9 @@ class Plan:
         items["layer"], items["block"] = self.row_of[p.layer], p.block
         items["first"], items["last"] = firsts, lasts
         # A column that has a norm runs over the leading axes: a filter of a convolution.
-        items["columns"] = _size(p.param.shape[-p.param.norm_axes :]) if p.param.max_norm else columns
+        items["columns"] = (
+            _size(p.param.shape[len(p.param.shape) - p.param.norm_axes :]) if p.param.max_norm else columns
+        )
         items["start"], items["stop"] = p.start + firsts * columns, p.start + lasts * columns
         items["learning_rate"], items["decay"] = p.param.learning_rate_factor, p.param.decay_factor
         items["l1"], items["l2"], items["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm

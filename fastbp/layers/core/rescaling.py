@@ -46,9 +46,7 @@ class Rescaling(Elementwise):
         for setting in ("scale", "offset"):
             value = getattr(self, setting)
             if not is_number(value) or not math.isfinite(value):
-                raise ValueError(
-                    f"Rescaling({setting}={value!r}): it is a finite number (Scaling has columns)."
-                )
+                raise ValueError(f"Rescaling({setting}={value!r}): it is a finite number (Scaling has columns).")
             setattr(self, setting, float(value))
 
     @forward

@@ -27,7 +27,8 @@ def scale_param(spec, name, shape):
     regularizer, constraint = (getattr(spec, f"{name}_{kind}") for kind in ("regularizer", "constraint"))
     penalties = regularizer.factors if regularizer else (0.0, 0.0)
     max_norm = constraint.max_value if constraint else 0.0
-    return Param(name, shape, getattr(spec, f"{name}_initializer"), *penalties, max_norm)
+    # A vector has one norm, as in Keras.
+    return Param(name, shape, getattr(spec, f"{name}_initializer"), *penalties, max_norm, norm_axes=0)
 
 
 def gamma_and_beta(spec, shape):
