@@ -62,6 +62,7 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 from fastbp.layers.base import Layer
 from fastbp.layers.core.branches import Fork
+from fastbp.layers.core.elementwise import Elementwise
 
 CASES = {
     "Dense": [
@@ -231,8 +232,8 @@ def between(layer):
 
 
 def alone(layer):
-    front = IN_FRONT.get(type(layer).__name__)
-    return [layer] if front is None else [front, layer]
+    front = IN_FRONT.get(type(layer).__name__, [])
+    return [*(front if isinstance(front, list) else [front]), layer]
 
 
 def build(layers, dtype="float64", columns=6):
@@ -407,5 +408,6 @@ def test_names_count_up_and_specs_are_shared_unchanged():
 
 def test_layers_are_registered_once():
     registered = {cls for cls in LAYERS.values() if cls.__module__.startswith("fastbp.")}  # loads them all
-    ours = {cls for cls in Layer.__subclasses__() if cls.__module__.startswith("fastbp.")}
-    assert registered == ours - {Fork}
+    derived = {*Layer.__subclasses__(), *Elementwise.__subclasses__()}
+    ours = {cls for cls in derived if cls.__module__.startswith("fastbp.")}
+    assert registered == ours - {Fork, Elementwise}

@@ -7,7 +7,7 @@ A file has
 
 and where they are needed
 
-    IN_FRONT = Reshape((2, 3))              what makes the layer's inputs of rows of 6 numbers
+    SHAPE = (2, 3)                          of a row of the layer's inputs, in place of (6,)
     CHANGES = {"epsilon": 0.5}              values that may be assigned to settings of CASES[0] later on
     REGULARIZERS = ("gamma_regularizer",)   settings with the penalties of the parameters, in the order of `weights`
     REFUSED = [(layer, shape, message)]     what `build` refuses of rows of this shape
@@ -18,11 +18,14 @@ test_oracles.py.
 """
 
 import importlib
+import math
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from fastbp import Dense, Reshape
 
 ORACLES = {}
 for _path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
@@ -30,13 +33,21 @@ for _path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
     ORACLES[type(_module.CASES[0]).__name__] = _module
 
 CASES = {kind: module.CASES for kind, module in ORACLES.items()}
-IN_FRONT = {kind: module.IN_FRONT for kind, module in ORACLES.items() if hasattr(module, "IN_FRONT")}
 REGULARIZERS = {kind: getattr(module, "REGULARIZERS", ()) for kind, module in ORACLES.items()}
 
 
 def shape_of(kind):
     """Return the shape of a row of the layer's inputs in its cases."""
-    return IN_FRONT[kind].target_shape if kind in IN_FRONT else (6,)
+    return getattr(ORACLES[kind], "SHAPE", (6,))
+
+
+def _front(shape):
+    """Return layers that make such rows of rows of 6 numbers."""
+    size = math.prod(shape)
+    return [*([] if size == 6 else [Dense(size)]), *([] if len(shape) == 1 else [Reshape(shape)])]
+
+
+IN_FRONT = {kind: _front(shape_of(kind)) for kind in ORACLES}
 
 
 def _autodiff(module):

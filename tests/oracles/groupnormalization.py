@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from fastbp import L1, L2, GroupNormalization, MaxNorm, Reshape
+from fastbp import L1, L2, GroupNormalization, MaxNorm
 
 CASES = [
     GroupNormalization(2),
@@ -12,7 +12,7 @@ CASES = [
     GroupNormalization(4, scale=False, beta_constraint=MaxNorm(0.1)),
     GroupNormalization(2, trainable=False),
 ]
-IN_FRONT = Reshape((3, 4))
+SHAPE = (3, 4)
 CHANGES = {"trainable": False, "epsilon": 0.5, "gamma_regularizer": "l2"}
 REGULARIZERS = ("gamma_regularizer", "beta_regularizer")
 REFUSED = [

@@ -1,9 +1,9 @@
 """LayerScale: out = x * gamma."""
 
-from fastbp import LayerScale, Reshape
+from fastbp import LayerScale
 
 CASES = [LayerScale(0.5), LayerScale(1e-6, 3, name="small"), LayerScale(2, trainable=False)]
-IN_FRONT = Reshape((2, 3))
+SHAPE = (2, 3)
 CHANGES = {"trainable": False}
 REFUSED = [
     (LayerScale(0.1, 4), (5, 3), "projection_dim=4.*has 3"),

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from fastbp import Reshape, Softmax
+from fastbp import Softmax
 
 CASES = [Softmax(), Softmax(1), Softmax(2, name="shares"), Softmax([1, 2]), Softmax((-1, -2)), Softmax([3])]
-IN_FRONT = Reshape((2, 3, 2))
+SHAPE = (2, 3, 2)
 CHANGES = {"axis": -2}
 REFUSED = [
     (Softmax(0), (3, 2), "axis=0.*axes 1 to 2"),
