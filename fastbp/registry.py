@@ -8,8 +8,8 @@ from importlib import import_module
 from fastbp.settings.naming import canonical, nearest
 from fastbp.settings.plain import plain
 
-_REGISTRIES = {}
-_HOMES = {}
+_REGISTRIES: dict[str, "Registry"] = {}
+_HOMES: dict[str, dict[str, str]] = {}
 
 
 def declare(kind, homes):

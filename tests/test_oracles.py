@@ -5,6 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import test_c
+import test_onnx
 from keras.src.applications.convnext import LayerScale
 from oracles import ORACLES, shape_of
 from test_layers import assert_near, case_name
@@ -100,3 +102,19 @@ def test_a_file_holds_it(kind, tmp_path):
     x, y = x[:8], x[:8, :1]
     assert loaded.train_on_batch(x, y) == model.train_on_batch(x, y)
     assert np.array_equal(loaded.params, model.params)
+
+
+@every_kind
+def test_onnx_and_c(kind, tmp_path):
+    """In onnxruntime and compiled; or the reason why there is none."""
+    rng = np.random.default_rng(0)
+    for case, layer in enumerate(ORACLES[kind].CASES):
+        model = test_onnx.randomize(fastbp.Sequential([layer], input_shape=shape_of(kind), seed=0))
+        x = rng.standard_normal((5, *shape_of(kind)))
+        test_onnx.assert_same(model, x)
+        if isinstance(layer.emit_c, str) or (kind == "Softmax" and layer.axis in (1, 2, (1, 2))):
+            with pytest.raises(ValueError, match=f"has no C: {layer.emit_c or 'axis='}"):
+                fastbp.to_c(model, tmp_path / "net.c")
+        elif case < 2 or kind == "Softmax":
+            (folder := tmp_path / str(case)).mkdir()
+            test_c.assert_same(model, x, folder, 2e-6)

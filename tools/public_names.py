@@ -5,7 +5,7 @@
 
 It reads the sources, imports nothing of fastbp and runs nothing of it.  A class under ``@FAMILY.register("name")`` or
 ``@FAMILY.accept`` is public, unless its name begins with "_" or its body says ``listed = False``.  Of activations those
-with settings are: the others are used by their names.  Callbacks stand in the ``__all__`` of their module.  Names
+with settings are: the others are used by their names.  Callbacks derive from Callback or Monitor.  Names
 outside these families stand in ``_HOMES`` of fastbp/__init__.py, which is written by hand.
 """
 
@@ -64,6 +64,18 @@ def registered(path, wanted=is_listed):
     return sorted(node.name for node in classes if is_registered(node) and wanted(node))
 
 
+def callbacks_of(path):
+    """Return the names of the callbacks of a file, Callback itself among them."""
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    return sorted(node.name for node in classes if is_callback(node) and is_listed(node))
+
+
+def is_callback(node):
+    """Is a class Callback, or derived from it or from Monitor?"""
+    names = {node.name} | {base.id for base in node.bases if isinstance(base, ast.Name)}
+    return not names.isdisjoint(("Callback", "Monitor"))
+
+
 def families():
     """Return {module: public names} of all families."""
     found = {}
@@ -74,8 +86,7 @@ def families():
     for family in SINGLE_FILES:
         wanted = has_settings if family == "activations" else is_listed
         found[family] = [name for path in files_of(family) for name in registered(path, wanted)]
-    path = next(path for path in files_of("callbacks") if module_of(path) == "callbacks")
-    found["callbacks"] = sorted(ast.literal_eval(assigned(ast.parse(path.read_text()).body, "__all__")))
+    found |= {module_of(path): callbacks_of(path) for path in files_of("callbacks")}
     return {module: names for module, names in sorted(found.items()) if names}
 
 

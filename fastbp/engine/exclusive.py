@@ -10,7 +10,8 @@ from threading import get_ident
 
 # By id: an object is there as long as one of its methods runs.  Object: the `_Claim` of who changes it; thread: the
 # object that it predicts with.
-_changing, _reading = {}, {}
+_changing: dict[int, "_Claim"] = {}
+_reading: dict[int, int] = {}
 
 
 class _Claim:

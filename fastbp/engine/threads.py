@@ -23,7 +23,7 @@ _limit = None
 _of_thread = threading.local()
 # Threads of all calls that are being made.
 _busy = 0
-_idle = []
+_idle: list = []
 # A parked helper that nobody wakes for so many seconds ends.
 IDLE_SECONDS = 10.0
 

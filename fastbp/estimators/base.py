@@ -34,7 +34,7 @@ from fastbp.models.arguments import checked_callbacks
 from fastbp.models.sequential import Sequential
 from fastbp.optimizers.base import Optimizer
 
-PARAMETER_CONSTRAINTS = {
+PARAMETER_CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(known_activations()), Activation],
     "solver": [StrOptions(known_solvers() | {"lbfgs"}), Optimizer],
@@ -78,7 +78,7 @@ def has_batches(mlp):
 class BaseMLP(BaseEstimator, ABC):
     """Base of the multilayer perceptrons; the public classes say what is classified or regressed."""
 
-    _parameter_constraints = PARAMETER_CONSTRAINTS
+    _parameter_constraints: dict[str, list] = PARAMETER_CONSTRAINTS
 
     @abstractmethod
     def _learn_targets(self, y, incremental):

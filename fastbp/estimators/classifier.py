@@ -132,7 +132,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, list] = {
         **PARAMETER_CONSTRAINTS,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }

@@ -128,7 +128,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, list] = {
         **PARAMETER_CONSTRAINTS,
         "solver": [StrOptions(known_solvers() | {"lbfgs", "lm"}), Optimizer],
         "loss": [StrOptions({"squared_error", "poisson", "mean_absolute_error", "huber"}), Loss],

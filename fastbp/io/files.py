@@ -21,7 +21,7 @@ from pathlib import Path
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 except ImportError:  # Windows, where an open file cannot be removed
-    flock = None
+    flock = None  # type: ignore[assignment]
 
 # Without locks, a temporary file of this age (in seconds) is taken for one that nobody writes any more.
 OLD = 3600.0
@@ -153,7 +153,7 @@ def open_to_read(path: str | Path, what: str):
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, f"there is no {what} {path}") from None
     except OSError as error:
-        raise type(error)(error.errno, f"the {what} {path} cannot be read: {error.strerror.lower()}") from None
+        raise type(error)(error.errno, f"the {what} {path} cannot be read: {(error.strerror or '').lower()}") from None
     kind = KINDS.get(stat.S_IFMT(mode), "no regular file")
     raise FileNotFoundError(errno.ENOENT, f"there is no {what} {path}: it is {kind}")
 

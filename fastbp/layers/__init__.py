@@ -6,7 +6,7 @@ fastbp/__init__.py tells which file a name is in.
 
 from importlib import import_module
 
-from fastbp import _HOME_OF
+from fastbp import _HOME_OF  # type: ignore[attr-defined]
 from fastbp.registry import declare
 
 _BASE = "layers.base"

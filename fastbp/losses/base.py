@@ -21,13 +21,15 @@ one loop for all took:
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fastbp.compiler.formulas import check_formula
-from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.signatures import signature
 from fastbp.kernels.lanes import lane_sum
 from fastbp.losses.targets import dense_targets
 from fastbp.registry import Registry
@@ -92,6 +94,13 @@ class Loss:
         return dense_targets(y, n_out, dtype)
 
 
+# By the kernel, not by the class: a class may be given another kernel.
+@cache
+def loss_address(kernel, dtype, float_type):
+    """Return the address of a loss's kernel for rows of `dtype`."""
+    return address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
+
+
 def _check(cls):
     """Raise TypeError where a class is no loss."""
     if not issubclass(cls, Loss):
@@ -139,7 +148,7 @@ def _kernel_of(formula, mean):
 
     # The cache and Numba tell kernels apart by these names.
     loop.__name__, loop.__qualname__ = formula.__name__, formula.__qualname__
-    return staticmethod(kernel(loop))
+    return staticmethod(kernel(loop, origin=formula))
 
 
 @inline

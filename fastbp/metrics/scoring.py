@@ -10,7 +10,9 @@ axis.  `heeds_mask` says whether Keras leaves masked time steps out of the metri
 `greater_is_better` which way is better.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -164,6 +166,7 @@ class Error(Score):
 
     heeds_mask = True
     greater_is_better = False
+    of_errors: ClassVar[Callable]  # (errors) -> their mean
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Return the metric."""

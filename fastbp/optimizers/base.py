@@ -56,7 +56,7 @@ class Optimizer(Settings):
     clipvalue: float | None = None
     global_clipnorm: float | None = None
 
-    changes: ClassVar = [0]  # of all optimizers
+    changes: ClassVar = [0]  # type: ignore[misc]  # of all optimizers
     kernel: ClassVar[Any]
     dtype: ClassVar[np.dtype]
     intervals: ClassVar[dict[str, str]] = {}
@@ -109,7 +109,7 @@ class Optimizer(Settings):
 
     def row(self, kernel_address: int) -> np.ndarray:
         """Return the settings as an array of one row of `dtype`."""
-        settings = [(name, getattr(self, name)) for name in self.dtype.names if name != "kernel"]
+        settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)
 
 

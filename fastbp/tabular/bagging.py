@@ -52,8 +52,8 @@ class Ensemble:
     Parameters
     ----------
     networks : list of Sequential
-    temperature : float, default 1.0
-        Averaged probabilities p become ``p ** (1 / temperature)``, normalised.
+    temperature : float or list of float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; a list has one for each of `blocks`.
     repeats : Repeats, optional
         Training rows whose targets join the prediction where a row has the same features.
 
@@ -66,6 +66,8 @@ class Ensemble:
     least_seconds : float
         Where a time limit was set, what the least training takes: a step of one network, its validation, and what
         follows.
+    left_out : list of (m,) int64, or None
+        The rows that each network did not train on, beside `unseen`.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -75,7 +77,7 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
-        self.unseen, self.oof_share, self.least_seconds = None, None, 0.0
+        self.unseen, self.left_out, self.oof_share, self.least_seconds = None, None, None, 0.0
 
     @property
     def oof_outputs(self):
@@ -99,9 +101,20 @@ class Ensemble:
         for network in self.networks[1:]:
             total += network.engine.predict(x)
         total /= len(self.networks)
-        if self.temperature != 1.0:
-            total = tempered(total, self.temperature)
+        total = self._tempered(total)
         return total if self.repeats is None else self.repeats.mixed(total, x)
+
+    @property
+    def blocks(self):
+        """The slices of the outputs that are probabilities, of several targets."""
+        return getattr(self.networks[0].engine.layers[-1], "blocks", [])
+
+    def _tempered(self, outputs):
+        if not isinstance(self.temperature, list):
+            return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
+        for block, temperature in zip(self.blocks, self.temperature, strict=True):
+            outputs[:, block] = tempered(outputs[:, block], temperature)
+        return outputs
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -129,8 +142,8 @@ class Ensemble:
         repeats = None
         if description["strength"] is not None:
             repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
-        temperature = described.real(description["temperature"], "temperature", LOWEST / 2, 2 * HIGHEST)
-        ensemble = cls(networks, temperature, repeats)
+        ensemble = cls(networks, repeats=repeats)
+        ensemble.temperature = _checked_temperature(description["temperature"], len(ensemble.blocks))
         ensemble.history = described.listed(description["history"], "history", _one_history, len(networks))
         return ensemble
 
@@ -157,6 +170,14 @@ class Ensemble:
             placed.check_input(rows)
         if self.repeats is not None:
             described.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
+
+
+def _checked_temperature(value, n_blocks):
+    """Return the temperature, or those of the blocks, that a file holds."""
+    if not isinstance(value, list):
+        return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
+    described.agree("the temperatures", len(value), n_blocks)
+    return [described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value]
 
 
 def _one_history(figures, name):
@@ -209,10 +230,9 @@ class Training:
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
         n = recipe.networks
         if valid is None:
-            # Rows with probabilities of classes are taken for those of the most probable one.
-            is_class = objective.task == "classification"
-            strata = part.targets.argmax(axis=1) if is_class and part.targets.ndim == 2 else part.targets
-            self.cuts = cut(strata, recipe.folds, n, seed, is_class, separation)
+            strata = objective.strata(part.targets)
+            given = part.targets if strata is None else strata
+            self.cuts = cut(given, recipe.folds, n, seed, strata is not None, separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
@@ -322,7 +342,7 @@ class Training:
             results.clear()
             del learned  # the outputs alone are left, which are dropped as they are added up
             means = mean_outputs(len(known), [np.searchsorted(known, some) for some in rows], outputs)
-            ensemble.unseen = Unseen(len(self.part.x), known, means)
+            ensemble.unseen, ensemble.left_out = Unseen(len(self.part.x), known, means), rows
             ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(known))
         return ensemble
 

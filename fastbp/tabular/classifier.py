@@ -99,7 +99,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, list] = {
         **PARAMETER_CONSTRAINTS,
         "eval_metric": [StrOptions(set(CLASSIFICATION_METRICS)), None],
         "class_weight": [StrOptions({"balanced"}), dict, None],

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -24,6 +25,8 @@ from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before, separation
+from fastbp.tabular.insight.importances import kept_rows
+from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
@@ -34,7 +37,7 @@ from fastbp.tabular.tablewarning import tell
 KIND = "tabular"
 # Seconds, or the share of the limit, by which a time limit may be missed without a word.
 TOLERANCE, LIMIT_SHARE = 1.0, 0.1
-PARAMETER_CONSTRAINTS = {
+PARAMETER_CONSTRAINTS: dict[str, list] = {
     "preset": [StrOptions(set(PRESETS))],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
@@ -44,10 +47,10 @@ PARAMETER_CONSTRAINTS = {
 }
 
 
-class BaseTabular(BaseEstimator, ABC):
+class BaseTabular(Insightful, BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
-    _target_kind: type
+    _target_kind: Any  # class of the target, which learns it and reads it from a file
 
     @abstractmethod
     def _checked_target(self, y):
@@ -138,8 +141,7 @@ class BaseTabular(BaseEstimator, ABC):
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
-        if objective.task == "classification":
-            notices += absent_before(part.targets, target.classes, recipe.folds, apart)
+        notices += self._absent(target, part.targets, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
@@ -162,6 +164,10 @@ class BaseTabular(BaseEstimator, ABC):
             warn("Training interrupted by user.")
         tell(self._overrun(encoded, ensemble.least_seconds))
         return self
+
+    def _absent(self, target, targets, n_folds, apart):
+        """Return lines on the classes that rows to validate by alone have, and what else is to be said of targets."""
+        return absent_before(targets, target.classes, n_folds, apart) if hasattr(target, "classes") else []
 
     def _overrun(self, encoded, least):
         """Return a line on a limit that is shorter than encoding and the least training together, in seconds."""
@@ -219,14 +225,20 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
-        ensemble, rows = self.ensemble_, None
+        ensemble, rows, given = self.ensemble_, None, valid
         if valid is not None:
             outputs, share = ensemble.outputs(valid.x), 1.0
         else:
             rows, outputs = _finite(ensemble.unseen)
             share, ensemble.unseen = ensemble.oof_share, None
+            left_out, ensemble.left_out = ensemble.left_out, None
             valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
+        if given is not None:
+            self._kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
+        elif len(rows):
+            # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
+            self._kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
@@ -236,6 +248,7 @@ class BaseTabular(BaseEstimator, ABC):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
         self._target, self.target_name_ = target, target_name
+        self._kept = self._importances = None
         self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
@@ -281,7 +294,8 @@ class BaseTabular(BaseEstimator, ABC):
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         check_is_fitted(self)
-        tensors, description = {}, {"kind": KIND, "class": type(self).__name__}
+        tensors: dict[str, np.ndarray] = {}
+        description: dict[str, Any] = {"kind": KIND, "class": type(self).__name__}
         for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
             own, description[name] = part.get_state()
             tensors |= {f"{name}/{key}": array for key, array in own.items()}

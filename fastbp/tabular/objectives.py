@@ -46,6 +46,8 @@ class Objective:
     quantiles : tuple of float, optional
     row_losses : callable, optional
         What repeated rows must lower: outputs (n, k), values (n, k) -> (n,); None: they are not used.
+    sizes : tuple of int, optional
+        Of several targets, some of them classes: how many outputs each has.
     """
 
     task: str
@@ -55,6 +57,13 @@ class Objective:
     metric: str
     quantiles: tuple[float, ...] | None = None
     row_losses: Any = None
+    sizes: tuple[int, ...] | None = None
+
+    def strata(self, targets):
+        """Return codes (n,) by which rows are cut evenly, of probabilities the most probable class; or None."""
+        if self.task == "regression":
+            return None
+        return targets.argmax(axis=1) if targets.ndim == 2 else targets
 
     def values(self, targets):
         """Return targets as outputs (n, k) that are right: classes as rows of an identity matrix."""

@@ -56,3 +56,12 @@ class Rescaling(Elementwise):
     @backward
     def backward(d, x, out, scale):
         return d * scale
+
+    def emit_onnx(graph, site, x):
+        return graph.add("Add", graph.add("Mul", x, site.spec.scale), site.spec.offset)
+
+    def emit_c(program, site, x):
+        out, settings = program.value(site.size), (site.spec.scale, site.spec.offset)
+        scale, offset = (program.array(f"{site.name}_setting", [value]) for value in settings)
+        program.call("affine", x, scale, offset, out, site.size, 1)
+        return out

@@ -124,12 +124,12 @@ class Softmax(Layer):
         self.axis = axes[0] if len(axes) == 1 else axes
 
     def build(self, input_shape):
-        first, stop = self._axes(len(input_shape))
+        first, stop = self.axes_of(len(input_shape))
         width, columns = math.prod(input_shape[first:stop]), math.prod(input_shape[stop:])
         fields = {"width": width, "columns": columns}
         return Build(output_shape=input_shape, fields=fields, extra=columns if columns > 1 else 0)
 
-    def _axes(self, dimensions):
+    def axes_of(self, dimensions):
         """Return the first of the axes (of a row, from 0), and the one behind the last."""
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         axes = sorted({axis + dimensions if axis < 0 else axis - 1 for axis in given})
@@ -149,3 +149,9 @@ class Softmax(Layer):
     @property
     def output_activation(self):
         return ACTIVATIONS.resolve("softmax") if self.axis == -1 else None
+
+    def emit_onnx(graph, site, x):
+        first, stop = site.spec.axes_of(len(site.output_shape))
+        shape = site.output_shape
+        flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])
+        return graph.reshape(graph.add("Softmax", flat, axis=first + 1), *shape)

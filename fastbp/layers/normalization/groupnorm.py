@@ -207,3 +207,18 @@ class GroupNormalization(Layer):
 
     def fill(self, row, float_type):
         row["product"] = product_address(float_type)
+
+    def emit_onnx(graph, site, x):
+        c, shape = site.output_shape[-1], site.output_shape
+        groups = c if site.spec.groups == -1 else site.spec.groups
+        x = graph.reshape(x, -1, groups, c // groups)
+        centred = graph.add("Sub", x, graph.reduce("Mean", x, [1, 3], keepdims=True))
+        variance = graph.reduce("Mean", graph.add("Mul", centred, centred), [1, 3], keepdims=True)
+        deviation = graph.add("Sqrt", graph.add("Add", variance, site.spec.epsilon))
+        out = graph.reshape(graph.add("Div", centred, deviation), *shape)
+        for op, name in (("Mul", "gamma"), ("Add", "beta")):
+            if name in site.weights:
+                out = graph.add(op, out, site.weights[name])
+        return out
+
+    emit_c = "group normalisation is not written in C: ONNX has it."

@@ -103,3 +103,11 @@ class LayerScale(Layer):
             raise ValueError(f"LayerScale(projection_dim={self.projection_dim}): the last axis of its inputs has {d}.")
         params = [Param("gamma", (d,), Constant(self.init_values))]
         return Build(output_shape=input_shape, params=params, fields={"positions": math.prod(positions), "d": d})
+
+    def emit_onnx(graph, site, x):
+        return graph.add("Mul", x, site.weights["gamma"])
+
+    def emit_c(program, site, x):
+        out, d = program.value(site.size), site.output_shape[-1]
+        program.call("affine", x, site.array(program, "gamma"), 0, out, site.size // d, d)
+        return out
