@@ -50,11 +50,12 @@ def _front(shape):
 IN_FRONT = {kind: _front(shape_of(kind)) for kind in ORACLES}
 
 
-def _autodiff(module):
+def autodiff_of(module):
+    """Return the function of reference/autodiff.py."""
     return lambda layer, weights, x, mask: module.outputs(layer, weights, x)
 
 
-def _reference(module):
+def reference_of(module):
     """Return the functions of reference/network.py: the backward one is JAX's derivative."""
 
     def forward(layer, weights, x, mask):
@@ -69,5 +70,5 @@ def _reference(module):
     return forward, backward
 
 
-AUTODIFF = {kind: _autodiff(module) for kind, module in ORACLES.items()}
-REFERENCE = {kind: _reference(module) for kind, module in ORACLES.items()}
+AUTODIFF = {kind: autodiff_of(module) for kind, module in ORACLES.items()}
+REFERENCE = {kind: reference_of(module) for kind, module in ORACLES.items()}

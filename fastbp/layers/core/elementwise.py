@@ -58,7 +58,7 @@ def backward(formula):
 def _kernel_of(loop, formula):
     # The cache and Numba tell kernels apart by these names.
     loop.__name__, loop.__qualname__ = formula.__name__, formula.__qualname__
-    made = kernel(loop)
+    made = kernel(loop, origin=formula)
     made.formula = formula
     return staticmethod(made)
 
