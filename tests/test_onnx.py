@@ -3,6 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
+from random_networks import random_network
 
 import fastbp
 from fastbp.activations import ACTIVATIONS
@@ -144,6 +145,11 @@ def test_layers_in_onnxruntime(name):
     shape, layers = CASES[name]
     model = randomize(fastbp.Sequential(layers(), input_shape=shape, seed=0))
     assert_same(model, rows_for(name, shape))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks(seed):
+    assert_same(*random_network(seed))
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "Dense", "GRU", "LSTM masked", "PeriodicEmbedding"])

@@ -31,7 +31,6 @@ from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
 from fastbp.io.saving import save_tensors
 from fastbp.models.arguments import checked_callbacks
-from fastbp.models.card import network_card
 from fastbp.models.sequential import Sequential
 from fastbp.optimizers.base import Optimizer
 
@@ -291,6 +290,8 @@ class BaseMLP(BaseEstimator, ABC):
         -------
         str
         """
+        from fastbp.models.card import network_card
+
         check_is_fitted(self)
         more = {"solver": self.solver, "epochs": self.n_iter_, "loss": self.loss_}
         if hasattr(self, "classes_"):

@@ -39,7 +39,6 @@ from fastbp.models.arguments import (
     is_count,
     names_of_functions,
 )
-from fastbp.models.card import network_card
 from fastbp.models.longpredict import predict_with_bar
 from fastbp.models.modelstate import model_from, restore, state_of
 from fastbp.models.summary import summary_text
@@ -649,6 +648,8 @@ class Sequential(Explainable):
         -------
         str
         """
+        from fastbp.models.card import network_card
+
         self._built("card")
         self.tell_changes()
         return network_card(self, license=license, date=date)

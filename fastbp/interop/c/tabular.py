@@ -56,7 +56,10 @@ def refuse_text(encoder):
 def takes(coder):
     """Return what a column's input is, for a comment."""
     zone = " in UTC" if isinstance(coder, DateCoder) and coder.zone else ""
-    what = f"seconds since 1970-01-01{zone}" if isinstance(coder, DateCoder) else "number"
+    form = "number" if coder.form is None else coder.form.kind
+    what = {"date": f"seconds since 1970-01-01{zone}", "time": "seconds since midnight", "duration": "seconds"}.get(
+        "date" if isinstance(coder, DateCoder) else form, "number"
+    )
     return f"{name_in_comment(coder.name)}, {what}"
 
 

@@ -75,6 +75,8 @@ def described(coder):
         return f"category; missing is {missing_text(coder)!r}"
     if isinstance(coder, DateCoder):
         return "seconds since 1970-01-01" + (" in UTC" if coder.zone else "") + "; NaN is missing"
+    if coder.form is not None and coder.form.kind in ("time", "duration"):
+        return f"seconds ({coder.form.describe()}); NaN is missing"
     dressed = "" if coder.form is None else f", as {coder.form.describe()} is read"
     return f"number{dressed}; NaN is missing"
 
