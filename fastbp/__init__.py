@@ -20,6 +20,7 @@ _HOMES = {
     "tabular.multitask": ["TabularMultiTask"],
     "tabular.regressor": ["TabularRegressor"],
     "tabular.tablewarning": ["TableWarning"],
+    "tabular.warmup": ["warmup"],
     "settings.deprecated": ["FastbpDeprecationWarning"],
     "io.load": ["load_model"],
     "reporting.report": ["report"],

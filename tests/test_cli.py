@@ -264,3 +264,24 @@ def test_ctrl_c_in_training_exits_with_130_and_replaces_no_model(there, folder, 
     else:
         n = len(fastbp.load_model(out).ensemble_.networks)
         assert f"stopped by Ctrl-C. {out} holds what was trained until then: networks: {n}." in said
+
+
+LATER = """
+import sys
+from fastbp.commands.later import import_later
+import_later("scipy.stats")
+import sklearn.base
+assert "scipy.optimize" not in sys.modules  # which scipy.stats imports
+from sklearn.utils.fixes import _mode
+assert _mode([1, 2, 2]).mode == 2
+import scipy, scipy.stats
+from scipy.stats import norm
+assert scipy.stats.norm.cdf(0) == norm.cdf(0) == 0.5
+import scipy.stats.distributions
+print(type(sys.modules["scipy.stats"]).__name__)
+"""
+
+
+def test_a_module_that_loads_later_is_the_real_one_when_it_is_used():
+    run = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True)
+    assert run.stdout == "module\n", run.stderr

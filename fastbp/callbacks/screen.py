@@ -7,6 +7,9 @@ import html
 import shutil
 import sys
 import time
+from contextlib import nullcontext
+
+from fastbp.compiler.compiling import MESSAGE, listening
 
 # Columns of a log.
 LOG_WIDTH = 80
@@ -139,6 +142,11 @@ def _notebook_display():
     from IPython.display import display
 
     return display
+
+
+def compiling_shown(screen, live):
+    """Return a context in which a screen with a bar says that kernels are compiled; elsewhere the log does."""
+    return listening(lambda seconds: screen.running(MESSAGE, 0.0, bar=False)) if live else nullcontext()
 
 
 def fitted(parts, figures, width):

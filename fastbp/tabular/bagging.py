@@ -1,12 +1,12 @@
 """Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
 
-import time
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.network import is_picky
 from fastbp.engine.specs import copies
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
@@ -225,7 +225,7 @@ def train_ensemble(
     separation : Separation, optional
         Groups that stay on one side of a network's cut, and times.
     deadline : float, optional
-        The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
+        The value of `compiling.working_time` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
@@ -288,7 +288,7 @@ class Training:
             if not self.pace.another():
                 return None
             self.pace.reserve(self.following)
-        started = time.perf_counter()
+        started = working_time()
         if number == 0 and self._first:
             (network, rows, valid), self._first = self._first, None
         else:
@@ -298,7 +298,7 @@ class Training:
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
             learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
         learned = learned._replace(curve=tuple(learner.curve))
-        self.pace.note(time.perf_counter() - started)
+        self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
         network = without_training(network)
@@ -339,9 +339,9 @@ class Training:
 
     def _costs(self, whole):
         """Build the first network, try steps with a copy of it; return the `Costs`."""
-        started = time.perf_counter()
+        started = working_time()
         self._first = network, rows, valid = self._prepared(0)
-        building = time.perf_counter() - started
+        building = working_time() - started
         with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
             learner = Learner(without_training(network), self.part, rows, self.objective, self.recipe, whole)
             return Costs(building, *learner.trial(valid, self.pace.left()))

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
+from fastbp.compiler.compiling import telling, working_time
 from fastbp.engine.data import real_array, refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
@@ -133,7 +133,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`; a `checkpoint` of another fit, which stays as it is.
         """
-        started = perf_counter()
+        started = working_time()
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
@@ -156,7 +156,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             checkpoint.begin(seed, made_of(part, valid, recipe, objective, apart))
             if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
                 print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
-        encoded = perf_counter() - started
+        encoded = working_time() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -401,6 +401,6 @@ def progress_bar(verbose):
         return
     from tqdm.auto import tqdm
 
-    form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar:
+    form = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar, telling(bar):
         yield lambda share: bar.update(share - bar.n)

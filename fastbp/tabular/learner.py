@@ -1,12 +1,12 @@
 """One network's training: schedules by the step, running means of the parameters, the best epoch kept."""
 
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
 
 import fastbp
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.job import Data, make_steps
 from fastbp.kernels.repeatable import by_element
 from fastbp.schedules import LogCosine
@@ -200,16 +200,16 @@ class Learner:
                 step = self._timed_steps(TRIAL_STEPS)
         few = valid.rows(slice(0, TRIAL_ROWS))
         self._judged(few)
-        started = time.perf_counter()
+        started = working_time()
         self._judged(few)
-        return step, (time.perf_counter() - started) * len(valid.x) / len(few.x)
+        return step, (working_time() - started) * len(valid.x) / len(few.x)
 
     def _timed_steps(self, n):
         """Run n steps; return the seconds of one."""
         steps, update = self._steps()[:n], self.engine.next_update(self.n_steps)
-        started = time.perf_counter()
+        started = working_time()
         self._run(steps, update.coefficients[:n], update)
-        return (time.perf_counter() - started) / n
+        return (working_time() - started) / n
 
 
 def late_fall(done):
