@@ -17,7 +17,6 @@ PACKAGES = (
     "pandas",
     "narwhals",
     "safetensors",
-    "tqdm",
     "pyarrow",
 )
 

@@ -1,6 +1,7 @@
 """``fastbp train``: networks from a table, in one file with its preprocessing."""
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from fastbp.commands.arguments import TABLE_HELP, check_output, number
@@ -167,7 +168,9 @@ def _fit(model, given, y, arguments):
 
     set_num_threads(arguments.threads)
     try:
-        model.fit(given.features, pd.Series(y, name=arguments.target), **given.of_fit)
+        # Standard output is for JSON, or for text and progress.
+        with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
+            model.fit(given.features, pd.Series(y, name=arguments.target), **given.of_fit)
     except ValueError as error:
         raise TableError(str(error)) from None
     finally:

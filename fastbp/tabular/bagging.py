@@ -16,6 +16,7 @@ from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temp
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
+from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
 
@@ -191,7 +192,17 @@ def _below(start, tensors):
 
 
 def train_ensemble(
-    encoder, part, *, recipe, objective, seed, valid=None, separation=ALL_ALIKE, deadline=None, progress=None
+    encoder,
+    part,
+    *,
+    recipe,
+    objective,
+    seed,
+    valid=None,
+    separation=ALL_ALIKE,
+    deadline=None,
+    progress=None,
+    observers=None,
 ):
     """Train the networks of a recipe.
 
@@ -213,12 +224,15 @@ def train_ensemble(
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
+    observers : Observers, optional
+        Callbacks that are told of the networks' epochs.
 
     Returns
     -------
     Ensemble
     """
     training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
+    training.observers = observers or training.observers
     return training.run()
 
 
@@ -237,11 +251,20 @@ class Training:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
         self._first, self.least_seconds, self.following = None, 0.0, 0.0
+        self.observers = Observers([], "")
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         plan = self._plan()
+        try:
+            self.observers.begin(plan)
+            return self._run(plan, n, n_threads)
+        finally:
+            self.observers.end()
+
+    def _run(self, plan, n, n_threads):
+        """Train networks as a plan says; return the `Ensemble`."""
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -274,7 +297,8 @@ class Training:
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
-            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+            observer = NetworkObserver(self.observers, number, network)
+            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
         self.pace.note(time.perf_counter() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
