@@ -61,7 +61,8 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
         # The first epoch of the training, also where it was resumed since; `fit` sets it.
         self.first_epoch = 0
-        self._made_folder, self._over, self.callbacks = False, False, []
+        self._made_folder, self._over = False, False
+        self.callbacks: list = []
 
     @property
     def path(self) -> Path:

@@ -30,13 +30,13 @@ class CallbackList:
         for callback in self.callbacks:
             _tell_uncalled(callback, without)
         # By hook: callbacks that define it, so that nobody else is asked.
-        self._defining = {}
+        self._defining: dict = {}
         for callback in self.callbacks:
             for name in _own_hooks(callback):
                 self._defining.setdefault(name, []).append(callback)
         around = {*BATCH_HOOKS, *BATCH_ALIASES} & self._defining.keys()
         self.around_batches = any(BATCH_ALIASES.get(name, name) not in without for name in around)
-        self._begun = []
+        self._begun: list = []
 
     def begin(self, states=None):
         """Tell that training begins; `states` are those of a training that is resumed."""

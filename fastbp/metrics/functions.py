@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from fastbp.losses.targets import beside_outputs
 from fastbp.settings.naming import canonical, nearest
 
-METRICS = {}
+METRICS: dict = {}
 
 
 def metric(*, greater_is_better, compares=None, of_probabilities=False):

@@ -12,7 +12,7 @@ from fastbp.engine.specs import copies
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.io import described
 from fastbp.models.sequential import Sequential
-from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, tempered
+from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temper_blocks, tempered
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
@@ -53,8 +53,8 @@ class Ensemble:
     Parameters
     ----------
     networks : list of Sequential
-    temperature : float or list of float, default 1.0
-        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; a list has one for each of `blocks`.
+    temperature : float or array of float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; an array has one for each of `blocks`.
     repeats : Repeats, optional
         Training rows whose targets join the prediction where a row has the same features.
 
@@ -111,11 +111,9 @@ class Ensemble:
         return getattr(self.networks[0].engine.layers[-1], "blocks", [])
 
     def _tempered(self, outputs):
-        if not isinstance(self.temperature, list):
-            return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
-        for block, temperature in zip(self.blocks, self.temperature, strict=True):
-            outputs[:, block] = tempered(outputs[:, block], temperature)
-        return outputs
+        if isinstance(self.temperature, np.ndarray):
+            return temper_blocks(outputs, self.blocks, self.temperature)
+        return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -123,7 +121,7 @@ class Ensemble:
         tensors = {f"{i}/{name}": array for i, (own, _) in enumerate(states) for name, array in own.items()}
         description = {
             "networks": [description for _, description in states],
-            "temperature": self.temperature,
+            "temperature": np.asarray(self.temperature).tolist(),
             "history": self.history,
             "strength": None,
         }
@@ -178,7 +176,7 @@ def _checked_temperature(value, n_blocks):
     if not isinstance(value, list):
         return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
     described.agree("the temperatures", len(value), n_blocks)
-    return [described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value]
+    return np.array([described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value])
 
 
 def _one_history(figures, name):
@@ -202,6 +200,7 @@ def train_ensemble(
     separation=ALL_ALIKE,
     deadline=None,
     progress=None,
+    checkpoint=None,
     observers=None,
 ):
     """Train the networks of a recipe.
@@ -224,6 +223,8 @@ def train_ensemble(
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
+    checkpoint : Checkpoint, optional
+        Where finished networks are kept; those that are there are not trained again.
     observers : Observers, optional
         Callbacks that are told of the networks' epochs.
 
@@ -231,7 +232,8 @@ def train_ensemble(
     -------
     Ensemble
     """
-    training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
+    given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
+    training = Training(*given)
     training.observers = observers or training.observers
     return training.run()
 
@@ -239,9 +241,10 @@ def train_ensemble(
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress):
+    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint=None):
         self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
+        self.checkpoint = checkpoint
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)
@@ -256,7 +259,7 @@ class Training:
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
-        plan = self._plan()
+        plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
         try:
             self.observers.begin(plan)
             return self._run(plan, n, n_threads)
@@ -284,6 +287,9 @@ class Training:
 
     def _train(self, number, plan, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
+        if self.checkpoint is not None and (finished := self.checkpoint.network(number)) is not None:
+            self._tell(number, 1.0)
+            return finished
         # The first one is trained whatever the clock says: there must be something to predict with.
         if number:
             if not self.pace.another():
@@ -297,12 +303,15 @@ class Training:
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
-            observer = NetworkObserver(self.observers, number, network)
+            observer = NetworkObserver(self.observers, number, network) if self.observers else None
             learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
         self.pace.note(time.perf_counter() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
-        return without_training(network), learned
+        network = without_training(network)
+        if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
+            self.checkpoint.keep(number, network, learned)
+        return network, learned
 
     def _prepared(self, number):
         """Return a network, adapted to its rows, the rows, and its validation part."""

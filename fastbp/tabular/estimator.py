@@ -22,6 +22,7 @@ from fastbp.io import described
 from fastbp.io.saving import save_tensors
 from fastbp.settings.warned import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
+from fastbp.tabular.checkpoint import Checkpoint, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before, separation
@@ -86,7 +87,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @changes
-    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
         """Fit the model to a table.
 
         Parameters
@@ -116,6 +117,11 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             the earlier rows and chooses its best epoch by the last tenth, so that scores hold for what comes next;
             only these rows have out-of-fold predictions. The name of a column of X takes that column, which stays a
             feature.
+        checkpoint : str or path, default=None
+            A folder in which each network is kept as soon as it is trained (it is made where there is none). Called
+            again with the same data and settings, after a kill, a crash or Ctrl-C, `fit` goes on with the networks that
+            are missing, and ends with the same bits as an unbroken run; of ``random_state=None`` the seed is kept too.
+            A `time_limit` counts anew. The folder stays: remove it when the model is saved.
 
         Returns
         -------
@@ -127,18 +133,21 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         ValueError
             For data that cannot be used, before anything is changed: `X` without rows or usable columns, a missing
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
-            beside `eval_set`.
+            beside `eval_set`; a `checkpoint` of another fit, which stays as it is.
         """
         started = perf_counter()
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
         observed = checked_observers(self.callbacks)
+        checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
         X, apart, notices = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
+        if checkpoint is not None:
+            seed = checkpoint.seed(seed, chosen=self.random_state is not None)
         encoder = TableEncoder()
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
@@ -146,6 +155,10 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         notices += self._absent(target, part.targets, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
+        if checkpoint is not None:
+            checkpoint.begin(seed, made_of(part, valid, recipe, objective, apart))
+            if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
+                print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
         encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
@@ -158,6 +171,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
                 separation=apart,
                 deadline=deadline,
                 progress=progress,
+                checkpoint=checkpoint,
                 observers=Observers(observed, objective.metric),
             )
             with self._as_before_on_error():
@@ -281,6 +295,23 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def _thread_limit(self):
         """Return the context of compiled calls."""
         return nullcontext() if self.n_threads is None else limit_threads(self.n_threads)
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: what it predicts from which columns, its scores, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        from fastbp.tabular.card import tabular_card
+
+        return tabular_card(self, license=license, date=date)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.

@@ -175,7 +175,7 @@ class Learner:
     def _run(self, steps, coefficients, update):
         engine, update = self.engine, update._replace(coefficients=coefficients)
         losses = self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
-        self.losses.append(float(losses.mean()))
+        self.losses.append(losses)
         self.average.add(engine.params, len(steps))
 
     def better(self, best, epoch, valid):

@@ -39,6 +39,10 @@ class Observers:
         self._callbacks, self._metric, self._lock = callbacks, f"val_{metric}", Lock()
         self._list = CallbackList([], None, {})
 
+    def __bool__(self):
+        """Are there callbacks?"""
+        return bool(self._callbacks)
+
     def begin(self, plan):
         """Tell that training begins: networks train as a `Plan` says."""
         names = ["network", "loss", "learning_rate", self._metric]
@@ -60,8 +64,6 @@ class Observers:
         self._tell("on_epoch_end", network, epoch, logs)
 
     def _tell(self, hook, network, *arguments):
-        if not self._callbacks:
-            return
         with self._lock:
             for callback in self._callbacks:
                 callback.set_model(network)
@@ -69,7 +71,7 @@ class Observers:
 
 
 class NetworkObserver:
-    """Tells `Observers` of the epochs of one network; of a training without callbacks, nothing."""
+    """Tells `Observers` of the epochs of one network."""
 
     def __init__(self, observers, number, network):
         self._observers, self._number, self._network = observers, number, network
@@ -84,6 +86,6 @@ class NetworkObserver:
         """
         value = float("nan") if score is None else learner.objective.natural(score)
         self._observers.epoch_ends(
-            self._number, self._network, epoch, float(np.mean(learner.losses)), learner.rate, value
+            self._number, self._network, epoch, float(np.concatenate(learner.losses).mean()), learner.rate, value
         )
         return self._network.stop_training
