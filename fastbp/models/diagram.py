@@ -43,22 +43,55 @@ class Diagram:
 
 def diagram(network):
     """Return the `Diagram` of a network."""
-    boxes, lines = _boxes(network), []
-    columns = max(len(row) for row in boxes)
-    width = 2 * MARGIN + columns * WIDTH + (columns - 1) * GAP_X
-    height = 2 * MARGIN + len(boxes) * HEIGHT + (len(boxes) - 1) * GAP_Y
-    places, drawn = {}, []
-    for level, row in enumerate(boxes):
-        y = MARGIN + level * (HEIGHT + GAP_Y)
-        left = (width - len(row) * WIDTH - (len(row) - 1) * GAP_X) / 2
-        for i, (number, box) in enumerate(row):
-            x = left + i * (WIDTH + GAP_X)
-            places[number] = x + WIDTH / 2, y
-            drawn.append(_box(x, y, *box))
+    rows = _boxes(network)
+    lanes = _lanes(network, rows)
+    low, high = min(lanes.values()), max(lanes.values())
+    side = GAP_X if any(_passes_boxes(network, rows, lanes)) else 0
+    width = 2 * (MARGIN + side) + (high - low) * (WIDTH + GAP_X) + WIDTH
+    height = 2 * MARGIN + len(rows) * HEIGHT + (len(rows) - 1) * GAP_Y
+    places, lines, drawn = {}, [], []
+    for level, row in enumerate(rows):
+        for number, box in row:
+            x = MARGIN + side + (lanes[number] - low) * (WIDTH + GAP_X)
+            places[number] = x + WIDTH / 2, MARGIN + level * (HEIGHT + GAP_Y)
+            drawn.append(_box(x, places[number][1], *box))
             lines += [_line(places[source], places[number]) for source in _sources(network, number)]
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     content = f"<style>{STYLE}</style>{''.join(lines)}{''.join(drawn)}"
     return Diagram(f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{content}</svg>')
+
+
+def _lanes(network, rows):
+    """Return {number: lane}: below what a box reads, those that read the same side by side, none on another."""
+    readers = {}
+    for row in rows:
+        for number, _ in row:
+            if len(sources := _sources(network, number)) == 1:
+                readers.setdefault(sources[0], []).append(number)
+    lanes = {-1: 0.0}
+    for row in rows[1:]:
+        for number, _ in row:
+            sources = _sources(network, number)
+            beside = readers.get(sources[0], [number]) if len(sources) == 1 else [number]
+            middle = sum(lanes[source] for source in sources) / len(sources)
+            lanes[number] = middle + beside.index(number) - (len(beside) - 1) / 2
+        # Boxes that would meet move to the right, and all of them back to the middle.
+        order = sorted((number for number, _ in row), key=lanes.get)
+        before = sum(lanes[number] for number in order)
+        for left, right in zip(order, order[1:], strict=False):
+            lanes[right] = max(lanes[right], lanes[left] + 1)
+        moved = (sum(lanes[number] for number in order) - before) / len(order)
+        for number in order:
+            lanes[number] -= moved
+    return lanes
+
+
+def _passes_boxes(network, rows, lanes):
+    """Yield, for each line, whether it goes down its own lane past other boxes."""
+    levels = {number: level for level, row in enumerate(rows) for number, _ in row}
+    for number in levels:
+        for source in _sources(network, number):
+            yield levels[number] - levels[source] > 1 and lanes[number] == lanes[source]
 
 
 def _shown(layer):
@@ -121,7 +154,17 @@ def _short(text, most):
 
 
 def _line(above, below):
-    """Return the line from the bottom of one box to the top of another."""
+    """Return the line from the bottom of one box to the top of another; past boxes in between it goes beside them."""
     (x0, y0), (x1, y1) = above, below
-    y0, half = y0 + HEIGHT, (y1 - y0 - HEIGHT) / 2
-    return f'<path d="M{x0:g} {y0:g}C{x0:g} {y0 + half:g} {x1:g} {y1 - half:g} {x1:g} {y1:g}"/>'
+    y0 += HEIGHT
+    if y1 - y0 <= GAP_Y:
+        return f'<path d="{_curve(x0, y0, x1, y1)}"/>'
+    beside = x0 if x0 != x1 else x0 + (WIDTH + GAP_X) / 2
+    first, last = y0 + (GAP_Y if x0 == x1 else 0), y1 - GAP_Y
+    start = _curve(x0, y0, beside, first) if x0 == x1 else f"M{x0:g} {y0:g}"
+    return f'<path d="{start}L{beside:g} {last:g}{_curve(beside, last, x1, y1)[len(f"M{beside:g} {last:g}") :]}"/>'
+
+
+def _curve(x0, y0, x1, y1):
+    half = (y1 - y0) / 2
+    return f"M{x0:g} {y0:g}C{x0:g} {y0 + half:g} {x1:g} {y1 - half:g} {x1:g} {y1:g}"
