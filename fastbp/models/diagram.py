@@ -1,6 +1,7 @@
 """A picture of a network: its layers as boxes, its data as lines, in SVG written here."""
 
 import html
+from itertools import pairwise
 from pathlib import Path
 
 from fastbp.io.files import replace_file
@@ -78,7 +79,7 @@ def _lanes(network, rows):
         # Boxes that would meet move to the right, and all of them back to the middle.
         order = sorted((number for number, _ in row), key=lanes.get)
         before = sum(lanes[number] for number in order)
-        for left, right in zip(order, order[1:], strict=False):
+        for left, right in pairwise(order):
             lanes[right] = max(lanes[right], lanes[left] + 1)
         moved = (sum(lanes[number] for number in order) - before) / len(order)
         for number in order:
