@@ -47,7 +47,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
     "tol": [Interval(Real, 0, None, closed="left")],
-    "verbose": ["verbose"],
+    "verbose": ["verbose", StrOptions({"auto"})],
     "warm_start": ["boolean"],
     "momentum": [Interval(Real, 0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],

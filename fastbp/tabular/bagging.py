@@ -16,6 +16,7 @@ from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temp
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
+from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
 
@@ -207,6 +208,7 @@ def train_ensemble(
     deadline=None,
     progress=None,
     checkpoint=None,
+    observers=None,
 ):
     """Train the networks of a recipe.
 
@@ -230,6 +232,8 @@ def train_ensemble(
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
         Where finished networks are kept; those that are there are not trained again.
+    observers : Observers, optional
+        Callbacks that are told of the networks' epochs.
 
     Returns
     -------
@@ -237,6 +241,7 @@ def train_ensemble(
     """
     given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
     training = Training(*given)
+    training.observers = observers or training.observers
     return training.run()
 
 
@@ -256,11 +261,20 @@ class Training:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
         self._first, self.least_seconds, self.following = None, 0.0, 0.0
+        self.observers = Observers([], "")
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
+        try:
+            self.observers.begin(plan)
+            return self._run(plan, n, n_threads)
+        finally:
+            self.observers.end()
+
+    def _run(self, plan, n, n_threads):
+        """Train networks as a plan says; return the `Ensemble`."""
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -296,7 +310,8 @@ class Training:
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
-            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+            observer = NetworkObserver(self.observers, number, network) if self.observers else None
+            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
         learned = learned._replace(curve=tuple(learner.curve))
         self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
