@@ -13,8 +13,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, shift
+from fastbp.compiler.tileshape import DEPTH, stack_panel, tile_columns
 from fastbp.initializers import INITIALIZERS
-from fastbp.kernels.tile import DEPTH, stack_panel, tile_columns
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype, whole_number
 from fastbp.layers.weights import penalties
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
