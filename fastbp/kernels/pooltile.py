@@ -10,8 +10,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.compiler.vectors import I64, Shape, load_vector, splat, store_vector
-from fastbp.kernels.windowadd import I32, Lanes, emitted_once, offset, store_edge
+from fastbp.compiler.vectors import I64, Shape, emitted_once, load_vector, splat, store_vector
+from fastbp.kernels.windowadd import I32, Lanes, offset, store_edge
 
 # Taps of the commonest window, 2 x 2, whose loop is unrolled.
 UNROLLED = 4

@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.compiler.vectors import I64, Shape, edge_mask, load_vector, store_vector
+from fastbp.compiler.vectors import I64, Shape, edge_mask, emitted_once, load_vector, store_vector
 
 I32 = ir.IntType(32)
 
@@ -68,19 +68,6 @@ def stack_scratch(typingctx, pointer):
 def offset(builder, table, index):
     """Return entry `index` of a table of int32 offsets, as int64."""
     return builder.sext(builder.load(builder.gep(table, [index])), I64)
-
-
-def emitted_once(module, name, args, emit):
-    """Return the function of that name in `module`, for arguments as `args`; `emit(function)` writes its body."""
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    # As for tiles: unrolling takes longer to compile and brings nothing.
-    function.attributes.add("optsize")
-    emit(function)
-    return function
 
 
 class Lanes:
