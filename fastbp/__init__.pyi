@@ -1,14 +1,20 @@
-"""What type checkers see of fastbp; tests/test_imports.py holds it to the names of __init__.py."""
+"""What type checkers see of fastbp."""
 
+# From here on written by tools/public_names.py.
 from fastbp.activations import ELU as ELU
 from fastbp.activations import LeakyReLU as LeakyReLU
-from fastbp.callbacks import Callback as Callback
-from fastbp.callbacks import CSVLogger as CSVLogger
-from fastbp.callbacks import EarlyStopping as EarlyStopping
-from fastbp.callbacks import History as History
-from fastbp.callbacks import LambdaCallback as LambdaCallback
-from fastbp.callbacks import ModelCheckpoint as ModelCheckpoint
-from fastbp.callbacks import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.backup import BackupAndRestore as BackupAndRestore
+from fastbp.callbacks.base import Callback as Callback
+from fastbp.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
+from fastbp.callbacks.csvlogger import CSVLogger as CSVLogger
+from fastbp.callbacks.earlystopping import EarlyStopping as EarlyStopping
+from fastbp.callbacks.history import History as History
+from fastbp.callbacks.lambdacallback import LambdaCallback as LambdaCallback
+from fastbp.callbacks.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from fastbp.callbacks.progbar import ProgbarLogger as ProgbarLogger
+from fastbp.callbacks.scheduler import LearningRateScheduler as LearningRateScheduler
+from fastbp.callbacks.tensorboard import TensorBoard as TensorBoard
+from fastbp.callbacks.terminate import TerminateOnNaN as TerminateOnNaN
 from fastbp.engine.divergence import TrainingDiverged as TrainingDiverged
 from fastbp.engine.threads import get_num_threads as get_num_threads
 from fastbp.engine.threads import set_num_threads as set_num_threads
@@ -33,8 +39,10 @@ from fastbp.initializers import RepeatedColumns as RepeatedColumns
 from fastbp.initializers import SameForMembers as SameForMembers
 from fastbp.initializers import UnitVariance as UnitVariance
 from fastbp.initializers import Zeros as Zeros
+from fastbp.interop.c.export import to_c as to_c
 from fastbp.interop.keras import from_keras as from_keras
 from fastbp.interop.keras import to_keras_weights as to_keras_weights
+from fastbp.interop.onnx.export import to_onnx as to_onnx
 from fastbp.io.idx import read_idx as read_idx
 from fastbp.io.load import load_model as load_model
 from fastbp.io.saving import ModelFileError as ModelFileError
@@ -53,6 +61,7 @@ from fastbp.layers.convolution.pooling import AveragePooling2D as AveragePooling
 from fastbp.layers.convolution.pooling import MaxPooling1D as MaxPooling1D
 from fastbp.layers.convolution.pooling import MaxPooling2D as MaxPooling2D
 from fastbp.layers.core.activation import Activation as Activation
+from fastbp.layers.core.blocks import SoftmaxBlocks as SoftmaxBlocks
 from fastbp.layers.core.branches import Concatenate as Concatenate
 from fastbp.layers.core.branches import Residual as Residual
 from fastbp.layers.core.dense import Dense as Dense
@@ -88,6 +97,7 @@ from fastbp.losses import CategoricalCrossentropy as CategoricalCrossentropy
 from fastbp.losses import CustomLoss as CustomLoss
 from fastbp.losses import Hinge as Hinge
 from fastbp.losses import Huber as Huber
+from fastbp.losses import JointLoss as JointLoss
 from fastbp.losses import MeanAbsoluteError as MeanAbsoluteError
 from fastbp.losses import MeanSquaredError as MeanSquaredError
 from fastbp.losses import MemberLoss as MemberLoss
@@ -117,7 +127,10 @@ from fastbp.schedules import PiecewiseConstantDecay as PiecewiseConstantDecay
 from fastbp.settings.deprecated import FastbpDeprecationWarning as FastbpDeprecationWarning
 from fastbp.tabular.classifier import TabularClassifier as TabularClassifier
 from fastbp.tabular.crossvalidation import cross_validate as cross_validate
+from fastbp.tabular.multitask import TabularMultiTask as TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
+
+# To here.
 
 __version__: str

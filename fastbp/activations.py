@@ -40,7 +40,7 @@ ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activatio
 def _named(function, formula):
     # The cache and Numba tell kernels apart by these names.
     function.__name__, function.__qualname__ = formula.__name__, formula.__qualname__
-    compiled = kernel(function)
+    compiled = kernel(function, origin=formula)
     compiled.formula = formula
     return compiled
 

@@ -1,9 +1,8 @@
 """Layers, activations, losses and optimizers of one's own, compiled and run in the same call as fastbp's.
 
-Activations and losses
-----------------------
-are classes with formulas for one entry, without `self`; a decorator makes kernels of them, `register` gives a name
-(examples/own_activation.py and examples/own_loss.py are complete ones):
+**Activations and losses** are classes with formulas for one entry, without `self`; a decorator makes kernels of
+them, `register` gives a name
+(examples/own_activation.py and examples/own_loss.py are complete ones)::
 
     @ACTIVATIONS.register("squareplus")
     @dataclass(frozen=True)
@@ -31,13 +30,12 @@ one number. A loss says in `check_output` and `prepare_targets` which outputs an
 used by name (``Dense(8, "squareplus")``) or as objects, are saved by name, and follow fastbp's own in all else. A loss
 that mixes a row's outputs is a `fastbp.CustomLoss`.
 
-Optimizers are dataclasses derived from `Optimizer` with the kernel of optimizers.py, under
+Optimizers are dataclasses derived from `Optimizer` with a kernel as those of fastbp/optimizers/rules.py, under
 ``@OPTIMIZERS.register("name")``; their settings stand in the row of ``dtype = optimizer_dtype(momentum="f8")``.
 
-Layers
-------
-A layer of a user's is made as those of fastbp are (layers/dense.py is one to read; examples/own_layer.py a complete
-one of a user's):
+**Layers**: a layer of a user's is made as those of fastbp are (fastbp/layers/core/dense.py is one to read;
+examples/own_layer.py a complete
+one of a user's)::
 
     @kernel
     def forward(layer, step, params, shared, work, start, stop, row0): ...      # x -> out
@@ -63,7 +61,7 @@ one of a user's):
             return Build((self.units,), params, fields={"k": self.units}, multiply_adds=d * self.units)
 
 **Arrays.** `params`, `grads` (laid out as `params`), `shared` and `work` are flat, in the model's dtype; the row
-`layer` tells where things are in them. `rows` makes a matrix of a stretch:
+`layer` tells where things are in them. `rows` makes a matrix of a stretch::
 
     x    = rows(work, layer.x, start, stop, layer.n_in)       the layer's inputs (n, d)
     out  = rows(work, layer.out, start, stop, layer.n_out)    its outputs (n, k), which `forward` overwrites
@@ -86,8 +84,6 @@ transpose.
 (``row["alpha"] = self.alpha``), addresses (``row["product"] = product_address(float_type)``, for `matmul`), and offsets
 (``row["bias"] = row["params"] + d * k``).
 
-Of all of them
---------------
 **Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
 of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
 

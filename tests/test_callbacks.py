@@ -107,8 +107,10 @@ def test_early_stopping_in_fit_and_used_again():
     for _ in range(2):
         history = model.fit(X, Y, epochs=500, validation_split=0.25, callbacks=[stop], verbose=0)
         losses = history.history["val_loss"]
-        assert stop.best == min(losses) == losses[stop.best_epoch]
-        assert len(losses) == stop.stopped_epoch + 1 == stop.best_epoch + 3
+        # The second training's epochs are counted on.
+        first = history.epoch[0]
+        assert stop.best == min(losses) == losses[stop.best_epoch - first]
+        assert first + len(losses) == stop.stopped_epoch + 1 == stop.best_epoch + 3
         assert model.evaluate(X[30:], Y[30:])[0] == stop.best
 
 
@@ -261,15 +263,19 @@ def test_order_of_calls():
 
 def test_stopping_by_hand_and_what_callbacks_know():
     class StopAtTwo(fastbp.Callback):
+        def __init__(self, last):
+            self.last = last
+
         def on_train_begin(self, logs=None):
-            assert self.params == {"epochs": 9, "steps": 2, "metrics": ["loss", "mean_absolute_error", "learning_rate"]}
+            names = ["loss", "mean_absolute_error", "learning_rate"]
+            assert self.params == {"epochs": self.last, "steps": 2, "metrics": names}
 
         def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = epoch == 1
+            self.model.stop_training = epoch % 2 == 1
 
     model = linear_model()
-    for _ in range(2):
-        assert model.fit(X, Y, epochs=9, callbacks=[StopAtTwo()], verbose=0).epoch == [0, 1]
+    for last, epochs in ((9, [0, 1]), (11, [2, 3])):
+        assert model.fit(X, Y, epochs=9, callbacks=[StopAtTwo(last)], verbose=0).epoch == epochs
 
 
 def test_callbacks_may_predict_and_change_weights():

@@ -13,6 +13,7 @@ from itertools import product as pairs_of
 from types import SimpleNamespace
 
 import llvmlite.binding as llvm
+import numba
 import numpy as np
 import pytest
 from llvmlite import ir
@@ -54,7 +55,12 @@ def compile_for(monkeypatch):
 def shape_of(features, dtype):
     """Return the shape that the compiler's CPU would have with these features."""
     codegen = SimpleNamespace(magic_tuple=lambda: ("triple", "cpu", features))
-    return Shape(SimpleNamespace(codegen=lambda: codegen), float_type_of(dtype))
+    return Shape(SimpleNamespace(codegen=lambda: codegen), numba_float(dtype))
+
+
+def numba_float(dtype):
+    """Return Numba's type of a float dtype."""
+    return numba.from_dtype(np.dtype(dtype))
 
 
 def results():
@@ -65,7 +71,7 @@ def results():
     digest = hashlib.sha256()
     for name, dtype in pairs_of(NAMES, DTYPES):
         digest.update(evaluate(compile_loop(name), points(name, dtype, n_random=20)).tobytes())
-    shape = Shape(cpu_target.target_context, float_type_of("float32"))
+    shape = Shape(cpu_target.target_context, numba.float32)
     return {"lanes": shape.lanes, "fma": shape.fma, "vecmath": digest.hexdigest(), "outputs": fitted_outputs()}
 
 
@@ -106,7 +112,7 @@ import test_cpus, test_tile
 
 test_cpus.force_512()
 for dtype in test_cpus.DTYPES:
-    assert test_cpus.tile.Shape(None, test_cpus.float_type_of(dtype)).columns == {"float32": 32, "float64": 16}[dtype]
+    assert test_cpus.tile.Shape(None, test_cpus.numba_float(dtype)).columns == {"float32": 32, "float64": 16}[dtype]
     for k in (0, 1, 7, test_tile.DEPTH + 1):
         for m in (*range(1, 18), 25, 29):
             for n in (*range(1, 36), 48, 49, 63, 65):
@@ -161,7 +167,7 @@ def assembly_of_product(dtype):
     """Return the assembly of the product that this process compiles; it is not run."""
     float_type = float_type_of(dtype)
     tile.product_address(float_type)
-    (result,) = tile.product.overloads.values()
+    (result,) = tile.product.dispatcher.overloads.values()
     return result.library.get_asm_str()
 
 

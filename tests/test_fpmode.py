@@ -21,7 +21,8 @@ from numba.extending import intrinsic
 import fastbp
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler import fpmode as _fpmode
-from fastbp.compiler.jit import kernel, unkept_kernel
+from fastbp.compiler.entrycode import EntryCompiler
+from fastbp.compiler.jit import Inline, Kernel, kernel, unkept_kernel
 from fastbp.engine.link import apply_activation
 from fastbp.engine.rows import Rows
 from fastbp.estimators import MLPClassifier, MLPRegressor
@@ -284,7 +285,7 @@ def test_the_bits_do_not_depend_on_the_callers_mode(small_work, run_threads):
 
 
 def compiled_functions():
-    """Yield (name, dispatcher) of everything compiled that a module or class of the library names."""
+    """Yield (name, kernel or inline function) of everything compiled that a module or class of the library names."""
     for info in pkgutil.walk_packages(fastbp.__path__, "fastbp."):
         if info.name.endswith("__main__"):
             continue
@@ -292,27 +293,29 @@ def compiled_functions():
         spaces = [vars(module), *(vars(cls) for cls in vars(module).values() if isinstance(cls, type))]
         for name, value in (pair for space in spaces for pair in space.items()):
             value = getattr(value, "__func__", value)
-            if isinstance(value, Dispatcher):
+            if isinstance(value, Kernel | Inline):
                 yield f"{info.name}.{name}", value
+            # `reraise` computes nothing.
+            assert not isinstance(value, Dispatcher) or name == "reraise", (
+                f"{info.name}.{name} is Numba's: Python could call it"
+            )
 
 
 def test_no_entry_is_forgotten():
     """What Python can call flushes; what does not, Python cannot call."""
-    entries = {}
-    for name, dispatcher in compiled_functions():
-        flushing = dispatcher._compiler.pipeline_class is _fpmode.FlushingCompiler
-        if not dispatcher.targetoptions.get("no_cpython_wrapper"):
-            entries[name] = flushing
-    assert len(entries) > 80
-    for name in (
-        "engine.driver.run_steps",
-        "solvers.leastsquares.add_rows",
-        "solvers.leastsquares.solve_damped",
-        "kernels.rng.shuffle",
-    ):
-        assert entries[f"fastbp.{name}"]
-    assert [name for name, flushing in entries.items() if not flushing] == []
-    assert unkept_kernel(lambda x: x).targetoptions["no_cpython_wrapper"]
+    entries = dict(compiled_functions())
+    kernels = {name for name, value in entries.items() if isinstance(value, Kernel)}
+    assert len(kernels) > 80
+    for name in ("engine.driver.run_steps", "solvers.leastsquares.add_rows", "kernels.rng.shuffle"):
+        assert f"fastbp.{name}" in kernels
+    for name, value in entries.items():
+        flushing = value.dispatcher._compiler.pipeline_class is EntryCompiler
+        assert flushing == (name in kernels), name
+        assert value.targetoptions.get("no_cpython_wrapper", False) != flushing
+    with pytest.raises(TypeError, match="is an inline function: compiled functions call it"):
+        next(value for value in entries.values() if isinstance(value, Inline))(1.0)
+    with pytest.raises(TypeError, match="is not kept and has no entry: compiled functions call it"):
+        unkept_kernel(lambda x: x)(1.0)
 
 
 def assembly(triple, emit, *argument_types, features=""):

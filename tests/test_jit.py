@@ -13,22 +13,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import types
 
 import fastbp
+from fastbp.compiler import dispatchers as _dispatchers
 from fastbp.compiler import jit as _jit
+from fastbp.compiler import kernelcache as _kernelcache
 from fastbp.compiler import kernelfolder as _kernelfolder
+from fastbp.compiler.signatures import signature
 from fastbp.io import files as _files
 
-VECTOR = types.Array(types.float64, 1, "C")
+VECTOR = signature("f8[:]")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty cache folder for this test."""
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(_jit, "_warned", False)
-    monkeypatch.setattr(_jit, "_pruned", False)
+    monkeypatch.setattr(_kernelcache, "_warned", False)
+    monkeypatch.setattr(_kernelcache, "_pruned", False)
     return tmp_path / "kernels"
 
 
@@ -36,13 +38,13 @@ def folder(tmp_path, monkeypatch):
 def compiled(monkeypatch):
     """The names of the kernels that were compiled, not loaded."""
     names = []
-    save = _jit._KernelCache.save_overload
+    save = _kernelcache.KernelCache.save_overload
 
     def noted(self, signature, data):
         names.append(self._function.__name__)
         save(self, signature, data)
 
-    monkeypatch.setattr(_jit._KernelCache, "save_overload", noted)
+    monkeypatch.setattr(_kernelcache.KernelCache, "save_overload", noted)
     return names
 
 
@@ -67,7 +69,7 @@ def test_kernels_are_kept_and_found_again(folder, compiled):
     assert run(double) == 2
     files = list(folder.rglob("*"))
     assert [path.name.split("-")[0] for path in files if path.is_file()] == ["double"]
-    assert files[0] == folder / _jit.compiler_digest()
+    assert files[0] == folder / _kernelcache.compiler_digest()
     assert run(double) == 2
     assert compiled == ["double"]
     # Another signature is another file.
@@ -144,7 +146,7 @@ def test_a_machine_without_a_home_warns_once_and_works(folder, monkeypatch):
 
     monkeypatch.delenv("FASTBP_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(_jit.Path, "home", no_home)
+    monkeypatch.setattr(Path, "home", no_home)
     quiet_after_one_warning("Could not determine home directory")
 
 
@@ -154,7 +156,7 @@ def test_a_folder_that_can_only_be_read_is_read(folder, compiled, monkeypatch):
     def fail(*arguments, **settings):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_jit, "replace_file", fail)
+    monkeypatch.setattr(_kernelcache, "replace_file", fail)
     assert run(double) == 2
     assert compiled == ["double"]
 
@@ -305,7 +307,7 @@ def test_what_was_long_not_used_is_removed(folder, compiled, monkeypatch):
     run(triple)  # which compiles, but not as the first of the process
     assert (old / "of_old-1.kernel").exists()
     age(path, 30)
-    monkeypatch.setattr(_jit, "_pruned", False)
+    monkeypatch.setattr(_kernelcache, "_pruned", False)
     run(names_a_large_array)
     run(quadruple)
     assert path.exists()
@@ -351,20 +353,20 @@ def test_the_oldest_of_too_much_are_removed(folder, monkeypatch):
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path))
-    assert _jit.cache_dir() == tmp_path
+    assert _kernelfolder.cache_dir() == tmp_path
     monkeypatch.setenv("FASTBP_CACHE_DIR", "~/kernels")
-    assert _jit.cache_dir() == Path.home() / "kernels"
+    assert _kernelfolder.cache_dir() == Path.home() / "kernels"
     monkeypatch.delenv("FASTBP_CACHE_DIR")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert _jit.cache_dir() == tmp_path / "xdg" / "fastbp"
+    assert _kernelfolder.cache_dir() == tmp_path / "xdg" / "fastbp"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert _jit.cache_dir() == Path.home() / ".cache" / "fastbp"
+    assert _kernelfolder.cache_dir() == Path.home() / ".cache" / "fastbp"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert _jit.cache_dir() == Path.home() / "Library" / "Caches" / "fastbp"
+    assert _kernelfolder.cache_dir() == Path.home() / "Library" / "Caches" / "fastbp"
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert _jit.cache_dir() == tmp_path / "fastbp"
+    assert _kernelfolder.cache_dir() == tmp_path / "fastbp"
 
 
 def test_addresses_are_those_of_the_one_machine_code(folder):
@@ -420,8 +422,8 @@ def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
 OWN = """
 import numba
 import numpy as np
-from numba import types
 from fastbp.compiler.jit import address
+from fastbp.compiler.signatures import signature
 from fastbp.custom import forward
 
 @numba.njit
@@ -434,14 +436,12 @@ class Own:
         return helper(x)
 
 def made():
-    array = types.Array(types.float64, 1, "C")
     out = np.empty(1)
     Own.forward(out, np.ones(1), 1, 0.0)
     return out[0]
 
 def place():
-    array = types.Array(types.float64, 1, "C")
-    return address(Own.forward, array, array, types.int64, types.float64)
+    return address(Own.forward, signature("f8[:] f8[:] i8 f8"))
 """
 ALL = "import sys; from importlib import import_module; all = [import_module(name) for name in sys.argv[1:]]; "
 SHOW = ALL + "print(*(one.made() for one in all), len({one.place() for one in all}))"
@@ -484,15 +484,15 @@ def test_numba_told_to_compile_nothing(tmp_path, monkeypatch):
 def test_the_tested_releases_of_numba_are_those_that_the_package_declares():
     with open(Path(fastbp.__file__).parents[1] / "pyproject.toml", "rb") as file:
         (declared,) = (one for one in tomllib.load(file)["project"]["dependencies"] if one.startswith("numba"))
-    major, minor = _jit._TESTED_NUMBA
+    major, minor = _dispatchers._TESTED_NUMBA
     assert declared.endswith(f",<{major}.{minor + 1}")
 
 
 PLAIN_INLINE = """
 import numba
-from fastbp.compiler import jit as _jit
-_jit._TESTED_NUMBA = (0, 0)  # this one is newer than what was tried, and has other private parts
-_jit._InlineLibrary._finalize_final_module = lambda self: self.no_such_thing()
+from fastbp.compiler import dispatchers
+dispatchers._TESTED_NUMBA = (0, 0)  # this one is newer than what was tried, and has other private parts
+dispatchers._InlineLibrary._finalize_final_module = lambda self: self.no_such_thing()
 """
 
 
@@ -553,6 +553,6 @@ def fit():
 
 def test_a_second_process_compiles_nothing():
     # The first one is a process too: this one may have kernels that it keeps elsewhere.
-    expected = output_of(start(FIT + "print(fit())", folder=_jit.cache_dir())).strip()
-    output = output_of(start(SPY + FIT + "print(fit(), *compiled)", folder=_jit.cache_dir()))
+    expected = output_of(start(FIT + "print(fit())", folder=_kernelfolder.cache_dir())).strip()
+    output = output_of(start(SPY + FIT + "print(fit(), *compiled)", folder=_kernelfolder.cache_dir()))
     assert output.split() == [expected]

@@ -17,10 +17,9 @@ from reference import autodiff
 from reference.losses import LOSSES as REFERENCE
 
 import fastbp
-from fastbp.compiler.jit import address
 from fastbp.compiler.records import record_type
 from fastbp.losses import LOSSES
-from fastbp.losses.base import LOSS_ROW_SIZE, Loss
+from fastbp.losses.base import LOSS_ROW_SIZE, Loss, loss_address
 from fastbp.registry import describe, rebuild
 
 jax.config.update("jax_enable_x64", True)
@@ -203,9 +202,9 @@ def test_float32_loops_are_packed(name):
 
 @every_name
 def test_row_and_address(name):
-    loss, real = LOSSES[name](), types.float32[::1]
-    where = address(loss.kernel, record_type(loss.dtype), real, real, real, real, types.float64, returns=types.float64)
-    row = loss.row(4, 1, where, types.float32)
+    loss, real = LOSSES[name](), np.dtype("float32")
+    where = loss_address(loss.kernel, loss.dtype, real)
+    row = loss.row(4, 1, where, real)
     assert row.shape == (1,)
     assert row.dtype.itemsize == LOSS_ROW_SIZE
     assert [int(row[field][0]) for field in ("kernel", "n_out", "n_targets")] == [where, 4, 1]

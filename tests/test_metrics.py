@@ -3,12 +3,15 @@
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 import sklearn.metrics
 
-from fastbp.losses import LOSSES, BinaryCrossentropy, SparseCategoricalCrossentropy
-from fastbp.metrics import METRICS, resolve
+import fastbp
+from fastbp.losses import LOSSES, BinaryCrossentropy, CustomLoss, Loss, SparseCategoricalCrossentropy
+from fastbp.metrics import METRICS, resolve, scoring
+from fastbp.metrics.direction import greater_is_better
 
 BINARY_Y = np.array([0, 1, 1, 0, 1])
 BINARY_P = np.array([[0.2], [0.9], [0.4], [0.7], [0.6]], np.float32)
@@ -194,3 +197,50 @@ def test_the_cheap_ones_do_not_import_scikit_learn():
         "assert 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Which way is better
+
+DIRECTIONS = {
+    "val_acc": True, "categorical_accuracy": True, "val_top_k_categorical_accuracy": True, "fbeta_score": True,
+    "val_sign_accuracy": True, "recall": True, "my_auc": True, "pixel_error": False, "val_huber": False,
+    "val_quantile": False, "val_mse": False, "mean_crossentropy": False, "val_x_loss": False,
+    "mine": None, "score": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_names_tell_which_way_is_better(name):
+    assert greater_is_better(name) is DIRECTIONS[name]
+
+
+def test_every_loss_and_metric_says_which_way_is_better():
+    """As Keras's metrics do, and scikit-learn's scorers: what they call errors and losses falls."""
+    falls = {"mean_squared_error", "root_mean_squared_error", "mean_absolute_error", "log_loss"}
+    assert {name for name, metric in METRICS.items() if not metric.greater_is_better} == falls
+    assert {name for name, metric in scoring.SCORES.items() if not metric.greater_is_better} == falls - {"log_loss"}
+    assert not any(loss.greater_is_better for loss in LOSSES.values())
+
+
+def test_a_loss_of_one_s_own_says_which_accuracy_suits_it():
+    class Own(Loss):
+        name = "own"
+        accuracy = "sign_accuracy"
+
+    assert resolve("accuracy", Own()) == ("accuracy", METRICS["sign_accuracy"])
+    own = CustomLoss(numba.njit(lambda y, p, d: 0.0), name="hinge")  # a name says nothing
+    assert resolve("acc", own) == ("acc", METRICS["class_accuracy"])
+
+
+def test_a_metric_of_one_s_own_goes_before_its_name():
+    def worst_error(y_true, y_pred):
+        return -np.abs(y_true - y_pred).max()
+
+    assert greater_is_better("val_worst_error") is False
+    worst_error.greater_is_better = True
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+    model.compile("sgd", "mse", metrics=[worst_error])
+    x = np.random.default_rng(0).standard_normal((16, 2))
+    stop = fastbp.EarlyStopping("worst_error", patience=1)
+    history = model.fit(x, x[:, 0], epochs=3, callbacks=[stop], verbose=0).history
+    assert stop.best == max(history["worst_error"])

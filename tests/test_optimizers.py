@@ -14,6 +14,7 @@ from reference.optimizers import UPDATES, trajectory
 
 from fastbp.compiler.jit import address
 from fastbp.compiler.records import record_type
+from fastbp.compiler.signatures import signature
 from fastbp.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -284,15 +285,8 @@ def test_numpy_numbers_are_described_too():
 
 @every_variant
 def test_row_and_address(optimizer):
-    real = numba.float32[::1]
-    where = address(
-        type(optimizer).kernel,
-        record_type(type(optimizer).dtype),
-        numba.float64[::1],
-        numba.float64,
-        *[real] * 3,
-        *[numba.int64] * 2,
-    )
+    named = {"f": np.dtype("float32"), "row": optimizer.dtype}
+    where = address(optimizer.kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
     row = optimizer.row(where)
     assert row.shape == (1,)
     assert row.dtype.itemsize == OPT_ROW_SIZE

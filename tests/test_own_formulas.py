@@ -11,6 +11,7 @@ import pytest
 import fastbp
 from fastbp import custom
 from fastbp.compiler import jit as _jit
+from fastbp.compiler import kernelcache as _kernelcache
 from fastbp.custom import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Loss, backward, forward, kernel, like
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -151,8 +152,8 @@ def results():
 def compiled(monkeypatch, tmp_path):
     """An empty cache folder, and the kernels that were compiled, not loaded."""
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "kernels"))
-    compiled, save = [], _jit._KernelCache.save_overload
-    monkeypatch.setattr(_jit._KernelCache, "save_overload", lambda *args: compiled.append(args) or save(*args))
+    compiled, save = [], _kernelcache.KernelCache.save_overload
+    monkeypatch.setattr(_kernelcache.KernelCache, "save_overload", lambda *args: compiled.append(args) or save(*args))
     return compiled
 
 

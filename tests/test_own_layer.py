@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.compiler import jit as _jit
+from fastbp.compiler import kernelcache as _kernelcache
 from fastbp.custom import Build, Layer, Param, kernel, layer_dtype, matmul, register_layer, rows
 from fastbp.kernels.tile import product_address
 from fastbp.layers import LAYERS
@@ -150,8 +150,8 @@ def make(offset):
 def compiled(monkeypatch, tmp_path):
     """An empty cache folder, and the kernels that were compiled, not loaded."""
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "kernels"))
-    compiled, save = [], _jit._KernelCache.save_overload
-    monkeypatch.setattr(_jit._KernelCache, "save_overload", lambda *args: compiled.append(args) or save(*args))
+    compiled, save = [], _kernelcache.KernelCache.save_overload
+    monkeypatch.setattr(_kernelcache.KernelCache, "save_overload", lambda *args: compiled.append(args) or save(*args))
     return compiled
 
 
@@ -200,11 +200,11 @@ FACTOR = 1.0
 
 def test_a_file_edited_after_its_import_is_not_taken_for_the_new_one(monkeypatch):
     """The machine code of what was imported must not be found by those who import what is there now."""
-    old = _jit.kernel_digest(constant_of_a_file)
-    assert _jit.kernel_digest(constant_of_a_file) == old
-    assert _jit.kernel_digest(forget_edits(constant_of_a_file)) != old
+    old = _kernelcache.kernel_digest(constant_of_a_file)
+    assert _kernelcache.kernel_digest(constant_of_a_file) == old
+    assert _kernelcache.kernel_digest(forget_edits(constant_of_a_file)) != old
     monkeypatch.setitem(globals(), "FACTOR", 2.0)
-    assert _jit.kernel_digest(constant_of_a_file) != old
+    assert _kernelcache.kernel_digest(constant_of_a_file) != old
 
 
 def forget_edits(function):

@@ -68,7 +68,7 @@ def test_a_count_is_read_in_order_on_aarch64():
 
 def test_phases_use_these_operations():
     """Every access of other threads' counts: two additions (take, finish), one load (wait)."""
-    function = unkept_kernel(share_out.py_func)
+    function = unkept_kernel(share_out.py_func).dispatcher
     function.compile(types.void(types.int64[::1], types.float64[::1], types.int64, types.int64))
     code = "".join(function.inspect_llvm().values())
     orders = set(re.findall(r"(atomicrmw|load atomic|store atomic|cmpxchg|fence)\b.*?(\w+)(?:, align|$)", code, re.M))

@@ -1,7 +1,6 @@
 """Kernels alone: the product, every activation, every optimizer, straight from the registries."""
 
 import numpy as np
-from numba import types
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import call, kernel
@@ -28,7 +27,7 @@ class Product:
     def setup(self, dtype, sizes):
         m, n, k = sizes
         rng = np.random.default_rng(0)
-        self.address = product_address(types.float32 if dtype == "float32" else types.float64)
+        self.address = product_address(np.dtype(dtype))
         self.a, self.b = rng.normal(size=m * k).astype(dtype), rng.normal(size=k * n).astype(dtype)
         self.out = np.zeros(m * n, dtype)
         self.time_product(dtype, sizes)

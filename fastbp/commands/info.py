@@ -51,18 +51,17 @@ def run(arguments):
 
 
 def _machine():
-    from llvmlite import binding
-
-    from fastbp.compiler.jit import cache_dir
+    from fastbp.compiler.cpu import cpu_features, cpu_name
+    from fastbp.compiler.kernelfolder import cache_dir
     from fastbp.engine.threads import available_cores, get_num_threads
 
-    features = binding.get_host_cpu_features()
+    features = cpu_features()
     vector, bits = next((pair for pair in VECTORS if features.get(pair[0])), ("none", 0))
     folder = cache_dir()
     kernels = list(folder.glob("*/*.kernel")) if folder.is_dir() else []
     size = sum(path.stat().st_size for path in kernels) / 1e6
     return {
-        "CPU": f"{_cpu_name()} (LLVM: {binding.get_host_cpu_name()})",
+        "CPU": f"{_cpu_name()} (LLVM: {cpu_name()})",
         "vector width": f"{bits} bits ({vector})",
         "cores": available_cores(),
         "threads": get_num_threads(),

@@ -8,8 +8,17 @@ from fastbp.tabular.errors import TableError
 
 def load_model(path):
     """Return the tabular estimator of a file; a missing file is an error that says the nearest name."""
-    from fastbp.io.load import load_model as load
     from fastbp.tabular.estimator import BaseTabular
+
+    model = load_any(path)
+    if not isinstance(model, BaseTabular):
+        raise TableError(f"{path} holds a network without its table's encoding: use fastbp.load_model.")
+    return model
+
+
+def load_any(path):
+    """Return the model of a file, whatever it is; a missing file is an error that says the nearest name."""
+    from fastbp.io.load import load_model as load
 
     path = Path(path)
     if not path.is_file():
@@ -19,10 +28,7 @@ def load_model(path):
         if path.exists() and not path.is_dir():
             what = "is no regular file."
         raise TableError(f"model {str(path)!r} {what}{nearest(path.name, names)}")
-    model = load(path)
-    if not isinstance(model, BaseTabular):
-        raise TableError(f"{path} holds a network without its table's encoding: use fastbp.load_model.")
-    return model
+    return load(path)
 
 
 def read_for(model, path, how, *, ids=(), types=None, target=None):

@@ -46,6 +46,12 @@ def add_arguments(parser):
         help="end the training early enough (no limit)",
     )
     parser.add_argument(
+        "--resume",
+        metavar="FOLDER",
+        help="keep each network there as soon as it is trained, and go on with those that are there: after a kill the "
+        "same command ends as if nothing had happened; removed once the model is saved",
+    )
+    parser.add_argument(
         "--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N", help="of all that is random (0)"
     )
     parser.add_argument("--threads", type=number(int, 1), metavar="N", help="at most (default: the cores)")
@@ -71,6 +77,7 @@ def run(arguments):
     out = Path(arguments.out) if arguments.out is not None else default_model_path(arguments.data)
     check_output(out, arguments.data)
 
+    from fastbp.tabular.checkpoint import Checkpoint
     from fastbp.tabular.reading import read_file
     from fastbp.tabular.settling import Expected
 
@@ -87,6 +94,8 @@ def run(arguments):
     if interrupted and out.exists():
         raise KeyboardInterrupt(f"{out} is left as it was (another model, or an earlier one).")
     model.save(out)
+    if arguments.resume and not interrupted:
+        Checkpoint(arguments.resume).remove()
     if arguments.json:
         print_json({"data": arguments.data, "model": str(out), **facts})
     else:
@@ -167,7 +176,7 @@ def _fit(model, given, y, arguments):
 
     set_num_threads(arguments.threads)
     try:
-        model.fit(given.features, pd.Series(y, name=arguments.target), **given.of_fit)
+        model.fit(given.features, pd.Series(y, name=arguments.target), checkpoint=arguments.resume, **given.of_fit)
     except ValueError as error:
         raise TableError(str(error)) from None
     finally:

@@ -11,7 +11,7 @@ def add_arguments(parser):
 
 def run(arguments):
     """Train and apply the networks of ``fastbp train`` on a few made-up rows."""
-    from fastbp.compiler.jit import cache_dir
+    from fastbp.compiler.kernelfolder import cache_dir
     from fastbp.tabular.model import ESTIMATORS
 
     start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import dis
 
-from fastbp.compiler.kerneldigest import is_ours
+from fastbp.compiler.sources import is_ours
 
 
 def check_formula(decorator, formula, arguments):

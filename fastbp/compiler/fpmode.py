@@ -1,9 +1,10 @@
 """The floating-point mode of compiled code: denormal numbers count as zero, and the caller's mode comes back.
 
 A denormal operand or result takes a CPU's microcode 50 to 150 cycles, and training makes them: Adam's moment of a
-parameter without a gradient shrinks for 830 steps and then stays at 6e-45.  So Python reaches every kernel through a
-wrapper that sets the CPU's control register and puts it back whatever the kernel returns or raises.  Kernels that
-kernels call run in the mode of their callers, in the main thread and in helpers, which Python starts as well.
+parameter without a gradient shrinks for 830 steps and then stays at 6e-45.  So Python reaches every kernel through an
+entry (entrycode.py) that sets the CPU's control register and puts it back whatever the kernel returns or raises.
+Kernels that kernels call run in the mode of their callers, in the main thread and in helpers, which Python starts as
+well.
 
 The whole register is set: rounding to the nearest, no traps, denormals flushed, whatever the caller had.  So the bits
 of a result do not depend on it either.  Elsewhere than on x86-64 and AArch64 nothing is set.
@@ -11,9 +12,6 @@ of a result do not depend on it either.  Elsewhere than on x86-64 and AArch64 no
 
 from llvmlite import ir
 from numba.core import cgutils
-from numba.core.callconv import CPUCallConv
-from numba.core.compiler import Compiler
-from numba.core.cpu import CPUContext
 
 # Values of the control registers.  x86: no traps (0x1F80), results flushed (FTZ, 0x8000), operands too (DAZ, 0x40).
 # AArch64: FZ, which does both.
@@ -75,38 +73,3 @@ def call_flushed(builder, triple, make_call):
 def _order_memory(builder):
     """Emit no instruction, but let LLVM believe that any memory is changed here."""
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
-
-
-class _FlushingCalls(CPUCallConv):
-    """Calls as Numba makes them, in the mode."""
-
-    def call_function(self, builder, *arguments, **options):
-        def make_call():
-            return CPUCallConv.call_function(self, builder, *arguments, **options)
-
-        return call_flushed(builder, self.context.codegen().magic_tuple()[0], make_call)
-
-
-class _WrapperContext(CPUContext):
-    """What Numba writes the function in that Python calls: its one call of compiled code is a flushing one."""
-
-    @property
-    def call_conv(self):
-        return _FlushingCalls(self)
-
-
-def _create_wrapper(context, library, description, environment, call_helper, release_gil=False):
-    """Write the function that Python calls into `library`, as `CPUContext.create_cpython_wrapper`."""
-    flushing = context.subtarget()
-    flushing.__class__ = _WrapperContext
-    CPUContext.create_cpython_wrapper(flushing, library, description, environment, call_helper, release_gil)
-
-
-class FlushingCompiler(Compiler):
-    """Numba's compiler, but that Python's calls of what it compiles are in the mode."""
-
-    def __init__(self, typingctx, targetctx, *arguments):
-        def create_wrapper(*given, **options):
-            _create_wrapper(targetctx, *given, **options)
-
-        super().__init__(typingctx, targetctx.subtarget(create_cpython_wrapper=create_wrapper), *arguments)

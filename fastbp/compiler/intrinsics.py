@@ -4,9 +4,7 @@ All are generic over float32 and float64 and answer in the type of their first a
 of them is one source for both types.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from fastbp.compiler.lazy import intrinsic, ir
 
 # Mantissa bits and exponent bias of each type.
 _FORMAT = {32: (23, 127), 64: (52, 1023)}
@@ -14,12 +12,12 @@ _FORMAT = {32: (23, 127), 64: (52, 1023)}
 
 def constant(single, double=None):
     """Return an intrinsic f(x): the float32 or float64 constant, by the type of x."""
-    by_type = {types.float32: single, types.float64: single if double is None else double}
+    by_bits = {32: single, 64: single if double is None else double}
 
     @intrinsic
     def value(typingctx, x):
         def codegen(context, builder, signature, args):
-            return context.get_constant(signature.return_type, by_type[signature.return_type])
+            return context.get_constant(signature.return_type, by_bits[signature.return_type.bitwidth])
 
         return x(x), codegen
 
@@ -28,13 +26,13 @@ def constant(single, double=None):
 
 def polynomial(single, double):
     """Return an intrinsic p(x) = c[0] + c[1] x + c[2] x^2 ..., by fused multiply-adds (Horner)."""
-    by_type = {types.float32: single, types.float64: double}
+    by_bits = {32: single, 64: double}
 
     @intrinsic
     def value(typingctx, x):
         def codegen(context, builder, signature, args):
             kind = signature.return_type
-            *rest, total = [context.get_constant(kind, c) for c in by_type[kind]]
+            *rest, total = [context.get_constant(kind, c) for c in by_bits[kind.bitwidth]]
             for coefficient in reversed(rest):
                 total = builder.fma(total, args[0], coefficient)
             return total

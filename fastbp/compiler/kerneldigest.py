@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba.core import config
 
-from fastbp.compiler.sources import sources_digest
+from fastbp.compiler.sources import is_ours, sources_digest
 
 # NUMBA_OPT, NUMBA_BOUNDSCHECK, NUMBA_LOOP_VECTORIZE and others change the machine code.  These do not.
 _NO_CODE = {
@@ -63,14 +63,11 @@ def kernel_digest(function):
     """
     parts = _Parts()
     try:
+        # Of a kernel of a user's own too, which may import nothing of the package: how an entry is written, say.
+        parts.digest.update(sources_digest("fastbp.compiler.dispatchers").encode())
         return parts.digest.hexdigest() if parts.add(function, ()) else None
     except OSError:  # a package without its files
         return None
-
-
-def is_ours(thing):
-    """Does a function or a class come from the package?"""
-    return str(thing.__module__).startswith("fastbp.")
 
 
 class _Parts:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -26,6 +27,19 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 
 class UnsafeFolderError(Exception):
     """A folder or a file in which others could have put code of theirs."""
+
+
+def cache_dir():
+    """The folder of compiled kernels: FASTBP_CACHE_DIR, or the platform's user cache folder."""
+    if folder := os.environ.get("FASTBP_CACHE_DIR"):
+        return Path(folder).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fastbp"
 
 
 def make_folder(path: Path) -> None:

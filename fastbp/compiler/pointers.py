@@ -1,11 +1,6 @@
 """Typed pointers and arrays inside kernels: into arrays, and from the addresses that Python hands over."""
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
-
+from fastbp.compiler.lazy import arrayobj, cgutils, intrinsic, ir, types
 from fastbp.compiler.records import record_type
 
 
@@ -100,10 +95,10 @@ def pointer_like(typingctx, address, like):
 
 def _array_of(kind, context, builder, data, size):
     """Return a 1-D contiguous array of type `kind` that owns nothing: `size` entries from pointer `data`."""
-    array = make_array(kind)(context, builder)
+    array = arrayobj.make_array(kind)(context, builder)
     itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
     bytes_ = context.get_constant(types.intp, itemsize)
-    populate_array(array, data=data, shape=[size], strides=[bytes_], itemsize=bytes_, meminfo=None)
+    arrayobj.populate_array(array, data=data, shape=[size], strides=[bytes_], itemsize=bytes_, meminfo=None)
     return array._getvalue()
 
 
@@ -132,11 +127,10 @@ def float64s_at(typingctx, address, size):
 
 def rows_at(dtype):
     """Return an intrinsic f(address, size): the array of rows of `dtype` behind the address (int64)."""
-    kind = types.Array(record_type(dtype), 1, "C")
 
     @intrinsic
     def rows(typingctx, address, size):
-        return _array_at(kind)
+        return _array_at(types.Array(record_type(dtype), 1, "C"))
 
     return rows
 

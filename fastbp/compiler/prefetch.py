@@ -1,11 +1,7 @@
 """Prefetching: rows of a large table are scattered over memory, and each costs 0.1 us or more to wait for."""
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
 from fastbp.compiler.jit import inline
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 
 # So many rows ahead: a step that updates 256 rows of a million (16 entries, Adam) takes 38 us; with 2 the same, with 16
 # 53, without 72.

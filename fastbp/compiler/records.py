@@ -5,8 +5,9 @@ its own kind, and is padded to the family's size, so that rows of different kind
 and a kernel reads its own by name: `row.n_in`.  Fields are int64 ("i8") or float64 ("f8").
 """
 
-import numba
 import numpy as np
+
+from fastbp.compiler.lazy import numba
 
 
 def row_dtype(size, header, fields=()):

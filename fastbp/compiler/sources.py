@@ -13,6 +13,11 @@ _IMPORT = re.compile(
 )
 
 
+def is_ours(thing):
+    """Does a function or a class come from the package?"""
+    return str(thing.__module__).startswith("fastbp.")
+
+
 @cache
 def sources_digest(module):
     """Return a digest of a module of the package and of all that it imports.

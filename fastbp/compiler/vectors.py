@@ -1,9 +1,6 @@
 """Vectors in LLVM IR: how many lanes the CPU has, loads and stores that may be masked, sums of products."""
 
-from llvmlite import ir
-from numba.core import cgutils
-
-I64 = ir.IntType(64)
+from fastbp.compiler.lazy import cgutils, ir
 
 # Heights of tiles of each width.
 HEIGHTS = 3

@@ -1,12 +1,7 @@
 """What kernels of a layer of one's own read and write with: rows of a region as an array (n, d), and products."""
 
-from numba import types
-from numba.core import cgutils
-from numba.core.errors import TypingError
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
-
 from fastbp.compiler.jit import call, inline
+from fastbp.compiler.lazy import arrayobj, cgutils, errors, intrinsic, types
 from fastbp.compiler.pointers import at, null
 
 
@@ -31,10 +26,12 @@ def rows(typingctx, array, offset, first, last, columns):
         flat, offset, first, last, columns = args
         data = cgutils.create_struct_proxy(signature.args[0])(context, builder, flat).data
         start = builder.add(offset, builder.mul(first, columns))
-        out = make_array(kind)(context, builder)
+        out = arrayobj.make_array(kind)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
         shape, strides = [builder.sub(last, first), columns], [builder.mul(columns, size), size]
-        populate_array(out, data=builder.gep(data, [start]), shape=shape, strides=strides, itemsize=size, meminfo=None)
+        arrayobj.populate_array(
+            out, data=builder.gep(data, [start]), shape=shape, strides=strides, itemsize=size, meminfo=None
+        )
         return out._getvalue()
 
     matrix = types.Array(array.dtype, 2, "C")
@@ -66,7 +63,9 @@ def matmul(product, out, a, b, accumulate):
 def contiguous_start(typingctx, matrix):
     """Return a pointer to the first entry of a contiguous matrix."""
     if not isinstance(matrix, types.Array) or matrix.layout != "C":
-        raise TypingError(f"matmul takes out and b as `rows` returns them, contiguous, not {matrix}: only a may be .T.")
+        raise errors.TypingError(
+            f"matmul takes out and b as `rows` returns them, contiguous, not {matrix}: only a may be .T."
+        )
 
     def codegen(context, builder, signature, args):
         return cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data

@@ -14,12 +14,9 @@ import os
 import sys
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.engine.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
 
 # Places in the counters, from their end: who is inside, whether somebody raised, whether the call pauses, when it is

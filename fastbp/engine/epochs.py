@@ -1,9 +1,14 @@
 """What happens between compiled calls: epochs, shuffles, validation, callbacks, divergence, Ctrl-C."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from fastbp.callbacks import EpochLines, History, ProgressBar
-from fastbp.engine.divergence import divergence_error
+from fastbp.callbacks.backup import backup_of
+from fastbp.callbacks.callbacklist import CallbackList
+from fastbp.callbacks.history import History
+from fastbp.callbacks.progbar import reporters
+from fastbp.engine.divergence import TrainingDiverged, divergence_error
 from fastbp.engine.interruptible_steps import Stretches
 from fastbp.engine.interrupts import InterruptGuard
 from fastbp.engine.job import Data, make_steps
@@ -11,71 +16,121 @@ from fastbp.engine.snapshot import Reach
 from fastbp.kernels.repeatable import dot
 from fastbp.kernels.rng import shuffle
 
-# What `verbose` shows.
-REPORTERS = {0: [], 1: [ProgressBar], 2: [EpochLines]}
+
+class Course(NamedTuple):
+    """How a run goes: `epochs` more of them, or with `first_epoch` up to that number; batches, order, what is shown.
+
+    `steps` are the batches an epoch, where they are not all of the rows'.
+    """
+
+    epochs: int
+    batch_size: int
+    shuffled: bool
+    verbose: int
+    first_epoch: int | None = None
+    steps: int | None = None
+
+    def numbers(self, engine, resumed):
+        """Return the first epoch and one past the last; `resumed` is the first one of a training that is resumed."""
+        if self.first_epoch is not None:
+            return (self.first_epoch if resumed is None else engine.epoch), self.epochs
+        first = engine.epoch if resumed is None else resumed
+        return engine.epoch, first + self.epochs
 
 
-def fit(model, train, validation, epochs, batch_size, shuffled, callbacks, verbose):
-    """Train `model` on `train` (`Rows`) for `epochs` epochs; return the `History`."""
-    history = History()
-    callbacks = [*(reporter() for reporter in REPORTERS[verbose]), *callbacks, history]
-    batch_size = min(batch_size, len(train.x))
-    figures = ["loss", *(name for name, _ in model.engine.metrics)]
-    names = [*figures, "learning_rate", *(f"val_{name}" for name in figures if validation is not None)]
-    for callback in callbacks:
-        callback.model = model
-        callback.params = {"epochs": epochs, "steps": -(-len(train.x) // batch_size), "metrics": names}
+def fit(model, train, validation, course, callbacks):
+    """Train `model` on `train` (`Rows`) as a `Course` says; return the `History`."""
+    history, engine = History(), model.engine
+    callbacks = [*reporters(course.verbose), *callbacks, history]
+    batch_size = min(course.batch_size, len(train.x))
+    names = engine.figures(validation is not None)
+    params = {"steps": course.steps or -(-len(train.x) // batch_size), "metrics": names}
+    backup, states = backup_of(callbacks), None
+    # Without what shows progress: a resumed run may show more or less.
+    remembering = callbacks[len(reporters(course.verbose)) :]
+    watchers = CallbackList(callbacks, model, params)
+    restored = backup and backup.restore(model, remembering)
+    if restored:
+        params["resumed_epoch"] = engine.epoch
+        states = [None] * (len(callbacks) - len(remembering)) + restored[1]
+    first, last = course.numbers(engine, restored and restored[0])
+    params["epochs"] = last
+    if backup is not None:
+        backup.first_epoch = restored[0] if restored else first
+    engine.epoch = first
     model.stop_training = False
-    begun, guard = [], InterruptGuard()
+    guard = InterruptGuard()
     try:
-        for callback in callbacks:
-            callback.on_train_begin({})
-            begun.append(callback)
-        with Epochs(model.engine, train, batch_size, shuffled) as run:
-            guard.run(_run_epochs, model, run, validation, epochs, callbacks, guard)
+        watchers.begin(states)
+        with Epochs(engine, train, batch_size, course.shuffled, course.steps) as run:
+            guard.run(_run_epochs, model, run, validation, range(first, last), watchers, guard, backup)
+        engine.finish_training()
     finally:
-        tell(begun, "on_train_end", {})
+        watchers.end()
     if guard.requested:
         print("Interrupted: training stopped, the model is whole.")
     return history
 
 
-def _run_epochs(model, run, validation, epochs, callbacks, guard):
+def _run_epochs(model, run, validation, epochs, watchers, guard, backup):
     """Run the epochs, until something ends training."""
-    for epoch in range(epochs):
-        tell(callbacks, "on_epoch_begin", epoch, {})
+    for epoch in epochs:
+        watchers.tell("on_epoch_begin", epoch, {})
         model.tell_changes()
         try:
-            logs = run.epoch(lambda done: tell(callbacks, "on_stretch_end", done, {}) or guard.requested)
+            logs = run.epoch(watchers, guard)
             if run.cut_short:
                 return
             if validation is not None:
-                logs |= {f"val_{name}": value for name, value in model.engine.evaluate(validation).items()}
+                logs |= _validated(model.engine, validation, watchers)
         except KeyboardInterrupt:  # in the middle of a long call
             if guard.requested:
                 return
             raise
-        tell(callbacks, "on_epoch_end", epoch, logs)
+        except TrainingDiverged as error:
+            if watchers.heeds(error):
+                return
+            raise
+        watchers.tell("on_epoch_end", epoch, logs)
+        if backup is not None:
+            backup.save()
         if model.stop_training or guard.requested:
             return
 
 
-class Epochs:
-    """Runs epochs on one set of rows; a context, because it borrows the engine's runner."""
+def _validated(engine, validation, watchers):
+    """Return the figures of the validation rows."""
+    watchers.tell("on_test_begin", {})
+    figures = engine.evaluate(validation)
+    watchers.tell("on_test_end", dict(figures))
+    return {f"val_{name}": value for name, value in figures.items()}
 
-    def __init__(self, engine, train, batch_size, shuffled):
+
+class Epochs:
+    """Runs epochs on one set of rows; a context, because it borrows the engine's runner.
+
+    With `n_steps`, an epoch has so many batches, whatever the rows have: the batches of one pass over the rows after
+    the other are counted on from epoch to epoch.
+    """
+
+    def __init__(self, engine, train, batch_size, shuffled, n_steps=None):
         self.engine, self.train, self.batch_size, self.shuffled = engine, train, batch_size, shuffled
         n = len(train.x)
-        self.order = np.empty(n, np.int64) if shuffled else None
+        self.n_batches = -(-n // batch_size)
+        self.n_steps = n_steps if n_steps != self.n_batches else None
+        # Passes that an epoch may touch.
+        self.n_passes = 1 if self.n_steps is None else 1 + -(-(self.n_steps - 1) // self.n_batches)
+        self.order = np.empty(n * self.n_passes, np.int64) if shuffled or self.n_steps else None
         self.outputs = np.empty((n, engine.n_outputs), engine.dtype) if engine.metrics else None
         self.data = Data(train.x, train.targets, train.weight, self.order, self.outputs)
         self.reach = Reach(engine.network, train.x)
         self.cut_short = False
-        self.firsts = np.arange(0, n, batch_size)
-        self.rows = np.minimum(batch_size, n - self.firsts)
-        self.shares = self.rows / n
+        starts = np.arange(0, n, batch_size)
+        self.firsts = (n * np.arange(self.n_passes)[:, None] + starts).ravel()
+        self.rows = np.tile(np.minimum(batch_size, n - starts), self.n_passes)
         self.steps = make_steps(engine.seed, 0, self.firsts, self.rows, training=True)
-        self.steps["divisor"] = train.divisors(self.firsts, self.rows)
+        if train.weight is None:
+            self.steps["divisor"] = train.divisors(self.firsts, self.rows)
 
     def __enter__(self):
         self._lent = self.engine.runner(self.batch_size, self.engine.training_purpose(), self.train.targets.shape[1])
@@ -85,28 +140,30 @@ class Epochs:
     def __exit__(self, *exception):
         return self._lent.__exit__(*exception)
 
-    def epoch(self, after_stretch):
+    def epoch(self, watchers, guard):
         """Run one epoch; return its mean loss and metrics, or set `cut_short`.
 
-        `after_stretch(steps done)` is called after each compiled call; True ends the epoch.
+        Where a callback has hooks around batches, each compiled call is one batch.
         """
         engine = self.engine
-        if self.shuffled:
-            shuffle(self.order, engine.seed, engine.epoch)
-        steps = self.steps
-        steps["counter"] = np.arange(engine.step, engine.step + len(steps))
-        if self.train.weight is not None:  # which rows a batch has decides
-            steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
+        steps = self._next_steps()
         update = engine.next_update(len(steps))
         before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])
-        parts, done = [], 0
+        losses, done = np.empty(len(steps)), 0
+        by_batches = bool(watchers.around_batches)
+        self.stretches.fixed = 1 if by_batches else None
         try:
-            for done, losses in self.stretches.run(steps, update):
-                if not np.isfinite(losses).all():
+            if by_batches:
+                watchers.tell_batch("on_train_batch_begin", 0, {})
+            for done, part in self.stretches.run(steps, update):
+                if not np.isfinite(part).all():
                     raise divergence_error(engine, before, self.data, steps, update)
-                parts.append(losses)
-                if after_stretch(done):
+                losses[done - len(part) : done] = part
+                watchers.tell("on_stretch_end", done, {})
+                if by_batches and not self._tell_batches(watchers, steps, losses, done):
+                    break
+                if guard.requested:
                     break
         except BaseException:
             self._make_whole(before, steps, update, done)
@@ -114,17 +171,56 @@ class Epochs:
         # A gradient may overflow under a loss that is finite; its update shows here.
         if not engine.is_finite(self.reach):
             raise divergence_error(engine, before, self.data, steps, update)
-        self.cut_short = done < len(steps)
+        self.cut_short = done < len(steps) and guard.requested
         if self.cut_short:
             return {}
         try:
-            metrics = engine.metric_values(self.train, self.outputs)
+            metrics = self._metrics(steps[:done])
         except BaseException:  # of a user's function
             engine.restore(before)
             raise
         engine.epoch += 1
-        loss = float(dot(np.concatenate(parts), self.shares))
-        return {"loss": loss} | metrics | {"learning_rate": rate}
+        return {"loss": _mean(losses[:done], steps)} | metrics | {"learning_rate": rate}
+
+    def _tell_batches(self, watchers, steps, losses, done):
+        """Tell that a batch is over and the next one begins; return whether it does: a callback may end the epoch."""
+        model = watchers.model
+        stopped_before = model.stop_training
+        watchers.tell_batch("on_train_batch_end", done - 1, {"loss": _mean(losses[:done], steps)})
+        if model.stop_training and not stopped_before:
+            return False
+        if done < len(steps):
+            watchers.tell_batch("on_train_batch_begin", done, {})
+        return True
+
+    def _next_steps(self):
+        """Return the STEP rows of the next epoch; the orders of the passes that it touches are drawn."""
+        engine, first = self.engine, 0
+        n_steps = self.n_steps or self.n_batches
+        if self.n_steps is None:
+            if self.shuffled:
+                shuffle(self.order, engine.seed, engine.epoch)
+        else:
+            number, first = divmod(engine.epoch * self.n_steps, self.n_batches)
+            for i, order in enumerate(self.order.reshape(self.n_passes, -1)):
+                if self.shuffled:
+                    shuffle(order, engine.seed, number + i)
+                else:
+                    order[:] = np.arange(len(order))
+        if self.train.weight is not None:  # which rows a batch has decides
+            self.steps["divisor"] = self.train.divisors(self.firsts, self.rows, self.order)
+        steps = self.steps[first : first + n_steps]
+        steps["counter"] = np.arange(engine.step, engine.step + len(steps))
+        return steps
+
+    def _metrics(self, steps):
+        """Return the metrics of the rows of these steps, as the network saw them."""
+        engine = self.engine
+        if not engine.metrics or (self.n_steps is None and len(steps) == self.n_batches):
+            return engine.metric_values(self.train, self.outputs)
+        seen = np.arange(steps["first"][0], steps["first"][-1] + steps["rows"][-1])
+        seen = np.unique(seen if self.order is None else self.order[seen])
+        return engine.metric_values(self.train.part(seen), self.outputs[seen])
 
     def _make_whole(self, before, steps, update, done):
         """Put the buffers right where a loss has raised in a call of several steps, of which some were made.
@@ -141,7 +237,7 @@ class Epochs:
         engine.run(self.stretches.runner, steps[:made], self.data, backward=True, update=some)
 
 
-def tell(callbacks, hook, *arguments):
-    """Call one hook of every callback."""
-    for callback in callbacks:
-        getattr(callback, hook)(*arguments)
+def _mean(losses, steps):
+    """Return the mean of the losses of the first steps, weighted by their rows."""
+    rows = steps["rows"][: len(losses)]
+    return float(dot(losses, rows / rows.sum()))

@@ -26,6 +26,8 @@ class Stretches:
         step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
         # Where the call that runs, or the last one, ends.
         self.end = 0
+        # Steps of each call, where they are not to follow the clock.
+        self.fixed = None
         self.length = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
 
     def run(self, steps, update):
@@ -35,7 +37,7 @@ class Stretches:
         """
         engine, done = self.engine, 0
         while done < len(steps):
-            part = slice(done, done + self.length)
+            part = slice(done, done + (self.fixed or self.length))
             stretch = steps[part]
             self.end = done + len(stretch)
             started = time.perf_counter()
@@ -43,6 +45,7 @@ class Stretches:
             losses = engine.run(self.runner, stretch, self.data, backward=True, update=part_update)
             seconds = max(time.perf_counter() - started, 1e-6)
             # At most tenfold, in case the call was too short to tell (or compiled something).
-            self.length = max(1, min(int(len(stretch) * STRETCH_SECONDS / seconds), 10 * self.length))
+            if self.fixed is None:
+                self.length = max(1, min(int(len(stretch) * STRETCH_SECONDS / seconds), 10 * self.length))
             done += len(stretch)
             yield done, losses

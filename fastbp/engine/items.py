@@ -7,11 +7,11 @@ waits for penalties or clipping to compile who does not use them.
 from functools import cache
 
 import numpy as np
-from numba import types
 
 from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
-from fastbp.compiler.records import record_type, row_dtype
+from fastbp.compiler.records import row_dtype
+from fastbp.compiler.signatures import signature
 from fastbp.kernels.lanes import lane_dot
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
@@ -180,19 +180,17 @@ def limit_norms(item, params):
 
 @cache
 def block_address(name, float_type):
-    """Return the address of one of these kernels for a Numba float type."""
-    array = types.Array(float_type, 1, "C")
-    size, number, item = types.int64, types.float64, record_type(ITEM)
+    """Return the address of one of these kernels for a float type."""
     kernels = {
-        "gather": (gather, (array, size, size, size, size, size, size), types.void),
-        "scatter": (scatter, (array, size, size, size, size, size, size), types.void),
-        "add_partials": (add_partials, (array, array, size, size, size), types.void),
-        "add_penalty": (add_penalty, (item, number, array, array), number),
-        "clip_values": (clip_values, (array, number, size, size), types.void),
-        "sum_squares": (sum_squares, (array, size, size), number),
-        "scale_entries": (scale_entries, (array, number, size, size), types.void),
-        "decay_entries": (decay_entries, (array, number, size, size), types.void),
-        "limit_norms": (limit_norms, (item, array), types.void),
+        "gather": (gather, "f[:] i8 i8 i8 i8 i8 i8"),
+        "scatter": (scatter, "f[:] i8 i8 i8 i8 i8 i8"),
+        "add_partials": (add_partials, "f[:] f[:] i8 i8 i8"),
+        "add_penalty": (add_penalty, "item f8 f[:] f[:] -> f8"),
+        "clip_values": (clip_values, "f[:] f8 i8 i8"),
+        "sum_squares": (sum_squares, "f[:] i8 i8 -> f8"),
+        "scale_entries": (scale_entries, "f[:] f8 i8 i8"),
+        "decay_entries": (decay_entries, "f[:] f8 i8 i8"),
+        "limit_norms": (limit_norms, "item f[:]"),
     }
-    function, arguments, returns = kernels[name]
-    return address(function, *arguments, returns=returns)
+    function, takes = kernels[name]
+    return address(function, signature(takes, f=float_type, item=ITEM))

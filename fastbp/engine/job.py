@@ -1,10 +1,10 @@
 """A job: what one call of the compiled driver is to do, and where its arrays are."""
 
-import ctypes
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.compiler.entry import address_of
 from fastbp.engine.driver import JOB, UPDATE_SETTINGS
 from fastbp.engine.items import block_address
 from fastbp.engine.lookup_update import touched_address, visits
@@ -167,12 +167,3 @@ def _items_for(plan, demands):
 _STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE, _APART = (
     JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "made", "apart")
 )
-
-
-def address_of(array):
-    """Return the address of an array's first entry.
-
-    An array object begins, after what all objects have, with that address: part of NumPy's binary interface.  To
-    ask the array takes ten times as long (3 us, 20 for rows of a table), and a call has a dozen of them.
-    """
-    return ctypes.c_int64.from_address(id(array) + object.__basicsize__).value

@@ -12,12 +12,11 @@ items of a table share one room for keys: an item's own begin after those of the
 from functools import cache
 
 import numpy as np
-from numba import types
 
 from fastbp.compiler.jit import address, call, inline, kernel
 from fastbp.compiler.pointers import array_at, int64_at, part, rows_at
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
-from fastbp.compiler.records import record_type
+from fastbp.compiler.signatures import signature
 from fastbp.engine.driver import JOB, optimizers_at
 from fastbp.engine.items import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, ZEROS
@@ -252,9 +251,9 @@ def visits(backward, clips_norm):
 
 @cache
 def touched_address(name, float_type):
-    """Return the address of one of these kernels for a Numba float type."""
+    """Return the address of one of these kernels for a float type."""
     kernels = (sort_and_update, sort_and_measure, update_sorted, measure_given, update_given)
     function = next(kernel for kernel in kernels if kernel.__name__ == name)
-    coefficients, work = types.Array(types.float64, 1, "C"), types.Array(float_type, 1, "C")
-    rows = (record_type(dtype) for dtype in (JOB, ITEM, STEP))
-    return address(function, *rows, types.float64, coefficients, work, returns=types.float64)
+    return address(
+        function, signature("job item step f8 f8[:] f[:] -> f8", f=float_type, job=JOB, item=ITEM, step=STEP)
+    )

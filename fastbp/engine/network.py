@@ -115,10 +115,13 @@ class Network:
         finish = self.layers[-1].spec.finish
         return finish(outputs.reshape(len(outputs), *self.raw_shape)) if finish else outputs
 
-    def spread(self, dout):
-        """Return the gradient by the outputs (n, *raw_shape) of that by the predictions (n, *output_shape)."""
+    def spread(self, dout, outputs_of):
+        """Return the gradient by the outputs (n, *raw_shape) of that by the predictions (n, *output_shape).
+
+        outputs_of() returns the outputs, for a layer that asks for them.
+        """
         spread = self.layers[-1].spec.spread
-        return spread(dout, self.raw_shape) if spread else dout
+        return spread(dout, self.raw_shape, outputs_of) if spread else dout
 
     def _chain(self, specs, source, shape, depth):
         """Place one layer after the other; return where the last one's output is, and its shape."""

@@ -11,12 +11,8 @@ the time that a container's CPU quota leaves them both.
 import os
 import platform
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
 from fastbp.compiler.jit import inline
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 
 # About 10 us of polling: a `pause` of x86 takes 20 to 45 ns, a `yield` of AArch64 hardly longer than the look.
 SPINS = 4000 if platform.machine().lower() in ("aarch64", "arm64") else 300

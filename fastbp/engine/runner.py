@@ -4,10 +4,9 @@ import math
 from functools import cache
 
 import numpy as np
-from numba import types
 
 from fastbp.compiler.jit import address
-from fastbp.compiler.records import record_type
+from fastbp.compiler.signatures import signature
 from fastbp.engine.crew import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
 from fastbp.engine.interrupts import heed_interrupt
@@ -15,7 +14,7 @@ from fastbp.engine.job import Demands, Job, address_of, make_steps
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_alone, run_together
 from fastbp.layers.base import STEP, float_type_of
-from fastbp.losses.base import LOSS_ROW
+from fastbp.losses.base import LOSS_ROW, loss_address
 from fastbp.optimizers.base import OPT_ROW
 
 CACHE_LINE = 64
@@ -181,30 +180,19 @@ def aligned(make, shape, dtype):
 
 @cache
 def _driver_address(float_type):
-    counters = types.Array(types.int64, 1, "C")
-    jobs, work = types.Array(record_type(JOB), 1, "C"), types.Array(float_type, 2, "C")
-    return address(run_steps, jobs, work, counters, types.int64, types.int64)
+    return address(run_steps, signature("job[:] f[:,:] i8[:] i8 i8", f=float_type, job=JOB))
 
 
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
-    kernel_address = _loss_address(loss.kernel, loss.dtype, float_type)
+    kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
     return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
 
 
 # By the kernel, not by the class: a class may be given another kernel.
 @cache
-def _loss_address(kernel, dtype, float_type):
-    array = types.Array(float_type, 1, "C")
-    arguments = (record_type(dtype), array, array, array, array, types.float64)
-    return address(kernel, *arguments, returns=types.float64)
-
-
-@cache
 def _optimizer_address(kernel, dtype, float_type):
-    array, coefficients = types.Array(float_type, 1, "C"), types.Array(types.float64, 1, "C")
-    arguments = (record_type(dtype), coefficients, types.float64, array, array, array, types.int64, types.int64)
-    return address(kernel, *arguments)
+    return address(kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", f=float_type, row=dtype))
 
 
 def _update_arrays(update, dtype):

@@ -258,7 +258,7 @@ class Engine:
     def vjp(self, x, dout, training):
         """x (n, d), dout (n, k) by the predictions -> dx (n, d); the parameters' gradient goes to `grads`."""
         self.grads[:] = 0
-        dout = np.ascontiguousarray(self.network.spread(dout))
+        dout = np.ascontiguousarray(self.network.spread(dout, lambda: self._outputs(x)))
         dx = np.empty_like(x, subok=False)
         purpose = Purpose(training=True, input_gradient=True)
         with self.runner(len(x), purpose, self.n_outputs, VectorJacobian()) as runner:
@@ -313,6 +313,14 @@ class Engine:
         if rows.mask is not None:
             y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
         return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
+
+    def figures(self, with_validation):
+        """Return the names of what an epoch reports."""
+        names = ["loss", *(name for name, _ in self.metrics)]
+        return [*names, "learning_rate", *(f"val_{name}" for name in names if with_validation)]
+
+    def finish_training(self):
+        """Do what is due when the epochs of a `fit` are over."""
 
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""

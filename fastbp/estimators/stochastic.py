@@ -115,17 +115,17 @@ def _train(mlp, epochs, most, watchers):
     """Run up to `most` epochs; return whether training is over before, or with the last of them."""
     over = False
     while mlp.n_iter_ < most and not over:
-        watchers.tell("on_epoch_begin", mlp.n_iter_)
+        watchers.epoch_begins(mlp.n_iter_)
         n_epochs = epochs.in_a_call(min(most - mlp.n_iter_, _undisturbed_epochs(mlp, watchers)))
         rates = _rates(mlp, n_epochs, epochs.n_rows)
-        for loss in epochs.run(n_epochs, rates, watchers.stretch_ends):
+        for loss in epochs.run(n_epochs, rates, watchers):
             over = _epoch_ends(mlp, loss, epochs.n_rows, watchers)
     return over
 
 
 def _undisturbed_epochs(mlp, watchers):
     """Return how many epochs there are before something looks at the weights, ends training or changes its rate."""
-    if watchers.callbacks or watchers.validation is not None:
+    if watchers.callbacks.callbacks or watchers.validation is not None:
         return 1
     # So many epochs, all without improvement, exceed the patience with the last of them, at the earliest.
     patience = mlp.n_iter_no_change
@@ -172,7 +172,7 @@ class Epochs:
         steps = min(self.stretches.length, MOST_STEPS)
         return max(1, min(most, steps // len(self.firsts), MOST_ROWS // self.n_rows))
 
-    def run(self, n_epochs, rates, after_call):
+    def run(self, n_epochs, rates, watchers):
         """Run as many epochs as `in_a_call` allows; yield the mean loss of each.
 
         Parameters
@@ -180,9 +180,9 @@ class Epochs:
         n_epochs : int
         rates : list of float or None
             The learning rate of each epoch, if it is not the optimizer's.
-        after_call : callable
-            Takes the steps done, after each compiled call. Where it raises, the epoch of the last step is not
-            yielded: it counts as running.
+        watchers : Watchers
+            Told after each compiled call. Where they raise, the epoch of the last step is not yielded: it counts as
+            running.
         """
         engine, n = self.engine, len(self.firsts)
         steps = self._next_steps(n_epochs)
@@ -190,6 +190,7 @@ class Epochs:
         if rates is not None:
             update.coefficients[:, 0] = np.repeat(rates, n)
         losses, ended = np.empty(len(steps)), 0
+        self.stretches.fixed = 1 if watchers.batch_by_batch else None
         for done, part in self.stretches.run(steps, update):
             losses[done - len(part) : done] = part
             finite = np.isfinite(losses[:done])
@@ -201,8 +202,13 @@ class Epochs:
             for epoch in range(ended, running):
                 yield self._mean(losses, epoch)
             ended = running
-            after_call(done)
+            loss = self._mean_so_far(losses[:done]) if watchers.batch_by_batch else None
+            watchers.stretch_ends(done, len(steps), loss)
         yield self._mean(losses, ended)
+
+    def _mean_so_far(self, losses):
+        """Return the mean of the losses of an epoch's first steps."""
+        return float(dot(losses, self.shares[: len(losses)]) / self.shares[: len(losses)].sum())
 
     def _mean(self, losses, epoch):
         """Return an epoch's mean of the losses (steps,): added up as one epoch's alone, without empty batches."""

@@ -43,7 +43,6 @@ SHORT = {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
 # Names of metrics.py that are Keras's metric, whatever the loss is; the first two heed masks there too.
 EQUAL = ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
 MASKED = ("accuracy", *EQUAL[:2])
-CROSSENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 def metrics_of(value, loss):
@@ -80,7 +79,7 @@ def of_name(name, loss):
     """Return fastbp's metric that Keras means by a name: of a class, of a function, or a short one."""
     if name.lower() in ("accuracy", "acc"):
         # With other losses fastbp's "accuracy" looks at the side of the outputs that the loss does, Keras's at 0.5.
-        return name if name == "accuracy" and loss.name in CROSSENTROPIES else Accuracy(name=name)
+        return name if name == "accuracy" and loss.accuracy == "sparse_categorical_accuracy" else Accuracy(name=name)
     kind = SHORT.get(name.lower()) or next((kind for kind in OBJECTS if name in (kind, keras_name(kind))), name)
     if keras_name(kind) in EQUAL:
         return keras_name(kind)

@@ -100,6 +100,26 @@ def load_tensors(path):
     return tensors, description
 
 
+def noted(path):
+    """Return the description in a file's header, without reading the tensors: its content is not checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If it is not a model file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    open_to_read(path, "model file").close()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _read_json(path, (file.metadata() or {}).get(_KEY, ""))
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a whole model file ({error}). Was it cut short?") from None
+
+
 def _read_json(path, text):
     """Return the dict that a JSON text describes."""
     try:

@@ -6,12 +6,8 @@ are added in the same order whatever its neighbours: lane l adds entries l, l + 
 in pairs.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from fastbp.compiler.vectors import I64, Shape, edge_mask, load_vector, multiply_add, store_vector
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
+from fastbp.compiler.vectors import Shape, edge_mask, load_vector, multiply_add, store_vector
 
 
 @intrinsic
@@ -35,26 +31,25 @@ def _function(module, shape, pointer):
     name = f"fastbp_dots_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [pointer, pointer, I64, pointer, I64, pointer, I64, I64]), name
-    )
+    arguments = [pointer, pointer, ir.I64, pointer, ir.I64, pointer, ir.I64, ir.I64]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
     # As for tiles: unrolling takes longer to compile and brings nothing.
     function.attributes.add("optsize")
     out, init, init_stride, a, a_row, b, m, k = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    lanes = ir.Constant(I64, shape.lanes)
-    groups = builder.udiv(builder.add(m, ir.Constant(I64, shape.lanes - 1)), lanes)
+    lanes = ir.I64(shape.lanes)
+    groups = builder.udiv(builder.add(m, ir.I64(shape.lanes - 1)), lanes)
     sums_side_by_side = cgutils.alloca_once(builder, pointer.pointee, size=lanes)
     with cgutils.for_range(builder, groups) as group:
         first = builder.mul(group.index, lanes)
         rows = []
         for r in range(shape.lanes):
             # In the last group rows beyond the end repeat the last one.
-            row = builder.add(first, ir.Constant(I64, r))
+            row = builder.add(first, ir.I64(r))
             inside = builder.icmp_signed("<", row, m)
-            row = builder.select(inside, row, builder.sub(m, ir.Constant(I64, 1)))
+            row = builder.select(inside, row, builder.sub(m, ir.I64(1)))
             rows.append(builder.gep(a, [builder.mul(row, a_row)]))
         total = _sum_rows(builder, shape, rows, b, k)
         store_vector(builder, total, sums_side_by_side)
@@ -72,7 +67,7 @@ def _function(module, shape, pointer):
 def _sum_rows(builder, shape, rows, b, k):
     """Return the vector of the sums over k of each row's products with b."""
     vector = ir.VectorType(b.type.pointee, shape.lanes)
-    lanes = ir.Constant(I64, shape.lanes)
+    lanes = ir.I64(shape.lanes)
     sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in rows]
 
     def add(start, mask):
@@ -86,7 +81,7 @@ def _sum_rows(builder, shape, rows, b, k):
         add(builder.mul(loop.index, lanes), None)
     start = builder.mul(whole, lanes)
     edge = builder.sub(k, start)
-    with cgutils.if_likely(builder, builder.icmp_signed(">", edge, ir.Constant(I64, 0))):
+    with cgutils.if_likely(builder, builder.icmp_signed(">", edge, ir.I64(0))):
         add(start, edge_mask(builder, edge, vector))
     return _add_lanes(builder, [builder.load(total) for total in sums])
 

@@ -5,13 +5,9 @@ stand c channels, which fill vectors.  A last vector that they do not fill is st
 is written later: a masked store takes AMD's Zen 3 some ten cycles, and images of 6 channels have nothing else.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from fastbp.compiler.vectors import I64, Shape, emitted_once, load_vector, splat, store_vector
-from fastbp.kernels.windowadd import I32, Lanes, offset, store_edge
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
+from fastbp.compiler.vectors import Shape, emitted_once, load_vector, splat, store_vector
+from fastbp.kernels.windowadd import Lanes, offset, store_edge
 
 # Taps of the commonest window, 2 x 2, whose loop is unrolled.
 UNROLLED = 4
@@ -74,24 +70,24 @@ add_unpooled_largest, add_unpooled_sum = _unpool(True, True), _unpool(False, Tru
 
 def _each_tap(builder, taps, k, body):
     """Emit `body(offset)` for each of k taps."""
-    with builder.if_else(builder.icmp_signed("==", k, ir.Constant(I64, UNROLLED))) as (unrolled, any_number):
+    with builder.if_else(builder.icmp_signed("==", k, ir.I64(UNROLLED))) as (unrolled, any_number):
         with unrolled:
             for t in range(UNROLLED):
-                body(offset(builder, taps, ir.Constant(I64, t)))
+                body(offset(builder, taps, ir.I64(t)))
         with any_number, cgutils.for_range(builder, k) as loop:
             body(offset(builder, taps, loop.index))
 
 
 def _in_parts(builder, total, taps, k, add):
     """Emit `add(offset)`, which adds to the vector at `total`, for each of k taps: a sum of sums of FOLD taps."""
-    few = builder.icmp_signed("<=", k, ir.Constant(I64, FOLD))
+    few = builder.icmp_signed("<=", k, ir.I64(FOLD))
     with builder.if_else(few) as (one_sum, sums):
         with one_sum:
             _each_tap(builder, taps, k, add)
         with sums:
-            zero, fold = ir.Constant(total.type.pointee, None), ir.Constant(I64, FOLD)
+            zero, fold = ir.Constant(total.type.pointee, None), ir.I64(FOLD)
             whole = cgutils.alloca_once_value(builder, zero)
-            with cgutils.for_range(builder, builder.udiv(builder.add(k, ir.Constant(I64, FOLD - 1)), fold)) as part:
+            with cgutils.for_range(builder, builder.udiv(builder.add(k, ir.I64(FOLD - 1)), fold)) as part:
                 first = builder.mul(part.index, fold)
                 left = builder.sub(k, first)
                 builder.store(zero, total)
@@ -118,7 +114,7 @@ def _emit_forward(function, shape, largest):
     """Emit the body of pool_largest or pool_sum."""
     out, image, positions, m, taps, k, c, scales, scale_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    positions, taps = (builder.inttoptr(table, I32.as_pointer()) for table in (positions, taps))
+    positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
     channels = Lanes(builder, shape, out.type.pointee, c)
     vector, end = channels.vector, builder.mul(m, c)
     start = ir.Constant(vector, [float("-inf") if largest else 0.0] * vector.count)
@@ -153,7 +149,7 @@ def _emit_backward(function, shape, largest, overlapping):
     """Emit the body of one of the four functions that hand gradients back."""
     dimage, dout, out, image, positions, m, per_row, clear, taps, k, c, scales, scale_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    positions, taps = (builder.inttoptr(table, I32.as_pointer()) for table in (positions, taps))
+    positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
     channels = Lanes(builder, shape, out.type.pointee, c)
     vector, zero = channels.vector, ir.Constant(channels.vector, None)
     left = builder.alloca(vector)

@@ -15,15 +15,13 @@ from functools import cache
 from itertools import product as pairs_of
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
+from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
-from fastbp.compiler.vectors import HEIGHTS, I64, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
+from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
@@ -143,9 +141,8 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
 
 @cache
 def product_address(float_type):
-    """Return the address of `product` for a Numba float type."""
-    pointer, size = types.CPointer(float_type), types.int64
-    return address(product, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size)
+    """Return the address of `product` for a float type (NumPy's)."""
+    return address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
 @intrinsic
@@ -161,14 +158,14 @@ def run_tiles(
         tiles_, kind_, width_, *rest = args
         shape = Shape(context, signature.args[3].dtype)
         table = _tile_table(builder.module, shape, args[3].type)
-        lanes = ir.Constant(I64, shape.lanes)
+        lanes = ir.I64(shape.lanes)
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
-        masked = builder.zext(builder.icmp_signed("<", edge, lanes), I64)
+        masked = builder.zext(builder.icmp_signed("<", edge, lanes), ir.I64)
         # The functions stand by vectors, then height, then whether the last vector is masked.
-        index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), kind_)
-        index = builder.add(builder.mul(index, ir.Constant(I64, 2)), masked)
-        function = builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+        index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
+        index = builder.add(builder.mul(index, ir.I64(2)), masked)
+        function = builder.load(builder.gep(table, [ir.I64(0), index]))
         builder.call(function, [tiles_, *rest, edge])
         return context.get_dummy_value()
 
@@ -182,7 +179,8 @@ def _tile_table(module, shape, pointer):
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64, I64]
+    size = ir.I64
+    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -210,15 +208,15 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     sums = {(r, v): builder.alloca(vector) for r in range(rows) for v in range(vectors)}
 
     def below(base, stride, tile):
-        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.Constant(I64, rows))])
+        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.I64(rows))])
 
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
     # The lower half of 12 rows goes by a pointer of its own: x86 has no registers for the offsets of 11 rows.
     half = rows if rows <= 8 else rows // 2
-    offsets = [_opaque(builder, builder.mul(a_row, ir.Constant(I64, r))) for r in range(1, min(half + 1, rows))]
-    a_rows = [ir.Constant(I64, 0), *offsets]
+    offsets = [_opaque(builder, builder.mul(a_row, ir.I64(r))) for r in range(1, min(half + 1, rows))]
+    a_rows = [ir.I64(0), *offsets]
 
     with cgutils.for_range(builder, tiles) as loop:
         out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
@@ -226,7 +224,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
         with cgutils.for_range(builder, depth) as inner:
             b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
             b_vectors = [
-                load_vector(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
+                load_vector(builder, builder.gep(b_row, [ir.I64(v * shape.lanes)]), vector, mask_of(v))
                 for v in range(vectors)
             ]
             a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
@@ -259,7 +257,7 @@ def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
 
 def fold_sums(builder, sums, out_tile, out_stride, fold, mask_of):
     """If `fold` is not 0, add what the tile of `out` holds to the accumulators {(row, vector): place}."""
-    with builder.if_then(builder.icmp_signed("!=", fold, ir.Constant(I64, 0))):
+    with builder.if_then(builder.icmp_signed("!=", fold, ir.I64(0))):
         for (r, v), place in sums.items():
             vector = place.type.pointee
             before = load_vector(
@@ -286,8 +284,8 @@ def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
         for r, v in sums:
             store(r, v, mask_of(v))
         return
-    width = builder.add(edge, ir.Constant(I64, (vectors - 1) * lanes))
-    beyond = builder.sub(ir.Constant(I64, lanes), edge)
+    width = builder.add(edge, ir.I64((vectors - 1) * lanes))
+    beyond = builder.sub(ir.I64(lanes), edge)
     dense = builder.and_(builder.icmp_signed("==", out_stride, width), builder.icmp_signed("<=", beyond, width))
     with builder.if_else(dense) as (overlapping, apart):
         with overlapping:
@@ -300,7 +298,7 @@ def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
 
 def _entry(builder, base, stride, row, column):
     """Return the pointer to an entry of a tile."""
-    offset = builder.add(builder.mul(stride, ir.Constant(I64, row)), ir.Constant(I64, column))
+    offset = builder.add(builder.mul(stride, ir.I64(row)), ir.I64(column))
     return builder.gep(base, [offset])
 
 

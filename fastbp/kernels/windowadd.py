@@ -1,13 +1,7 @@
 """The transpose of reading windows: entries of overlapping windows are added up in the image they came from."""
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
-from fastbp.compiler.vectors import I64, Shape, edge_mask, emitted_once, load_vector, store_vector
-
-I32 = ir.IntType(32)
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
+from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
 
 # Entries of windows that are held before they are added up: 32 KiB of float32, a first-level cache.
 SCRATCH = 8192
@@ -58,7 +52,7 @@ def stack_scratch(typingctx, pointer):
     """Return room on the stack for SCRATCH entries, aligned to a cache line."""
 
     def codegen(context, builder, signature, args):
-        buffer = cgutils.alloca_once(builder, args[0].type.pointee, size=ir.Constant(I64, SCRATCH))
+        buffer = cgutils.alloca_once(builder, args[0].type.pointee, size=ir.I64(SCRATCH))
         buffer.align = 64
         return buffer
 
@@ -67,7 +61,7 @@ def stack_scratch(typingctx, pointer):
 
 def offset(builder, table, index):
     """Return entry `index` of a table of int32 offsets, as int64."""
-    return builder.sext(builder.load(builder.gep(table, [index])), I64)
+    return builder.sext(builder.load(builder.gep(table, [index])), ir.I64)
 
 
 class Lanes:
@@ -75,7 +69,7 @@ class Lanes:
 
     def __init__(self, builder, shape, number, entries):
         self._builder, self.vector = builder, ir.VectorType(number, shape.lanes)
-        self.count = ir.Constant(I64, shape.lanes)
+        self.count = ir.I64(shape.lanes)
         self._whole = builder.udiv(entries, self.count)
         self._covered = builder.mul(self._whole, self.count)
         self._edge = builder.sub(entries, self._covered)
@@ -85,7 +79,7 @@ class Lanes:
         """Emit `body(first entry, mask)` for whole vectors (mask: None) and for the last one that is not."""
         with cgutils.for_range(self._builder, self._whole) as loop:
             body(self._builder.mul(loop.index, self.count), None)
-        with cgutils.if_likely(self._builder, self._builder.icmp_signed(">", self._edge, ir.Constant(I64, 0))):
+        with cgutils.if_likely(self._builder, self._builder.icmp_signed(">", self._edge, ir.I64(0))):
             body(self._covered, self._mask)
 
 
@@ -106,7 +100,7 @@ def _emit(function, shape):
     image, size, windows, stride, positions, m, segments, n, length = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lanes = Lanes(builder, shape, image.type.pointee, length)
-    positions, segments = (builder.inttoptr(table, I32.as_pointer()) for table in (positions, segments))
+    positions, segments = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, segments))
     with cgutils.for_range(builder, m) as window:
         start = offset(builder, positions, window.index)
         source = builder.gep(windows, [builder.mul(window.index, stride)])
@@ -127,7 +121,7 @@ def _emit_lanes(function, shape):
     image, size, x, positions, m, taps, k, b, n = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lanes = Lanes(builder, shape, image.type.pointee, n)
-    positions, taps = (builder.inttoptr(table, I32.as_pointer()) for table in (positions, taps))
+    positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
     with cgutils.for_range(builder, k) as tap:
         place = offset(builder, taps, tap.index)
         row = builder.mul(tap.index, n)

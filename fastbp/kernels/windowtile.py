@@ -17,18 +17,14 @@ from functools import cache
 from itertools import product as pairs_of
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import null_like, same_place, shift
+from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
-from fastbp.compiler.vectors import HEIGHTS, I64, Shape, edge_mask, load_vector, multiply_add, splat
+from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.tile import fold_sums, initial_sums, store_tile
-
-I32 = ir.IntType(32)
 
 
 def _tile_runner(by_lanes):
@@ -56,14 +52,14 @@ def _tile_runner(by_lanes):
             tiles_, kind_, width_, *rest = args
             shape = Shape(context, signature.args[3].dtype)
             table = _tile_table(builder.module, shape, args[3].type, by_lanes)
-            lanes = ir.Constant(I64, shape.lanes)
+            lanes = ir.I64(shape.lanes)
             before = vectors_before_last(builder, shape, width_)
             edge = builder.sub(width_, builder.mul(before, lanes))
-            masked = builder.zext(builder.icmp_signed("<", edge, lanes), I64)
+            masked = builder.zext(builder.icmp_signed("<", edge, lanes), ir.I64)
             # The functions stand by vectors, then height, then whether the last vector is masked.
-            index = builder.add(builder.mul(before, ir.Constant(I64, HEIGHTS)), kind_)
-            index = builder.add(builder.mul(index, ir.Constant(I64, 2)), masked)
-            function = builder.load(builder.gep(table, [ir.Constant(I64, 0), index]))
+            index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
+            index = builder.add(builder.mul(index, ir.I64(2)), masked)
+            function = builder.load(builder.gep(table, [ir.I64(0), index]))
             builder.call(function, [tiles_, *rest, edge])
             return context.get_dummy_value()
 
@@ -135,10 +131,8 @@ def window_lanes(out, out_stride, init, init_stride, image, rows, columns, b, b_
 
 @cache
 def window_address(kind, float_type):
-    """Return the address of `window_product` or `window_lanes` for a Numba float type."""
-    pointer, size = types.CPointer(float_type), types.int64
-    arguments = (pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size)
-    return address(kind, *arguments)
+    """Return the address of `window_product` or `window_lanes` for a float type."""
+    return address(kind, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
 def _tile_table(module, shape, pointer, by_lanes):
@@ -146,7 +140,8 @@ def _tile_table(module, shape, pointer, by_lanes):
     name = f"fastbp_window_{'lanes' if by_lanes else 'tiles'}_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    arguments = [I64, pointer, I64, pointer, I64, pointer, I64, I64, pointer, I64, I64, I64, I64]
+    size = ir.I64
+    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -173,26 +168,26 @@ def _emit_tiles(function, shape, rows, vectors, masked, by_lanes):
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
     sums = {(r, v): builder.alloca(vector) for r in range(rows) for v in range(vectors)}
-    row_offsets = builder.inttoptr(row_table, I32.as_pointer())
-    column_offsets = builder.inttoptr(column_table, I32.as_pointer())
+    row_offsets = builder.inttoptr(row_table, ir.I32.as_pointer())
+    column_offsets = builder.inttoptr(column_table, ir.I32.as_pointer())
 
     def below(base, stride, tile):
-        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.Constant(I64, rows))])
+        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.I64(rows))])
 
     def offset(table, index):
-        return builder.sext(builder.load(builder.gep(table, [index])), I64)
+        return builder.sext(builder.load(builder.gep(table, [index])), ir.I64)
 
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
     with cgutils.for_range(builder, tiles) as loop:
         initial_sums(builder, sums, below(init, init_stride, loop.index), init_stride, init, mask_of)
-        first = builder.mul(loop.index, ir.Constant(I64, rows))
-        starts = [offset(row_offsets, builder.add(first, ir.Constant(I64, r))) for r in range(rows)]
+        first = builder.mul(loop.index, ir.I64(rows))
+        starts = [offset(row_offsets, builder.add(first, ir.I64(r))) for r in range(rows)]
         with cgutils.for_range(builder, depth) as inner:
             b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
             b_vectors = [
-                load_vector(builder, builder.gep(b_row, [ir.Constant(I64, v * shape.lanes)]), vector, mask_of(v))
+                load_vector(builder, builder.gep(b_row, [ir.I64(v * shape.lanes)]), vector, mask_of(v))
                 for v in range(vectors)
             ]
             column = builder.gep(image, [offset(column_offsets, inner.index)])
@@ -201,7 +196,7 @@ def _emit_tiles(function, shape, rows, vectors, masked, by_lanes):
                 spread = None if by_lanes else splat(builder, builder.load(entry), shape.lanes)
                 for v in range(vectors):
                     if by_lanes:
-                        place = builder.gep(entry, [ir.Constant(I64, v * shape.lanes)])
+                        place = builder.gep(entry, [ir.I64(v * shape.lanes)])
                         spread = load_vector(builder, place, vector, mask_of(v))
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])

@@ -32,12 +32,11 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
-import numba
 import numpy as np
-from numba import types
 
 from fastbp.compiler.jit import address
-from fastbp.compiler.records import record_type, row_dtype
+from fastbp.compiler.records import row_dtype
+from fastbp.compiler.signatures import signature
 from fastbp.registry import Registry
 from fastbp.settings.checked import Settings, checked_switch, setting_names
 
@@ -181,7 +180,7 @@ class Layer(Settings):
     finish_backward: ClassVar = None
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
     finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
-    spread: ClassVar = None  # its gradient: dout, the outputs' shape -> dout of the outputs
+    spread: ClassVar = None  # its gradient: dout, the outputs' shape, () -> outputs -> dout of the outputs
     alias: ClassVar = False  # True: the output is the input, in place (in another shape)
     always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
     branches = ()
@@ -270,22 +269,23 @@ def check_factors(layer):
         setattr(layer, name, float(value))
 
 
+_TAKES_ROWS = "layer step f[:] f[:] f[:] i8 i8 i8"
+_TAKES = {
+    "gradient": "layer f[:] f[:] f[:] i8 i8 i8 i8 i8 ?",
+    "prepare": "layer f[:] f[:] i8 i8",
+    "tabulate": "layer f[:] f[:] i8 i8",
+}
+
+
 @cache
 def kernel_address(layer_class, kind, float_type):
     """Return the address of a layer kind's kernel (0 if it has none), compiling it on first use."""
     kernel = getattr(layer_class, kind)
     if kernel is None:
         return 0
-    array, size, layer = types.Array(float_type, 1, "C"), types.int64, record_type(layer_class.dtype)
-    rows = (layer, record_type(STEP), array, array, array, size, size, size)
-    signatures = {
-        "gradient": (layer, array, array, array, size, size, size, size, size, types.boolean),
-        "prepare": (layer, array, array, size, size),
-        "tabulate": (layer, array, array, size, size),
-    }
-    return address(kernel, *signatures.get(kind, rows))
+    return address(kernel, signature(_TAKES.get(kind, _TAKES_ROWS), f=float_type, layer=layer_class.dtype, step=STEP))
 
 
 def float_type_of(dtype):
-    """Return the Numba type of a NumPy float dtype."""
-    return numba.from_dtype(np.dtype(dtype))
+    """Return the float type that kernels of a model of this dtype are compiled for, NumPy's."""
+    return np.dtype(dtype)

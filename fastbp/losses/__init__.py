@@ -1,11 +1,13 @@
 """Losses, by Keras's names.
 
 `base` has the registry and what losses share, `pointwise` those of single outputs and `CustomLoss`, `crossentropy`,
-`quantile` and `member` what their names say; `targets` makes the user's y what a loss takes.
+`quantile`, `member` and `joint` what their names say; `targets` makes the user's y what a loss takes.
 """
 
+# From here on written by tools/public_names.py.
 from fastbp.losses.base import LOSSES, Loss
 from fastbp.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from fastbp.losses.joint import JointLoss
 from fastbp.losses.member import MemberLoss
 from fastbp.losses.pointwise import (
     CustomLoss,
@@ -25,6 +27,7 @@ __all__ = [
     "CustomLoss",
     "Hinge",
     "Huber",
+    "JointLoss",
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
@@ -34,3 +37,5 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "VectorJacobian",
 ]
+
+# To here.

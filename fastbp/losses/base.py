@@ -21,16 +21,20 @@ one loop for all took:
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fastbp.compiler.formulas import check_formula
-from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.signatures import signature
 from fastbp.kernels.lanes import lane_sum
 from fastbp.losses.targets import dense_targets
 from fastbp.registry import Registry
+
+__all__ = ["LOSSES", "Loss"]
 
 LOSS_ROW_SIZE = 128
 LOSS_HEADER = [
@@ -54,6 +58,10 @@ class Loss:
         The one number that the kernel reads from its row.
     whole_rows : bool
         Outputs with several axes have one loss a row, not one for each entry of the first axes.
+    accuracy : str
+        The metric that ``metrics=["accuracy"]`` means beside this loss, a name of `fastbp.metrics.METRICS`.
+    greater_is_better : bool
+        Of its value: False.
     """
 
     dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
@@ -62,6 +70,12 @@ class Loss:
     link: str | None = None
     setting = 0.0
     whole_rows = False
+    greater_is_better = False
+
+    @property
+    def accuracy(self):
+        """Of logits the sign counts."""
+        return "sign_accuracy" if getattr(self, "from_logits", False) else "class_accuracy"
 
     def entries(self, shape):
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
@@ -78,6 +92,13 @@ class Loss:
     def prepare_targets(self, y, n_out, dtype):
         """Return the targets as a C-contiguous array (n, t)."""
         return dense_targets(y, n_out, dtype)
+
+
+# By the kernel, not by the class: a class may be given another kernel.
+@cache
+def loss_address(kernel, dtype, float_type):
+    """Return the address of a loss's kernel for rows of `dtype`."""
+    return address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
 
 
 def _check(cls):
@@ -127,7 +148,7 @@ def _kernel_of(formula, mean):
 
     # The cache and Numba tell kernels apart by these names.
     loop.__name__, loop.__qualname__ = formula.__name__, formula.__qualname__
-    return staticmethod(kernel(loop))
+    return staticmethod(kernel(loop, origin=formula))
 
 
 @inline

@@ -79,6 +79,11 @@ class BinaryCrossentropy(Crossentropy):
 
     link = "sigmoid"
 
+    @property
+    def accuracy(self):
+        """Logits are on either side of 0, probabilities of 0.5."""
+        return "sign_accuracy" if self.from_logits else "binary_accuracy"
+
     @mean_over_outputs
     def kernel(z, y, smoothing):
         t = y * (like(z, 1) - smoothing) + like(z, 0.5) * smoothing
@@ -150,6 +155,7 @@ class CategoricalCrossentropy(Crossentropy):
 
     kernel = staticmethod(categorical_crossentropy)
     link = "softmax"
+    accuracy = "sparse_categorical_accuracy"
 
     def prepare_targets(self, y, n_out, dtype):
         return one_hot_targets(y, n_out, dtype)
@@ -221,6 +227,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
     kernel = staticmethod(sparse_categorical_crossentropy)
     link = "softmax"
+    accuracy = "sparse_categorical_accuracy"
 
     def prepare_targets(self, y, n_out, dtype):
         return class_targets(y, n_out, dtype)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from fastbp.compiler.jit import address, call_float, kernel
+from fastbp.compiler.jit import call_float, kernel
 from fastbp.compiler.pointers import part
-from fastbp.compiler.records import record_type, row_dtype
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss
+from fastbp.compiler.records import row_dtype
+from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, loss_address
 from fastbp.registry import Registry
 
 MEMBER_LOSSES = Registry("loss of members")
@@ -82,8 +81,13 @@ class MemberLoss(Loss):
 
     @property
     def name(self):
-        """The name of the members' loss: metrics go by it."""
+        """The name of the members' loss."""
         return self.loss.name
+
+    @property
+    def accuracy(self):
+        """The accuracy that suits the members' loss."""
+        return self.loss.accuracy
 
     @property
     def link(self):
@@ -96,9 +100,8 @@ class MemberLoss(Loss):
         return getattr(self.loss, "from_logits", False)
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        loss, array = self.loss, types.Array(float_type, 1, "C")
-        arguments = (record_type(loss.dtype), array, array, array, array, types.float64)
-        of_member = address(type(loss).kernel, *arguments, returns=types.float64)
+        loss = self.loss
+        of_member = loss_address(type(loss).kernel, loss.dtype, float_type)
         row = loss.row(n_out // self.members, n_targets, kernel_address, float_type).view(MEMBER_LOSS)
         row["members"], row["of_member"] = self.members, of_member
         return row

@@ -9,12 +9,18 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core.errors import NumbaError
 
 from fastbp.compiler.intrinsics import like, select
-from fastbp.compiler.jit import address, call_float, kernel, need_compiler, unkept_kernel
+from fastbp.compiler.jit import (
+    address,
+    call_float,
+    compile_errors,
+    kernel,
+    need_compiler,
+    unkept_kernel,
+)
 from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.signatures import signature
 from fastbp.kernels.vecmath import log
 from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.losses.targets import bounded_targets, dense_targets, table_targets
@@ -104,6 +110,8 @@ class Poisson(Loss):
 class Hinge(Loss):
     """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted)."""
 
+    accuracy = "sign_accuracy"
+
     @mean_over_outputs
     def kernel(out, y, setting):
         margin = like(out, 1) - y * out
@@ -126,6 +134,7 @@ class VectorJacobian(Loss):
     """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
 
     whole_rows = True
+    listed = False  # no name of the package's
 
     @sum_over_outputs
     def kernel(out, y, setting):
@@ -195,7 +204,7 @@ class CustomLoss(Loss):
     def row(self, n_out, n_targets, kernel_address, float_type):
         try:
             where, _ = _compiled(self.function, float_type)
-        except NumbaError as error:
+        except compile_errors() as error:
             raise TypeError(
                 f"the function of the loss {self.name!r} does not compile as f(y_true, y_pred, dout) -> float for "
                 f"three arrays of {float_type}: {error}"
@@ -214,5 +223,4 @@ def _compiled(function, float_type):
     def in_float64(y_true, y_pred, dout):
         return np.float64(function(y_true, y_pred, dout))
 
-    array = types.Array(float_type, 1, "C")
-    return address(in_float64, array, array, array, returns=types.float64), in_float64
+    return address(in_float64, signature("f[:] f[:] f[:] -> f8", f=float_type)), in_float64

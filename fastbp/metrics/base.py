@@ -13,6 +13,7 @@ class Score:
     """Base of all metrics with settings; see scoring.py."""
 
     heeds_mask: ClassVar[bool] = False
+    greater_is_better: ClassVar[bool] = True
     name: str
 
     @property

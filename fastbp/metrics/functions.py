@@ -18,6 +18,30 @@ from numpy.typing import ArrayLike
 from fastbp.losses.targets import beside_outputs
 from fastbp.settings.naming import canonical, nearest
 
+METRICS = {}
+
+
+def metric(*, greater_is_better, compares=None, of_probabilities=False):
+    """Return a decorator that puts a function of (y_true, y_pred) among `METRICS`, under its name.
+
+    Parameters
+    ----------
+    greater_is_better : bool
+    compares : {None, "entries", "classes", "choices"}
+        What y and the outputs must be (`check_metric`): of one shape; outputs for each class; targets that name or
+        mark what is chosen.
+    of_probabilities : bool, default False
+        Must the outputs be probabilities?
+    """
+
+    def add(function):
+        function.greater_is_better, function.compares = greater_is_better, compares
+        function.of_probabilities = of_probabilities
+        METRICS[function.__name__] = function
+        return function
+
+    return add
+
 
 def _entries(y_true, y_pred):
     """Return the outputs of all entries as (m, k), and their targets as (m, k) or, if they are class numbers, (m,).
@@ -54,47 +78,55 @@ def _class_numbers(y_true):
     return y_true.argmax(1) if y_true.ndim == 2 else y_true
 
 
+@metric(greater_is_better=True, compares="classes")
 def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of rows whose largest output is that of the true class (class numbers, one-hot rows, or shares)."""
     y_true, y_pred = _entries(y_true, y_pred)
     return float(np.mean(y_pred.argmax(1) == _class_numbers(y_true)))
 
 
+@metric(greater_is_better=True)
 def class_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """`binary_accuracy` of one output, `sparse_categorical_accuracy` of several."""
     several = _entries(y_true, y_pred)[1].shape[1] > 1
     return sparse_categorical_accuracy(y_true, y_pred) if several else binary_accuracy(y_true, y_pred)
 
 
+@metric(greater_is_better=True, compares="entries")
 def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of entries on the right side of 0.5."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred > 0.5) == (y_true > 0.5)))
 
 
+@metric(greater_is_better=True, compares="entries")
 def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Share of entries with the right sign: of raw outputs, for a hinge loss or logits of two classes."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred > 0) == (y_true > 0)))
 
 
+@metric(greater_is_better=False, compares="entries")
 def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean of ``(y_pred - y_true)**2``."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean((y_pred - y_true) ** 2))
 
 
+@metric(greater_is_better=False, compares="entries")
 def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Square root of the mean squared error."""
     return float(np.sqrt(mean_squared_error(y_true, y_pred)))
 
 
+@metric(greater_is_better=False, compares="entries")
 def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean of ``|y_pred - y_true|``."""
     y_true, y_pred = _columns(y_true, y_pred)
     return float(np.mean(np.abs(y_pred - y_true)))
 
 
+@metric(greater_is_better=True, compares="entries")
 def r2_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Coefficient of determination (scikit-learn's)."""
     from sklearn.metrics import r2_score as score
@@ -102,6 +134,7 @@ def r2_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(score(*_columns(y_true, y_pred)))
 
 
+@metric(greater_is_better=True, compares="choices")
 def auc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Area under the ROC curve (scikit-learn's); of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import roc_auc_score
@@ -127,6 +160,7 @@ def _of_choices(score, y_true, y_pred):
     return float(score(y_true > 0.5, y_pred > 0.5, average=average, zero_division=0))
 
 
+@metric(greater_is_better=True, compares="choices")
 def precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Precision (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import precision_score
@@ -134,6 +168,7 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return _of_choices(precision_score, y_true, y_pred)
 
 
+@metric(greater_is_better=True, compares="choices")
 def recall(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Recall (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import recall_score
@@ -141,6 +176,7 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return _of_choices(recall_score, y_true, y_pred)
 
 
+@metric(greater_is_better=True, compares="choices")
 def f1_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """F1 (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import f1_score as score
@@ -156,6 +192,7 @@ def _shares(y_pred):
     return np.where(np.abs(total - 1) < 1e-3, y_pred / total, y_pred)
 
 
+@metric(greater_is_better=False, compares="choices", of_probabilities=True)
 def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean negative log probability of the true class, as scikit-learn's, or ``-sum(t * log(p))`` of shares t of
     classes; of labels, the mean over them.
@@ -172,30 +209,7 @@ def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(-(t * np.log(p) + (1 - t) * np.log1p(-p)).mean())
 
 
-METRICS = {
-    function.__name__: function
-    for function in (
-        sparse_categorical_accuracy,
-        class_accuracy,
-        binary_accuracy,
-        sign_accuracy,
-        mean_squared_error,
-        root_mean_squared_error,
-        mean_absolute_error,
-        r2_score,
-        auc,
-        precision,
-        recall,
-        f1_score,
-        log_loss,
-    )
-}
 METRIC_NAMES = ["accuracy", *METRICS]
-# What they need to know of y and the outputs before they are asked.
-ENTRY_BY_ENTRY = (
-    *(binary_accuracy, sign_accuracy, mean_squared_error, root_mean_squared_error, mean_absolute_error, r2_score),
-)
-OF_CHOICES = (auc, precision, recall, f1_score, log_loss)
 
 
 def check_metric(name, function, y, shape, activation):
@@ -203,27 +217,29 @@ def check_metric(name, function, y, shape, activation):
 
     A user's function is not asked.
     """
+    if METRICS.get(getattr(function, "__name__", None)) is not function:
+        return
     one_each = y.shape[1:] == shape
-    if function in ENTRY_BY_ENTRY and not one_each:
+    if function.compares == "entries" and not one_each:
         raise ValueError(
             f"the metric {name!r} compares y and the outputs entry by entry, but y has shape {y.shape} and the outputs "
             f'{(len(y), *shape)}: for class numbers there are "accuracy", "auc", "f1_score" and "log_loss".'
         )
-    if function is sparse_categorical_accuracy and shape[-1] == 1:
+    if function.compares == "classes" and shape[-1] == 1:
         raise ValueError(f'the metric {name!r} needs an output for each class, the model has 1: use "accuracy".')
-    if function is log_loss and activation not in ("sigmoid", "softmax"):
+    if function.of_probabilities and activation not in ("sigmoid", "softmax"):
         raise ValueError(
             f"the metric {name!r} takes probabilities, but the last layer ends in {activation!r}: end it in "
             '"sigmoid" or "softmax", without from_logits.'
         )
-    if function in OF_CHOICES:
+    if function.compares == "choices":
         _check_choices(name, function, y, shape, one_each)
 
 
 def _check_choices(name, function, y, shape, one_each):
     """Raise ValueError where targets are neither class numbers of the outputs nor from 0 to 1 (or -1 and 1)."""
     if one_each:
-        known = (y >= 0) & (y <= 1) | (y == -1) & (function is not log_loss)
+        known = (y >= 0) & (y <= 1) | (y == -1) & (not function.of_probabilities)
         meaning = "targets from 0 to 1"
     elif y.shape[1:] == shape[:-1]:
         known, meaning = (y >= 0) & (y < shape[-1]) & (y == np.floor(y)), f"class numbers from 0 to {shape[-1] - 1}"
@@ -233,22 +249,13 @@ def _check_choices(name, function, y, shape, one_each):
         raise ValueError(f"the metric {name!r} takes {meaning}, but y holds {y[~known][0]:g}.")
 
 
-def _accuracy_for(loss):
-    """Return the accuracy that goes with a loss and its kind of outputs."""
-    if loss.name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
-        return sparse_categorical_accuracy
-    if loss.name == "hinge" or getattr(loss, "from_logits", False):
-        return sign_accuracy
-    return binary_accuracy if loss.name == "binary_crossentropy" else class_accuracy
-
-
 def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
     """Return a metric's name and function.
 
     Parameters
     ----------
     metric : str or callable
-        ``"accuracy"`` (the one that goes with the loss), a name of `METRICS`, Keras's for one of these ("mae",
+        ``"accuracy"`` (the one that the loss names), a name of `METRICS`, Keras's for one of these ("mae",
         "AUC"), or a function of ``(y_true, y_pred)``.
     loss : loss object
     """
@@ -258,7 +265,7 @@ def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
             known = ", ".join(METRIC_NAMES)
             raise ValueError(f"unknown metric {metric!r}.{nearest(metric, METRIC_NAMES, 'metric')} Known: {known}.")
         # The figure bears the name that the user gave it, as in Keras.
-        return metric, _accuracy_for(loss) if name == "accuracy" else METRICS[name]
+        return metric, METRICS[loss.accuracy] if name == "accuracy" else METRICS[name]
     if not callable(metric):
         raise TypeError(f"a metric is a name or a function of (y_true, y_pred), not {metric!r}.")
     return getattr(metric, "__name__", type(metric).__name__), metric

@@ -6,7 +6,8 @@ is a frozen dataclass, registered, with
     __call__(y_true, y_pred) -> float
 
 for outputs y_pred (n, k), or (n, t, k) and so on, and targets of their shape, or of class numbers that without the last
-axis.  `heeds_mask` says whether Keras leaves masked time steps out of the metric, as fastbp does of all.
+axis.  `heeds_mask` says whether Keras leaves masked time steps out of the metric, as fastbp does of all, and
+`greater_is_better` which way is better.
 """
 
 from collections.abc import Callable
@@ -164,6 +165,7 @@ class Error(Score):
     """What metrics of errors share."""
 
     heeds_mask = True
+    greater_is_better = False
     of_errors: ClassVar[Callable]  # (errors) -> their mean
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from fastbp.callbacks import Callback
+from fastbp.callbacks.base import Callback
+from fastbp.engine.epochs import Course
 from fastbp.layers import LAYERS, Layer
 from fastbp.metrics import resolve as resolve_metric
+from fastbp.settings.warned import warn
 
 
 def checked_layers(layers):
@@ -78,7 +80,30 @@ def check_shuffle(shuffle):
         raise ValueError(f"shuffle={shuffle!r}: True draws a new order of the rows for every epoch, False keeps it.")
 
 
-def check_verbose(verbose):
-    """Raise ValueError where it is none of Keras's 0, 1 and 2."""
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"verbose={verbose!r}: 0 shows nothing, 1 a progress bar, 2 a line an epoch.")
+def checked_verbose(verbose):
+    """Return Keras's 0, 1 or 2, or raise ValueError; "auto" is 1."""
+    if isinstance(verbose, str) and verbose == "auto":
+        return 1
+    if isinstance(verbose, int | np.integer | np.bool_) and verbose in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(f'verbose={verbose!r}: 0 shows nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1.')
+
+
+def checked_course(epochs, batch_size, shuffle, verbose, initial_epoch, steps_per_epoch):
+    """Return the `Course` of a run, or raise ValueError."""
+    epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
+    check_shuffle(shuffle)
+    if initial_epoch is not None:
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int | np.integer) or initial_epoch < 0:
+            raise ValueError(
+                f"initial_epoch={initial_epoch!r}: it is the number of the first epoch, at least 0, or None."
+            )
+        initial_epoch = int(initial_epoch)
+        if initial_epoch >= epochs:
+            warn(
+                f"initial_epoch={initial_epoch} is not below epochs={epochs}, the number to train up to: no epoch is "
+                "left to train."
+            )
+    if steps_per_epoch is not None:
+        (steps_per_epoch,) = checked_counts(steps_per_epoch=steps_per_epoch)
+    return Course(epochs, batch_size, bool(shuffle), checked_verbose(verbose), initial_epoch, steps_per_epoch)

@@ -50,6 +50,31 @@ def model_from(cls, tensors, description, custom_objects):
     return model
 
 
+def restore(model, tensors, description):
+    """Put what `state_of` returned back into a model of the same network, compiled with the same kind of optimizer.
+
+    Parameters, what layers keep beside them, the optimizer's settings and state, the counters and the seed; where these
+    do not suit the model, ValueError is raised before anything is changed.
+    """
+    saved = model_from(
+        type(model), tensors, description, dict(model.engine.metrics) | {model.engine.loss.name: model.loss}
+    )
+    engine, other = model.engine, saved.engine
+    described.agree("the layers", [describe(layer) for layer in other.layers], [describe(one) for one in engine.layers])
+    described.agree("the input shape", other.network.input_shape, engine.network.input_shape)
+    described.agree("the type of numbers", other.dtype.name, engine.dtype.name)
+    if other.optimizer is None or type(other.optimizer) is not type(engine.optimizer):
+        raise ValueError(f"its optimizer is {other.optimizer!r}, that of the model {engine.optimizer!r}.")
+    if other.state.shape != engine.state.shape:
+        raise ValueError(f"its optimizer {other.optimizer!r} keeps other numbers than {engine.optimizer!r}.")
+    for name, view in engine.views.items():
+        view[...] = other.views[name]
+    engine.state[:] = other.state
+    for name in engine.optimizer.__dict__:
+        setattr(engine.optimizer, name, getattr(other.optimizer, name))
+    engine.step, engine.epoch, engine.seed = other.step, other.epoch, other.seed
+
+
 def _row_size(size, name):
     return described.whole(size, name, 1)
 

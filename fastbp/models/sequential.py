@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.callbacks import History
+from fastbp.callbacks.history import History
 from fastbp.engine.data import (
     as_float_rows,
     as_table,
@@ -25,23 +25,25 @@ from fastbp.engine.exclusive import changes, check_free, is_changed_here
 from fastbp.engine.rows import Rows
 from fastbp.engine.specs import check_owners, check_places, handle, own, walk
 from fastbp.engine.state import Engine
+from fastbp.explain.explainable import Explainable
 from fastbp.io import saving
 from fastbp.losses import LOSSES
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
 from fastbp.models.arguments import (
-    check_shuffle,
-    check_verbose,
     checked_callbacks,
-    checked_counts,
+    checked_course,
     checked_layers,
     checked_metrics,
     checked_seed,
+    checked_verbose,
     is_count,
     names_of_functions,
 )
-from fastbp.models.modelstate import model_from, state_of
+from fastbp.models.longpredict import predict_with_bar
+from fastbp.models.modelstate import model_from, restore, state_of
 from fastbp.models.summary import summary_text
 from fastbp.models.taken import Taken
+from fastbp.models.weightsfile import read_weights, write_weights
 from fastbp.optimizers import OPTIMIZERS
 
 _NEW = "make a new model, of copy.deepcopy(model.layers)"
@@ -50,7 +52,7 @@ _COMPILE = "call compile, which keeps the weights"
 _FIXED = {"dtype": _NEW, "seed": _NEW, "optimizer": _COMPILE, "loss": _COMPILE}
 
 
-class Sequential:
+class Sequential(Explainable):
     """A stack of layers, trained by backpropagation.
 
     Parameters
@@ -223,7 +225,9 @@ class Sequential:
         class_weight: dict | None = None,
         shuffle: bool = True,
         callbacks: list | None = None,
-        verbose: int = 1,
+        verbose: int | str = "auto",
+        initial_epoch: int | None = None,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for a number of epochs, from where the last `fit` stopped.
 
@@ -236,6 +240,8 @@ class Sequential:
             Numbers; text, objects and nullable columns do where all of them are numbers. Of outputs with several axes
             each entry of the first ones (a time step) has a target: (n, t, k), or (n, t) for class numbers.
         epochs : int, default 1
+            So many more, whose numbers go on from those of the last `fit`, also after `load_model`. With
+            `initial_epoch`, as in Keras, the number to train up to.
         batch_size : int, default 32
             The last batch of an epoch may be shorter.
         validation_split : float, default 0
@@ -250,8 +256,15 @@ class Sequential:
             Draw a new order of the rows for every epoch; stateful layers need False.
         callbacks : list of Callback, optional
             Called in this order.
-        verbose : int, default 1
-            0 shows nothing, 1 a progress bar, 2 a line an epoch.
+        verbose : {"auto", 0, 1, 2}, default "auto"
+            0 shows nothing, 1 (and "auto") a line an epoch and a bar for the one that runs, 2 lines alone: see
+            `ProgbarLogger`.
+        initial_epoch : int, optional
+            The number of the first epoch, from 0, whatever was trained before: ``epochs=10, initial_epoch=4`` trains
+            six. Orders of the rows and callbacks go by these numbers.
+        steps_per_epoch : int, optional
+            So many batches make an epoch, in place of all that the rows have; the next epoch goes on with the batches
+            that follow, and behind the last row with a new pass over them. Metrics are those of the rows of the epoch.
 
         Returns
         -------
@@ -280,9 +293,7 @@ class Sequential:
         the updates. (After `TrainingDiverged` it is as the last good epoch left it.)
         """
         self._check_compiled("fit")
-        epochs, batch_size = checked_counts(epochs=epochs, batch_size=batch_size)
-        check_verbose(verbose)
-        check_shuffle(shuffle)
+        course = checked_course(epochs, batch_size, shuffle, verbose, initial_epoch, steps_per_epoch)
         callbacks = checked_callbacks(callbacks)
         if validation_data is not None and validation_split:
             raise ValueError("give validation_data or validation_split, not both.")
@@ -292,9 +303,9 @@ class Sequential:
             if class_weight is not None:
                 classes = (train.y, len(train.x), self.dtype, train.entries, self.engine.loss.link == "softmax")
                 train = train.weighted(class_weights(class_weight, *classes))
-            self._check_run(train, validation, batch_size, shuffle)
+            self._check_run(train, validation, course)
         self.tell_changes(every=True)
-        return self.engine.alone(fit, self, train, validation, epochs, batch_size, shuffle, callbacks, verbose)
+        return self.engine.alone(fit, self, train, validation, course, callbacks)
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
@@ -308,11 +319,11 @@ class Sequential:
         kept = rows_kept(validation_split, len(rows.x))
         return rows.part(slice(0, kept)), rows.part(slice(kept, None))
 
-    def _check_run(self, train, validation, batch_size, shuffle):
+    def _check_run(self, train, validation, course):
         """Raise ValueError where the batches or the metrics of a run do not suit the model."""
         engine = self.engine
-        engine.network.check_batches(len(train.x), min(batch_size, len(train.x)))
-        if engine.network.batch_size is not None and shuffle:
+        engine.network.check_batches(len(train.x), min(course.batch_size, len(train.x)))
+        if engine.network.batch_size is not None and course.shuffled:
             raise ValueError(
                 "a stateful layer hands the states of a batch's rows on to the same rows of the next batch, and "
                 "shuffle=True mixes them: write shuffle=False."
@@ -341,7 +352,7 @@ class Sequential:
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
-        verbose: int = 0,
+        verbose: int | str = 0,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Return the mean loss (penalties included) and the metrics on `x` and `y`.
@@ -353,8 +364,8 @@ class Sequential:
         x : array-like (n, d)
         y : array-like (n,), (n, t), or of the outputs' shape
         sample_weight : array-like (n,), or (n, t) for time steps, optional
-        verbose : int, default 0
-            1 prints the figures.
+        verbose : {0, "auto", 1, 2}, default 0
+            All but 0 print the figures.
         return_dict : bool, default False
 
         Returns
@@ -363,6 +374,7 @@ class Sequential:
             The loss alone without metrics, else ``[loss, *metrics]``; a dict if asked for.
         """
         self._check_compiled("evaluate")
+        verbose = checked_verbose(verbose)
         rows = self._rows(x, y, sample_weight)
         self.engine.check_metrics(rows)
         self.tell_changes()
@@ -373,12 +385,14 @@ class Sequential:
             return figures
         return _loss_or_list(figures)
 
-    def predict(self, x: ArrayLike) -> np.ndarray:
+    def predict(self, x: ArrayLike, *, verbose: int | str = 0) -> np.ndarray:
         """Return the outputs for `x`; stateful layers see it batch after batch, as in training.
 
         Parameters
         ----------
         x : array-like (n, d)
+        verbose : {0, "auto", 1, 2}, default 0
+            1 (and "auto") shows a bar while it takes long, 2 lines.
 
         Returns
         -------
@@ -389,6 +403,8 @@ class Sequential:
         x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)
         engine.network.check_input(x)
         self.tell_changes()
+        if verbose != 0:
+            return predict_with_bar(engine, x, checked_verbose(verbose))
         return engine.predict(x)
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
@@ -543,6 +559,56 @@ class Sequential:
         for view, array in zip(views.values(), arrays, strict=True):
             view[...] = array
 
+    def save_weights(self, path: str | Path, note: dict | None = None) -> None:
+        """Write the weights alone to a safetensors file, by the names of `views`: what `load_weights` reads.
+
+        The tensors are named ``"LAYER/kernel"``, ``"LAYER/bias"``, ``"LAYER/moving_mean"`` and so on, where a layer
+        without a name of its own is ``"dense"``, ``"dense_1"`` ...; any safetensors library reads them.
+
+        Parameters
+        ----------
+        path : str or path
+            The file appears whole or not at all.
+        note : dict, optional
+            Ready for JSON, for the file's description.
+
+        Examples
+        --------
+        >>> import fastbp, tempfile, pathlib
+        >>> from safetensors.numpy import load_file
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "w.safetensors")
+        ...     model.save_weights(path)
+        ...     sorted((name, array.shape) for name, array in load_file(path).items())
+        [('dense/bias', (1,)), ('dense/kernel', (2, 1))]
+        """
+        engine = self._built("save_weights")
+        check_free(engine)
+        write_weights(engine.views, path, note)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Overwrite the weights with those of a file: of `save_weights`, of `save`, or any safetensors file.
+
+        Parameters
+        ----------
+        path : str or path
+            Its tensors bear the names of `views`. Optimizer, counters and seed stay as they are.
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it cannot be read.
+        ModelFileError
+            If it is no whole safetensors file.
+        ValueError
+            For a weight that is missing, that the model does not have, of another shape, or not finite; nothing is
+            changed.
+        """
+        engine = self._built("load_weights")
+        check_free(engine)
+        self.set_weights(read_weights(engine.views, path))
+
     def count_params(self) -> int:
         """Return the number of parameters, moving statistics and the like included, as in Keras."""
         return sum(view.size for view in self.views.values())
@@ -552,9 +618,13 @@ class Sequential:
 
         Multiply-adds are those of products, forward.
         """
+        print(self._summary())
+
+    def _summary(self):
+        """Return the text of `summary`."""
         engine = self._built("summary")
         self.tell_changes()
-        print(summary_text(engine))
+        return summary_text(engine)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.
@@ -571,6 +641,11 @@ class Sequential:
             Where there is no such folder, or the path is a folder, a pipe or a device, or write-protected.
         """
         saving.save_tensors(path, *self.get_state())
+
+    def _restore_state(self, tensors, description):
+        """Take over what `get_state` of a model of the same network returned."""
+        restore(self, tensors, description)
+        vars(self)["_seed"] = self.engine.seed
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""

@@ -12,6 +12,8 @@ from fastbp.registry import Registry
 from fastbp.schedules import SCHEDULES, check_numbers
 from fastbp.settings.checked import Settings
 
+__all__ = ["OPTIMIZERS", "Optimizer"]
+
 OPTIMIZERS = Registry("optimizer")
 OPT_HEADER = [("kernel", "i8")]
 OPT_ROW_SIZE = 128

@@ -52,8 +52,8 @@ class Ensemble:
     Parameters
     ----------
     networks : list of Sequential
-    temperature : float, default 1.0
-        Averaged probabilities p become ``p ** (1 / temperature)``, normalised.
+    temperature : float or list of float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; a list has one for each of `blocks`.
     repeats : Repeats, optional
         Training rows whose targets join the prediction where a row has the same features.
 
@@ -66,6 +66,8 @@ class Ensemble:
     least_seconds : float
         Where a time limit was set, what the least training takes: a step of one network, its validation, and what
         follows.
+    left_out : list of (m,) int64, or None
+        The rows that each network did not train on, beside `unseen`.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -75,7 +77,7 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
-        self.unseen, self.oof_share, self.least_seconds = None, None, 0.0
+        self.unseen, self.left_out, self.oof_share, self.least_seconds = None, None, None, 0.0
 
     @property
     def oof_outputs(self):
@@ -99,9 +101,20 @@ class Ensemble:
         for network in self.networks[1:]:
             total += network.engine.predict(x)
         total /= len(self.networks)
-        if self.temperature != 1.0:
-            total = tempered(total, self.temperature)
+        total = self._tempered(total)
         return total if self.repeats is None else self.repeats.mixed(total, x)
+
+    @property
+    def blocks(self):
+        """The slices of the outputs that are probabilities, of several targets."""
+        return getattr(self.networks[0].engine.layers[-1], "blocks", [])
+
+    def _tempered(self, outputs):
+        if not isinstance(self.temperature, list):
+            return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
+        for block, temperature in zip(self.blocks, self.temperature, strict=True):
+            outputs[:, block] = tempered(outputs[:, block], temperature)
+        return outputs
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -129,8 +142,8 @@ class Ensemble:
         repeats = None
         if description["strength"] is not None:
             repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
-        temperature = described.real(description["temperature"], "temperature", LOWEST / 2, 2 * HIGHEST)
-        ensemble = cls(networks, temperature, repeats)
+        ensemble = cls(networks, repeats=repeats)
+        ensemble.temperature = _checked_temperature(description["temperature"], len(ensemble.blocks))
         ensemble.history = described.listed(description["history"], "history", _one_history, len(networks))
         return ensemble
 
@@ -159,6 +172,14 @@ class Ensemble:
             described.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
 
 
+def _checked_temperature(value, n_blocks):
+    """Return the temperature, or those of the blocks, that a file holds."""
+    if not isinstance(value, list):
+        return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
+    described.agree("the temperatures", len(value), n_blocks)
+    return [described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value]
+
+
 def _one_history(figures, name):
     for key, value in figures.items():
         described.number_or_none(value, f"{key} of the history")
@@ -170,7 +191,17 @@ def _below(start, tensors):
 
 
 def train_ensemble(
-    encoder, part, *, recipe, objective, seed, valid=None, separation=ALL_ALIKE, deadline=None, progress=None
+    encoder,
+    part,
+    *,
+    recipe,
+    objective,
+    seed,
+    valid=None,
+    separation=ALL_ALIKE,
+    deadline=None,
+    progress=None,
+    checkpoint=None,
 ):
     """Train the networks of a recipe.
 
@@ -192,27 +223,30 @@ def train_ensemble(
         The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
+    checkpoint : Checkpoint, optional
+        Where finished networks are kept; those that are there are not trained again.
 
     Returns
     -------
     Ensemble
     """
-    training = Training(encoder, part, recipe, objective, seed, valid, separation, deadline, progress)
+    given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
+    training = Training(*given)
     return training.run()
 
 
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress):
+    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint=None):
         self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
+        self.checkpoint = checkpoint
         n = recipe.networks
         if valid is None:
-            # Rows with probabilities of classes are taken for those of the most probable one.
-            is_class = objective.task == "classification"
-            strata = part.targets.argmax(axis=1) if is_class and part.targets.ndim == 2 else part.targets
-            self.cuts = cut(strata, recipe.folds, n, seed, is_class, separation)
+            strata = objective.strata(part.targets)
+            given = part.targets if strata is None else strata
+            self.cuts = cut(given, recipe.folds, n, seed, strata is not None, separation)
         else:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
@@ -221,7 +255,7 @@ class Training:
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
-        plan = self._plan()
+        plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -241,6 +275,9 @@ class Training:
 
     def _train(self, number, plan, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
+        if self.checkpoint is not None and (finished := self.checkpoint.network(number)) is not None:
+            self._tell(number, 1.0)
+            return finished
         # The first one is trained whatever the clock says: there must be something to predict with.
         if number:
             if not self.pace.another():
@@ -258,7 +295,10 @@ class Training:
         self.pace.note(time.perf_counter() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
-        return without_training(network), learned
+        network = without_training(network)
+        if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
+            self.checkpoint.keep(number, network, learned)
+        return network, learned
 
     def _prepared(self, number):
         """Return a network, adapted to its rows, the rows, and its validation part."""
@@ -322,7 +362,7 @@ class Training:
             results.clear()
             del learned  # the outputs alone are left, which are dropped as they are added up
             means = mean_outputs(len(known), [np.searchsorted(known, some) for some in rows], outputs)
-            ensemble.unseen = Unseen(len(self.part.x), known, means)
+            ensemble.unseen, ensemble.left_out = Unseen(len(self.part.x), known, means), rows
             ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(known))
         return ensemble
 

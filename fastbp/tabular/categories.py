@@ -74,7 +74,7 @@ class CategoryCoder:
 
     def encode(self, values, numeric, plain, codes):
         """Overwrite plain (n, k) or codes (n, 1)."""
-        if self._ends is not None:
+        if self.ends is not None:
             plain[:, 0] = np.append([self._place_of(text) for text in values[1]], self.table[0, 0])[values[0]]
             return
         own = self.vocabulary.lookup(*values)
@@ -84,7 +84,7 @@ class CategoryCoder:
             np.take(self.table, own, axis=0, out=plain, mode="clip")  # the default mode would fill a copy first
 
     @property
-    def _ends(self):
+    def ends(self):
         """The two numbers that the column held in training, or None: other categories."""
         texts = self.vocabulary.texts
         if self.is_text or len(texts) != 2 or self.vocabulary.rare or set(texts) <= set(TWINS) - {"0", "1"}:
@@ -93,7 +93,7 @@ class CategoryCoder:
 
     def _place_of(self, text):
         """Return the plain column's value for a number: on the line through those of training's two, within (-3, 3)."""
-        (low, high), (_, below, above) = self._ends, self.table[:, 0]
+        (low, high), (_, below, above) = self.ends, self.table[:, 0]
         try:
             share = (float(TWINS.get(text, text) if text in ("True", "False") else text) - low) / (high - low)
         except ValueError:
@@ -107,7 +107,7 @@ class CategoryCoder:
         # Rows of rare categories have taught the network what to make of unseen ones; it is odd if all are unseen.
         if n_new > 0 and (not self.vocabulary.rare or n_new == np.count_nonzero(values[0] >= 0) > 1):
             few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
-            taken = "numbers all the same" if self._ends else "none of its categories"
+            taken = "numbers all the same" if self.ends else "none of its categories"
             if self.vocabulary.rare:
                 taken = "rare categories"
             lines.append(

@@ -188,6 +188,13 @@ class TableEncoder:
         places = dict(zip(self.feature_names_in, table.columns, strict=True))
         return {name: places[name] for name in self.columns}
 
+    def column_of(self, frame, name):
+        """Return what a table has for training's column `name`: by its name, or by its place; None: nothing."""
+        table, named = as_table(frame)
+        if named and self._named:
+            return table[name] if name in table.columns else None
+        return table[table.columns[self.feature_names_in.index(name)]]
+
     @property
     def n_numeric(self):
         """The number of numeric columns."""
@@ -219,9 +226,19 @@ class TableEncoder:
         ]
 
     @property
+    def coders(self):
+        """The coders of the columns that `transform` reads, in the table's order."""
+        return list(self._coders)
+
+    @property
     def columns(self):
         """The names of the columns that `transform` reads."""
         return [coder.name for coder in self._coders]
+
+    @property
+    def named(self):
+        """Did training's table have names of its own for its columns?"""
+        return self._named
 
     @property
     def text_columns(self):

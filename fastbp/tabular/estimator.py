@@ -22,9 +22,12 @@ from fastbp.io import described
 from fastbp.io.saving import save_tensors
 from fastbp.settings.warned import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
+from fastbp.tabular.checkpoint import Checkpoint, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before, separation
+from fastbp.tabular.insight.importances import kept_rows
+from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
@@ -45,7 +48,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
 }
 
 
-class BaseTabular(BaseEstimator, ABC):
+class BaseTabular(Insightful, BaseEstimator, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
 
     _target_kind: Any  # class of the target, which learns it and reads it from a file
@@ -82,7 +85,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @changes
-    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
         """Fit the model to a table.
 
         Parameters
@@ -112,6 +115,11 @@ class BaseTabular(BaseEstimator, ABC):
             the earlier rows and chooses its best epoch by the last tenth, so that scores hold for what comes next;
             only these rows have out-of-fold predictions. The name of a column of X takes that column, which stays a
             feature.
+        checkpoint : str or path, default=None
+            A folder in which each network is kept as soon as it is trained (it is made where there is none). Called
+            again with the same data and settings, after a kill, a crash or Ctrl-C, `fit` goes on with the networks that
+            are missing, and ends with the same bits as an unbroken run; of ``random_state=None`` the seed is kept too.
+            A `time_limit` counts anew. The folder stays: remove it when the model is saved.
 
         Returns
         -------
@@ -123,25 +131,31 @@ class BaseTabular(BaseEstimator, ABC):
         ValueError
             For data that cannot be used, before anything is changed: `X` without rows or usable columns, a missing
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
-            beside `eval_set`.
+            beside `eval_set`; a `checkpoint` of another fit, which stays as it is.
         """
         started = perf_counter()
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
+        checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
         X, apart, notices = _set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
+        if checkpoint is not None:
+            seed = checkpoint.seed(seed, chosen=self.random_state is not None)
         encoder = TableEncoder()
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
-        if objective.task == "classification":
-            notices += absent_before(part.targets, target.classes, recipe.folds, apart)
+        notices += self._absent(target, part.targets, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
+        if checkpoint is not None:
+            checkpoint.begin(seed, made_of(part, valid, recipe, objective, apart))
+            if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
+                print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
         encoded = perf_counter() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
@@ -154,6 +168,7 @@ class BaseTabular(BaseEstimator, ABC):
                 separation=apart,
                 deadline=deadline,
                 progress=progress,
+                checkpoint=checkpoint,
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
@@ -163,6 +178,10 @@ class BaseTabular(BaseEstimator, ABC):
             warn("Training interrupted by user.")
         tell(self._overrun(encoded, ensemble.least_seconds))
         return self
+
+    def _absent(self, target, targets, n_folds, apart):
+        """Return lines on the classes that rows to validate by alone have, and what else is to be said of targets."""
+        return absent_before(targets, target.classes, n_folds, apart) if hasattr(target, "classes") else []
 
     def _overrun(self, encoded, least):
         """Return a line on a limit that is shorter than encoding and the least training together, in seconds."""
@@ -220,14 +239,20 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
         """Calibrate, score and keep what was predicted for rows that were not trained on."""
-        ensemble, rows = self.ensemble_, None
+        ensemble, rows, given = self.ensemble_, None, valid
         if valid is not None:
             outputs, share = ensemble.outputs(valid.x), 1.0
         else:
             rows, outputs = _finite(ensemble.unseen)
             share, ensemble.unseen = ensemble.oof_share, None
+            left_out, ensemble.left_out = ensemble.left_out, None
             valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
+        if given is not None:
+            self._kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
+        elif len(rows):
+            # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
+            self._kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
@@ -237,6 +262,7 @@ class BaseTabular(BaseEstimator, ABC):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
         self._target, self.target_name_ = target, target_name
+        self._kept = self._importances = None
         self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)

@@ -1,10 +1,11 @@
 """The tabular estimator that a model file holds."""
 
 from fastbp.tabular.classifier import TabularClassifier
+from fastbp.tabular.multitask import TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor
 
 # By the name that a model file gives.
-ESTIMATORS = {cls.__name__: cls for cls in (TabularClassifier, TabularRegressor)}
+ESTIMATORS = {cls.__name__: cls for cls in (TabularClassifier, TabularMultiTask, TabularRegressor)}
 
 
 def loaded(tensors, description, custom_objects=None):

@@ -36,6 +36,8 @@ def table_network(encoder, x, objective, recipe, hidden, seed):
         if recipe.dropout:
             layers.append(fastbp.Dropout(recipe.dropout))
     layers.append(_dense(objective.n_outputs, objective.activation))
+    if objective.sizes is not None:
+        layers.append(fastbp.SoftmaxBlocks(objective.sizes))
     network = fastbp.Sequential(layers, input_shape=x.shape[1:], seed=seed)
     fastbp.initialize_from_data(network, x)
     return network

@@ -15,9 +15,18 @@ from fastbp.losses import CategoricalCrossentropy, MeanSquaredError, QuantileLos
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
 from fastbp.tabular.repeats import log_losses, squared_errors
 
-CLASSIFICATION_METRICS = ("log_loss", "accuracy", "roc_auc")
-REGRESSION_METRICS = ("rmse", "mae")
-GREATER_IS_BETTER = frozenset({"accuracy", "roc_auc"})
+METRICS = {}
+
+
+def metric(task, greater_is_better=False):
+    """Return a decorator that puts a function among `METRICS`; the first one of a task is its default."""
+
+    def add(function):
+        function.task, function.greater_is_better = task, greater_is_better
+        METRICS[function.__name__] = function
+        return function
+
+    return add
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Objective:
     quantiles : tuple of float, optional
     row_losses : callable, optional
         What repeated rows must lower: outputs (n, k), values (n, k) -> (n,); None: they are not used.
+    sizes : tuple of int, optional
+        Of several targets, some of them classes: how many outputs each has.
     """
 
     task: str
@@ -46,6 +57,13 @@ class Objective:
     metric: str
     quantiles: tuple[float, ...] | None = None
     row_losses: Any = None
+    sizes: tuple[int, ...] | None = None
+
+    def strata(self, targets):
+        """Return codes (n,) by which rows are cut evenly, of probabilities the most probable class; or None."""
+        if self.task == "regression":
+            return None
+        return targets.argmax(axis=1) if targets.ndim == 2 else targets
 
     def values(self, targets):
         """Return targets as outputs (n, k) that are right: classes as rows of an identity matrix."""
@@ -69,7 +87,7 @@ class Objective:
     def score(self, outputs, targets, weight=None):
         """Return the metric as something to be minimised."""
         value = self.value(outputs, targets, weight)
-        return -value if self.metric in GREATER_IS_BETTER else value
+        return -value if self.quantiles is None and METRICS[self.metric].greater_is_better else value
 
 
 def classification_objective(n_classes, metric=None, soft=False):
@@ -91,14 +109,7 @@ def quantile_objective(quantiles):
     return Objective("regression", len(loss.quantiles), loss, None, "pinball", loss.quantiles)
 
 
-def accuracy(probabilities, targets, weight=None):
-    """Return the share of rows whose largest probability is the true class's: of soft targets, what is expected."""
-    chosen = probabilities.argmax(axis=1)
-    if targets.ndim == 1:
-        return np.average(chosen == targets, weights=weight)
-    return np.average(np.take_along_axis(targets, chosen[:, None], axis=1)[:, 0].astype(np.float64), weights=weight)
-
-
+@metric("classification")
 def log_loss(probabilities, targets, weight=None):
     """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does; of soft targets of -sum(t log p)."""
     smallest = np.finfo(np.float64).eps
@@ -109,6 +120,16 @@ def log_loss(probabilities, targets, weight=None):
     return -np.average((targets * log_p).sum(axis=1), weights=weight)
 
 
+@metric("classification", greater_is_better=True)
+def accuracy(probabilities, targets, weight=None):
+    """Return the share of rows whose largest probability is the true class's: of soft targets, what is expected."""
+    chosen = probabilities.argmax(axis=1)
+    if targets.ndim == 1:
+        return np.average(chosen == targets, weights=weight)
+    return np.average(np.take_along_axis(targets, chosen[:, None], axis=1)[:, 0].astype(np.float64), weights=weight)
+
+
+@metric("classification", greater_is_better=True)
 def roc_auc(probabilities, targets, weight=None):
     """Return the area under the ROC curve; of more than two classes, the mean over them, one against the rest.
 
@@ -139,11 +160,13 @@ def _area(scores, positive, weight):
     return dot(np.diff(above, prepend=0), half_way) / (above[-1] * below[-1])
 
 
+@metric("regression")
 def rmse(outputs, targets, weight=None):
     """Return the root of the mean squared error, of several targets too."""
     return np.sqrt(np.average(np.square(_errors(outputs, targets)).mean(axis=1), weights=weight))
 
 
+@metric("regression")
 def mae(outputs, targets, weight=None):
     """Return the mean absolute error."""
     return np.average(np.abs(_errors(outputs, targets)).mean(axis=1), weights=weight)
@@ -153,4 +176,7 @@ def _errors(outputs, targets):
     return outputs.astype(np.float64) - targets
 
 
-METRICS = {function.__name__: function for function in (accuracy, log_loss, roc_auc, rmse, mae)}
+CLASSIFICATION_METRICS, REGRESSION_METRICS = (
+    tuple(name for name, function in METRICS.items() if function.task == task)
+    for task in ("classification", "regression")
+)

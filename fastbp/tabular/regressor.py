@@ -174,7 +174,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         if is_several(y):
             if self.quantiles is not None:
                 raise ValueError("y should be a 1d array: quantiles are of one target; fit a regressor for each.")
-            return numbers_of(y, "a regressor's targets are numbers; fit a TabularClassifier for classes.")
+            advice = "a regressor's targets are numbers; classes are for TabularClassifier, both for TabularMultiTask."
+            return numbers_of(y, advice)
         refuse_missing(y)
         y = _check_y(y, y_numeric=True, estimator=self)
         if y.dtype.kind not in "biuf":

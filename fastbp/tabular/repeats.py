@@ -197,11 +197,8 @@ def row_keys(x):
     Each entry's bits are multiplied by an odd number of its column's own and mixed, then added: two of a million
     different rows have the same number with a probability of about 1e-7.
     """
-    factors = np.random.Generator(np.random.Philox(key=[0, x.shape[1]])).integers(
-        2**63, size=x.shape[1], dtype=np.uint64
-    )
     keys = np.zeros(len(x), np.uint64)
-    for column, factor in zip(x.T, factors * np.uint64(2) + np.uint64(1), strict=True):
+    for column, factor in zip(x.T, hash_factors(x.shape[1]), strict=True):
         bits = (column + np.float32(0)).view(np.uint32).astype(np.uint64)  # -0 becomes 0
         bits *= factor
         bits ^= bits >> np.uint64(29)
@@ -209,3 +206,9 @@ def row_keys(x):
         bits ^= bits >> np.uint64(32)
         keys += bits
     return keys
+
+
+def hash_factors(d):
+    """Return the odd numbers (d,) uint64 by which `row_keys` tells columns apart."""
+    factors = np.random.Generator(np.random.Philox(key=[0, d])).integers(2**63, size=d, dtype=np.uint64)
+    return factors * np.uint64(2) + np.uint64(1)

@@ -71,7 +71,7 @@ def numbers_of(y, advice):
 
 def probabilities_of(y):
     """Return rows of probabilities as float64 (n, k) that sum to 1, or raise ValueError that names the odd row."""
-    p = numbers_of(y, "several columns are the probabilities of classes.")
+    p = numbers_of(y, "several columns are the probabilities of classes; several targets are for TabularMultiTask.")
     sums = p.sum(axis=1)
     wrong = (np.abs(sums - 1) > SUM_TOLERANCE) | (p < 0).any(axis=1)
     if wrong.any():

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from numba import types
-
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import address, call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.signatures import signature
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 
 ACTIVATION_FIELDS = [
@@ -24,9 +23,8 @@ def _addresses(forward, backward, float_type):
     """Return the addresses of an activation's two kernels, 0 for linear."""
     if forward is None:
         return 0, 0
-    array = types.Array(float_type, 1, "C")
-    first = address(forward, array, array, types.int64, types.float64)
-    return first, address(backward, array, array, array, types.int64, types.float64)
+    first = address(forward, signature("f[:] f[:] i8 f8", f=float_type))
+    return first, address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
 def fill_activation(row, activation, float_type):

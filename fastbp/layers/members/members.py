@@ -288,5 +288,5 @@ class MemberMean(Layer):
     def finish(self, outputs):
         return outputs.mean(axis=1)
 
-    def spread(self, dout, input_shape):
+    def spread(self, dout, input_shape, outputs_of):
         return np.repeat(dout[:, None] / input_shape[0], input_shape[0], axis=1)

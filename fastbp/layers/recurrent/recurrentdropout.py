@@ -11,11 +11,10 @@ of the inputs, (PACK, u) of the states, and behind them room for gradients (PACK
 from functools import cache
 
 import numpy as np
-from numba import types
 
 from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
-from fastbp.compiler.records import record_type
+from fastbp.compiler.signatures import signature
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.layers.base import STEP
 from fastbp.layers.core.dropout import drop_threshold, rate_of
@@ -46,9 +45,8 @@ def draw_mask(layer, step, mask, first, rate):
 
 @cache
 def draw_masks_address(float_type):
-    """Return the address of `draw_masks` for a Numba float type."""
-    work, size = types.Array(float_type, 1, "C"), types.int64
-    return address(draw_masks, record_type(RECURRENT), record_type(STEP), work, size, size, size)
+    """Return the address of `draw_masks` for a float type."""
+    return address(draw_masks, signature("layer step f[:] i8 i8 i8", f=float_type, layer=RECURRENT, step=STEP))
 
 
 @inline

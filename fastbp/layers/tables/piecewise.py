@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba.np.numpy_support import as_dtype
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import call, inline, kernel
@@ -268,7 +267,7 @@ class PiecewiseLinearEmbedding(Layer):
         row["slope"] = row["params"] + row["bins"] * row["units"]
         row["bias"] = row["slope"] + row["features"] * row["units"]
         row["product"] = product_address(float_type)
-        tables, starts = self.tables(as_dtype(float_type)), np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
+        tables, starts = self.tables(float_type), np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
         row["tables"], row["starts"] = tables.ctypes.data, starts.ctypes.data
         return tables, starts
 

@@ -1,0 +1,159 @@
+"""How Numba compiles kernels: the only place with its options, its compilers, and the conversion of its types."""
+
+import itertools
+import os
+import secrets
+from functools import cache
+
+import numba
+from numba import types
+from numba.core import bytecode, compiler
+from numba.core.codegen import JITCodeLibrary
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+from fastbp.compiler.entrycode import EntryCompiler
+from fastbp.compiler.kernelcache import KernelCache
+from fastbp.compiler.signatures import Code
+
+
+def make(compiled):
+    """Return Numba's dispatcher of a `Kernel` or an `Inline` (jit.py)."""
+    options = compiled.targetoptions
+    if options.get("forceinline"):
+        return numba.njit(**options, pipeline_class=_InlineCompiler)(compiled.py_func)
+    if not compiled.kept:
+        return numba.njit(**options)(compiled.py_func)
+    dispatcher = numba.njit(**options, pipeline_class=EntryCompiler)(compiled.py_func)
+    dispatcher._cache = KernelCache(compiled.py_func)
+    return dispatcher
+
+
+def compile_result(kernel, signature):
+    """Return Numba's result of compiling a kernel for a signature, or of loading it from the user's cache."""
+    arguments = tuple(map(numba_type, signature.arguments))
+    if signature.returns is None:
+        kernel.dispatcher.compile(arguments)
+        return kernel.dispatcher.overloads[arguments]
+    returns = numba_type(signature.returns) if signature.returns else types.void
+    return kernel.dispatcher.get_compile_result(returns(*arguments))
+
+
+def compile_code(kernel, signature):
+    """Return the `Code` of a kernel for a signature."""
+    result = compile_result(kernel, signature)
+    find = result.library.get_pointer_to_function
+    entry = find(result.fndesc.llvm_cpython_wrapper_name) if kernel.kept else 0
+    return Code(find(result.fndesc.llvm_func_name), entry, _returned(result.signature.return_type))
+
+
+def _returned(kind):
+    """Return NumPy's code of a number's type, "" of any other."""
+    return as_dtype(kind).str[1:] if isinstance(kind, types.Number | types.Boolean) else ""
+
+
+def numba_type(kind):
+    """Return Numba's type of an argument (signatures.py)."""
+    number = numba.from_dtype(kind.dtype)
+    if kind.axes < 0:
+        return types.CPointer(number)
+    return types.Array(number, kind.axes, "C") if kind.axes else number
+
+
+class _InlineLibrary(JITCodeLibrary):
+    """The code of a function that its callers take in: linked into theirs, optimised there and nowhere else.
+
+    Numba optimises it by itself too and makes machine code of it, which nobody runs: a first fit of an LSTM compiles
+    in 16 s of CPU time without that, in 25 with it (dense layers: 10.5 and 11.3), the kernels are as fast.
+    """
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, env):
+        """Do nothing: there is no machine code that could ask for it."""
+
+
+class _SavingCompiler(compiler.Compiler):
+    def __init__(self, typingctx, targetctx, library, *arguments):
+        super().__init__(typingctx, targetctx, _InlineLibrary(targetctx.codegen(), "inline"), *arguments)
+
+
+class _InlineCompiler(compiler.Compiler):
+    def __init__(self, typingctx, targetctx, library, *arguments):
+        if _saving_works():
+            library = _InlineLibrary(targetctx.codegen(), "inline")
+        super().__init__(typingctx, targetctx, library, *arguments)
+
+
+# `_InlineLibrary` leans on Numba's private parts, which these releases have; `.ci/try_numba` tries a newer one.
+_TESTED_NUMBA = (0, 68)
+
+
+@cache
+def _saving_works():
+    """Does `_InlineLibrary` work with this Numba?  Of a release newer than the tested ones a small kernel tells."""
+    if numba.version_info[:2] <= _TESTED_NUMBA:
+        return True
+    options = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+    @numba.njit(**options, forceinline=True, pipeline_class=_SavingCompiler)
+    def twice(x):
+        return 2.0 * x
+
+    @numba.njit(**options)
+    def four_times(x):
+        return twice(twice(x))
+
+    try:
+        result = four_times.get_compile_result(types.float64(types.float64))
+        return result.library.get_pointer_to_function(result.fndesc.llvm_func_name) != 0
+    except Exception:
+        return False
+
+
+def _number_functions_apart():
+    """Have Numba number functions from a place of this process's own.
+
+    The numbers, from 1 in every process, are what tells apart the symbols of functions of one name: of two kernels of
+    one name and number that two processes had compiled, a third one found the same address for both.
+    """
+    bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
+
+
+_number_functions_apart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_number_functions_apart)
+
+
+@intrinsic
+def _propagate(typingctx, code, excinfo):
+    """Return from the calling function as what returned `code` and the exception at `excinfo` (int64) did."""
+
+    def codegen(context, builder, signature, args):
+        convention = context.call_conv
+        kind = convention._get_excinfo_argument(builder.function).type.pointee
+        pointer = builder.inttoptr(args[1], kind)
+        status = convention._get_return_status(builder, args[0], pointer)
+        convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.void(types.int32, types.int64), codegen
+
+
+@numba.njit
+def reraise(code, excinfo):
+    """Raise what compiled code has raised: `code` and `excinfo` of its entry (entrycode.py)."""
+    _propagate(numba.int32(code), excinfo)

@@ -1,0 +1,190 @@
+"""A C file while it is written: calls of functions one after the other, constant arrays, and places in `work`."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from fastbp.interop.c.functions import FUNCTIONS, NEEDS
+
+# Numbers of a line of a constant array.
+LINE = 8
+KEYWORDS = frozenset(
+    {
+        *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern"),
+        *("float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed"),
+        *("sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"),
+        *("main", "x", "out", "work"),
+    }
+)
+
+
+class Value:
+    """An array of the model's numbers that lives in `work` from the first call that names it to the last one.
+
+    Parameters
+    ----------
+    size : int
+    name : str, optional
+        An expression that stands for it; by default its place in `work`.
+    """
+
+    def __init__(self, size, name=None):
+        self.size, self.name = size, name
+
+
+class Program:
+    """The calls and arrays of a C function.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64: of the numbers.
+
+    Examples
+    --------
+    >>> program, x = Program("float32"), Value(2, "x")
+    >>> y = program.value(1)
+    >>> program.call("dense", x, program.array("kernel", np.ones((2, 1), "float32")), 0, y, 1, 2, 1)
+    >>> program.body()
+    ['dense(x, kernel, 0, work + 0, 1, 2, 1);']
+    >>> program.work
+    1
+    """
+
+    def __init__(self, dtype):
+        self.dtype = np.dtype(dtype)
+        self.lines, self.arrays, self.functions = [], {}, {}
+        self.activations, self.own = {}, []  # names and definitions of functions that have settings
+        self._names = set(KEYWORDS | FUNCTIONS.keys())
+        self.work = 0
+
+    def value(self, size):
+        """Return a new value in `work`."""
+        return Value(int(size))
+
+    def call(self, function: str, *arguments: Any) -> None:
+        """Append a call.
+
+        Parameters
+        ----------
+        function : str
+            One of `fastbp.interop.c.functions`.
+        *arguments : Value, str, int or float
+        """
+        self.need(function)
+        self.lines.append((f"{function}({{}});", arguments))
+
+    def line(self, text, *values):
+        """Append a statement, in which {} stand for values."""
+        self.lines.append((text, values))
+
+    def comment(self, text):
+        """Append a comment."""
+        text = text.replace("*/", "* /").replace("{", "{{").replace("}", "}}")
+        self.lines.append((f"/* {text} */", ()))
+
+    def need(self, function):
+        """Have a function, and those that it calls, in the file."""
+        for one in (*NEEDS.get(function, ()), function):
+            self.functions[one] = True
+
+    def array(self, hint, values, kind=None):
+        """Return the name of a constant array; numbers of the model's dtype, or of a C type `kind`."""
+        name = self.name(hint)
+        self.arrays[name] = (kind or self.real, np.asarray(values).ravel())
+        return name
+
+    def name(self, hint):
+        """Return a new C name near the hint."""
+        name = base = re.sub(r"\W", "_", hint, flags=re.ASCII)
+        base = name = f"_{base}" if not base or base[0].isdigit() else base
+        number = 0
+        while name in self._names:
+            number += 1
+            name = f"{base}_{number}"
+        self._names.add(name)
+        return name
+
+    @property
+    def real(self):
+        """The C type of the model's numbers."""
+        return "float" if self.dtype == np.float32 else "double"
+
+    def number(self, value):
+        """Return a number as C writes it."""
+        if isinstance(value, bool | np.bool_ | int | np.integer):
+            return str(int(value))
+        return literal(value, self.real)
+
+    def body(self):
+        """Return the statements, every value at its place in `work`."""
+        places, self.work = placed(self.lines)
+        return [self._statement(text, arguments, places) for text, arguments in self.lines]
+
+    def _statement(self, text, arguments, places):
+        shown = [self._shown(one, places) for one in arguments]
+        if text.endswith("({});"):
+            return text.format(", ".join(shown))
+        return text.format(*shown)
+
+    def _shown(self, argument, places):
+        if isinstance(argument, Value):
+            return argument.name or f"work + {places[id(argument)]}"
+        return argument if isinstance(argument, str) else self.number(argument)
+
+    def constants(self):
+        """Return the definitions of all constant arrays."""
+        return [definition(name, kind, values) for name, (kind, values) in self.arrays.items()]
+
+    def helpers(self):
+        """Return the definitions of the functions that are called, in the order of `FUNCTIONS`."""
+        found = [text for name, text in FUNCTIONS.items() if name in self.functions]
+        return [as_double(text) if self.dtype == np.float64 else text for text in found] + self.own
+
+
+def literal(value, kind):
+    """Return a number as a C constant of a type, in the fewest digits that mean it."""
+    if kind not in ("float", "double"):
+        return f"{int(value)}{'ULL' if kind == 'uint64_t' else ''}"
+    if not np.isfinite(value):
+        return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
+    return f"{np.float32(value)}f" if kind == "float" else repr(float(value))
+
+
+def definition(name, kind, values):
+    """Return the C definition of a constant array."""
+    shown = [literal(value, kind) for value in values]
+    rows = [", ".join(shown[first : first + LINE]) for first in range(0, len(shown), LINE)]
+    return f"static const {kind} {name}[{len(shown)}] = {{\n    " + ",\n    ".join(rows) + "\n};"
+
+
+def as_double(text):
+    """Return a function for float as one for double."""
+    text = re.sub(r"\bfloat\b", "double", text)
+    text = re.sub(r"\b(exp|expm1|log1p|tanh|erf|sqrt|fabs|cos|fmax|fmin)f\(", r"\1(", text)
+    return re.sub(r"\b(\d+\.\d*(?:e[-+]?\d+)?)f\b", r"\1", text)
+
+
+def placed(lines):
+    """Return {id of a value: its place in `work`}, and the size of `work`: values that live at once do not overlap."""
+    lives = {}
+    for number, (_, arguments) in enumerate(lines):
+        for value in arguments:
+            if isinstance(value, Value) and value.name is None:
+                first = lives[id(value)][1] if id(value) in lives else number
+                lives[id(value)] = (value, first, number)
+    places, total = {}, 0
+    for key, (value, first, last) in lives.items():
+        beside = sorted(
+            (places[other], places[other] + one.size)
+            for other, (one, begin, end) in lives.items()
+            if other in places and begin <= last and first <= end
+        )
+        start = 0
+        for begin, end in beside:
+            if begin >= start + value.size:
+                break
+            start = max(start, end)
+        places[key], total = start, max(total, start + value.size)
+    return places, total

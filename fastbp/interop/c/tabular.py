@@ -1,0 +1,186 @@
+"""Tabular estimators in C: columns of numbers and dates become the networks' matrix, their outputs predictions."""
+
+import numpy as np
+
+from fastbp.interop.c.files import name_in_comment
+from fastbp.interop.c.layers import emit_network
+from fastbp.interop.c.program import Program
+from fastbp.interop.c.tablefunctions import FUNCTIONS
+from fastbp.tabular.calibration import SMALLEST
+from fastbp.tabular.categories import CategoryCoder
+from fastbp.tabular.numeric import DateCoder
+from fastbp.tabular.repeats import hash_factors
+from fastbp.tabular.scaling import LIMIT
+from fastbp.tabular.several import Quantities
+
+
+def tabular_program(estimator):
+    """Return the `Program` of a fitted tabular estimator, and facts for its header."""
+    encoder, ensemble = estimator.encoder_, estimator.ensemble_
+    refuse_text(encoder)
+    program, includes = Program(np.float32), ["string.h", "stdint.h"] if ensemble.repeats is not None else []
+    x = program.value(encoder.n_numeric + encoder.n_plain + encoder.n_codes)
+    encode(program, encoder, x)
+    k = ensemble.networks[0].output_shape[0]
+    total = ensemble_outputs(program, ensemble, x, k)
+    if hasattr(estimator, "classes_"):
+        own(program, "shares")
+        program.line(f"shares({{}}, out, {k});", total)
+    else:
+        decode(program, estimator, total, k)
+    facts = {
+        "inputs": len(encoder.coders),
+        "outputs": k,
+        "type": "double",
+        "takes": [
+            "the columns, NaN where missing",
+            *(f"{i}: {takes(coder)}" for i, coder in enumerate(encoder.coders)),
+        ],
+        "classes": getattr(estimator, "classes_", None),
+        "includes": includes,
+        "title": f"A {type(estimator).__name__} of {len(encoder.coders)} columns.",
+    }
+    if getattr(estimator, "quantiles", None) is not None:
+        facts["gives"] = f"the quantiles {', '.join(f'{level:g}' for level in estimator.quantiles)}"
+    return program, facts
+
+
+def refuse_text(encoder):
+    """Raise ValueError where a column is given as text."""
+    for coder in encoder.coders:
+        if isinstance(coder, CategoryCoder) and coder.is_text:
+            raise ValueError(
+                f"column {coder.name!r} holds text, and the C file takes numbers: use ONNX (fastbp.to_onnx), or give "
+                "the column as numbers in training and name it in categorical_features."
+            )
+
+
+def takes(coder):
+    """Return what a column's input is, for a comment."""
+    zone = " in UTC" if isinstance(coder, DateCoder) and coder.zone else ""
+    what = f"seconds since 1970-01-01{zone}" if isinstance(coder, DateCoder) else "number"
+    return f"{name_in_comment(coder.name)}, {what}"
+
+
+def own(program, *names):
+    """Have functions of tables in the file."""
+    for name in names:
+        if FUNCTIONS[name] not in program.own:
+            program.own.append(FUNCTIONS[name])
+
+
+def encode(program, encoder, x):
+    """Append what makes the matrix's row x of the columns."""
+    numeric, plain = 0, encoder.n_numeric
+    code = plain + encoder.n_plain
+    for i, coder in enumerate(encoder.coders):
+        program.comment(name_in_comment(coder.name))
+        if isinstance(coder, CategoryCoder):
+            if coder.table is None:
+                category(program, coder, i, x, code, None)
+                code += 1
+            else:
+                category(program, coder, i, x, plain, coder.table)
+                plain += coder.table.shape[1]
+            continue
+        for column, (median, width) in zip(columns_of(program, coder, i), coder.scales, strict=False):
+            own(program, "scaled")
+            program.line(f"({{}})[{numeric}] = scaled({column}, {median!r}, {width!r});", x)
+            numeric += 1
+        if coder.indicator is not None:
+            known, missing = (program.number(value) for value in coder.indicator)
+            program.line(f"({{}})[{plain}] = isnan(x[{i}]) ? {missing} : {known};", x)
+            plain += 1
+
+
+def columns_of(program, coder, i):
+    """Return C's expressions for the numbers of a column."""
+    if not isinstance(coder, DateCoder):
+        return [f"x[{i}]"]
+    found = [f"x[{i}]"]
+    clock = f"x[{i}]"
+    if coder.parts and coder.zone is not None:
+        from fastbp.interop.onnx.dates import changes_of
+
+        first, times, steps = changes_of(coder.zone)
+        own(program, "clock")
+        arrays = (
+            [
+                program.array(f"{coder.name}_{name}", array, "double")
+                for name, array in (("changes", times), ("steps", steps))
+            ]
+            if len(times)
+            else ["0", "0"]
+        )
+        clock = f"clock_of(x[{i}], {float(first)!r}, {arrays[0]}, {arrays[1]}, {len(times)})"
+    for part in coder.parts:
+        name = part.replace(" ", "_")
+        own(program, "days", *(("civil",) if part.startswith("day of") else ()), name)
+        found.append(f"{name}({clock})")
+    return found
+
+
+def category(program, coder, i, x, first, table):
+    """Append what makes plain columns, or a code, of a category that is a number."""
+    from fastbp.interop.onnx.columns import known_codes
+
+    if coder.ends is not None:
+        (low, high), (missing, below, above) = coder.ends, table[:, 0].astype(np.float64).tolist()
+        own(program, "on_the_line")
+        numbers = ", ".join(repr(float(value)) for value in (low, high, below, above, missing, LIMIT))
+        program.line(f"({{}})[{first}] = on_the_line(x[{i}], {numbers});", x)
+        return
+    codes, other = known_codes(coder)
+    as_number = {"True": 1.0, "False": 0.0}
+    known = {as_number[text] if text in as_number else float(text): code for text, code in codes.items()}
+    keys = program.array(f"{coder.name}_keys", list(known), "double")
+    values = program.array(f"{coder.name}_codes", list(known.values()), "int")
+    own(program, "code_of")
+    call = f"code_of(x[{i}], {keys}, {values}, {len(known)}, {other})"
+    if table is None:
+        program.line(f"({{}})[{first}] = (float){call};", x)
+        return
+    k = table.shape[1]
+    program.need("copy")
+    rows = program.array(f"{coder.name}_table", table)
+    program.line(f"copy({rows} + {k} * {call}, {{}} + {first}, {k});", x)
+
+
+def ensemble_outputs(program, ensemble, x, k):
+    """Append the networks' mean, calibrated, with the targets of repeated rows; return its value (k,)."""
+    total = program.value(k)
+    for number, network in enumerate(ensemble.networks):
+        program.comment(f"network {number}")
+        out = emit_network(program, network, x, f"net{number}_")
+        program.call(*(("copy", out, total, k) if number == 0 else ("add", out, total, total, k)))
+    own(program, "divide")
+    program.line(f"divide({{}}, {program.number(float(len(ensemble.networks)))}, {k});", total)
+    if ensemble.temperature != 1.0:
+        own(program, "temper")
+        numbers = program.number(float(ensemble.temperature)), program.number(float(SMALLEST))
+        program.line(f"temper({{}}, {numbers[0]}, {numbers[1]}, {k});", total)
+    if ensemble.repeats is not None:
+        repeats = ensemble.repeats
+        own(program, "join_repeats")
+        arrays = [
+            program.array("repeated_keys", repeats.keys, "uint64_t"),
+            program.array("repeated_sums", repeats.sums),
+            program.array("repeated_counts", repeats.counts),
+            program.array("hash_factors", hash_factors(x.size), "uint64_t"),
+        ]
+        sizes = f"{len(repeats.keys)}, {x.size}, {k}, {program.number(float(repeats.strength))}"
+        program.line(f"join_repeats({{}}, {{}}, {', '.join(arrays)}, {sizes});", total, x)
+    return total
+
+
+def decode(program, estimator, total, k):
+    """Append what makes predictions `out` of standardised outputs."""
+    target = estimator._target
+    parts = target.parts if isinstance(target, Quantities) else (target,) * k
+    own(program, "decode")
+    for j, part in enumerate(parts):
+        numbers = ", ".join(repr(float(value)) for value in (part.mean, part.scale, part.low, part.high))
+        program.line(f"out[{j}] = decode(({{}})[{j}], {numbers});", total)
+    if estimator.quantiles is not None:
+        own(program, "sort")
+        program.line(f"sort(out, {k});")

@@ -1,0 +1,81 @@
+"""The table of all layers' emitters, and a network's layers one after the other."""
+
+from typing import Any, NamedTuple
+
+from fastbp.interop.onnx import convolution, core, normalization, recurrent, tables
+from fastbp.layers import LAYERS
+from fastbp.layers.core.branches import Fork
+
+# Name of the layer: function of (graph, site, *inputs).
+EMITTERS = core.EMITTERS | normalization.EMITTERS | convolution.EMITTERS | recurrent.EMITTERS | tables.EMITTERS
+# Name of the layer: why it has none.
+REFUSED = {}
+
+
+class Site(NamedTuple):
+    """A layer where it stands: its settings, shapes of a row, weights by name, and the mask of its input or None."""
+
+    spec: Any
+    input_shapes: tuple
+    output_shape: tuple
+    weights: dict
+    mask: str | None = None
+
+
+def emit_network(graph, model, x):
+    """Append the nodes of a `Sequential`; return the name of its predictions.
+
+    Parameters
+    ----------
+    graph : Graph
+    model : Sequential
+    x : str
+        The name of the rows (n, ...) in the graph's dtype.
+
+    Raises
+    ------
+    ValueError
+        For a layer or activation that ONNX cannot say, by name.
+    """
+    network, views = model.engine.network, model.views
+    values, masks = {-1: x}, {}
+    for number, placed in enumerate(network.layers):
+        inputs = [values[source.layer] for source in placed.sources]
+        masking = network.masking_layer(number)
+        site = Site(
+            placed.spec,
+            placed.input_shapes,
+            placed.output_shape,
+            weights_of(placed, views),
+            None if masking is None else masks[masking],
+        )
+        values[number] = emit(graph, placed.name, site, inputs)
+        if placed.build.mask:
+            masks[number] = recurrent.MASKS[placed.spec.registered[1]](graph, site, *inputs)
+    return values[network.output.layer]
+
+
+def weights_of(placed, views):
+    """Return {name: array} of a placed layer's parameters and buffers."""
+    params = (*placed.build.params, *placed.build.buffers)
+    return {param.name: views[f"{placed.name}/{param.name}"] for param in params}
+
+
+def emit(graph, name, site, inputs):
+    """Append a layer's nodes; return the name of its output."""
+    if isinstance(site.spec, Fork):
+        return inputs[0]
+    try:
+        return emitter_of(site.spec)(graph, site, *inputs)
+    except ValueError as error:
+        raise ValueError(f"layer {name!r} ({type(site.spec).__name__}) has no ONNX: {error}") from None
+
+
+def emitter_of(spec):
+    """Return the emitter of a layer; raise ValueError where there is none."""
+    kind = spec.registered[1]
+    if not LAYERS[kind].__module__.startswith("fastbp."):
+        raise ValueError("it is a layer of your own, whose kernels ONNX cannot run.")
+    if kind not in EMITTERS:
+        raise ValueError(REFUSED.get(kind, "it is not known there."))
+    return EMITTERS[kind]

@@ -1,0 +1,198 @@
+"""JointLoss: the weighted sum of losses of several targets, each by outputs of its own."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastbp.compiler.jit import call_float, kernel
+from fastbp.compiler.pointers import part, rows_at
+from fastbp.compiler.records import row_dtype
+from fastbp.losses.base import LOSS_HEADER, LOSS_ROW, LOSS_ROW_SIZE, LOSSES, Loss, loss_address
+from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
+from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
+from fastbp.losses.targets import as_numbers
+from fastbp.settings.checked import is_number
+
+# A row of a part's loss, whose `kernel` is the loss's own, with where the part's outputs and targets are.
+_OF_LOSS = [(f"of_loss_{i}", "i8") for i in range(LOSS_ROW_SIZE // 8 - len(LOSS_HEADER))]
+PART = row_dtype(
+    LOSS_ROW_SIZE + 32,
+    LOSS_HEADER,
+    [
+        *_OF_LOSS,
+        ("output", "i8"),  # its first one
+        ("target", "i8"),  # its first one
+        ("known", "i8"),  # the column of targets that is 0 where the part's targets are missing
+        ("factor", "f8"),
+    ],
+)
+parts_at = rows_at(PART)
+
+
+@kernel
+def joint_loss(row, dout, out, y, weight, scale):
+    """loss = sum over parts of factor * known * loss(out of the part, y of the part); out (n, k), y (n, t)."""
+    k, t, parts = row.n_out, row.n_targets, parts_at(row.parts, row.n_parts)
+    total = 0.0
+    for i in range(weight.size):
+        for p in range(row.n_parts):
+            of = parts[p]
+            d = part(dout, i * k + of.output, of.n_out)
+            factor = of.factor * y[i * t + of.known]
+            if factor == 0.0:
+                for j in range(d.size):
+                    d[j] = 0
+                continue
+            z, target = part(out, i * k + of.output, of.n_out), part(y, i * t + of.target, of.n_targets)
+            total += factor * call_float(of.kernel, (of, d, z, target, part(weight, i, 1), scale * factor))
+    return total
+
+
+@LOSSES.accept
+@MEMBER_LOSSES.register("joint_loss")
+@dataclass(frozen=True)
+class JointLoss(Loss):
+    """The loss of a network with several targets: ``sum(weight * loss)`` over parts, each a block of the outputs.
+
+    As Keras's `loss_weights` for models of several outputs, in one output layer (Caruana, Multitask learning, 1997).
+
+    Parameters
+    ----------
+    parts : sequence of (loss, int)
+        For each part a loss (by name or as an object) and the number of its outputs. The outputs of a model are those
+        of the first part, then those of the second one and so on. Crossentropies take logits here (by name they do;
+        of objects say ``from_logits=True``): end the model in a linear layer, and in `SoftmaxBlocks` behind it.
+    weights : sequence of float, optional
+        One for each part, at least 0; default: 1 each.
+
+    Raises
+    ------
+    ValueError
+        Where there is no part, a size is no whole number of at least 1, a weight is negative or not finite or all are
+        0; when the model is compiled, where its outputs are not those of the parts.
+
+    Notes
+    -----
+    Targets ``(n, t)``: the columns of the first part, then those of the second one and so on; sparse crossentropies and
+    quantiles have one column, other losses one for each output. Where a row's target is NaN, that part says nothing
+    about this row: it adds nothing to the loss and has no gradient.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> layers = [fastbp.Dense(16, "relu"), fastbp.Dense(4), fastbp.SoftmaxBlocks((3, 1))]
+    >>> model = fastbp.Sequential(layers, seed=0)
+    >>> parts = [("sparse_categorical_crossentropy", 3), ("mean_squared_error", 1)]
+    >>> model.compile("adam", fastbp.JointLoss(parts, weights=[1.0, 0.5]))
+    >>> x = np.linspace(-1, 1, 60)[:, None]
+    >>> y = np.hstack([np.floor(1.5 * x + 1.5).clip(0, 2), x**2])
+    >>> history = model.fit(x, y, epochs=2, verbose=0)
+    >>> model.predict(x)[:, :3].sum(axis=1).round(3).tolist() == [1.0] * 60
+    True
+    """
+
+    parts: Any
+    weights: Any = None
+
+    kernel = staticmethod(joint_loss)
+    whole_rows = True
+    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("parts", "i8"), ("n_parts", "i8")])
+    name = "joint_loss"
+
+    def __post_init__(self):
+        parts = tuple(_checked_part(one) for one in self.parts)
+        if not parts:
+            raise ValueError("JointLoss(parts=[]): there is nothing to lower.")
+        object.__setattr__(self, "parts", parts)
+        weights = (1.0,) * len(parts) if self.weights is None else tuple(self.weights)
+        if len(weights) != len(parts):
+            raise ValueError(f"JointLoss has {len(parts)} parts and {len(weights)} weights.")
+        if not all(is_number(weight) and 0 <= weight < np.inf for weight in weights) or not any(weights):
+            raise ValueError(f"JointLoss(weights={list(weights)!r}): they are at least 0, and not all of them are 0.")
+        object.__setattr__(self, "weights", tuple(map(float, weights)))
+
+    @property
+    def n_outputs(self):
+        """The number of outputs of all parts."""
+        return sum(size for _, size in self.parts)
+
+    @property
+    def columns(self):
+        """For each part the first column of its targets, and at the end the number of all columns."""
+        return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
+
+    def row(self, n_out, n_targets, kernel_address, float_type):
+        table = _table(self, float_type)
+        row = np.zeros(1, self.dtype)
+        row["kernel"], row["n_out"], row["n_targets"] = kernel_address, n_out, n_targets
+        row["parts"], row["n_parts"] = table.ctypes.data, len(table)
+        return row
+
+    def check_output(self, activation, n_out):
+        if n_out != self.n_outputs:
+            raise ValueError(f"JointLoss: its parts have {self.n_outputs} outputs, the model has {n_out}.")
+        for loss, size in self.parts:
+            loss.check_output(activation, size)
+
+    def prepare_targets(self, y, n_out, dtype):
+        """Return the targets (n, t + parts): 0 where they are missing, and for each part whether they are known."""
+        y = as_numbers(y)
+        y = y.reshape(len(y), -1).astype(np.float64)
+        columns = self.columns
+        if y.shape[1] != columns[-1]:
+            raise ValueError(f"y has {y.shape[1]} columns; the parts of JointLoss take {columns[-1]}.")
+        targets = np.zeros((len(y), columns[-1] + len(self.parts)), dtype)
+        for number, ((loss, size), ends) in enumerate(zip(self.parts, pairwise(columns), strict=True)):
+            block = y[:, slice(*ends)]
+            known = ~np.isnan(block).any(axis=1)
+            targets[:, columns[-1] + number] = known
+            if known.any():
+                targets[known, slice(*ends)] = loss.prepare_targets(block[known], size, dtype)
+        return targets
+
+
+def _checked_part(part):
+    """Return (loss object, number of outputs), or raise ValueError."""
+    if not isinstance(part, list | tuple) or len(part) != 2:
+        raise ValueError(f"JointLoss takes pairs (loss, number of outputs) as its parts, not {part!r}.")
+    loss, size = LOSSES.resolve(part[0]), part[1]
+    if isinstance(part[0], str) and isinstance(loss, Crossentropy):
+        loss = replace(loss, from_logits=True)
+    if isinstance(loss, JointLoss | MemberLoss):
+        raise ValueError(f"JointLoss takes the losses of single targets as its parts, not {type(loss).__name__}.")
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"JointLoss: the number of outputs of {loss.name} is {size!r}, no whole number of at least 1.")
+    return loss, int(size)
+
+
+def _n_targets(loss, size):
+    """Return the columns of a part's targets."""
+    from fastbp.losses.quantile import QuantileLoss
+
+    return 1 if isinstance(loss, SparseCategoricalCrossentropy | QuantileLoss) else size
+
+
+# Tables that rows have the address of: some hundreds of bytes for each loss.
+_TABLES = {}
+
+
+def _table(joint, float_type):
+    """Return the PART rows of a `JointLoss`, which are never freed."""
+    # Of two threads that come here at once (`functools.cache` gives each its own) both get the one that is kept.
+    if (joint, float_type) not in _TABLES:
+        _TABLES.setdefault((joint, float_type), _new_table(joint, float_type))
+    return _TABLES[joint, float_type]
+
+
+def _new_table(joint, float_type):
+    table, output, columns = np.zeros(len(joint.parts), PART), 0, joint.columns
+    for number, (loss, size) in enumerate(joint.parts):
+        kernel_address = loss_address(type(loss).kernel, loss.dtype, float_type)
+        row = loss.row(size, _n_targets(loss, size), kernel_address, float_type).view(LOSS_ROW)
+        table[number : number + 1].view(np.uint8)[:LOSS_ROW_SIZE] = row.view(np.uint8)
+        table[number]["output"], table[number]["target"] = output, columns[number]
+        table[number]["known"], table[number]["factor"] = columns[-1] + number, joint.weights[number]
+        output += size
+    return table

@@ -1,0 +1,158 @@
+"""A folder in which the finished networks of a fit are kept, so that a killed one goes on with the rest.
+
+`run.json` says which fit it is (digests of all that decides on a network's bits, the seed and the plan); each network
+has a file of its own.  Files appear whole or not at all, so a kill at any moment loses the networks under way alone.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+import fastbp
+from fastbp.io import described
+from fastbp.io.files import replace_file
+from fastbp.io.saving import ModelFileError, load_tensors, save_tensors
+from fastbp.models.sequential import Sequential
+from fastbp.settings.warned import warn
+from fastbp.tabular.learner import Learned
+from fastbp.tabular.pace import Plan
+
+RUN = "run.json"
+KIND = "network of a checkpoint"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that belongs to another fit, or is none."""
+
+
+class Checkpoint:
+    """The folder of one fit.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder, which is made where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        Where `path` is a file, or a folder of other things.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise CheckpointError(f"checkpoint={str(path)!r} is a file: name a folder, which fit makes.")
+        self._run = self._read()
+
+    def _read(self):
+        """Return what run.json says; {} where no fit has begun."""
+        try:
+            run = json.loads((self.path / RUN).read_text())
+            return {"seed": int(run["seed"]), "plan": run["plan"], "made_of": dict(run["made_of"])}
+        except FileNotFoundError:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise CheckpointError(f"checkpoint={str(self.path)!r} is a folder of other things.") from None
+            return {}
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"checkpoint={str(self.path)!r}: its {RUN} is damaged. Remove the folder.") from None
+
+    def seed(self, drawn, chosen):
+        """Return the fit's seed: `drawn` where the user has `chosen` it or no fit has begun, else the one of then."""
+        return drawn if chosen else self._run.get("seed", drawn)
+
+    def begin(self, seed, made_of):
+        """Hold the folder for a fit, or make sure that it belongs to this one.
+
+        Parameters
+        ----------
+        seed : int
+        made_of : dict of str to str
+            By what users call it, a digest of each thing that decides on a network's bits.
+        """
+        made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **made_of}
+        if not self._run:
+            self._run = {"seed": seed, "plan": None, "made_of": made_of}
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._write()
+            return
+        other = [name for name, digest in made_of.items() if self._run["made_of"].get(name) != digest]
+        if other:
+            raise CheckpointError(
+                f"checkpoint={str(self.path)!r} belongs to another fit, of other {', '.join(other)}. Name another "
+                "folder, or remove this one to begin anew."
+            )
+
+    def plan(self, make):
+        """Return the fit's `Plan`: that of when it began, or what `make` returns."""
+        if self._run["plan"] is None:
+            self._run["plan"] = list(make())
+            self._write()
+        return Plan(*self._run["plan"])
+
+    def _write(self):
+        replace_file(self.path / RUN, json.dumps(self._run).encode(), durable=True)
+
+    def _file(self, number):
+        return self.path / f"network_{number}.fastbp"
+
+    def kept(self, n):
+        """Return how many of n networks are finished."""
+        return sum(self._file(number).exists() for number in range(n))
+
+    def keep(self, number, network, learned):
+        """Write a finished network."""
+        tensors, description = network.get_state()
+        if learned.outputs is not None:
+            tensors = {**tensors, "outputs": learned.outputs}
+        figures = {"epoch": int(learned.epoch), "score": float(learned.score)}
+        save_tensors(self._file(number), tensors, {"kind": KIND, "network": description, **figures})
+
+    def network(self, number):
+        """Return a finished network and what was `Learned`, or None; a damaged file counts for nothing, with a word."""
+        try:
+            tensors, description = load_tensors(self._file(number))
+            described.agree("the kind of file", description["kind"], KIND)
+            outputs = tensors.pop("outputs", None)
+            network = Sequential.from_state(tensors, description["network"])
+            return network, Learned(description["epoch"], description["score"], outputs)
+        except FileNotFoundError:
+            return None
+        except (ModelFileError, KeyError, ValueError, TypeError) as error:
+            warn(f"{self._file(number)} cannot be used ({error}): the network is trained anew.", RuntimeWarning)
+            return None
+
+    def remove(self):
+        """Remove what was written here, and the folder where nothing else is in it."""
+        for file in [*self.path.glob("network_*.fastbp"), self.path / RUN]:
+            file.unlink(missing_ok=True)
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+
+def made_of(part, valid, recipe, objective, separation):
+    """Return digests of all that decides on the bits of a fit's networks, but the seed."""
+    facts = (objective.task, objective.n_outputs, objective.loss, objective.activation, objective.metric)
+    return {
+        "X": digest(part.x),
+        "y": digest(part.targets),
+        "sample_weight or class_weight": digest(part.weight),
+        "eval_set": digest(*(valid or ())),
+        "groups or time": digest(separation.groups, separation.times),
+        "preset": digest(repr(recipe)),
+        "settings": digest(repr((*facts, objective.quantiles, objective.sizes))),
+    }
+
+
+def digest(*parts):
+    """Return a digest of arrays, texts and Nones."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            total.update(f"{part.dtype} {part.shape}".encode())
+            total.update(np.ascontiguousarray(part).view(np.uint8).data if part.size else b"")
+        else:
+            total.update(repr(part).encode())
+    return total.hexdigest()[:32]

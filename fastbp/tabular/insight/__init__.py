@@ -1,0 +1,1 @@
+"""What a fitted tabular estimator tells of itself: importances, contributions, partial dependence."""

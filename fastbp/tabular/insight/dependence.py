@@ -1,0 +1,68 @@
+"""Partial dependence: the mean prediction where one column has the same value in all rows (Friedman, 2001).
+
+The values are those of rows that are there, so that a column of any type can be asked, in any table.
+"""
+
+import numpy as np
+
+from fastbp.tabular.categories import CategoryCoder
+from fastbp.tabular.columns import is_missing
+
+# Of the table's rows so many, evenly spread, make the mean.
+MOST_ROWS = 1000
+
+
+def listed(column):
+    """Return a column's values as a list."""
+    return column.tolist() if isinstance(column, np.ndarray) else column.to_list()
+
+
+def grid_rows(coder, column, n_points):
+    """Return rows (g,), the values of which make the grid: rising numbers or dates, or categories, frequent ones first.
+
+    A row with a missing value comes last, if there is one.
+    """
+    missing = np.asarray(is_missing(column), bool)
+    known = np.flatnonzero(~missing)
+    if isinstance(coder, CategoryCoder):
+        rows = _of_categories(column, known, n_points)
+    else:
+        rows = _of_numbers(coder, column, known, n_points)
+    return np.append(rows, np.flatnonzero(missing)[:1]).astype(np.int64)
+
+
+def _of_categories(column, known, n_points):
+    values = listed(column)
+    texts = np.array([str(values[row]) for row in known], str)
+    _, first, counts = np.unique(texts, return_index=True, return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:n_points]
+    return known[first[frequent]]
+
+
+def _of_numbers(coder, column, known, n_points):
+    """Return the rows nearest to evenly spread quantiles from the 5th to the 95th percentile, each value once."""
+    values = coder.columns(coder.read(column, []))[0]
+    known = known[np.isfinite(values[known])]
+    if not len(known):
+        return known
+    order = known[np.argsort(values[known], kind="stable")]
+    distinct = np.unique(values[order])
+    if len(distinct) <= n_points:
+        return order[np.searchsorted(values[order], distinct)]
+    ends = np.quantile(values[order], [0.05, 0.95])
+    inner = order[(values[order] >= ends[0]) & (values[order] <= ends[1])]
+    chosen = inner[np.unique(np.linspace(0, len(inner) - 1, n_points).round().astype(int))]
+    return chosen[np.unique(values[chosen], return_index=True)[1]]
+
+
+def mean_predictions(predicted, x, places, rows):
+    """Return the mean predictions (g, k) over rows x (n, d), their `places` set to those of one of `rows` (g,) each.
+
+    predicted : callable, x (n, d) -> (n, k)
+    """
+    some = x[np.linspace(0, len(x) - 1, min(MOST_ROWS, len(x))).round().astype(int)]
+    found = []
+    for row in rows:
+        some[:, places] = x[row, places]
+        found.append(predicted(some).mean(axis=0))
+    return np.array(found)

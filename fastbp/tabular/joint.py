@@ -1,0 +1,91 @@
+"""The objective of several targets at once: the weighted mean of log losses and of squared errors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.layers.core.blocks import slices_of
+from fastbp.losses import JointLoss, MeanSquaredError, SparseCategoricalCrossentropy
+from fastbp.tabular.objectives import Objective, log_loss
+from fastbp.tabular.repeats import log_losses, squared_errors
+
+
+@dataclass(frozen=True)
+class JointObjective(Objective):
+    """What is minimised of several targets (n, t), NaN where one is missing; classes are codes, others standardised.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Of each target's block of outputs; of a quantity 1.
+    weights : tuple of float
+    """
+
+    weights: tuple[float, ...] = ()
+
+    @property
+    def blocks(self):
+        """The slice of the outputs of each target."""
+        return slices_of(self.sizes)
+
+    def strata(self, targets):
+        """Return codes (n,) of the first target that is classes, a missing one as a class of its own; or None."""
+        place = next((place for place, size in enumerate(self.sizes) if size > 1), None)
+        return None if place is None else np.nan_to_num(targets[:, place] + 1).astype(np.int64)
+
+    def values(self, targets):
+        """Return targets as outputs (n, k) that are right."""
+        columns = [
+            targets[:, [place]] if size == 1 else np.eye(size, dtype=np.float32)[targets[:, place].astype(np.int64)]
+            for place, size in enumerate(self.sizes)
+        ]
+        return np.hstack(columns)
+
+    def parts(self, outputs, targets, weight=None):
+        """Return the log loss or the mean squared error of each target, over the rows that have it; NaN without any."""
+        found = []
+        for place, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
+            known = ~np.isnan(targets[:, place])
+            own = None if weight is None else weight[known]
+            if not known.any() or (own is not None and not own.any()):
+                found.append(np.nan)
+            elif size > 1:
+                found.append(float(log_loss(outputs[known, block], targets[known, place].astype(np.int64), own)))
+            else:
+                errors = outputs[known, block][:, 0].astype(np.float64) - targets[known, place]
+                found.append(float(np.average(np.square(errors), weights=own)))
+        return found
+
+    def value(self, outputs, targets, weight=None):
+        """Return the weighted mean of the targets' losses; NaN where an output is not finite."""
+        if not np.isfinite([outputs.min(), outputs.max()]).all():
+            return float("nan")
+        losses = np.array(self.parts(outputs, targets, weight))
+        known = ~np.isnan(losses) & (np.array(self.weights) > 0)
+        return float(np.average(losses[known], weights=np.array(self.weights)[known])) if known.any() else 0.0
+
+
+def joint_objective(sizes, weights, complete):
+    """Return the objective of targets with blocks of outputs of these sizes.
+
+    complete: whether all rows have all targets; else repeated rows are not used, whose targets are added up.
+    """
+    sizes, weights = tuple(sizes), tuple(weights)
+    class_loss, quantity_loss = SparseCategoricalCrossentropy(from_logits=True), MeanSquaredError()
+    loss = JointLoss([(class_loss if size > 1 else quantity_loss, size) for size in sizes], weights)
+    task = "classification" if all(size > 1 for size in sizes) else "regression"
+    losses = _row_losses(sizes, weights) if complete else None
+    return JointObjective(task, sum(sizes), loss, None, "joint", None, losses, sizes, weights)
+
+
+def _row_losses(sizes, weights):
+    """Return the function of outputs (n, k) and values (n, k) whose mean over rows repeats must lower."""
+
+    def row_losses(outputs, values):
+        total = 0.0
+        for size, block, weight in zip(sizes, slices_of(sizes), weights, strict=True):
+            losses = log_losses if size > 1 else squared_errors
+            total = total + weight * losses(outputs[:, block], values[:, block])
+        return total
+
+    return row_losses
