@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "models.sequential": ["Sequential"],
     "interop.keras": ["from_keras", "to_keras_weights"],
+    "interop.kerasmaking": ["to_keras"],
     "interop.c.export": ["to_c"],
     "interop.onnx.export": ["to_onnx"],
     "estimators": ["MLPClassifier", "MLPRegressor"],

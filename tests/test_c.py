@@ -148,6 +148,18 @@ def test_tabular_regressors(settings, tmp_path):
     np.testing.assert_allclose(compiled(model, tmp_path)(as_numbers(rows)), expected, rtol=1e-6, atol=1e-6 * y.std())
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
+def test_targets_of_different_kinds(tmp_path):
+    frame = numbers()
+    y = pd.DataFrame({"large": frame["size"].fillna(0) > 3, "level": frame["level"] * 1.5, "few": frame["few"]})
+    model = fastbp.TabularMultiTask("fast", random_state=0, tasks={"few": "classification"}).fit(frame, y)
+    rows = numbers(30, 9)
+    large, few = model.predict_proba(rows)
+    expected = np.concatenate([large, model.predict(rows)[:, [1]].astype(float), few], axis=1)
+    np.testing.assert_allclose(compiled(model, tmp_path)(as_numbers(rows)), expected, rtol=1e-6, atol=1e-6)
+    assert '3 to 5: "few", probabilities of "1.5", "2.5", "4.0"' in (tmp_path / "the net-1.h").read_text()
+
+
 def test_repeated_rows(tmp_path):
     rng = np.random.default_rng(0)
     x = np.stack([rng.integers(0, 40, 400), rng.integers(0, 3, 400) / 7], axis=1)

@@ -216,9 +216,10 @@ def case_name(layer):
 
 
 every_layer = pytest.mark.parametrize("layer", [layer for cases in CASES.values() for layer in cases], ids=case_name)
-# MemberMean acts on predictions alone (tests/test_memberloss.py); rows of a BatchNormalization depend on each other
+# MemberMean and SoftmaxBlocks act on predictions alone (tests/test_memberloss.py, tests/test_joint.py); rows of a
+# BatchNormalization depend on each other
 # (tests/test_layers_normalization.py).
-ELSEWHERE = ("MemberMean", "BatchNormalization")
+ELSEWHERE = ("MemberMean", "SoftmaxBlocks", "BatchNormalization")
 every_kind = pytest.mark.parametrize("name", [name for name in LAYERS if name not in ELSEWHERE])
 
 

@@ -166,6 +166,23 @@ def test_several_targets_of_an_array():
     np.testing.assert_allclose(found, model.predict(x), rtol=1e-4, atol=1e-5 * 1000)
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
+def test_targets_of_different_kinds(frame, classes):
+    y = pd.DataFrame({"kind": classes, "income": frame["income"].clip(0, 1e5), "flag": frame["flag"]})
+    x = frame.drop(columns=["income", "flag"])
+    model = fastbp.TabularMultiTask("fast", random_state=0, categorical_features=["level", "rooms"]).fit(x, y)
+    run, rows = session(fastbp.to_onnx(model)), unseen()
+    names = ["kind_label", "kind_probabilities", "income_prediction", "flag_label", "flag_probabilities"]
+    assert [one.name for one in run.get_outputs()] == names
+    found = dict(zip(names, run.run(None, feeds(run, rows)), strict=True))
+    expected = model.predict(rows)
+    assert found["kind_label"].tolist() == expected[:, 0].tolist()
+    np.testing.assert_allclose(found["income_prediction"], expected[:, 1].astype(float), rtol=1e-5)
+    assert found["flag_label"].tolist() == expected[:, 2].tolist()
+    for name, p in zip(("kind", "flag"), model.predict_proba(rows), strict=True):
+        np.testing.assert_allclose(found[f"{name}_probabilities"], p, atol=1e-5)
+
+
 def test_repeated_rows_join_the_predictions():
     rng = np.random.default_rng(0)
     x = pd.DataFrame(

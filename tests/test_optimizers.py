@@ -32,7 +32,8 @@ from fastbp.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDec
 jax.config.update("jax_enable_x64", True)
 
 STEPS = 50
-COMMON = ("learning_rate", "weight_decay", "clipvalue", "global_clipnorm")
+KEPT = ("clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
+COMMON = ("learning_rate", "weight_decay", "clipvalue", "global_clipnorm", *KEPT)
 VARIANTS = [
     *(cls() for cls in OPTIMIZERS.values()),
     SGD(momentum=0.9),

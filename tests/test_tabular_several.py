@@ -1,5 +1,8 @@
 """Targets of several columns: probabilities of classes, and several quantities at once."""
 
+import io
+import json
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -11,6 +14,7 @@ from sklearn.base import clone
 
 import fastbp
 from fastbp import TabularClassifier, TabularRegressor
+from fastbp.commands.main import main
 from fastbp.tabular import objectives
 from fastbp.tabular.calibration import HIGHEST, LOWEST, PRIOR_DEVIATION, fit_temperature
 from fastbp.tabular.repeats import log_losses
@@ -152,15 +156,69 @@ class TestSoftFigures:
         np.testing.assert_allclose(log_losses(self.outputs[:9], P[:9]), expected, rtol=1e-6)
 
 
-def test_probabilities_of_weighed_classes_go_back_by_the_factors():
+@pytest.fixture(scope="module")
+def rare():
+    """One row in eight is of class 1; the probability is known."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1500, 3))
-    y = (rng.random(1500) < 1 / (1 + np.exp(3 - 2 * X[:, 0]))).astype(int)
-    p = TabularClassifier(**FAST, class_weight="balanced").fit(X, y).predict_proba(X)
-    back = p / (len(y) / (2 * np.bincount(y)))
-    back /= back.sum(axis=1, keepdims=True)
-    assert p[:, 1].mean() > 2 * y.mean()
-    assert back[:, 1].mean() == pytest.approx(y.mean(), rel=0.15)
+    p = 1 / (1 + np.exp(3 - 2 * X[:, 0]))
+    return X, (rng.random(1500) < p).astype(int), p
+
+
+@pytest.fixture(scope="module")
+def balanced(rare):
+    X, y, _ = rare
+    return TabularClassifier(**FAST, class_weight="balanced").fit(X, y)
+
+
+class TestWeighedClasses:
+    """Classes that weigh more are predicted more often; probabilities are those of rows as they come."""
+
+    def test_the_mean_probability_is_the_base_rate(self, rare, balanced):
+        X, y, p = rare
+        found = balanced.predict_proba(X)[:, 1]
+        assert found.mean() == pytest.approx(y.mean(), rel=0.15)
+        assert np.abs(found - p).mean() < 0.04
+        known = np.isfinite(balanced.oof_proba_[:, 1])
+        assert balanced.oof_proba_[known, 1].mean() == pytest.approx(y[known].mean(), rel=0.15)
+
+    def test_predictions_favour_the_rare_class(self, rare, balanced):
+        X, y, _ = rare
+        factors, p = len(y) / (2 * np.bincount(y)), balanced.predict_proba(X)
+        np.testing.assert_array_equal(balanced.predict(X), (p * factors).argmax(axis=1))
+        plain = TabularClassifier(**FAST).fit(X, y)
+        assert metrics.recall_score(y, balanced.predict(X)) > metrics.recall_score(y, plain.predict(X)) + 0.2
+
+    def test_files(self, rare, balanced, tmp_path):
+        X, _, _ = rare
+        balanced.save(tmp_path / "m")
+        loaded = fastbp.load_model(tmp_path / "m")
+        np.testing.assert_array_equal(loaded.predict_proba(X), balanced.predict_proba(X))
+        np.testing.assert_array_equal(loaded.predict(X), balanced.predict(X))
+
+    def test_explanations_sum_to_these_probabilities(self, rare, balanced):
+        X, _, _ = rare
+        np.testing.assert_allclose(
+            balanced.explain(X[:20]).sum(axis=1), balanced.predict_proba(X[:20])[:, 1], atol=1e-3
+        )
+
+    def test_a_class_that_weighs_nothing(self, rare):
+        X, y, _ = rare
+        y = np.where(np.arange(len(y)) % 5 == 0, 2, y)
+        p = TabularClassifier(**FAST, class_weight={0: 1.0, 1: 4.0, 2: 0.0}, time_limit=1e-3).fit(X, y).predict_proba(X)
+        assert np.isfinite(p).all()
+
+    def test_the_command_line_predicts_alike(self, rare, balanced, tmp_path, capsys):
+        X, y, _ = rare
+        frame = pd.DataFrame(X, columns=list("abc")).assign(y=y)
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        model = TabularClassifier(**FAST, class_weight="balanced").fit(frame[list("abc")], frame.y)
+        model.save(tmp_path / "m")
+        assert main(["predict", str(tmp_path / "m"), str(tmp_path / "t.csv")]) == 0
+        found = pd.read_csv(io.StringIO(capsys.readouterr().out)).prediction
+        np.testing.assert_array_equal(found, model.predict(frame[list("abc")]))
+        assert main(["evaluate", "--json", str(tmp_path / "m"), str(tmp_path / "t.csv")]) == 0
+        assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx((found == y).mean())
 
 
 class TestSeveralTargets:

@@ -5,7 +5,7 @@
 
 from importlib import import_module
 
-from fastbp import _HOME_OF
+from fastbp import _HOME_OF  # type: ignore[attr-defined]
 
 _NAMES = {name: f"fastbp.{home}" for name, home in _HOME_OF.items() if home.startswith("callbacks.")}
 

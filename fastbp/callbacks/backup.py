@@ -61,7 +61,8 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq, self.delete_checkpoint = Path(backup_dir), save_freq, delete_checkpoint
         # The first epoch of the training, also where it was resumed since; `fit` sets it.
         self.first_epoch = 0
-        self._made_folder, self._over, self.callbacks = False, False, []
+        self._made_folder, self._over = False, False
+        self.callbacks: list = []
 
     @property
     def path(self) -> Path:
@@ -100,11 +101,12 @@ class BackupAndRestore(Callback):
             raise ValueError(
                 f"{self.path} is not the backup of this training: {error} Remove it to begin anew."
             ) from None
+        self._made_folder = states["made_folder"]
         return states["first_epoch"], [_unpacked(state, own) for state in states["states"]]
 
     def on_train_begin(self, logs=None):
         self._over = False
-        self._made_folder = not self.backup_dir.exists()
+        self._made_folder = self._made_folder or not self.backup_dir.exists()
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         writable(self.path)
 
@@ -118,7 +120,12 @@ class BackupAndRestore(Callback):
         for number, callback in enumerate(self.callbacks):
             states.append(_packed(callback.get_state(), f"{_STATES}/{number}", arrays))
         kinds = [type(callback).__name__ for callback in self.callbacks]
-        description[_STATES] = {"kinds": kinds, "first_epoch": self.first_epoch, "states": states}
+        description[_STATES] = {
+            "kinds": kinds,
+            "first_epoch": self.first_epoch,
+            "made_folder": self._made_folder,
+            "states": states,
+        }
         save_tensors(self.path, arrays, description)
 
     def on_train_end(self, logs=None):

@@ -1,6 +1,7 @@
 """The callbacks of one training, called together: in their order, each hook of those that define it."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from fastbp.callbacks.base import BATCH_ALIASES, BATCH_HOOKS, HOOKS, Callback
 from fastbp.settings.naming import nearest
@@ -28,13 +29,14 @@ class CallbackList:
         self.callbacks, self.model, self.params, self.owner = list(callbacks), model, params, owner
         for callback in self.callbacks:
             _tell_uncalled(callback, without)
-        self.around_batches = [
-            (callback, name)
-            for callback in self.callbacks
-            for name in (*BATCH_HOOKS, *BATCH_ALIASES)
-            if _overrides(callback, name) and BATCH_ALIASES.get(name, name) not in without
-        ]
-        self._begun = []
+        # By hook: callbacks that define it, so that nobody else is asked.
+        self._defining: dict = {}
+        for callback in self.callbacks:
+            for name in _own_hooks(callback):
+                self._defining.setdefault(name, []).append(callback)
+        around = {*BATCH_HOOKS, *BATCH_ALIASES} & self._defining.keys()
+        self.around_batches = any(BATCH_ALIASES.get(name, name) not in without for name in around)
+        self._begun: list = []
 
     def begin(self, states=None):
         """Tell that training begins; `states` are those of a training that is resumed."""
@@ -56,15 +58,14 @@ class CallbackList:
             callback.owner = None
 
     def tell(self, hook, *arguments):
-        """Call one hook of every callback."""
-        for callback in self.callbacks:
+        """Call one hook of every callback that defines it."""
+        for callback in self._defining.get(hook, ()):
             getattr(callback, hook)(*arguments)
 
     def tell_batch(self, hook, batch, logs):
         """Call a hook around batches, by whichever of its names a callback has it."""
-        for callback, name in self.around_batches:
-            if BATCH_ALIASES.get(name, name) == hook:
-                getattr(callback, name)(batch, logs)
+        for name in (hook, hook.replace("_train", "")):
+            self.tell(name, batch, logs)
 
     def heeds(self, error):
         """Is there a callback with which training ends here, without the error?"""
@@ -75,17 +76,22 @@ class CallbackList:
         return iter(self.callbacks)
 
 
-def _overrides(callback, name):
-    """Does a callback have a hook of its own, in its class or in itself?"""
-    return name in vars(callback) or getattr(type(callback), name, None) is not getattr(Callback, name, None)
+@cache
+def _hooks_of(cls):
+    """Return the hooks that a class defines: what begins with "on_" and is not the base's."""
+    names = sorted(name for name in dir(cls) if name.startswith("on_"))
+    return tuple(n for n in names if callable(getattr(cls, n)) and getattr(cls, n) is not getattr(Callback, n, None))
+
+
+def _own_hooks(callback):
+    """Return the hooks that a callback defines, in its class or in itself."""
+    own = [name for name, value in vars(callback).items() if name.startswith("on_") and callable(value)]
+    return [*_hooks_of(type(callback)), *own]
 
 
 def _tell_uncalled(callback, without):
     """Warn of a hook that a callback defines and nobody calls."""
-    names = [name for name in {*dir(type(callback)), *vars(callback)} if name.startswith("on_")]
-    for name in sorted(names):
-        if not callable(getattr(callback, name)) or not _overrides(callback, name):
-            continue
+    for name in _own_hooks(callback):
         known = name in HOOKS or name in BATCH_ALIASES
         if known and BATCH_ALIASES.get(name, name) in without:
             warn(f"{type(callback).__name__}.{name} is not called in this training.")

@@ -65,9 +65,9 @@ class TensorBoard(Callback):
             raise ValueError(f'TensorBoard(update_freq={update_freq!r}): it is "epoch" or a number of batches.')
         self.log_dir, self.histogram_freq, self.write_graph = Path(log_dir), int(histogram_freq), write_graph
         self.write_steps_per_second, self.update_freq = write_steps_per_second, update_freq
-        self._files = {}
+        self._files: dict = {}
         if update_freq != "epoch":
-            self.on_train_batch_end = self._batch_ends
+            self.on_train_batch_end = self._batch_ends  # type: ignore[method-assign]
 
     def on_train_begin(self, logs=None):
         self._close()
@@ -139,7 +139,7 @@ class TensorBoard(Callback):
     def _close(self):
         for file in self._files.values():
             file.close()
-        self._files = {}
+        self._files: dict = {}
 
     def __getstate__(self):
         return self.__dict__ | {"_files": {}}
@@ -177,7 +177,7 @@ class _Protocol:
         self.EventFileWriter = EventFileWriter
 
 
-_known = []
+_known: list = []
 
 
 def _protocol():

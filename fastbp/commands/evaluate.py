@@ -30,6 +30,11 @@ def run(arguments):
     from fastbp.tabular.task import split_target
 
     model = load_model(arguments.model)
+    if hasattr(model, "tasks_"):
+        from fastbp.commands.multitask import evaluate
+
+        evaluate(model, arguments)
+        return
     name = model.target_name_
     if name is None:
         raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
@@ -57,12 +62,12 @@ class _Outcome:
     """True and predicted values of a table's rows."""
 
     def __init__(self, model, features, column):
-        from fastbp.commands.loading import target_form
+        from fastbp.commands.loading import codes_of, target_form
         from fastbp.tabular.task import number_values
 
         self.model = model
         self.classes = hasattr(model, "classes_")
-        self.truth = _codes(model, column) if self.classes else number_values(column, target_form(model))
+        self.truth = codes_of(model.classes_, column) if self.classes else number_values(column, target_form(model))
         self.predicted = model.predict_proba(features) if self.classes else model.predict(features)
 
     def report(self):
@@ -70,7 +75,8 @@ class _Outcome:
         from fastbp.commands import report
 
         if self.classes:
-            return report.class_report(self.truth, self.predicted, [str(label) for label in self.model.classes_])
+            labels, chosen = [str(label) for label in self.model.classes_], self.model._chosen(self.predicted)
+            return report.class_report(self.truth, self.predicted, labels, chosen)
         if self.model.quantiles is None:
             return report.side_by_side({"": report.quantity_scores(self.truth, self.predicted)})
         return report.quantile_report(self.truth, self.predicted, self.model.quantiles)
@@ -81,34 +87,9 @@ class _Outcome:
         from fastbp.tabular.quantiles import pinball_losses
 
         if self.classes:
-            return report.class_scores(self.truth, self.predicted)
+            return report.class_scores(self.truth, self.predicted, self.model._chosen(self.predicted))
         if self.model.quantiles is None:
             return report.quantity_scores(self.truth, self.predicted)
         losses = pinball_losses(self.predicted, self.truth, self.model.quantiles)
         levels = [f"pinball loss {level:g}" for level in self.model.quantiles]
         return {"rows": len(self.truth), **dict(zip(levels, losses, strict=True))}
-
-
-def _codes(model, column):
-    """Return the classes' codes (n,) of the target's column."""
-    import numpy as np
-
-    from fastbp.tabular.errors import TableError
-    from fastbp.tabular.factorize import text_of
-    from fastbp.tabular.task import class_values, row_number
-    from fastbp.tabular.vocabulary import TWINS
-
-    # Compared as text: the class 1 may be "1", 1.0 or True here, by what else is in the column.
-    codes = {text_of(label): code for code, label in enumerate(model.classes_.tolist())}
-    if not isinstance(model.classes_[0], str):
-        codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
-    texts = [text_of(value) for value in class_values(column).tolist()]
-    texts = [text if text in codes else text.strip() for text in texts]
-    unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
-    if unknown is None:
-        return np.array([codes[text] for text in texts])
-    known = ", ".join(map(str, model.classes_[:10].tolist())) + (" ..." if len(model.classes_) > 10 else "")
-    raise TableError(
-        f"the target column {column.name!r} holds {texts[unknown]!r} in row {row_number(column, unknown)}, which "
-        f"training did not see; its classes are {known}."
-    )

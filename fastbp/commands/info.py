@@ -28,11 +28,16 @@ VECTORS = (("avx512f", 512), ("avx2", 256), ("avx", 256), ("sve", 128), ("neon",
 def add_arguments(parser):
     """Declare the command's arguments."""
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a file saved by fastbp train")
+    parser.add_argument("--card", action="store_true", help="print a model card of MODEL, in Markdown")
+    parser.add_argument("--license", metavar="NAME", help="the licence that the card tells")
     add_json(parser)
 
 
 def run(arguments):
     """Print one line a fact."""
+    if arguments.card or arguments.license:
+        _print_card(arguments)
+        return
     if arguments.model is not None:
         from fastbp.commands.loading import load_model
         from fastbp.commands.modelinfo import print_model
@@ -48,6 +53,25 @@ def run(arguments):
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name:<{width}}  {value}")
+
+
+def _print_card(arguments):
+    """Print a model's card; its date is the file's."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from fastbp.commands.loading import load_any
+    from fastbp.tabular.errors import TableError
+
+    if arguments.model is None:
+        raise TableError("--card: name the model, fastbp info MODEL --card.")
+    model = load_any(arguments.model)
+    date = datetime.fromtimestamp(Path(arguments.model).stat().st_mtime, UTC).date()
+    card = model.card(license=arguments.license, date=f"{date} (of the file)")
+    if arguments.json:
+        print_json({"card": card})
+    else:
+        print(card, end="")
 
 
 def _machine():

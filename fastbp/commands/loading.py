@@ -42,6 +42,7 @@ def read_for(model, path, how, *, ids=(), types=None, target=None):
 
     reading = model.reading_
     forms, encoder = dict(model.encoder_.forms), model.encoder_
+    forms |= target_forms(model)
     form = target_form(model)
     if form is not None and not hasattr(model, "classes_"):
         forms[model.target_name_] = form
@@ -57,11 +58,59 @@ def target_form(model):
     return unpacked_form(model.reading_.get("target_form"))
 
 
+def target_forms(model):
+    """Return {name: form} of those of several targets that are text in the file of training."""
+    from fastbp.tabular.recognition import unpacked_form
+
+    return {name: unpacked_form(form) for name, form in model.reading_.get("target_forms", {}).items()}
+
+
 def text_columns(model):
-    """Return the names of the columns that a model wants read as text, its target's too."""
+    """Return the names of the columns that a model wants read as text, its targets' too."""
+    if hasattr(model, "tasks_"):
+        texts = [name for name, classes in class_targets(model).items() if isinstance(classes[0], str)]
+        return [*model.encoder_.text_columns, *texts]
     return [*model.encoder_.text_columns, *([model.target_name_] if classes_are_text(model) else [])]
 
 
 def classes_are_text(model):
     """Tell whether a model predicts classes that are text."""
     return isinstance(getattr(model, "classes_", [None])[0], str)
+
+
+def class_targets(model):
+    """Return {name: classes} of the targets that are classes."""
+    names = [name for name, task in model.tasks_.items() if task == "classification"]
+    return dict(zip(names, model.classes_, strict=True))
+
+
+def codes_of(classes, column):
+    """Return the codes (n,) of a target's column by its classes."""
+    import numpy as np
+
+    from fastbp.tabular.errors import TableError
+    from fastbp.tabular.factorize import text_of
+    from fastbp.tabular.task import class_values, row_number
+    from fastbp.tabular.vocabulary import TWINS
+
+    # Compared as text: the class 1 may be "1", 1.0 or True here, by what else is in the column.
+    codes = {text_of(label): code for code, label in enumerate(classes.tolist())}
+    if not isinstance(classes[0], str):
+        codes |= {TWINS[text]: code for text, code in list(codes.items()) if text in TWINS and TWINS[text] not in codes}
+    texts = [text_of(value) for value in class_values(column).tolist()]
+    texts = [text if text in codes else text.strip() for text in texts]
+    unknown = next((place for place, text in enumerate(texts) if text not in codes), None)
+    if unknown is None:
+        return np.array([codes[text] for text in texts])
+    known = ", ".join(map(str, classes[:10].tolist())) + (" ..." if len(classes) > 10 else "")
+    raise TableError(
+        f"the target column {column.name!r} holds {texts[unknown]!r} in row {row_number(column, unknown)}, which "
+        f"training did not see; its classes are {known}."
+    )
+
+
+def as_dates(seconds):
+    """Return seconds since 1970 as dates and times (in UTC where training had zones)."""
+    import pandas as pd
+
+    return pd.to_datetime((seconds * 1e6).round().astype("int64"), unit="us").dt.strftime("%Y-%m-%dT%H:%M:%S")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastbp.commands.options import print_json
-from fastbp.commands.report import format_table, side_by_side
+from fastbp.commands.report import format_table, side_by_side, target_scores
 
 MOST_CLASSES = 30
 
@@ -24,12 +24,16 @@ def print_model(path, model, as_json):
     print(format_table(rows))
     if scores:
         print()
+        if "target" in facts and isinstance(facts["target"], list):
+            print(target_scores(scores))
+            return
         print(side_by_side({"out of fold": {name: float("nan") if v is None else v for name, v in scores.items()}}))
 
 
 def _facts(path, model):
     """Return a dict of facts, ready for JSON."""
     from fastbp import __version__
+    from fastbp.tabular.card import columns_of
 
     reading = model.reading_
     facts = {
@@ -42,7 +46,10 @@ def _facts(path, model):
         "networks": len(model.ensemble_.networks),
         "best score": model.best_score_,
     }
-    if hasattr(model, "classes_"):
+    if hasattr(model, "tasks_"):
+        facts["target"] = model.target_names_
+        facts["task"] = [f"{name}: {task}" for name, task in model.tasks_.items()]
+    elif hasattr(model, "classes_"):
         classes = [str(label) for label in model.classes_]
         more = [f"... ({len(classes)} in all)"] if len(classes) > MOST_CLASSES else []
         facts["task"], facts["classes"] = "classification", classes[:MOST_CLASSES] + more
@@ -50,15 +57,4 @@ def _facts(path, model):
         facts["task"] = "regression"
         if model.quantiles is not None:
             facts["quantiles"] = list(model.quantiles)
-    return facts | {"columns": reading.get("columns") or _columns(model), "scores": reading.get("scores")}
-
-
-def _columns(model):
-    """Return the columns of a model that was trained in Python."""
-    encoder = model.encoder_
-    rows = []
-    for name in encoder.feature_names_in:
-        kind = encoder.forms[name].describe() if name in encoder.forms else encoder.kinds.get(name, "not used")
-        role = f"left out: {encoder.dropped[name]}" if name in encoder.dropped else "feature"
-        rows.append({"name": name, "type": kind, "role": role})
-    return rows
+    return facts | {"columns": columns_of(model), "scores": reading.get("scores")}

@@ -43,7 +43,7 @@ def run(arguments):
     from fastbp.tabular.errors import TableError
 
     model = load_model(arguments.model)
-    if arguments.proba and not hasattr(model, "classes_"):
+    if arguments.proba and len(getattr(model, "classes_", ())) == 0:
         raise TableError("--proba: this model predicts a quantity, which has no probabilities.")
     usual = model.reading_.get("ids", [])
     how, types = how_to_read(arguments), asked_types(arguments)
@@ -71,7 +71,8 @@ def _write(predictions, model, arguments, out):
         # Floats are written in the fewest digits that tell them from all others.
         write_out(out, predictions.to_csv(index=False, lineterminator="\n").encode())
     if not is_stream(out) and not arguments.json:
-        of_what = "" if model.target_name_ is None else f" of {model.target_name_!r}"
+        names = getattr(model, "target_names_", [model.target_name_])
+        of_what = "" if names == [None] else f" of {', '.join(map(repr, names))}"
         print(f"wrote {len(predictions)} predictions{of_what} to {arguments.out}")
 
 
@@ -79,24 +80,21 @@ def _predictions(model, frame, with_probabilities):
     """Return a DataFrame: the predictions, or a column for each quantile, then one for each class's probability."""
     import pandas as pd
 
-    from fastbp.commands.loading import target_form
+    from fastbp.commands.loading import as_dates, target_form
 
+    if hasattr(model, "tasks_"):
+        from fastbp.commands.multitask import predictions
+
+        return predictions(model, frame, with_probabilities)
     if not hasattr(model, "classes_"):
         values = model.predict(frame)
         names = ["prediction"] if model.quantiles is None else [f"quantile_{level:g}" for level in model.quantiles]
         table = pd.DataFrame(values.reshape(len(values), -1), columns=names)
         form = target_form(model)
-        return table if form is None or form.kind != "date" else table.apply(_as_dates)
-    probabilities = model.predict_proba(frame)
-    table = pd.DataFrame({"prediction": model.classes_[probabilities.argmax(axis=1)]})
+        return table if form is None or form.kind != "date" else table.apply(as_dates)
+    outputs = model._outputs(frame)
+    table, probabilities = pd.DataFrame({"prediction": model._decided(outputs)}), model._shares(outputs)
     if with_probabilities:
         for code, label in enumerate(model.classes_):
             table[f"proba_{label}"] = probabilities[:, code]
     return table
-
-
-def _as_dates(seconds):
-    """Return seconds since 1970 as dates and times (in UTC where training had zones)."""
-    import pandas as pd
-
-    return pd.to_datetime((seconds * 1e6).round().astype("int64"), unit="us").dt.strftime("%Y-%m-%dT%H:%M:%S")

@@ -21,9 +21,10 @@ def quantity_scores(truth, predicted):
     }
 
 
-def class_scores(codes, probabilities):
+def class_scores(codes, probabilities, predicted=None):
     """Return {name: value} for the true classes' codes (n,) and probabilities (n, k), float64.
 
+    predicted (n,) are the codes of the classes that the model takes; by default the most probable ones.
     Precision, recall and F1 are macro averages over the classes in these rows or predicted for them; ROC AUC
     is the mean over the classes that some rows have and others have not (one against the rest), NaN where
     there is none.  The Brier score is the mean squared error of the probabilities, summed over classes (of two
@@ -31,7 +32,8 @@ def class_scores(codes, probabilities):
     """
     from sklearn import metrics
 
-    every, predicted = np.arange(probabilities.shape[1]), probabilities.argmax(axis=1)
+    every = np.arange(probabilities.shape[1])
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         codes, predicted, average="macro", zero_division=0.0
     )
@@ -62,12 +64,12 @@ def _roc_auc(codes, probabilities):
     return float(np.mean([roc_auc_score(codes == code, probabilities[:, code]) for code in present]))
 
 
-def class_report(codes, probabilities, labels):
+def class_report(codes, probabilities, labels, predicted=None):
     """Return the report of ``fastbp evaluate`` on classes as text."""
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     return "\n\n".join(
         [
-            side_by_side({"": class_scores(codes, probabilities)}),
+            side_by_side({"": class_scores(codes, probabilities, predicted)}),
             _class_table(codes, predicted, labels),
             _reliability_table(codes, probabilities),
             _confusions(codes, predicted, labels),
@@ -129,6 +131,14 @@ def side_by_side(columns):
     rows = [["", *titles]] if any(titles) else []
     for name in columns[titles[0]]:
         rows.append([name, *(_number(columns[title][name], name) for title in titles)])
+    return format_table(rows)
+
+
+def target_scores(scores):
+    """Return {target: scores} as a table, one line a score of a target."""
+    rows = [["target", "score", "value"]]
+    for target, own in scores.items():
+        rows += [[target, name, _number(np.nan if value is None else value, name)] for name, value in own.items()]
     return format_table(rows)
 
 

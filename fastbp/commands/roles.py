@@ -26,20 +26,20 @@ def add_roles(parser):
     parser.add_argument("--time", metavar="COL", help="validate on rows that are later than those of training")
 
 
-def roles_of(frame, arguments):
+def roles_of(frame, arguments, targets=()):
     """Return the `Given` parts of a pandas frame of features."""
     roles = dict.fromkeys(arguments.ignore, "ignored") | dict.fromkeys(arguments.id, "id")
     single = {"weights": arguments.weights, "groups": arguments.groups, "time": arguments.time}
     for option, name in single.items():
         if name is None:
             continue
-        if arguments.target == name:
+        if name in targets:
             raise TableError(f"--{option} {name}: this is the target.")
         check_names(frame, [name], f"--{option}")
         roles[name] = option
     for option in ("ignore", "id"):
-        if arguments.target in getattr(arguments, option):
-            raise TableError(f"--{option} {arguments.target}: this is the target.")
+        if both := next((name for name in getattr(arguments, option) if name in targets), None):
+            raise TableError(f"--{option} {both}: this is the target.")
         check_names(frame, getattr(arguments, option), f"--{option}")
     if "prediction" in arguments.id:
         raise TableError("--id prediction: the predictions have a column of this name: rename it in the table.")

@@ -1,5 +1,6 @@
 """``fastbp train``: networks from a table, in one file with its preprocessing."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -17,24 +18,28 @@ from fastbp.commands.options import (
     told_dropped,
 )
 from fastbp.commands.roles import add_roles, roles_of
-from fastbp.tabular.errors import TableError
+from fastbp.commands.training import asked_task, columns_of, fit, remembered, show_columns, target_values
 from fastbp.tabular.reading import STANDARD_INPUT
 from fastbp.tabular.recipe import PRESETS
 
+TASKS = ("auto", "classification", "regression")
 HELP = "train networks on a table and save them"
 
 
 def add_arguments(parser):
     """Declare the command's arguments."""
     parser.add_argument("data", metavar="DATA.csv", help=TABLE_HELP)
-    parser.add_argument("--target", required=True, metavar="COL", help="the column to learn")
+    parser.add_argument(
+        "--target", required=True, metavar="COL,...", help="the column to learn; several are learnt at once"
+    )
     parser.add_argument("--out", metavar="MODEL", help="the model's file (default: DATA.fastbp in the current folder)")
     parser.add_argument(
         "--task",
-        choices=("auto", "classification", "regression"),
+        type=_task,
         default="auto",
-        help="auto: text, booleans, two whole numbers, or at most 20 whole numbers with 5 rows or more each "
-        "are classes; other numbers are a quantity",
+        metavar="TASK",
+        help="auto, classification or regression; of several targets COL=TASK,... will do. auto: text, booleans, two "
+        "whole numbers, or at most 20 whole numbers with 5 rows or more each are classes; other numbers are a quantity",
     )
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), default="default", help="how much time goes into accuracy (default)"
@@ -59,6 +64,16 @@ def add_arguments(parser):
     add_roles(parser)
     add_json(parser)
     add_reading_options(parser)
+
+
+def _task(text):
+    """Return a task for all targets, or {column: task} of "a=classification,b=regression"."""
+    if text in TASKS:
+        return text
+    pairs = [pair.rpartition("=")[::2] for pair in text.split(",")]
+    if not all(name and task in TASKS for name, task in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TASKS)}, or COL=TASK,... with such")
+    return dict(pairs)
 
 
 def default_model_path(data):
@@ -118,114 +133,43 @@ def _speaker(as_json):
 
 def _train(table, arguments, say):
     """Return a dict: the fitted model, what was found in the table, and the scores."""
+    import pandas as pd
+
+    from fastbp.tabular.columns import target_names
+    from fastbp.tabular.recognition import packed_form
     from fastbp.tabular.task import detect_task, split_target
 
+    if len(target_names(arguments.target, table.frame.columns)) > 1:
+        from fastbp.commands.multitask import train
+
+        return train(table, arguments, say)
     features, column, dropped = split_target(table.frame, arguments.target)
-    task, reason = _asked_task(arguments.task) or detect_task(column, table.target_form)
-    y = _target_values(column, task, table)
+    task, reason = asked_task(arguments.task, arguments.target) or detect_task(column, table.target_form)
+    y = target_values(column, task, table, table.target_form)
     what = f"{len(set(y.tolist()))} classes" if task == "classification" else "a quantity"
     if task == "regression" and table.target_form is not None and table.target_form.kind in ("time", "duration"):
         what += " in seconds"
-    given = roles_of(features.to_native(), arguments)
+    given = roles_of(features.to_native(), arguments, [arguments.target])
     model = new_estimator(task, arguments, y)
-    rows = _columns(table, given, arguments)
+    rows = columns_of(table, given, {arguments.target: table.target_form})
     if dropped:
         say(told_dropped(dropped, arguments.target))
-    _show_columns(rows, say)
+    show_columns(rows, say)
     say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
-    _fit(model, given, y, arguments)
+    fit(model, given, pd.Series(y, name=arguments.target), arguments)
     model.encoder_.adopt_forms(table.forms)
     told = [line for line in [*model.encoder_.notices, *model.encoder_.doubts] if line not in table.notes]
     for line in told:
         say(line)
     scores = _report(model, y, say)
     form = table.target_form if task == "regression" else None
-    model.reading_ = _remembered(table, form, rows, scores, arguments)
+    model.reading_ = remembered(table, rows, scores, arguments) | {"target_form": packed_form(form)}
     facts = {"task": task, "target": arguments.target, "rows": len(y), "dropped_rows": dropped, "columns": rows}
     return {
         "model": model,
         **facts,
         "notes": [*table.notes, *told],
         "scores": scores,
-    }
-
-
-def _asked_task(task):
-    return None if task == "auto" else (task, "as asked")
-
-
-def _target_values(column, task, table):
-    """Return the target (n,): quantities, or classes as they are in the file."""
-    from fastbp.tabular.task import check_learnable, class_values, number_values
-
-    if task == "regression":
-        y = number_values(column, table.target_form)
-    else:
-        y = class_values(column)
-        if y.dtype.kind == "f":  # 0.5 and 1.50 as classes
-            y = _as_written(column, table)
-    check_learnable(column.name, y, task)
-    return y
-
-
-def _fit(model, given, y, arguments):
-    """Fit to the features in `given`; what is wrong with them is a mistake of the user's, told in a line."""
-    import pandas as pd
-
-    from fastbp.engine.threads import set_num_threads
-
-    set_num_threads(arguments.threads)
-    try:
-        model.fit(given.features, pd.Series(y, name=arguments.target), checkpoint=arguments.resume, **given.of_fit)
-    except ValueError as error:
-        raise TableError(str(error)) from None
-    finally:
-        set_num_threads(None)
-
-
-def _columns(table, given, arguments):
-    from fastbp.commands.columns import column_types, describe_columns
-
-    frame, roles = table.frame, {**given.roles, arguments.target: "target"}
-    types = column_types(frame, {**table.forms, arguments.target: table.target_form})
-    return describe_columns(frame, types, roles)
-
-
-def _as_written(column, table):
-    """Return the values of a column of numbers as text (n,), in a file's own digits where it is a CSV."""
-    import numpy as np
-
-    from fastbp.tabular.task import class_values
-
-    if table.file is None:
-        return class_values(column, as_text=True)
-    written = table.file.read_text([column.name])[column.name]
-    return np.array(written.loc[column.to_native().index].str.strip().tolist(), dtype=object)
-
-
-def _show_columns(rows, say):
-    from fastbp.commands.columns import columns_as_text
-
-    say()
-    say(columns_as_text(rows))
-    say()
-
-
-def _remembered(table, target_form, rows, scores, arguments):
-    """Return what `reading_` keeps of the file, for predict, evaluate and info."""
-    from fastbp import __version__
-    from fastbp.commands.options import plain
-    from fastbp.tabular.recognition import packed_form
-
-    kept = ("name", "type", "role")
-    return {
-        "decimal": table.how.decimal,
-        "thousands": table.how.thousands,
-        "target_form": packed_form(target_form),
-        "ids": arguments.id,
-        "columns": [{key: row[key] for key in kept} for row in rows],
-        "scores": plain(scores),
-        "fastbp": __version__,
     }
 
 
@@ -245,8 +189,10 @@ def _report(model, y, say):
     if not classes and model.quantiles is not None:
         say(report.quantile_report(y[known], predicted[known], model.quantiles))
         return {"rows": int(known.sum()), "pinball loss": model.best_score_}
-    scores = report.class_scores if classes else report.quantity_scores
-    truth = np.searchsorted(model.classes_, y) if classes else y
-    found = scores(truth[known], predicted[known])
+    if classes:
+        codes = np.searchsorted(model.classes_, y)
+        found = report.class_scores(codes[known], predicted[known], model._chosen(predicted[known]))
+    else:
+        found = report.quantity_scores(y[known], predicted[known])
     say(report.side_by_side({"out of fold": found}))
     return found

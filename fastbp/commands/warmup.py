@@ -30,4 +30,6 @@ def _train_small(kind, n_columns, n_rows=600):
     frame = pd.DataFrame(x).rename(columns=str)
     frame["category"] = [f"category {i % 12}" for i in range(n_rows)]  # more than 8 are embedded
     y = np.sign(x[:, 0]) if hasattr(kind, "predict_proba") else x[:, 0]
+    if hasattr(kind, "tasks_"):
+        y = pd.DataFrame({"number": x[:, 0], "class": np.where(x[:, 1] > 0, "a", "b")})
     kind("fast", random_state=0).fit(frame, y).predict(frame)

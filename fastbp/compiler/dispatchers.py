@@ -57,7 +57,8 @@ def numba_type(kind):
     number = numba.from_dtype(kind.dtype)
     if kind.axes < 0:
         return types.CPointer(number)
-    return types.Array(number, kind.axes, "C") if kind.axes else number
+    layout = "A" if "strided" in kind.how else "C"
+    return types.Array(number, kind.axes, layout, readonly="readonly" in kind.how) if kind.axes else number
 
 
 class _InlineLibrary(JITCodeLibrary):

@@ -38,6 +38,8 @@ class Entry:
             if kind.axes > 0:
                 numbers.append(address_of(argument))
                 numbers += argument.shape
+                if kind.how:
+                    numbers += argument.strides
             else:
                 numbers.append(argument if kind.dtype.names is None else argument.__array_interface__["data"][0])
         return Call(self._function, self._slots.from_buffer_copy(self._layout.pack(*numbers)), self._returns, arguments)
@@ -71,7 +73,7 @@ def _raise(status, exception):
 def _format(kind):
     """Return the slots of an argument as `struct` writes them."""
     if kind.axes > 0:
-        return "q" * (1 + kind.axes)
+        return "q" * (1 + kind.axes * (2 if kind.how else 1))
     if kind.axes < 0 or kind.dtype.names is not None:
         return "q"
     if kind.dtype.kind == "f":
@@ -86,9 +88,10 @@ def kinds_of(name, arguments):
 
 def _kind_of(name, argument):
     if isinstance(argument, np.ndarray) and argument.ndim:
-        if argument.flags.c_contiguous and argument.flags.aligned:
-            return Kind(argument.dtype, argument.ndim)
-        raise TypeError(f"the kernel {name} takes contiguous arrays, not one with strides {argument.strides}.")
+        if not argument.flags.aligned:
+            raise TypeError(f"the kernel {name} takes arrays whose entries are aligned.")
+        strided, readonly = not argument.flags.c_contiguous, not argument.flags.writeable
+        return Kind(argument.dtype, argument.ndim, "strided" * strided + "readonly" * readonly)
     if isinstance(argument, np.generic):
         return Kind(argument.dtype)
     if isinstance(argument, bool):
@@ -97,4 +100,4 @@ def _kind_of(name, argument):
         return _INT if -(2**63) <= argument < 2**63 else _LARGE
     if isinstance(argument, float):
         return _FLOAT
-    raise TypeError(f"the kernel {name} takes numbers, contiguous arrays and rows of arrays of records: {argument!r}")
+    raise TypeError(f"the kernel {name} takes numbers, arrays and rows of arrays of records: {argument!r}")

@@ -54,6 +54,9 @@ class _Compiled:
         made = ("dispatcher", "_codes", "_entries")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
+    def __deepcopy__(self, memo):
+        return self
+
     def __reduce__(self):
         return by_name(self) or (_rebuilt, (type(self), self.__getstate__()))
 
@@ -120,11 +123,13 @@ class Kernel(_Compiled):
         if found is None:
             from fastbp.compiler.entry import Entry
 
+            if not self.kept:
+                raise TypeError(f"{self.__name__} is not kept and has no entry: compiled functions call it alone.")
             found = self._entries[of] = Entry(self.__name__, of, self.code(of))
         return found
 
     def __call__(self, *arguments):
-        """Call it from Python: with numbers, contiguous arrays, and rows of arrays of records."""
+        """Call it from Python: with numbers, arrays, and rows of arrays of records."""
         from fastbp.compiler.entry import kinds_of
 
         return self.entry(Signature(kinds_of(self.__name__, arguments), None))(*arguments)
@@ -135,9 +140,6 @@ class UnkeptKernel(Kernel):
 
     targetoptions = _OPTIONS | _NO_WRAPPERS
     kept = False
-
-    def __call__(self, *arguments):
-        raise TypeError(f"{self.__name__} is not kept and has no entry: compiled functions call it, Python cannot.")
 
 
 def inline(function):

@@ -61,6 +61,9 @@ class Intrinsic:
     def __call__(self, *arguments):
         raise NotImplementedError(f"{self.__name__} is for compiled functions only.")
 
+    def __deepcopy__(self, memo):
+        return self
+
     def __reduce__(self):
         return by_name(self) or (Intrinsic, (self._defn,))
 

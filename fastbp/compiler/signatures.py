@@ -18,14 +18,18 @@ import numpy as np
 
 
 class Kind(NamedTuple):
-    """The type of one argument: a number or a record (0 axes), an array, or a pointer (-1)."""
+    """The type of one argument: a number or a record (0 axes), an array, or a pointer (-1).
+
+    Python may also call with an array that is "strided" (not contiguous), "readonly", or both: `how`.
+    """
 
     dtype: np.dtype
     axes: int = 0
+    how: str = ""
 
     def __str__(self):
         ending = "*" if self.axes < 0 else f"[{','.join(':' * self.axes)}]" if self.axes else ""
-        return _code(self.dtype) + ending
+        return _code(self.dtype) + ending + self.how
 
 
 class Signature(NamedTuple):

@@ -138,13 +138,14 @@ def sample_weights(sample_weight, n, dtype, name="sample_weight", entries=()):
     return np.ascontiguousarray(np.broadcast_to(weights.reshape(n, -1), (n, math.prod(entries))))
 
 
-def class_weights(class_weight, y, n, dtype, entries=1, soft=False):
+def class_weights(class_weight, y, n, dtype, entries=1, soft=False, mask=None):
     """Return the weight of each entry's class in `n` rows: (n, entries), or (n,) where a row is one entry.
 
     Parameters
     ----------
-    class_weight : dict {class: weight}
-        A class that is not named weighs 1; of one that is named and that y does not have, a warning tells.
+    class_weight : dict {class: weight} or "balanced"
+        A class that is not named weighs 1; of one that is named and that y does not have, a warning tells. "balanced":
+        each class weighs n / (classes * entries of the class), of the entries that count, as in scikit-learn.
     y : array (n, ...)
         Class labels, or one-hot rows, of each entry of a row: numbers.
     n : int
@@ -152,15 +153,20 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False):
     entries : int, default 1
     soft : bool, default False
         Whether y may hold shares of classes, of which the largest tells the class, as in Keras.
+    mask : bool array (n, entries), optional
+        Which entries count.
 
     Raises
     ------
     ValueError
         Where y does not hold classes.
     """
-    if not isinstance(class_weight, dict):
-        raise TypeError(f"class_weight is a dict {{class: weight}}, not {class_weight!r}.")
+    balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not balanced and not isinstance(class_weight, dict):
+        raise TypeError(f'class_weight is a dict {{class: weight}} or "balanced", not {class_weight!r}.')
     labels = _class_labels(np.reshape(y, (n * entries, -1)), soft)
+    if balanced:
+        class_weight = balanced_weights(labels if mask is None else labels[mask.ravel()])
     weights = np.ones(labels.shape, dtype)
     for label, weight in class_weight.items():
         if not isinstance(label, int | float | np.number | np.bool_):
@@ -170,6 +176,18 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False):
         weights[labels == label] = weight
     tell_unknown_classes(class_weight, np.unique(labels).tolist())
     return weights.reshape(n, entries) if entries > 1 else weights
+
+
+def balanced_weights(labels):
+    """Return {class: weight} of labels (m,), by which all classes weigh the same and the mean weight is 1.
+
+    Examples
+    --------
+    >>> balanced_weights(np.array([0, 0, 0, 1]))
+    {0: 0.6666666666666666, 1: 2.0}
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    return dict(zip(classes.tolist(), (len(labels) / (len(classes) * counts)).tolist(), strict=True))
 
 
 def tell_unknown_classes(class_weight, classes):

@@ -36,7 +36,15 @@ ARRAYS = [
     ("dx", "i8"),  # so is the gradient with respect to x
 ]
 # What the driver must know of an update; 0: no decay, no limit of the gradient's entries, none of its norm.
-UPDATE_SETTINGS = {"n_coefficients": "i8", "weight_decay": "f8", "clipvalue": "f8", "global_clipnorm": "f8"}
+UPDATE_SETTINGS = {
+    "n_coefficients": "i8",
+    "weight_decay": "f8",
+    "clipvalue": "f8",
+    "clipnorm": "f8",
+    "global_clipnorm": "f8",
+    "accumulates": "i8",  # has a slot for the gradient of a round (kept.py)
+    "averages": "i8",  # and for the parameters' average
+}
 JOB = row_dtype(
     512,
     [
@@ -86,6 +94,8 @@ JOB = row_dtype(
         ("limit_norms", "i8"),
         ("visit", "i8"),  # of lookup_update.py, for tables; the second where the gradient's norm is clipped
         ("revisit", "i8"),
+        ("add_gradient", "i8"),  # of kept.py
+        ("move_average", "i8"),
         # First columns of `sums`, after the slices' losses.
         ("penalties", "i8"),
         ("squares", "i8"),
@@ -162,7 +172,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
                     if not np.isfinite(sums[i]):
                         finish_all(counters, n_threads)
                         return
-        if (job.backward or job.update) and not (job.update and step.divisor == 0):
+        # Of a round of batches even one without weights is added up.
+        if (job.backward or job.update) and not (job.update and step.divisor == 0 and job.accumulates == 0):
             coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
             phase = run_items(
                 phase, job, layout, table, items, optimizer, step, coefficients,
@@ -266,6 +277,8 @@ def run_items(
     Return the number of the next phase, or -1 where the call pauses: before anything is updated.
     """
     changes = job.update and not job.sum_squares and not job.apart
+    # A batch whose gradient is only added up.
+    waits = job.accumulates and coefficients[np.uint64(job.n_coefficients - 3)] == 0
     taken = 0
     while True:
         piece = take(counters, phase, taken, n_threads) if changes else take_or_pause(counters, phase, taken, n_threads)
@@ -273,20 +286,23 @@ def run_items(
             break
         taken += 1
         item = items[piece]
+        if job.backward and (item.reads == 0 or job.accumulates):
+            penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
+            if job.add_penalty:
+                sums[job.penalties + piece] = penalty
+        if job.accumulates:
+            slot = state.size - (1 + job.averages) * params.size
+            call(job.add_gradient, (grads, state, coefficients, slot, item.start, item.stop))
         if item.reads:
-            if job.sum_squares or not job.apart:
+            if (job.sum_squares or not job.apart) and not waits:
                 squares = call_float(job.visit, (job, item, step, 1.0, coefficients, work))
                 if job.sum_squares:
                     sums[job.squares + piece] = squares
         else:
-            if job.backward:
-                penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
-                if job.add_penalty:
-                    sums[job.penalties + piece] = penalty
             if job.sum_squares:
                 sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
             elif changes:
-                update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared)
+                update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared, waits)
         finish(counters, phase, n_threads)
     if changes:
         wait(counters, phase, items.size, n_threads)
@@ -297,7 +313,7 @@ def run_items(
     phase += 1
     if job.update and not changes:
         scale = 1.0
-        if job.sum_squares:
+        if job.global_clipnorm > 0:
             squares = 0.0
             for i in range(items.size):
                 squares += sums[job.squares + i]
@@ -310,10 +326,12 @@ def run_items(
                 break
             taken += 1
             item = items[piece]
-            if item.reads:
+            if job.clipnorm > 0:
+                scale = norm_scale(item, items, job, sums)
+            if item.reads == 0:
+                update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared, waits)
+            elif not waits:
                 call_float(job.revisit if job.sum_squares else job.visit, (job, item, step, scale, coefficients, work))
-            else:
-                update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared)
             finish(counters, phase, n_threads)
         wait(counters, phase, items.size, n_threads)
         phase += 1
@@ -331,6 +349,17 @@ def run_items(
         wait(counters, phase, items.size, n_threads)
         phase += 1
     return phase
+
+
+@inline
+def norm_scale(item, items, job, sums):
+    """Return the factor that brings the gradient of the item's parameter to the norm `clipnorm` at most, as Keras."""
+    squares = 0.0
+    piece = item.head
+    while piece >= 0:
+        squares += sums[job.squares + piece]
+        piece = items[piece].tail
+    return 1.0 if squares <= job.clipnorm**2 else job.clipnorm / np.sqrt(squares)
 
 
 @inline
@@ -357,19 +386,25 @@ def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
 
 
 @inline
-def update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared):
-    """Clip the item's gradient, decay its parameters, update them, prepare what depends on them."""
-    if job.clip_values:
-        call(job.clip_values, (grads, job.clipvalue, item.start, item.stop))
-    if scale != 1.0:
-        call(job.scale_entries, (grads, scale, item.start, item.stop))
-    if job.weight_decay > 0:
-        decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.decay
-        call(job.decay_entries, (params, decay, item.start, item.stop))
-    call(
-        optimizer.kernel,
-        (optimizer, coefficients, item.learning_rate, params, grads, state, item.start, item.stop),
-    )
+def update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared, waits):
+    """Clip the item's gradient, decay its parameters, update them, prepare what depends on them.
+
+    Where the step `waits` for the end of its round, only the average moves.
+    """
+    if not waits:
+        if job.clip_values:
+            call(job.clip_values, (grads, job.clipvalue, item.start, item.stop))
+        if scale != 1.0:
+            call(job.scale_entries, (grads, scale, item.start, item.stop))
+        if job.weight_decay > 0:
+            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.decay
+            call(job.decay_entries, (params, decay, item.start, item.stop))
+        call(
+            optimizer.kernel,
+            (optimizer, coefficients, item.learning_rate, params, grads, state, item.start, item.stop),
+        )
+    if job.averages:
+        call(job.move_average, (params, state, coefficients, item.start, item.stop))
     if item.max_norm == 0:
         prepare_item(item, table, params, shared)
 

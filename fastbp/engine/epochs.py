@@ -151,7 +151,7 @@ class Epochs:
         before = engine.snapshot(self.reach)
         rate = float(update.coefficients[-1, 0])
         losses, done = np.empty(len(steps)), 0
-        by_batches = bool(watchers.around_batches)
+        by_batches = watchers.around_batches
         self.stretches.fixed = 1 if by_batches else None
         try:
             if by_batches:

@@ -12,6 +12,7 @@ from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 from fastbp.compiler.records import row_dtype
 from fastbp.compiler.signatures import signature
+from fastbp.engine.kept import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
@@ -25,6 +26,8 @@ ITEM = row_dtype(
         ("start", "i8"),
         ("stop", "i8"),
         ("columns", "i8"),
+        ("head", "i8"),  # the first item of its parameter, and the one after this, or -1
+        ("tail", "i8"),
         ("learning_rate", "f8"),  # factors
         ("decay", "f8"),
         ("l1", "f8"),
@@ -191,6 +194,8 @@ def block_address(name, float_type):
         "scale_entries": (scale_entries, "f[:] f8 i8 i8"),
         "decay_entries": (decay_entries, "f[:] f8 i8 i8"),
         "limit_norms": (limit_norms, "item f[:]"),
+        "add_gradient": (add_gradient, "f[:] f[:] f8[:] i8 i8 i8"),
+        "move_average": (move_average, "f[:] f[:] f8[:] i8 i8"),
     }
     function, takes = kernels[name]
     return address(function, signature(takes, f=float_type, item=ITEM))

@@ -1,5 +1,6 @@
 """A job: what one call of the compiled driver is to do, and where its arrays are."""
 
+import ctypes
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +42,9 @@ class Update(NamedTuple):
     def settings(self):
         """UPDATE_SETTINGS of the job."""
         optimizer = self.optimizer
-        limits = (optimizer.weight_decay, optimizer.clipvalue, optimizer.global_clipnorm)
-        return (self.coefficients.shape[1], *(limit or 0.0 for limit in limits))
+        limits = (optimizer.weight_decay, optimizer.clipvalue, optimizer.clipnorm, optimizer.global_clipnorm)
+        kept = optimizer.gradient_accumulation_steps is not None, optimizer.use_ema
+        return (self.coefficients.shape[1], *(limit or 0.0 for limit in limits), *kept)
 
 
 def make_steps(seed, counter, firsts, rows, training):
@@ -83,7 +85,9 @@ class Job:
     def __init__(self, plan, loss_row, shared, partials, ids, demands):
         self._plan, self._partials, self._items = plan, partials, _items_for(plan, demands)
         self.row = np.zeros(1, JOB)
-        self._numbers = self.row.view(np.int64)
+        # By ctypes: to set an entry of an array of NumPy's takes twice as long, and a call sets ten.
+        self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
+        self._places = None, None, None
         arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": self._items}
         arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
@@ -111,14 +115,16 @@ class Job:
                 row[name] = value
             needed["limit_norms"] = (items["max_norm"] > 0).any()
             needed["clip_values"] = row["clipvalue"][0]
-            needed["sum_squares"] = needed["scale_entries"] = row["global_clipnorm"][0]
+            needed["sum_squares"] = needed["scale_entries"] = row["global_clipnorm"][0] or row["clipnorm"][0]
             needed["decay_entries"] = row["weight_decay"][0]
+            needed["add_gradient"], needed["move_average"] = row["accumulates"][0], row["averages"][0]
         float_type = float_type_of(self._plan.dtype)
         for name, wanted in needed.items():
             if wanted:
                 row[name] = block_address(name, float_type)
         if (items["reads"] > 0).any():
-            for name, kernel in visits(demands.backward, row["global_clipnorm"][0] > 0).items():
+            by_batch = demands.backward and not row["accumulates"][0]
+            for name, kernel in visits(by_batch, bool(needed.get("sum_squares"))).items():
                 row[name] = touched_address(kernel, float_type)
 
     def point(self, data, steps, params, grads, apart=False):
@@ -126,8 +132,12 @@ class Job:
         numbers = self._numbers
         for i, array in enumerate(data):
             numbers[i] = 0 if array is None else address_of(array)
-        numbers[_STEPS], numbers[_N_STEPS] = address_of(steps), len(steps)
-        numbers[_PARAMS], numbers[_APART] = address_of(params), apart
+        numbers[_N_STEPS], numbers[_APART] = len(steps), apart
+        known_steps, known_params, known_grads = self._places
+        if steps is known_steps and params is known_params and grads is known_grads:
+            return
+        self._places = steps, params, grads
+        numbers[_STEPS], numbers[_PARAMS] = address_of(steps), address_of(params)
         numbers[_GRADS] = address = address_of(grads)
         numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
 
@@ -159,11 +169,12 @@ def _items_for(plan, demands):
     items = plan.items.copy()
     if demands.settings is None:
         items["reads"] = 0
-    elif not demands.backward:
+    elif not demands.backward or demands.settings[_ACCUMULATES]:
         items["reads"][items["lazy"] == 0] = 0
     return items
 
 
+_ACCUMULATES = list(UPDATE_SETTINGS).index("accumulates")
 _STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE, _APART = (
     JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "made", "apart")
 )

@@ -145,7 +145,7 @@ def update_reads(job, item, step, factor, c, work):
         if item.lazy:
             fetch_row(item, keys, i + AHEAD, params, state)
         else:
-            update_between(item, rate, optimizer, c, params, state, zeros, done, start)
+            update_between(job, item, rate, optimizer, c, params, state, zeros, done, start)
         done = start + item.columns
         i = add_row(item, work, keys, i)
         g = part(work, item.row - start, done)
@@ -153,9 +153,9 @@ def update_reads(job, item, step, factor, c, work):
             clip_each(g, job.clipvalue, start, done)
         if factor != 1.0:
             scale_each(g, factor, start, done)
-        update_row(item, rate, optimizer, c, params, state, g, start, done)
+        update_row(job, item, rate, optimizer, c, params, state, g, start, done)
     if not item.lazy:
-        update_between(item, rate, optimizer, c, params, state, zeros, done, item.stop)
+        update_between(job, item, rate, optimizer, c, params, state, zeros, done, item.stop)
 
 
 @inline
@@ -175,19 +175,21 @@ def decay_rate(job, item, step, c):
 
 
 @inline
-def update_between(item, rate, optimizer, c, params, state, zeros, first, last):
+def update_between(job, item, rate, optimizer, c, params, state, zeros, first, last):
     """Update entries first to last with g = 0."""
     for start in range(first, last, ZEROS):
         stop = min(start + ZEROS, last)
-        update_row(item, rate, optimizer, c, params, state, part(zeros, -start, stop), start, stop)
+        update_row(job, item, rate, optimizer, c, params, state, part(zeros, -start, stop), start, stop)
 
 
 @inline
-def update_row(item, rate, optimizer, c, params, state, g, start, stop):
+def update_row(job, item, rate, optimizer, c, params, state, g, start, stop):
     """Decay and update entries start to stop with the gradient g[start:stop]."""
     if rate != 0.0:
         decay_each(params, rate, start, stop)
     call(optimizer.kernel, (optimizer, c, item.learning_rate, params, g, state, start, stop))
+    if job.averages:
+        call(job.move_average, (params, state, c, start, stop))
 
 
 @kernel
@@ -234,7 +236,7 @@ def update_given(job, item, step, factor, c, work):
                 clip_each(grads, job.clipvalue, start, stop)
             if factor != 1.0:
                 scale_each(grads, factor, start, stop)
-            update_row(item, rate, optimizer, c, params, state, grads, start, stop)
+            update_row(job, item, rate, optimizer, c, params, state, grads, start, stop)
     return 0.0
 
 

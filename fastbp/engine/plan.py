@@ -312,6 +312,7 @@ class Plan:
         # Into zeros of the dtype, because joining leaves out its padding.
         items = np.zeros(len(joined), ITEM)
         items[:] = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
+        _chain(items)
         return items
 
     def _items_of(self, p, layer):
@@ -347,6 +348,16 @@ class Plan:
         # made in phase 1, phase 2 has only sums to make.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
         return max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows * windows), tile), tile)
+
+
+def _chain(items):
+    """Have each item name the first one of its parameter, and the next: so the norm of its gradient is added up."""
+    first, last = {}, {}
+    for piece, item in enumerate(zip(items["layer"].tolist(), items["block"].tolist(), strict=True)):
+        items["head"][piece], items["tail"][piece] = first.setdefault(item, piece), -1
+        if item in last:
+            items["tail"][last[item]] = piece
+        last[item] = piece
 
 
 def round_up(value, multiple):

@@ -121,7 +121,7 @@ class Runner:
             job.point_update(*arrays)
         wanted = get_num_threads() if plan.threads_pay(rows) else 1
         if wanted == 1 and not long:
-            run_alone(run_steps, job.row, self.work, NO_COUNTERS, 0, 1)
+            run_alone(job.alone)
         else:
             self._call(job, len(steps), wanted, long)
         return None if sums is None else job.losses(sums)
@@ -132,30 +132,41 @@ class Runner:
         if demands not in self._jobs:
             if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
                 self._jobs.clear()
-            self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+            job = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+            self._bind(job)
+            self._jobs[demands] = job
         return self._jobs[demands]
+
+    def _bind(self, job):
+        """Make the call of the driver for a job in this thread alone: its slots are filled once."""
+        driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
+        job.alone = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1)
 
     def _call(self, job, n_steps, wanted, long):
         """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
         if self.plan.sliced and len(self.work) < wanted:
             self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
+            for one in self._jobs.values():
+                self._bind(one)
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
         counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
-        entry = _driver_address(float_type_of(self.plan.dtype))
         while True:
-            self._call_once(job, counters, entry, wanted)
+            self._call_once(job, counters, wanted)
             if counters[-FINISHED]:
                 break
             heed_interrupt()
             counters = paused_counters(counters)
 
-    def _call_once(self, job, counters, entry, wanted):
+    def _call_once(self, job, counters, wanted):
         errors, jobs, work = [], job.row, self.work
+        float_type = float_type_of(self.plan.dtype)
+        driver = address(run_steps, _takes(_DRIVER_TAKES, float_type))
+        as_one_of_crew = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
 
         def share(thread, n_threads):
             try:
                 # One thread alone takes pieces by the counters too: the call may pause.
-                run_share(entry, jobs, work, counters, thread, max(n_threads, 2))
+                as_one_of_crew(driver, jobs, work, counters, thread, max(n_threads, 2))
             except BaseException as error:  # a user's loss that raises
                 errors.append(error)
 
@@ -178,9 +189,18 @@ def aligned(make, shape, dtype):
     return room[start : start + size].reshape(shape)
 
 
+# The driver's, and behind its address those of one of its crew.
+_DRIVER_TAKES = "job[:] f[:,:] i8[:] i8 i8"
+
+
 @cache
-def _driver_address(float_type):
-    return address(run_steps, signature("job[:] f[:,:] i8[:] i8 i8", f=float_type, job=JOB))
+def _takes(words, float_type):
+    return signature(words, f=float_type, job=JOB)
+
+
+@cache
+def _entry(kernel, words, float_type):
+    return kernel.entry(_takes(words, float_type))
 
 
 def _loss_row(loss, n_out, n_targets, dtype):

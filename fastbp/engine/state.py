@@ -21,6 +21,7 @@ from fastbp.kernels.repeatable import dot
 from fastbp.losses import VectorJacobian
 from fastbp.metrics import check_metric
 from fastbp.metrics.base import Score, check_score
+from fastbp.metrics.weighted import Weighted
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -56,9 +57,9 @@ class Loan:
             self._free.append(self._runner)
 
 
-def value_of(name, metric, y, outputs):
-    """Return a metric's value as a float."""
-    value = metric(y, outputs)
+def value_of(name, metric, y, outputs, weight=None):
+    """Return a metric's value as a float; `weight`, of each entry, is for weighted ones."""
+    value = metric(y, outputs, weight) if isinstance(metric, Weighted) else metric(y, outputs)
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -100,8 +101,8 @@ class Engine:
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
-        self.state = optimizer.init_state(self.params.size, self.dtype)
-        self._state_kind = optimizer.state_kind()
+        self.state = self._initial_state(optimizer)
+        self._state_kind = self._kind_of_state()
         self.step = 0
         self._free_runners = {}
 
@@ -181,15 +182,16 @@ class Engine:
 
     def check_state(self):
         """Raise ValueError where the optimizer's settings are others than its state was made for."""
-        if self._state_kind != self.optimizer.state_kind():
+        if self._state_kind != self._kind_of_state():
             raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
 
     def next_update(self, n_steps):
         """Return the `Update` of the next `n_steps` steps."""
         self.check_state()
-        numbers = self.step + 1 + np.arange(n_steps)
-        rates = self.optimizer.learning_rates(numbers)
-        return Update(self.optimizer, self.state, self.optimizer.coefficients(numbers, rates), self.made)
+        if self.step == 0 and self.optimizer.use_ema:
+            self._average()[:] = self.params
+        coefficients = self.optimizer.all_coefficients(self.step + np.arange(n_steps))
+        return Update(self.optimizer, self.state, coefficients, self.made)
 
     def run(self, runner, steps, data, **demands):
         """Run steps; where none is made, because something is raised, the buffers stay as they were."""
@@ -307,20 +309,38 @@ class Engine:
             entries = outputs.reshape(-1, self.network.raw_shape[-1])
             outputs = apply_activation(self.network.output_activation, entries).reshape(outputs.shape)
         outputs = self.network.finish(outputs).reshape(len(outputs), *self.network.output_shape)
-        y = rows.y
+        y, weight = rows.y, rows.weight
         if rows.mask is not None and not rows.mask.any():
             return {name: float("nan") for name, _ in self.metrics}
         if rows.mask is not None:
             y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
-        return {name: value_of(name, function, y, outputs) for name, function in self.metrics}
+            weight = weight[rows.mask]
+        return {name: value_of(name, function, y, outputs, weight) for name, function in self.metrics}
 
     def figures(self, with_validation):
         """Return the names of what an epoch reports."""
         names = ["loss", *(name for name, _ in self.metrics)]
         return [*names, "learning_rate", *(f"val_{name}" for name in names if with_validation)]
 
+    def _initial_state(self, optimizer):
+        """Return the optimizer's state before the first step: the slots of its rule, then those of kept.py."""
+        state, kept = optimizer.init_state(self.params.size, self.dtype), len(optimizer.kept_slots())
+        return state if kept == 0 else np.concatenate([state, np.zeros(kept * self.params.size, self.dtype)])
+
+    def _kind_of_state(self):
+        return self.optimizer.state_kind(), self.optimizer.kept_slots()
+
+    def _average(self):
+        """Return the slot (P,) of the parameters' moving average."""
+        return self.state[self.state.size - self.params.size :]
+
     def finish_training(self):
-        """Do what is due when the epochs of a `fit` are over."""
+        """Where a moving average is kept, have it take the place of the parameters that are trained, as Keras does."""
+        if self.optimizer.use_ema and self.step > 0:
+            for placed in self.network.params:
+                if self.network.layers[placed.layer].spec.trainable:
+                    part = slice(placed.start, placed.stop)
+                    self.params[part] = self._average()[part]
 
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
@@ -328,7 +348,8 @@ class Engine:
         y, outputs = rows.y[:1], np.zeros((1, *shape))
         if rows.mask is not None:
             y, outputs = (of_entries(array, np.ones_like(rows.mask[:1]), outputs.ndim - 1) for array in (y, outputs))
-        for name, function in self.metrics:
+        for name, metric in self.metrics:
+            function = metric.function if isinstance(metric, Weighted) else metric
             if isinstance(function, Score):
                 check_score(name, function, y, outputs)
             else:

@@ -103,12 +103,12 @@ def run_together(function, wanted):
         _busy -= n_threads
 
 
-def run_alone(function, *arguments):
-    """Call function(*arguments) in this thread; others have a core less meanwhile."""
+def run_alone(function):
+    """Call function() in this thread; others have a core less meanwhile."""
     global _busy
     _busy += 1
     try:
-        function(*arguments)
+        function()
     finally:
         _busy -= 1
 

@@ -31,6 +31,7 @@ from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
 from fastbp.io.saving import save_tensors
 from fastbp.models.arguments import checked_callbacks
+from fastbp.models.card import network_card
 from fastbp.models.sequential import Sequential
 from fastbp.optimizers.base import Optimizer
 
@@ -277,6 +278,25 @@ class BaseMLP(BaseEstimator, ABC):
     def _optimizer(self):
         """The optimizer of the last fit in batches, or None."""
         return self.model_.engine.optimizer
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: its network, classes, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        more = {"solver": self.solver, "epochs": self.n_iter_, "loss": self.loss_}
+        if hasattr(self, "classes_"):
+            more["classes"] = ", ".join(map(str, self.classes_.tolist()))
+        title = f"Model card: {type(self).__name__}"
+        return network_card(self.model_, license=license, date=date, title=title, more=more)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.

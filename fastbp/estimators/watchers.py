@@ -52,7 +52,7 @@ class Watchers:
     @property
     def batch_by_batch(self):
         """Is each compiled call one batch, because a callback has hooks around batches?"""
-        return bool(self.callbacks.around_batches)
+        return self.callbacks.around_batches
 
     def tell(self, hook, number, logs=None):
         """Call one hook of every callback."""

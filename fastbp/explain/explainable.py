@@ -1,5 +1,7 @@
 """What `Sequential` has for looking into it: attributions, inner outputs, statistics of its layers."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -8,6 +10,9 @@ from fastbp.engine.data import as_float_rows, check_rows, held
 
 class Explainable:
     """Base of `Sequential`: why it predicts what it predicts."""
+
+    _built: Callable
+    value_and_grad: Callable
 
     def explain(self, x: ArrayLike, method="integrated_gradients", *, output=None):
         """Attribute the outputs for `x` to its entries.

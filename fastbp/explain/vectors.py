@@ -12,9 +12,7 @@ import numpy as np
 from fastbp.engine.network import is_picky
 from fastbp.engine.state import Engine
 from fastbp.explain.parts import names_of, part_of
-from fastbp.layers.core.branches import Concatenate
-from fastbp.layers.core.reshape import Reshape
-from fastbp.layers.tables.columns import Columns
+from fastbp.layers import Columns, Concatenate, Reshape
 
 UNSUITED = (
     "explain takes categories where a model begins: its first layer is Embedding, CategoryEmbedding or OneHot (behind "

@@ -16,12 +16,12 @@ ABBREVIATIONS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce
 COMPILED = ("optimizer", "loss", "metrics")
 # Of settings that fastbp does not have, the values that ask for nothing.  None always does.
 NEUTRAL = {
-    "optimizer": {"use_ema": False},
+    "optimizer": {},
     "loss": {"reduction": "sum_over_batch_size", "axis": -1},
     "schedule": {},
 }
 # Settings that matter only beside another one, or to Keras's own loops.
-UNUSED = ("name", "dtype", "ema_momentum", "ema_overwrite_frequency")
+UNUSED = ("name", "dtype")
 LOOPS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 
@@ -85,6 +85,8 @@ def optimizer_of(described):
     elif rate is not None:
         # Keras keeps it in float32: 0.001 has become 0.0010000000475.
         config["learning_rate"] = float(str(np.float32(rate)))
+    if not config.get("use_ema"):
+        config = {name: value for name, value in config.items() if not name.startswith("ema_")}
     return made(OPTIMIZERS, described["class_name"].lower(), config)
 
 

@@ -62,6 +62,8 @@ def load_model(path: str | Path, custom_objects: dict | None = None):
     check_custom(custom_objects)
     tensors, description = load_tensors(path)
     kind = description.get("kind")
+    if kind == "weights":
+        raise ModelFileError(f"{path} holds weights alone: make the model, and call model.load_weights({str(path)!r}).")
     if not isinstance(kind, str) or kind not in LOADERS:
         raise ModelFileError(f"{path} holds a model of unknown kind {kind!r}: upgrade fastbp.")
     module, name = LOADERS[kind].split(":")

@@ -175,7 +175,7 @@ def _n_targets(loss, size):
 
 
 # Tables that rows have the address of: some hundreds of bytes for each loss.
-_TABLES = {}
+_TABLES: dict = {}
 
 
 def _table(joint, float_type):

@@ -6,6 +6,8 @@ where only "accuracy" knows on which side of what they should be. `y_true` are t
 shape of the outputs; of class numbers in that without the last axis. Where a mask reaches the outputs, both hold the
 time steps that count: (m, k), and (m, k) or (m,).
 
+`sample_weight`, if given, has a weight for each entry: (n,), or (n, t) for time steps.
+
 Targets whose rows all sum to 1, one-hot rows or shares of classes, are classes; with any other rows they are k labels,
 each there or not.
 """
@@ -18,7 +20,7 @@ from numpy.typing import ArrayLike
 from fastbp.losses.targets import beside_outputs
 from fastbp.settings.naming import canonical, nearest
 
-METRICS = {}
+METRICS: dict = {}
 
 
 def metric(*, greater_is_better, compares=None, of_probabilities=False):
@@ -73,115 +75,130 @@ def _kind(y_true, y_pred):
     return "labels"
 
 
+def _entry_weights(sample_weight):
+    """Return the weights (m,) of all entries, or None."""
+    return None if sample_weight is None else np.asarray(sample_weight, np.float64).ravel()
+
+
+def _mean(values, sample_weight):
+    """Return the mean of values (m,) or (m, k) of m entries, weighted; 0 where no entry has a weight, as in Keras."""
+    if sample_weight is None:
+        return float(np.mean(values))
+    weight = _entry_weights(sample_weight)
+    of_entries = np.mean(np.asarray(values, np.float64).reshape(len(weight), -1), axis=1)
+    return float((of_entries * weight).sum() / weight.sum()) if weight.any() else 0.0
+
+
 def _class_numbers(y_true):
     """Return the true classes (m,), from class numbers or from shares of classes (m, k), of which the largest tells."""
     return y_true.argmax(1) if y_true.ndim == 2 else y_true
 
 
 @metric(greater_is_better=True, compares="classes")
-def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Share of rows whose largest output is that of the true class (class numbers, one-hot rows, or shares)."""
     y_true, y_pred = _entries(y_true, y_pred)
-    return float(np.mean(y_pred.argmax(1) == _class_numbers(y_true)))
+    return _mean(y_pred.argmax(1) == _class_numbers(y_true), sample_weight)
 
 
 @metric(greater_is_better=True)
-def class_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def class_accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """`binary_accuracy` of one output, `sparse_categorical_accuracy` of several."""
     several = _entries(y_true, y_pred)[1].shape[1] > 1
-    return sparse_categorical_accuracy(y_true, y_pred) if several else binary_accuracy(y_true, y_pred)
+    return (sparse_categorical_accuracy if several else binary_accuracy)(y_true, y_pred, sample_weight)
 
 
 @metric(greater_is_better=True, compares="entries")
-def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def binary_accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Share of entries on the right side of 0.5."""
     y_true, y_pred = _columns(y_true, y_pred)
-    return float(np.mean((y_pred > 0.5) == (y_true > 0.5)))
+    return _mean((y_pred > 0.5) == (y_true > 0.5), sample_weight)
 
 
 @metric(greater_is_better=True, compares="entries")
-def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Share of entries with the right sign: of raw outputs, for a hinge loss or logits of two classes."""
     y_true, y_pred = _columns(y_true, y_pred)
-    return float(np.mean((y_pred > 0) == (y_true > 0)))
+    return _mean((y_pred > 0) == (y_true > 0), sample_weight)
 
 
 @metric(greater_is_better=False, compares="entries")
-def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean of ``(y_pred - y_true)**2``."""
     y_true, y_pred = _columns(y_true, y_pred)
-    return float(np.mean((y_pred - y_true) ** 2))
+    return _mean((y_pred - y_true) ** 2, sample_weight)
 
 
 @metric(greater_is_better=False, compares="entries")
-def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Square root of the mean squared error."""
-    return float(np.sqrt(mean_squared_error(y_true, y_pred)))
+    return float(np.sqrt(mean_squared_error(y_true, y_pred, sample_weight)))
 
 
 @metric(greater_is_better=False, compares="entries")
-def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean of ``|y_pred - y_true|``."""
     y_true, y_pred = _columns(y_true, y_pred)
-    return float(np.mean(np.abs(y_pred - y_true)))
+    return _mean(np.abs(y_pred - y_true), sample_weight)
 
 
 @metric(greater_is_better=True, compares="entries")
-def r2_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def r2_score(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Coefficient of determination (scikit-learn's)."""
     from sklearn.metrics import r2_score as score
 
-    return float(score(*_columns(y_true, y_pred)))
+    return float(score(*_columns(y_true, y_pred), sample_weight=_entry_weights(sample_weight)))
 
 
 @metric(greater_is_better=True, compares="choices")
-def auc(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Area under the ROC curve (scikit-learn's); of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import roc_auc_score
 
     y_true, y_pred = _entries(y_true, y_pred)
-    kind = _kind(y_true, y_pred)
+    kind, given = _kind(y_true, y_pred), {"sample_weight": _entry_weights(sample_weight)}
     if kind == "classes":
         classes, k = _class_numbers(y_true), y_pred.shape[1]
         if k == 2:
-            return float(roc_auc_score(classes, y_pred[:, 1]))
-        return float(roc_auc_score(classes, _shares(y_pred), multi_class="ovr", labels=range(k)))
-    return float(roc_auc_score(y_true > 0.5, y_pred))
+            return float(roc_auc_score(classes, y_pred[:, 1], **given))
+        return float(roc_auc_score(classes, _shares(y_pred), multi_class="ovr", labels=range(k), **given))
+    return float(roc_auc_score(y_true > 0.5, y_pred, **given))
 
 
-def _of_choices(score, y_true, y_pred):
+def _of_choices(score, y_true, y_pred, sample_weight):
     """Return a scikit-learn score of choices: of class 1, or the mean over more than two classes or over labels."""
     y_true, y_pred = _entries(y_true, y_pred)
     kind = _kind(y_true, y_pred)
+    given = {"zero_division": 0, "sample_weight": _entry_weights(sample_weight)}
     if kind == "classes":
         average = "binary" if y_pred.shape[1] == 2 else "macro"
-        return float(score(_class_numbers(y_true), y_pred.argmax(1), average=average, zero_division=0))
+        return float(score(_class_numbers(y_true), y_pred.argmax(1), average=average, **given))
     average = "binary" if kind == "yes or no" else "macro"
-    return float(score(y_true > 0.5, y_pred > 0.5, average=average, zero_division=0))
+    return float(score(y_true > 0.5, y_pred > 0.5, average=average, **given))
 
 
 @metric(greater_is_better=True, compares="choices")
-def precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def precision(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Precision (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import precision_score
 
-    return _of_choices(precision_score, y_true, y_pred)
+    return _of_choices(precision_score, y_true, y_pred, sample_weight)
 
 
 @metric(greater_is_better=True, compares="choices")
-def recall(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def recall(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Recall (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import recall_score
 
-    return _of_choices(recall_score, y_true, y_pred)
+    return _of_choices(recall_score, y_true, y_pred, sample_weight)
 
 
 @metric(greater_is_better=True, compares="choices")
-def f1_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def f1_score(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """F1 (scikit-learn's) of class 1; of more than two classes, or of labels, the mean over them."""
     from sklearn.metrics import f1_score as score
 
-    return _of_choices(score, y_true, y_pred)
+    return _of_choices(score, y_true, y_pred, sample_weight)
 
 
 def _shares(y_pred):
@@ -193,7 +210,7 @@ def _shares(y_pred):
 
 
 @metric(greater_is_better=False, compares="choices", of_probabilities=True)
-def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def log_loss(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean negative log probability of the true class, as scikit-learn's, or ``-sum(t * log(p))`` of shares t of
     classes; of labels, the mean over them.
     """
@@ -204,9 +221,9 @@ def log_loss(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     if _kind(y_true, y_pred) == "classes":
         p = np.clip(_shares(y_pred), smallest, 1 - smallest)
         t = np.eye(p.shape[1])[y_true.astype(int)] if y_true.ndim == 1 else y_true
-        return float(-(t * np.log(p)).sum(axis=1).mean())
+        return _mean(-(t * np.log(p)).sum(axis=1), sample_weight)
     p, t = np.clip(y_pred.astype(np.float64), smallest, 1 - smallest), y_true.astype(np.float64)
-    return float(-(t * np.log(p) + (1 - t) * np.log1p(-p)).mean())
+    return _mean(-(t * np.log(p) + (1 - t) * np.log1p(-p)), sample_weight)
 
 
 METRIC_NAMES = ["accuracy", *METRICS]

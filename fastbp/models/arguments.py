@@ -6,6 +6,7 @@ from fastbp.callbacks.base import Callback
 from fastbp.engine.epochs import Course
 from fastbp.layers import LAYERS, Layer
 from fastbp.metrics import resolve as resolve_metric
+from fastbp.metrics.weighted import Weighted, weighted
 from fastbp.settings.warned import warn
 
 
@@ -21,11 +22,16 @@ def checked_layers(layers):
     return [LAYERS.resolve(layer) for layer in layers]
 
 
-def checked_metrics(metrics, loss):
+def checked_metrics(metrics, loss, weighted_metrics=None):
     """Return (name, function) of each metric; names must differ, for they are keys of the history."""
-    if isinstance(metrics, str) or callable(metrics):
-        raise TypeError(f"metrics is a list: write metrics=[{metrics!r}].")
+    for setting, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+        if isinstance(given, str) or callable(given):
+            raise TypeError(f"{setting} is a list: write {setting}=[{given!r}].")
     resolved = [resolve_metric(metric, loss) for metric in metrics or []]
+    plain = {name for name, _ in resolved}
+    for metric in weighted_metrics or []:
+        name, function = resolve_metric(metric, loss)
+        resolved.append((f"weighted_{name}" if name in plain else name, weighted(name, function, metric)))
     taken = {"loss", "learning_rate"}
     for name, _ in resolved:
         if name in taken:
@@ -36,8 +42,10 @@ def checked_metrics(metrics, loss):
 
 def names_of_functions(metrics, resolved):
     """Return the names of the metrics that were given as functions, which a file cannot hold."""
-    pairs = zip(metrics or [], resolved, strict=True)
-    return [name for metric, (name, _) in pairs if not isinstance(metric, str) and not hasattr(metric, "registered")]
+    given = [*(metrics or []), *(metric.given for _, metric in resolved if isinstance(metric, Weighted))]
+    names = [getattr(one, "__name__", type(one).__name__) for one in given]
+    pairs = zip(given, names, strict=True)
+    return [name for one, name in pairs if not isinstance(one, str) and not hasattr(one, "registered")]
 
 
 def checked_callbacks(callbacks):

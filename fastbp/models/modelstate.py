@@ -4,6 +4,7 @@ import numpy as np
 
 from fastbp.engine.network import Network
 from fastbp.io import described
+from fastbp.metrics.weighted import Weighted
 from fastbp.registry import describe, rebuild
 from fastbp.settings.warned import warn
 
@@ -26,8 +27,12 @@ def state_of(model):
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
         description["metrics"] = [
-            describe(metric) if hasattr(metric, "registered") else name for name, metric in engine.metrics
+            describe(metric) if hasattr(metric, "registered") else name
+            for name, metric in engine.metrics
+            if not isinstance(metric, Weighted)
         ]
+        if weighted := [metric.given for _, metric in engine.metrics if isinstance(metric, Weighted)]:
+            description["weighted_metrics"] = [one if isinstance(one, str) else one.__name__ for one in weighted]
         description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
@@ -102,6 +107,9 @@ def _compiled(description, custom_objects):
         "optimizer": rebuild(description["optimizer"]),
         "loss": custom_objects[loss] if isinstance(loss, str) else rebuild(loss),
         "metrics": [_metric(metric, functions, custom_objects) for metric in description["metrics"]],
+        "weighted_metrics": [
+            _metric(metric, functions, custom_objects) for metric in description.get("weighted_metrics", [])
+        ],
     }
 
 

@@ -39,6 +39,7 @@ from fastbp.models.arguments import (
     is_count,
     names_of_functions,
 )
+from fastbp.models.card import network_card
 from fastbp.models.longpredict import predict_with_bar
 from fastbp.models.modelstate import model_from, restore, state_of
 from fastbp.models.summary import summary_text
@@ -155,7 +156,13 @@ class Sequential(Explainable):
             engine.compile(*self._compiled)
         self.engine, self._taken = engine, taken
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: list | None = None) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: list | None = None,
+        weighted_metrics: list | None = None,
+    ) -> None:
         """Choose what training minimises, how, and what it reports.
 
         Parameters
@@ -166,7 +173,10 @@ class Sequential(Explainable):
         metrics : list of str or functions, optional
             Names (``"accuracy"``, ``"mean_absolute_error"``, ...: all stand in `fastbp.metrics.METRIC_NAMES`) or
             functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
-            the last axis); where a mask reaches the outputs, the time steps that count.
+            the last axis); where a mask reaches the outputs, the time steps that count. Weights do not count in them.
+        weighted_metrics : list of str or functions, optional
+            Metrics in which `sample_weight` and `class_weight` count: names, or functions of ``(y_true, y_pred,
+            sample_weight)``. One that stands in `metrics` too is reported as ``"weighted_..."``.
 
         Raises
         ------
@@ -204,7 +214,7 @@ class Sequential(Explainable):
             )
         loss = LOSSES.resolve(loss)
         taken = Taken(self._checked_layers(), OPTIMIZERS.resolve(optimizer), loss)
-        compiled = taken.optimizer, taken.loss, checked_metrics(metrics, loss)
+        compiled = taken.optimizer, taken.loss, checked_metrics(metrics, loss, weighted_metrics)
         if self.engine is not None:
             self.engine.compile(*compiled, taken.layers)
             taken.layers = self.engine.layers  # where nothing was changed, those that it has
@@ -222,7 +232,7 @@ class Sequential(Explainable):
         validation_split: float = 0.0,
         validation_data: tuple | None = None,
         sample_weight: ArrayLike | None = None,
-        class_weight: dict | None = None,
+        class_weight: dict | str | None = None,
         shuffle: bool = True,
         callbacks: list | None = None,
         verbose: int | str = "auto",
@@ -250,8 +260,9 @@ class Sequential(Explainable):
         sample_weight : array-like (n,), or (n, t) for time steps, optional
             Each row's or step's factor on its loss; the loss is divided by the number of rows (of all steps, or of
             those that a mask leaves), as in Keras.
-        class_weight : dict {class: weight}, optional
+        class_weight : dict {class: weight} or "balanced", optional
             A factor more, for the training rows (or time steps) of each class; a class that is not named weighs 1.
+            "balanced": those by which all classes of `y` weigh the same, as in scikit-learn.
         shuffle : bool, default True
             Draw a new order of the rows for every epoch; stateful layers need False.
         callbacks : list of Callback, optional
@@ -302,7 +313,7 @@ class Sequential(Explainable):
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
                 classes = (train.y, len(train.x), self.dtype, train.entries, self.engine.loss.link == "softmax")
-                train = train.weighted(class_weights(class_weight, *classes))
+                train = train.weighted(class_weights(class_weight, *classes, mask=train.mask))
             self._check_run(train, validation, course)
         self.tell_changes(every=True)
         return self.engine.alone(fit, self, train, validation, course, callbacks)
@@ -625,6 +636,22 @@ class Sequential(Explainable):
         engine = self._built("summary")
         self.tell_changes()
         return summary_text(engine)
+
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: its shapes, layers, training, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        self._built("card")
+        self.tell_changes()
+        return network_card(self, license=license, date=date)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file: layers, parameters, optimizer with its state, seed and step.

@@ -41,8 +41,20 @@ class Optimizer(Settings):
         Decoupled: before its update, a parameter loses this fraction of itself, times the learning rate.
     clipvalue : float, optional
         Gradients are limited to ``+-clipvalue``.
+    clipnorm : float, optional
+        The gradient of each parameter (a kernel, a bias) is scaled down to this Euclidean norm where it is longer.
     global_clipnorm : float, optional
-        The whole gradient is scaled down to this Euclidean norm where it is longer.  One of the two at most.
+        The whole gradient is scaled down to this Euclidean norm where it is longer.  One of the three at most.
+    use_ema : bool, default False
+        Keep an exponential moving average of the parameters, which takes their place when `fit` ends:
+        ``average = ema_momentum * average + (1 - ema_momentum) * parameter`` after each update.
+    ema_momentum : float, default 0.99
+        From 0 to 1.
+    ema_overwrite_frequency : int, optional
+        After every so many updates the average takes the parameters' place as well.
+    gradient_accumulation_steps : int, optional
+        The update is made after every so many batches, at least 2, with the mean of their gradients. Bias corrections
+        count updates; schedules count batches, as in Keras.
 
     Raises
     ------
@@ -54,7 +66,12 @@ class Optimizer(Settings):
     _: KW_ONLY
     weight_decay: float | None = None
     clipvalue: float | None = None
+    clipnorm: float | None = None
     global_clipnorm: float | None = None
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int | None = None
+    gradient_accumulation_steps: int | None = None
 
     changes: ClassVar = [0]  # type: ignore[misc]  # of all optimizers
     kernel: ClassVar[Any]
@@ -71,11 +88,18 @@ class Optimizer(Settings):
                     "as in learning_rate=fastbp.CosineDecay(1e-3, decay_steps=10_000)."
                 )
             check_numbers(self, learning_rate="[0, inf)")
-        optional = {"weight_decay": "[0, inf)", "clipvalue": "(0, inf)", "global_clipnorm": "(0, inf)"}
+        norms = ("clipvalue", "clipnorm", "global_clipnorm")
+        optional = {"weight_decay": "[0, inf)", **dict.fromkeys(norms, "(0, inf)")}
         check_numbers(self, **{key: at for key, at in optional.items() if getattr(self, key) is not None})
         check_numbers(self, **self.intervals)
-        if self.clipvalue is not None and self.global_clipnorm is not None:
-            raise ValueError(f"{name}: set clipvalue or global_clipnorm, not both.")
+        limits = [limit for limit in norms if getattr(self, limit) is not None]
+        if len(limits) > 1:
+            raise ValueError(f"{name}: set {limits[0]} or {limits[1]}, not both.")
+        check_numbers(self, ema_momentum="[0, 1]")
+        _check_count(self, "ema_overwrite_frequency", 1)
+        _check_count(self, "gradient_accumulation_steps", 2)
+        if self.ema_overwrite_frequency is not None and not self.use_ema:
+            raise ValueError(f"{name}(ema_overwrite_frequency={self.ema_overwrite_frequency}): it needs use_ema=True.")
 
     def learning_rates(self, t: np.ndarray) -> np.ndarray:
         """Return the learning rates (float64) of the steps numbered t (int, from 1)."""
@@ -95,6 +119,23 @@ class Optimizer(Settings):
         """Return the columns of `coefficients` after the learning rate."""
         return []
 
+    def kept_slots(self) -> tuple[str, ...]:
+        """Return what is kept for each parameter behind the rule's own slots: "gradient" so far, "average"."""
+        return ("gradient",) * (self.gradient_accumulation_steps is not None) + ("average",) * self.use_ema
+
+    def all_coefficients(self, steps: np.ndarray) -> np.ndarray:
+        """Return `coefficients` of steps (n,), from 0; where slots are kept, with the columns of kept.py at the end."""
+        numbers = steps + 1
+        if not self.use_ema and self.gradient_accumulation_steps is None:
+            return self.coefficients(numbers, self.learning_rates(numbers))
+        often, every = self.ema_overwrite_frequency, self.gradient_accumulation_steps or 1
+        t = steps // every + 1
+        coefficients = self.coefficients(t, self.learning_rates(numbers))
+        share = np.where(numbers % every == 0, 1.0 / every, 0.0)
+        momentum = np.where(t == 1, 0.0, self.ema_momentum)
+        overwrites = np.zeros(len(t)) if often is None else np.where(t % often == 0, 1.0, 0.0)
+        return np.column_stack([coefficients, share, momentum, overwrites])
+
     def n_slots(self) -> int:
         """Return S, the numbers kept for each parameter."""
         return self.slots
@@ -111,6 +152,16 @@ class Optimizer(Settings):
         """Return the settings as an array of one row of `dtype`."""
         settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)
+
+
+def _check_count(optimizer, name, least):
+    """Raise ValueError where a setting is neither None nor a whole number of at least `least`."""
+    value = getattr(optimizer, name)
+    if value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least):
+        return
+    raise ValueError(
+        f"{type(optimizer).__name__}({name}={value!r}): it is a whole number of at least {least}, or None."
+    )
 
 
 # Kept, because it takes 5 us, and made anew when a callback has changed a setting.

@@ -12,7 +12,7 @@ from fastbp.engine.specs import copies
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.io import described
 from fastbp.models.sequential import Sequential
-from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, tempered
+from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temper_blocks, tempered
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
@@ -52,8 +52,8 @@ class Ensemble:
     Parameters
     ----------
     networks : list of Sequential
-    temperature : float or list of float, default 1.0
-        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; a list has one for each of `blocks`.
+    temperature : float or array of float, default 1.0
+        Averaged probabilities p become ``p ** (1 / temperature)``, normalised; an array has one for each of `blocks`.
     repeats : Repeats, optional
         Training rows whose targets join the prediction where a row has the same features.
 
@@ -110,11 +110,9 @@ class Ensemble:
         return getattr(self.networks[0].engine.layers[-1], "blocks", [])
 
     def _tempered(self, outputs):
-        if not isinstance(self.temperature, list):
-            return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
-        for block, temperature in zip(self.blocks, self.temperature, strict=True):
-            outputs[:, block] = tempered(outputs[:, block], temperature)
-        return outputs
+        if isinstance(self.temperature, np.ndarray):
+            return temper_blocks(outputs, self.blocks, self.temperature)
+        return outputs if self.temperature == 1.0 else tempered(outputs, self.temperature)
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
@@ -122,7 +120,7 @@ class Ensemble:
         tensors = {f"{i}/{name}": array for i, (own, _) in enumerate(states) for name, array in own.items()}
         description = {
             "networks": [description for _, description in states],
-            "temperature": self.temperature,
+            "temperature": np.asarray(self.temperature).tolist(),
             "history": self.history,
             "strength": None,
         }
@@ -177,7 +175,7 @@ def _checked_temperature(value, n_blocks):
     if not isinstance(value, list):
         return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
     described.agree("the temperatures", len(value), n_blocks)
-    return [described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value]
+    return np.array([described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value])
 
 
 def _one_history(figures, name):

@@ -54,6 +54,13 @@ def temper(probabilities, temperature):
         probabilities[rows] = tempered(probabilities[rows], temperature)
 
 
+def temper_blocks(probabilities, blocks, temperatures):
+    """Overwrite blocks of probabilities (n, k), slices of columns, with `tempered` ones, and return all of them."""
+    for block, temperature in zip(blocks, temperatures, strict=True):
+        probabilities[:, block] = tempered(probabilities[:, block], temperature)
+    return probabilities
+
+
 def fit_temperature(probabilities, targets, weight=None):
     """Return the temperature for probabilities of rows that were not trained on.
 

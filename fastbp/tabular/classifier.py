@@ -34,10 +34,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     eval_metric : {'log_loss', 'accuracy', 'roc_auc'}, default=None
         By which each network's best epoch is chosen; None: 'log_loss'. The networks minimise the log loss in any case.
     class_weight : dict, 'balanced' or None, default=None
-        Factors on the rows of each class; 'balanced' makes the classes weigh the same. Probabilities, and what
-        measures them, are then those of classes that are as frequent as they weigh: `predict` favours rare classes,
-        and probabilities are too large for them by as much. Those for rows as they come are
-        ``predict_proba(X) / factors``, normalised.
+        Factors on the rows of each class; 'balanced' makes the classes weigh the same. `predict` then favours the
+        classes that weigh more: it takes the one with the largest factor times probability. Probabilities are those
+        of rows as they come: what the networks learnt from weighed rows is divided by the factors again.
     categorical_features : None, 'from_dtype', or array-like of str, int or bool, default=None
         Which columns of numbers are categories: by a rule (whole numbers with few different values), none, or those
         named, at these positions, or with a True in a list for all columns. Text, categories and booleans always are.
@@ -59,8 +58,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         and in a loaded model.
     best_score_ : float
         `eval_metric` of the out-of-fold probabilities (with `eval_set`: on its rows), in its own sense: the greater
-        the better for accuracy and ROC AUC. A little too good, because each network's best epoch was chosen by the
-        rows that it left out: on noise an accuracy of 0.576 with 240 rows, of 0.542 with 1,500.
+        the better for accuracy and ROC AUC; rows and probabilities weigh what `class_weight` makes of them. A little
+        too good, because each network's best epoch was chosen by the rows that it left out: on noise an accuracy of
+        0.576 with 240 rows, of 0.542 with 1,500.
     ensemble_ : Ensemble
         The networks (``ensemble_.networks``), the temperature of the calibration, and `repeats`: the training rows
         whose targets join the prediction for rows with the same features, or None where that does not help.
@@ -139,7 +139,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             raise AttributeError(f"this {type(self).__name__} is not fitted: there is no oof_proba_.")
         # Held in float32, in the rows that have some: of 200,000 rows of 1,000 classes all of them are 1.6 GB.
         unseen = vars(self)["oof_proba_"]
-        return None if unseen is None else unseen.spread(_shares(unseen.outputs))
+        return None if unseen is None else unseen.spread(self._shares(unseen.outputs))
 
     def predict(self, X):
         """Predict classes.
@@ -166,7 +166,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         array of shape (n_samples, n_classes)
             float64, in the order of `classes_`.
         """
-        return _shares(self._outputs(X))
+        return self._shares(self._outputs(X))
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`.
@@ -190,6 +190,19 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _decided(self, outputs):
         """Return the classes (n,) that outputs (n, k) choose."""
         return self.classes_[outputs.argmax(axis=1)]
+
+    def _shares(self, outputs):
+        """Return probabilities (n, k) in float64 for rows as they come; float32 ones sum to 1 within 1e-7 only."""
+        probabilities, factors = outputs.astype(np.float64), self._target.factors
+        if factors is not None:
+            probabilities /= np.where(factors > 0, factors, 1.0)  # of a class that weighs nothing nothing was learnt
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def _chosen(self, probabilities):
+        """Return the codes (n,) of the classes that `predict` takes by the probabilities of `predict_proba`."""
+        factors = self._target.factors
+        return (probabilities if factors is None else probabilities * factors).argmax(axis=1)
 
     def _checked_target(self, y):
         if is_several(y):
@@ -224,10 +237,3 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _hold_oof(self, unseen):
         vars(self)["oof_proba_"] = unseen
-
-
-def _shares(outputs):
-    """Return probabilities (n, k) in float64; float32 ones sum to 1 within 1e-7 only."""
-    probabilities = outputs.astype(np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return probabilities

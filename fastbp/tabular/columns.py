@@ -142,6 +142,22 @@ def take_column(frame, name):
     return frame[name]
 
 
+def target_names(text, columns):
+    """Return the names of the targets that a text names: one column, or several with commas between them.
+
+    Examples
+    --------
+    >>> target_names("a, b", ["a", "b", "c"]), target_names("a, b", ["a, b", "c"])
+    (['a', 'b'], ['a, b'])
+    """
+    if text in columns or "," not in text:
+        return [text]
+    names = [name if name in columns else name.strip() for name in text.split(",")]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise TableError(f"the target {twice!r} is named twice.")
+    return names
+
+
 def nearest_name(name, names):
     """Return " Did you mean 'x'?" for the closest of `names`, or an empty string."""
     same = [other for other in names if other.strip().lower() == name.strip().lower()]

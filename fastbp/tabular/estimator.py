@@ -292,6 +292,23 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         """Return the context of compiled calls."""
         return nullcontext() if self.n_threads is None else limit_threads(self.n_threads)
 
+    def card(self, *, license: str | None = None, date: str | None = None) -> str:
+        """Return a model card: what it predicts from which columns, its scores, versions and limits, as Markdown.
+
+        Parameters
+        ----------
+        license, date : str, optional
+            Of the model: files keep neither, so that the same training gives the same bytes.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        from fastbp.tabular.card import tabular_card
+
+        return tabular_card(self, license=license, date=date)
+
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.layers.core.blocks import slices_of
 from fastbp.losses import JointLoss, MeanSquaredError, SparseCategoricalCrossentropy
+from fastbp.tabular.calibration import temper_blocks
 from fastbp.tabular.objectives import Objective, log_loss
 from fastbp.tabular.repeats import log_losses, squared_errors
 
@@ -56,6 +57,20 @@ class JointObjective(Objective):
                 found.append(float(np.average(np.square(errors), weights=own)))
         return found
 
+    def row_sums(self, outputs, targets, temperatures):
+        """Return each row's weighted mean of losses (n,), of the targets that it has; outputs are not tempered yet."""
+        classes = [block for block, size in zip(self.blocks, self.sizes, strict=True) if size > 1]
+        outputs, known = temper_blocks(outputs, classes, temperatures).astype(np.float64), ~np.isnan(targets)
+        values, total = self.values(np.nan_to_num(targets)), np.zeros(len(outputs))
+        for place, (size, block) in enumerate(zip(self.sizes, self.blocks, strict=True)):
+            losses = (log_losses if size > 1 else squared_errors)(outputs[:, block], values[:, block])
+            total += self.weights[place] * losses * known[:, place]
+        return total / sum(self.weights)
+
+    def score(self, outputs, targets, weight=None):
+        """Return the value: it is to be minimised."""
+        return self.value(outputs, targets, weight)
+
     def value(self, outputs, targets, weight=None):
         """Return the weighted mean of the targets' losses; NaN where an output is not finite."""
         if not np.isfinite([outputs.min(), outputs.max()]).all():
@@ -73,7 +88,10 @@ def joint_objective(sizes, weights, complete):
     sizes, weights = tuple(sizes), tuple(weights)
     class_loss, quantity_loss = SparseCategoricalCrossentropy(from_logits=True), MeanSquaredError()
     loss = JointLoss([(class_loss if size > 1 else quantity_loss, size) for size in sizes], weights)
-    task = "classification" if all(size > 1 for size in sizes) else "regression"
+    # Eight real tables with a target of either kind (at most 4,000 rows, `fast`), losses beside those of an estimator
+    # for each, geometric mean of the 14 that are above 0.01: 1.00 with the rate and the activation of classification
+    # (worst: diamonds' price with 1.10), 1.01 with those of regression (california's ocean_proximity with 1.14).
+    task = "regression" if all(size == 1 for size in sizes) else "classification"
     losses = _row_losses(sizes, weights) if complete else None
     return JointObjective(task, sum(sizes), loss, None, "joint", None, losses, sizes, weights)
 

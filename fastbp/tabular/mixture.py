@@ -9,7 +9,7 @@ from fastbp.tabular.columns import as_frame, column_kind, is_missing, nearest_na
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.sparsetable import is_sparse
 from fastbp.tabular.target import Classes, Quantity
-from fastbp.tabular.task import class_values, detect_task, number_values
+from fastbp.tabular.task import MOST_CLASSES, class_values, detect_task, number_values
 
 TASKS = ("classification", "regression")
 
@@ -31,12 +31,14 @@ class TargetTable:
         return class_values(column) if task == "classification" else number_values(column)
 
     def task(self, name):
-        """Return a target's task by its values, and a line about it where these are whole numbers; or raise."""
+        """Return a target's task by its values, and a line where they are few whole numbers; or raise."""
         column = self.frame[name].filter(self.known[name].tolist())
         if not len(column):
             raise TableError(f"the target {name!r} is empty.")
         task, reason = detect_task(column)
-        is_clear = column_kind(column) != "number" or reason.endswith("not whole")
+        is_clear = (
+            column_kind(column) != "number" or reason.endswith("not whole") or len(column.unique()) > MOST_CLASSES
+        )
         return task, [] if is_clear else [f"target {name!r}: {task}, because {reason} (the parameter tasks decides)."]
 
 
@@ -92,12 +94,13 @@ class Mixture(NamedTuple):
     def of(cls, table, tasks, weight):
         """Return the targets in a `TargetTable` whose rows have weight (n,) or None; tasks are as the users' are."""
         asked, parts, notices = asked_tasks(tasks, table.names), [], []
+        any_known = np.any(list(table.known.values()), axis=0)
         for name in table.names:
             task, told = (asked[name], []) if name in asked else table.task(name)
-            notices += told + _told_missing(name, table.known[name])
+            notices += told + _told_missing(name, any_known & ~table.known[name])
             parts.append(_named(name, _part, table, name, task, weight))
         complete = all(known.all() for known in table.known.values())
-        n_empty = int(np.count_nonzero(~np.any(list(table.known.values()), axis=0)))
+        n_empty = int(np.count_nonzero(~any_known))
         if n_empty:
             rows = "1 row has" if n_empty == 1 else f"{n_empty} rows have"
             notices.append(f"{rows} no value in any target and {'is' if n_empty == 1 else 'are'} left out.")
@@ -212,9 +215,10 @@ def _named(name, function, *arguments):
         raise TableError(f"target {name!r}: {error}") from None
 
 
-def _told_missing(name, known):
-    n_missing = int(np.count_nonzero(~known))
+def _told_missing(name, missing):
+    n_missing = int(np.count_nonzero(missing))
     if not n_missing:
         return []
-    rows = f"{n_missing} row{'s' * (n_missing > 1)}"
-    return [f"target {name!r}: {rows} of {len(known)} have no value in it and teach the other targets only."]
+    rows, verb = ("rows", "have") if n_missing > 1 else ("row", "has")
+    tail = "teach" if n_missing > 1 else "teaches"
+    return [f"target {name!r}: {n_missing} {rows} of {len(missing)} {verb} no value in it and {tail} the others only."]

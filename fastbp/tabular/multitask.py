@@ -221,6 +221,16 @@ class TabularMultiTask(BaseTabular):
             )
         return scores
 
+    def explain(self, X, **settings):
+        """Not for several targets: explain an estimator of one of them."""
+        raise NotImplementedError("explain is for one target: fit a TabularClassifier or TabularRegressor for it.")
+
+    def partial_dependence(self, X, column, **settings):
+        """Not for several targets: ask an estimator of one of them."""
+        raise NotImplementedError(
+            "partial_dependence is for one target: fit a TabularClassifier or TabularRegressor for it."
+        )
+
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         tensors, description = super().get_state()
@@ -289,7 +299,7 @@ class TabularMultiTask(BaseTabular):
             temperature = fit_temperature(outputs[known, block], codes[known].astype(np.int64), weight)
             outputs[:, block] = tempered(outputs[:, block], temperature)
             temperatures.append(math.pow(temperature, math.sqrt(share)))  # as of TabularClassifier
-        self.ensemble_.temperature = temperatures or 1.0
+        self.ensemble_.temperature = np.array(temperatures)
         return outputs
 
     def _score(self, objective, outputs, part):

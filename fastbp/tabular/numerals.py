@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastbp.tabular.magnitudes import LEAST_PLAIN, PLAIN_A_BOUND, SCALES, find_scale, without_bound
 from fastbp.tabular.words import Form
 
 PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
@@ -55,6 +56,10 @@ class NumberForm(Form):
         The marks; no thousands mark is "".
     unit : str
         A currency, a unit or "%", which values may carry.  Per cent are left as they are: 12 % is 12.
+    scale : {"", "magnitudes", "bytes"}
+        What suffixes multiply by: 1.2M is 1200000.
+    bounds : bool
+        Whether "<5" is read as 5.
 
     Examples
     --------
@@ -65,6 +70,8 @@ class NumberForm(Form):
     decimal: str = "."
     thousands: str = ""
     unit: str = ""
+    scale: str = ""
+    bounds: bool = False
     kind: ClassVar[str] = "number"
 
     def parse(self, texts):
@@ -72,36 +79,53 @@ class NumberForm(Form):
         return np.array([self._number(text) for text in texts], np.float64)
 
     def _number(self, text):
+        if self.bounds:
+            text = without_bound(text)
         if self.decimal == "." and PLAIN.fullmatch(text):
             return float(text)
         parts = _parts(text)
-        if parts is None or parts[2] not in ("", self.unit):
+        if parts is None:
             return INFINITIES.get(text.strip().lower(), np.nan)
-        sign, body, _, power = parts
+        sign, body, unit, suffix, power = parts
+        if not suffix and unit in SCALES[self.scale]:
+            unit, suffix = "", unit
+        factor = SCALES[self.scale].get(suffix, np.nan) if suffix else 1.0
+        if unit not in ("", self.unit):  # among them that of 1.#INF
+            return INFINITIES.get(text.strip().lower(), np.nan)
         if not _BODIES[self.decimal, self.thousands].fullmatch(body):
             return np.nan
         body = body.replace(self.thousands, "") if self.thousands else body
-        return float(sign + body.replace(self.decimal, ".") + power)
+        return float(sign + body.replace(self.decimal, ".") + power) * factor
 
     def describe(self):
         """Return words for the table of columns."""
         marks = [f"decimal {self.decimal!r}"] * (self.decimal != ".")
         marks += [f"thousands {self.thousands!r}"] * bool(self.thousands) + [repr(self.unit)] * bool(self.unit)
+        marks += ["with suffixes"] * bool(self.scale) + ["with bounds"] * self.bounds
         return " ".join(["number", f"({', '.join(marks)})"] if marks else ["number"])
 
 
 def _parts(text):
-    """Return (sign, digits and marks, unit, power) of a dressed number, or None."""
+    """Return (sign, digits and marks, unit, suffix beside a unit, power) of a dressed number, or None."""
     found = _DRESSED.fullmatch(text.translate(_SIGNS).strip())
     if found is None:
         return None
     before, after = found["before"] or "", (found["after"] or "").strip()
     signs = [mark for mark in (found["sign"], found["inner"], found["last"]) if mark]
     bracketed = bool(found["open"])
+    suffix, after = _suffix_and_unit(before, after)
     if bracketed != bool(found["close"]) or len(signs) + bracketed > 1 or (before and after):
         return None
     sign = "-" if bracketed or "-" in signs else ""
-    return sign, found["body"].strip(), before or after, found["power"] or ""
+    return sign, found["body"].strip(), before or after, suffix, found["power"] or ""
+
+
+def _suffix_and_unit(before, after):
+    """Return the suffix that stands beside a currency, as in $3k and 3k EUR, and what is left behind the number."""
+    if before and after in SCALES["magnitudes"]:
+        return after, ""
+    suffix, _, unit = after.partition(" ")
+    return (suffix, unit) if suffix in SCALES["magnitudes"] and _CURRENCIES.fullmatch(unit) else ("", after)
 
 
 def find_number_form(texts, counts, decimal=None, thousands=None):
@@ -112,7 +136,9 @@ def find_number_form(texts, counts, decimal=None, thousands=None):
     if decimal in (None, ".") and all(map(PLAIN.fullmatch, texts)):
         return NumberForm()
     step = -(-len(texts) // TELLING)
-    pairs = [(parts, count) for parts, count in zip(map(_parts, texts[::step]), counts[::step], strict=True) if parts]
+    bounds = _are_bounds(texts[::step], counts[::step])
+    texts = [without_bound(text) if bounds else text for text in texts[::step]]
+    pairs = [(parts, count) for parts, count in zip(map(_parts, texts), counts[::step], strict=True) if parts]
     known = (decimal, thousands)
     # Of conventions that read as many rows the first one is taken: `sorted` keeps their order, but for the known marks.
     likely = sorted(CONVENTIONS, key=lambda pair: -sum(a == b for a, b in zip(pair, known, strict=True)))
@@ -120,7 +146,26 @@ def find_number_form(texts, counts, decimal=None, thousands=None):
     for convention in rows:
         body = _BODIES[convention]
         rows[convention] = sum(count for parts, count in pairs if body.fullmatch(parts[1]))
-    return NumberForm(*max(rows, key=rows.get), _unit([(parts[2], count) for parts, count in pairs]))
+    units = [(parts[2], count) for parts, count in pairs]
+    scale = find_scale({parts[3] or parts[2] for parts, _ in pairs if not _is_currency(parts[2]) or parts[3]} - {""})
+    if scale:
+        units = [(unit, count) for unit, count in units if unit not in SCALES[scale]]
+    return NumberForm(*max(rows, key=rows.get), _unit(units), scale, bounds)
+
+
+def _is_currency(unit):
+    return bool(_CURRENCIES.fullmatch(unit))
+
+
+def _are_bounds(texts, counts):
+    """Tell whether some texts are bounds, among many more plain numbers in most rows."""
+    bare = [without_bound(text) for text in texts]
+    if bare == list(texts):
+        return False
+    plain = [text == rest and _parts(text) is not None for text, rest in zip(texts, bare, strict=True)]
+    n_bounds = sum(text != rest for text, rest in zip(texts, bare, strict=True))
+    enough = np.sum(counts, where=plain) >= LEAST_PLAIN * np.sum(counts)
+    return bool(enough and sum(plain) >= PLAIN_A_BOUND * n_bounds)
 
 
 def _unit(pairs):

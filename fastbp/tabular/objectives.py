@@ -15,7 +15,7 @@ from fastbp.losses import CategoricalCrossentropy, MeanSquaredError, QuantileLos
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
 from fastbp.tabular.repeats import log_losses, squared_errors
 
-METRICS = {}
+METRICS: dict = {}
 
 
 def metric(task, greater_is_better=False):

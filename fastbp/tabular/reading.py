@@ -51,7 +51,7 @@ class Table(NamedTuple):
     notes : list of str
         What was guessed or odd, a line each.
     target_form : form or None
-        Of a target that is text still, though it can be read as numbers or dates.
+        Of a target that is text still, though it can be read as numbers or dates; of several targets a dict.
     how : HowToRead
         What was detected, too.
     file : fastbp.tabular.csvfile.CSVFile or None
@@ -113,7 +113,8 @@ def read_file(path, how=None, *, expected=None, target=None, usual_decimal=None)
     expected : fastbp.tabular.settling.Expected, optional
         What is known of the columns.
     target : str, optional
-        The column to be learnt: rows without a value in it do not decide what other columns hold.
+        The column to be learnt, or several with commas between their names: rows without a value in any of them do
+        not decide what other columns hold.
     usual_decimal : str, optional
         The decimal mark where the file does not tell.
 

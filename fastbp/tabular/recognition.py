@@ -4,13 +4,14 @@ One rule for files and for text columns of frames.  A column is what nearly all 
 are odd: they are told, with their rows, and taken for missing.  Words for "missing" count neither way.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.io import described
 from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
+from fastbp.tabular.magnitudes import SCALES, without_bound
 from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
 from fastbp.tabular.words import is_missing_word
 
@@ -127,7 +128,20 @@ def _numbers_that_are_names(texts, right):
 def _find_numbers(texts, rows, decimal, thousands):
     form = find_number_form(texts, rows, decimal, thousands)
     infinite = np.array([text.strip().lower() in INFINITIES for text in texts])
-    return form, ~np.isnan(form.parse(texts)) | infinite, ""
+    return form, ~np.isnan(form.parse(texts)) | infinite, _told_numbers(form, texts, rows)
+
+
+def _told_numbers(form, texts, rows):
+    """Return words on suffixes and bounds that are read as numbers, or an empty string."""
+    told = []
+    if form.scale:
+        text = next(text for text in texts if form.parse([text]) != replace(form, scale="").parse([text]))
+        told.append(f"numbers with suffixes, {text!r} is read as {form.parse([text])[0]:.15g}")
+    if form.bounds:
+        bound = [text != without_bound(text) for text in texts]
+        n_rows, text = int(rows[bound].sum()), texts[bound.index(True)]
+        told.append(f"bounds such as {text!r}, in {n_rows} row{'s' * (n_rows > 1)}, are taken as the number itself")
+    return "; ".join(told)
 
 
 def _find_dates(texts, rows, decimal, thousands):
@@ -188,6 +202,8 @@ def unpacked_form(state):
         return None
     kind = FORMS.get(state.get("kind"))
     fields = {} if kind is None else asdict(kind())
+    if kind is NumberForm:
+        state = {"scale": "", "bounds": False, **state}  # files of before have neither
     if kind is None or state.keys() != {"kind", *fields}:
         raise ValueError(f"there is no form of text {state!r}.")
     described.listed(state["words"], "words", described.text)
@@ -195,4 +211,6 @@ def unpacked_form(state):
     for name, usual in fields.items():
         if type(state[name]) is not type(usual):
             raise ValueError(f"the form of text {state!r} has no {type(usual).__name__} {name!r}.")
+    if state.get("scale", "") not in SCALES:
+        raise ValueError(f"the form of text {state!r} has an unknown scale.")
     return kind(**{name: state[name] for name in fields})

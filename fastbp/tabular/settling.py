@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.tabular.columns import target_names
 from fastbp.tabular.datetimes import DateForm
 from fastbp.tabular.numerals import LEADING_ZERO, NumberForm
 from fastbp.tabular.recognition import recognise
@@ -49,7 +50,10 @@ class Expected(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A typed table: the frame, {name: form} of columns that were text, notes, and the target's form or None."""
+    """A typed table: the frame, {name: form} of columns that were text, notes, and the target's form or None.
+
+    Of several targets the forms are a dict.
+    """
 
     frame: object
     forms: dict
@@ -70,7 +74,7 @@ def settle(frame, file, expected, marks, target=None):
     marks : dict
         decimal and thousands, where they are known, for `recognise`.
     target : str, optional
-        Rows without a value in it do not count.
+        Or several names with commas between them. Rows without a value in any do not count.
     """
     zeros = lru_cache(file.has_leading_zeros)
     doubtful = [name for name in frame.columns if name not in expected.raw and _is_doubtful(frame[name], zeros)]
@@ -78,13 +82,15 @@ def settle(frame, file, expected, marks, target=None):
     if doubtful:
         again = file.read_text(doubtful)
         columns |= {name: _names_or_numbers(columns[name], again[name], name in expected.kinds) for name in doubtful}
-    forms, notes, target_form, counted = {}, [], None, None
-    if target in columns:
-        columns[target], target_form, told = _settled_target(columns[target], expected, marks)
+    forms, notes, target_forms, counted = {}, [], {}, None
+    targets = [] if target is None else [name for name in target_names(target, columns) if name in columns]
+    for name in targets:
+        columns[name], target_forms[name], told = _settled_target(columns[name], expected, marks)
         notes += told
-        counted = columns[target].notna().to_numpy()
+        known = columns[name].notna().to_numpy()
+        counted = known if counted is None else counted | known
     for name, column in columns.items():
-        if name == target:
+        if name in targets:
             continue
         columns[name], form, told = _settled(name, column, counted, expected, marks)
         if not expected.trained or name in expected.kinds:  # or nobody uses the column
@@ -93,6 +99,7 @@ def settle(frame, file, expected, marks, target=None):
             forms[name] = form
     import pandas as pd
 
+    target_form = target_forms.get(target) if len(targets) < 2 else target_forms
     return Settled(pd.DataFrame(columns, index=frame.index, copy=False), forms, notes, target_form)
 
 
@@ -191,10 +198,11 @@ def _settled_target(column, expected, marks):
     found = recognise(texts, counts, **marks)
     found = found._replace(form=form or found.form)
     column = _without(column, codes, _missing(texts, found))
+    notes = [f"target {column.name!r}: {found.why}."] * bool(found.form is not None and found.why)
     plain = found.form == NumberForm() and not found.odd.any() and column.name not in expected.text
     if plain:
         return _series(typed(found.form, codes, texts, found.odd), column), None, []
-    return column, found.form, []
+    return column, found.form, notes
 
 
 def _missing(texts, found):

@@ -135,6 +135,7 @@ class SoftClasses(NamedTuple):
     """Classes of which every row of training has the probabilities, in the order of their columns."""
 
     classes: np.ndarray
+    factors: None = None
 
     @classmethod
     def of(cls, p, names):

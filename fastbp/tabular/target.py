@@ -29,7 +29,7 @@ class Classes(NamedTuple):
     ----------
     classes : (k,)
     factors : (k,) or None
-        What `class_weight` makes of each class's rows; not kept in files, prediction has no use for it.
+        What `class_weight` makes of each class's rows: probabilities are divided by it.
     """
 
     classes: np.ndarray
@@ -89,7 +89,8 @@ class Classes(NamedTuple):
 
     def get_state(self):
         """Return what `from_state` needs, ready for JSON."""
-        return {"classes": packed_array(self.classes)}
+        factors = None if self.factors is None else self.factors.tolist()
+        return {"classes": packed_array(self.classes), "factors": factors}
 
     @classmethod
     def from_state(cls, state):
@@ -97,7 +98,11 @@ class Classes(NamedTuple):
         classes = unpacked_array(state["classes"], "classes")
         if len(classes) < 2:
             raise ValueError(f"a classifier has {len(classes)} classes.")
-        return cls(classes)
+        factors = state.get("factors")  # files of before had none: their probabilities are those of weighed rows
+        if factors is None:
+            return cls(classes)
+        described.listed(factors, "factors", lambda value, name: described.real(value, name, 0.0), len(classes))
+        return cls(classes, np.array(factors, np.float64))
 
 
 def _factors(class_weight, classes, counted, codes):

@@ -108,6 +108,7 @@ LAYERS = {
     "RepeatMembers": lambda layer, weights, x, mask: jnp.repeat(x[:, None], layer.members, axis=1),
     # Losses see the members; the tests that want predictions take the mean.
     "MemberMean": lambda layer, weights, x, mask: x,
+    "SoftmaxBlocks": lambda layer, weights, x, mask: x,
     "MemberDense": _member_dense,
     "PeriodicEmbedding": _periodic,
     "PiecewiseLinearEmbedding": _piecewise,

@@ -168,12 +168,13 @@ static void convolve(const float *x, const float *kernel, const float *bias, flo
                 for (int b = 0; b < kw; b++) {
                     const int y = row * step_h + a * gap_h - top, z = column * step_w + b * gap_w - left;
                     if (y < 0 || y >= h || z < 0 || z >= w) continue;
-                    for (int i = 0; i < c; i++) {
-                        const int first = i / c_group * k_group;
-                        const float entry = x[(y * w + z) * c + i];
-                        const float *weights = kernel + ((a * kw + b) * c_group + i % c_group) * k + first;
-                        for (int j = 0; j < k_group; j++) out[first + j] += entry * weights[j];
-                    }
+                    const float *entries = x + (y * w + z) * c, *weights = kernel + (a * kw + b) * c_group * k;
+                    for (int group = 0; group < groups; group++)
+                        for (int i = 0; i < c_group; i++) {
+                            const float entry = entries[group * c_group + i];
+                            const int first = group * k_group;
+                            for (int j = 0; j < k_group; j++) out[first + j] += entry * weights[i * k + first + j];
+                        }
                 }
         }
 }

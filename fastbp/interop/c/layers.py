@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.activations import ACTIVATIONS
 from fastbp.interop.c import recurrent, windows
-from fastbp.interop.c.activations import activate
+from fastbp.interop.c.activations import activate, function_of
 from fastbp.layers import LAYERS
 from fastbp.layers.core.branches import Fork
 
@@ -77,6 +78,18 @@ def residual(program, site, x, y):
     """x + y."""
     out = program.value(site.size)
     program.call("add", x, y, out, site.size)
+    return out
+
+
+def softmax_blocks(program, site, x):
+    """A softmax over each block of two outputs or more, of a copy."""
+    out, first = program.value(site.size), 0
+    program.call("copy", x, out, site.size)
+    for size in site.spec.sizes:
+        if size > 1:
+            function = function_of(program, ACTIVATIONS.resolve("softmax"), size)
+            program.line(f"{function}({{}} + {first}, {size});", out)
+        first += size
     return out
 
 
@@ -219,9 +232,10 @@ EMITTERS = {
     "RepeatMembers": repeat_members,
     "Residual": residual,
     "Scaling": scaling,
+    "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
-REFUSED = {}
+REFUSED: dict = {}
 
 
 def emit_network(program, model, x, prefix=""):

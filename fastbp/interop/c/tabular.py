@@ -8,10 +8,12 @@ from fastbp.interop.c.program import Program
 from fastbp.interop.c.tablefunctions import FUNCTIONS
 from fastbp.tabular.calibration import SMALLEST
 from fastbp.tabular.categories import CategoryCoder
+from fastbp.tabular.mixture import Mixture
 from fastbp.tabular.numeric import DateCoder
 from fastbp.tabular.repeats import hash_factors
 from fastbp.tabular.scaling import LIMIT
 from fastbp.tabular.several import Quantities
+from fastbp.tabular.target import Classes
 
 
 def tabular_program(estimator):
@@ -23,11 +25,7 @@ def tabular_program(estimator):
     encode(program, encoder, x)
     k = ensemble.networks[0].output_shape[0]
     total = ensemble_outputs(program, ensemble, x, k)
-    if hasattr(estimator, "classes_"):
-        own(program, "shares")
-        program.line(f"shares({{}}, out, {k});", total)
-    else:
-        decode(program, estimator, total, k)
+    gives = ends(program, estimator, total, k)
     facts = {
         "inputs": len(encoder.coders),
         "outputs": k,
@@ -36,12 +34,12 @@ def tabular_program(estimator):
             "the columns, NaN where missing",
             *(f"{i}: {takes(coder)}" for i, coder in enumerate(encoder.coders)),
         ],
-        "classes": getattr(estimator, "classes_", None),
+        "classes": None if isinstance(estimator._target, Mixture) else getattr(estimator, "classes_", None),
         "includes": includes,
         "title": f"A {type(estimator).__name__} of {len(encoder.coders)} columns.",
     }
-    if getattr(estimator, "quantiles", None) is not None:
-        facts["gives"] = f"the quantiles {', '.join(f'{level:g}' for level in estimator.quantiles)}"
+    if gives:
+        facts["gives"] = gives
     return program, facts
 
 
@@ -155,10 +153,7 @@ def ensemble_outputs(program, ensemble, x, k):
         program.call(*(("copy", out, total, k) if number == 0 else ("add", out, total, total, k)))
     own(program, "divide")
     program.line(f"divide({{}}, {program.number(float(len(ensemble.networks)))}, {k});", total)
-    if ensemble.temperature != 1.0:
-        own(program, "temper")
-        numbers = program.number(float(ensemble.temperature)), program.number(float(SMALLEST))
-        program.line(f"temper({{}}, {numbers[0]}, {numbers[1]}, {k});", total)
+    calibrate(program, ensemble, total, k)
     if ensemble.repeats is not None:
         repeats = ensemble.repeats
         own(program, "join_repeats")
@@ -173,14 +168,54 @@ def ensemble_outputs(program, ensemble, x, k):
     return total
 
 
-def decode(program, estimator, total, k):
-    """Append what makes predictions `out` of standardised outputs."""
+def calibrate(program, ensemble, total, k):
+    """Append the temperature of the probabilities (k,), or of each block of classes."""
+    temperatures, blocks = ensemble.temperature, ensemble.blocks
+    if not isinstance(temperatures, list):
+        temperatures, blocks = [temperatures], [slice(0, k)]
+    for temperature, block in zip(temperatures, blocks, strict=True):
+        if temperature != 1.0:
+            own(program, "temper")
+            numbers = program.number(float(temperature)), program.number(float(SMALLEST))
+            size = block.stop - block.start
+            program.line(f"temper({{}} + {block.start}, {numbers[0]}, {numbers[1]}, {size});", total)
+
+
+def ends(program, estimator, total, k):
+    """Append what makes predictions `out` of the networks' outputs; return words on them, where they are not plain."""
     target = estimator._target
+    if isinstance(target, Mixture):
+        told = []
+        for name, part, block in zip(target.names, target.parts, target.blocks, strict=True):
+            if isinstance(part, Classes):
+                shares(program, total, block.start, block.stop - block.start)
+                labels = ", ".join(name_in_comment(str(label)) for label in part.classes.tolist())
+                told.append(f"{block.start} to {block.stop - 1}: {name_in_comment(name)}, probabilities of {labels}")
+            else:
+                decode(program, total, block.start, part)
+                told.append(f"{block.start}: {name_in_comment(name)}")
+        return "\n        ".join(told)
+    if hasattr(estimator, "classes_"):
+        shares(program, total, 0, k)
+        return None
     parts = target.parts if isinstance(target, Quantities) else (target,) * k
-    own(program, "decode")
     for j, part in enumerate(parts):
-        numbers = ", ".join(repr(float(value)) for value in (part.mean, part.scale, part.low, part.high))
-        program.line(f"out[{j}] = decode(({{}})[{j}], {numbers});", total)
-    if estimator.quantiles is not None:
-        own(program, "sort")
-        program.line(f"sort(out, {k});")
+        decode(program, total, j, part)
+    if estimator.quantiles is None:
+        return None
+    own(program, "sort")
+    program.line(f"sort(out, {k});")
+    return f"the quantiles {', '.join(f'{level:g}' for level in estimator.quantiles)}"
+
+
+def shares(program, total, first, k):
+    """Append what makes probabilities of k outputs."""
+    own(program, "shares")
+    program.line(f"shares({{}} + {first}, out + {first}, {k});", total)
+
+
+def decode(program, total, j, part):
+    """Append what makes a quantity of output number j."""
+    own(program, "decode")
+    numbers = ", ".join(repr(float(value)) for value in (part.mean, part.scale, part.low, part.high))
+    program.line(f"out[{j}] = decode(({{}})[{j}], {numbers});", total)

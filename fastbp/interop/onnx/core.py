@@ -1,5 +1,7 @@
 """Layers of every network as ONNX nodes: (graph, site, *inputs) -> name of the output."""
 
+import numpy as np
+
 from fastbp.interop.onnx.activations import activate
 
 
@@ -42,6 +44,17 @@ def residual(graph, site, x, y):
     return graph.add("Add", x, y)
 
 
+def softmax_blocks(graph, site, x):
+    """A softmax over each block of two outputs or more."""
+    return by_block(graph, x, site.spec.sizes, lambda block, size: graph.add("Softmax", block, axis=-1))
+
+
+def by_block(graph, x, sizes, change):
+    """Return x (n, sum of the sizes) with `change(block, size)` in place of every block of two columns or more."""
+    blocks = graph.add("Split", x, np.array(sizes, np.int64), axis=1, outputs=len(sizes)) if len(sizes) > 1 else [x]
+    return graph.concat([change(one, size) if size > 1 else one for one, size in zip(blocks, sizes, strict=True)])
+
+
 TRAINING_ONLY = ("AlphaDropout", "Dropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D")
 EMITTERS = {
     **dict.fromkeys(TRAINING_ONLY, identity),
@@ -52,4 +65,5 @@ EMITTERS = {
     "PReLU": prelu,
     "Reshape": reshape,
     "Residual": residual,
+    "SoftmaxBlocks": softmax_blocks,
 }

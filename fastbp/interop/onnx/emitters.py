@@ -9,7 +9,7 @@ from fastbp.layers.core.branches import Fork
 # Name of the layer: function of (graph, site, *inputs).
 EMITTERS = core.EMITTERS | normalization.EMITTERS | convolution.EMITTERS | recurrent.EMITTERS | tables.EMITTERS
 # Name of the layer: why it has none.
-REFUSED = {}
+REFUSED: dict = {}
 
 
 class Site(NamedTuple):

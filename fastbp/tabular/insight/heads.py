@@ -9,7 +9,7 @@ EDGE = 1e-7
 
 
 class ClassHead:
-    """Mean probabilities p (n, c) -> tempered ones of some classes, or their log odds.
+    """Mean probabilities p (n, c) -> tempered ones of some classes, divided by their weights, or their log odds.
 
     Parameters
     ----------
@@ -18,9 +18,12 @@ class ClassHead:
         Which classes.
     is_logit : bool
         Are log odds explained?
+    factors : (c,), optional
+        What `class_weight` made of each class's rows.
     """
 
-    def __init__(self, temperature, places, is_logit):
+    def __init__(self, temperature, places, is_logit, factors=None):
+        self.factors = None if factors is None else np.where(factors > 0, factors, 1.0)
         self.power, self.places, self.is_logit = 1 / temperature, places, is_logit
 
     def value(self, p):
@@ -39,7 +42,7 @@ class ClassHead:
         q, place = self._tempered(p), self.places[number]
         own = q[:, place]
         slope = 1 / (np.clip(own, EDGE, 1) * np.clip(1 - own, EDGE, 1)) if self.is_logit else np.ones(len(q))
-        # q_i = p_i^b / sum_j p_j^b:  dq_i / dp_j = b q_i ((i == j) - q_j) / p_j
+        # q_i = p_i^b / f_i / sum_j (p_j^b / f_j):  dq_i / dp_j = b q_i ((i == j) - q_j) / p_j
         gradient = -q * own[:, None]
         gradient[:, place] += own
         return gradient * (slope * self.power)[:, None] / np.maximum(p, np.finfo(np.float32).tiny)
@@ -48,6 +51,8 @@ class ClassHead:
         p = np.maximum(p.astype(np.float64), np.finfo(np.float32).tiny)
         if self.power != 1.0:
             p = arraymath.exp(self.power * (arraymath.log(p) - arraymath.log(p.max(axis=1))[:, None]))
+        if self.factors is not None:
+            p = p / self.factors
         return p / p.sum(axis=1, keepdims=True)
 
 

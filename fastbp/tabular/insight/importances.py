@@ -61,10 +61,12 @@ def importances(kept, encoder, ensemble, objective, scale, n_repeats):
     scale is the factor on the losses of quantiles, which makes them those of the target's unit.
     """
     targets = kept.part.targets
-    values = None if objective.quantiles else objective.values(targets)
+    values = None if objective.quantiles or objective.sizes else objective.values(targets)
 
     def losses(x):
         outputs = mean_of_others(ensemble, kept, x)
+        if objective.sizes:
+            return objective.row_sums(outputs, targets, kept.temperature)
         if objective.task == "classification":
             return log_losses(tempered(outputs, kept.temperature).astype(np.float64), values)
         if objective.quantiles:

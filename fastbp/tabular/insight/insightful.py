@@ -247,8 +247,7 @@ class Insightful:
     def _predictions_of(self, outputs):
         """Return the user's numbers (n, k) for the ensemble's outputs (n, k)."""
         if hasattr(self, "classes_"):
-            p = outputs.astype(np.float64)
-            return p / p.sum(axis=1, keepdims=True)
+            return self._shares(outputs)
         return self._decided(outputs).reshape(len(outputs), -1)
 
     def _explained(self, link):
@@ -261,7 +260,7 @@ class Insightful:
         if hasattr(self, "classes_"):
             labels = self.classes_.tolist()
             places = [1] if len(labels) == 2 else list(range(len(labels)))
-            head = ClassHead(self.ensemble_.temperature, places, link == "logit")
+            head = ClassHead(self.ensemble_.temperature, places, link == "logit", self._target.factors)
             return head, [labels[place] for place in places], places
         if link != "identity":
             raise ValueError("link='logit' is for probabilities; a regressor explains its predictions.")
