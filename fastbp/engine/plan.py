@@ -26,6 +26,7 @@ from fastbp.compiler.records import row_dtype
 from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
+from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_type_of, kernel_address
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
@@ -59,6 +60,8 @@ CHUNK_BYTES = 256 * 1024
 PREDICTION_BYTES = 1024 * 1024
 # Regions, and the rows at which slices and chunks begin, are multiples of so many rows: recurrent layers pack 16.
 REGION_ROWS = 16
+# Packing the weights for a prediction pays with so many rows: several chunks read them.
+PREDICTION_READERS = 512
 # Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
 SLICE_MULTIPLY_ADDS = 200_000
 MAX_SLICES = 16
@@ -235,7 +238,7 @@ class Plan:
     def _fill_row(self, row, layer, number, inputs, out, douts):
         """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
         spec, build, float_type = layer.spec_as_built(), layer.build, float_type_of(self.dtype)
-        kinds = ("forward", "backward", "gradient", "prepare") if self.purpose.training else ("forward",)
+        kinds = ("forward", "backward", "gradient") if self.purpose.training else ("forward",)
         for kind in kinds:
             row[kind] = kernel_address(type(spec), kind, float_type)
         row["index"] = number
@@ -254,20 +257,32 @@ class Plan:
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
             row["backward"] = 0
-        if is_wanted or (spec.always_prepare and self.purpose.training):
-            row["shared"] = self.shared_size
-            row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
-            self.shared_size += build.shared
-        else:
-            row["prepare"] = 0
+        row["region_rows"], row["panels"] = self.region_rows, self._panel_room(layer)
+        self._place_shared(row, layer, is_wanted)
+
+    def _panel_room(self, layer):
+        """Return the offset of what a layer packs for its gradient, or -1: reading it in place is as fast."""
+        panels = layer.build.panels if self.purpose.training and layer.spec.trainable else 0
+        return self._region(panels) if panels * self.region_rows > PLAIN_ENTRIES else -1
+
+    def _place_shared(self, row, layer, has_dx):
+        """Place what a layer's `prepare` makes of its parameters: for backward, and for a forward pass of many rows."""
+        spec, build, training = layer.spec_as_built(), layer.build, self.purpose.training
+        row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
+        for_backward = has_dx or (spec.always_prepare and training)
+        readers = PANEL_READERS if training else PREDICTION_READERS
+        for_forward = build.packed > PLAIN_ENTRIES and self.rows >= readers
+        if for_backward or for_forward:
+            row["prepare"] = kernel_address(type(spec), "prepare", float_type_of(self.dtype))
+        row["shared"] = self._shared_room(build.shared if for_backward else 0)
+        row["packed"] = self._shared_room(build.packed) if for_forward else -1
 
     def _end_backward(self, row, layer):
         """Have nothing go back through a layer; what its forward pass may read then is made before every call."""
         row["backward"] = 0
         if layer.spec.tabulate is not None:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
-            row["shared"] = self.shared_size
-            self.shared_size += layer.build.shared
+            row["shared"] = self._shared_room(layer.build.shared)
 
     def _fill_first_row(self, place, layer):
         """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
@@ -281,6 +296,11 @@ class Plan:
 
     def _region(self, row_entries):
         return self._room(row_entries * self.region_rows)
+
+    def _shared_room(self, entries):
+        offset = self.shared_size
+        self.shared_size += round_up(entries, ALIGNMENT)
+        return offset
 
     def _room(self, entries):
         offset = self.work_size
