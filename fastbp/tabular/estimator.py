@@ -403,7 +403,7 @@ def _part(x, targets, weight):
 
 @contextmanager
 def progress_bar(verbose):
-    """Context of what shows progress on stderr: a function that takes the share that is done, or None where not verbose."""
+    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
     if verbose in (0, False):
         yield None
         return
