@@ -1,8 +1,5 @@
 """Parts of ``fastbp train`` that are the same for one target and for several."""
 
-import sys
-from contextlib import nullcontext, redirect_stdout
-
 from fastbp.tabular.errors import TableError
 
 
@@ -44,9 +41,7 @@ def fit(model, given, y, arguments):
 
     set_num_threads(arguments.threads)
     try:
-        # Standard output is for JSON, or for text and progress.
-        with redirect_stdout(sys.stderr) if arguments.json else nullcontext():
-            model.fit(given.features, y, checkpoint=arguments.resume, **given.of_fit)
+        model.fit(given.features, y, checkpoint=arguments.resume, **given.of_fit)
     except ValueError as error:
         raise TableError(str(error)) from None
     finally:

@@ -46,7 +46,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
     verbose : {0, 1, 2, 'auto'}, default=0
-        1 and 'auto' show a progress bar, or ten lines where standard output is no terminal; 2 shows lines alone.
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
     callbacks : list of fastbp callbacks, default=None
         Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
         (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not

@@ -1,5 +1,6 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
+import sys
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
@@ -403,9 +404,9 @@ def _part(x, targets, weight):
 
 @contextmanager
 def progress_bar(verbose):
-    """Context of what shows progress: a function that takes the share that is done, or None where not verbose."""
+    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
     if verbose in (0, False):
         yield None
         return
-    with ShareBar("training", bar=verbose != 2) as bar:
+    with ShareBar("training", bar=verbose != 2, stream=sys.stderr) as bar:
         yield bar
