@@ -170,6 +170,18 @@ def test_activations(dtype):
     assert EMITTED.keys() == ours
 
 
+def test_parts_of_one_s_own_are_refused(monkeypatch):
+    monkeypatch.setattr(type(ACTIVATIONS.resolve("mish")), "__module__", "mine")
+    model = fastbp.Sequential([fastbp.Dense(2, "mish")], input_shape=(2,))
+    with pytest.raises(
+        ValueError, match=r"layer 'dense' \(Dense\) has no ONNX: the activation 'mish' is a function of"
+    ):
+        fastbp.to_onnx(model)
+    monkeypatch.setattr(fastbp.PReLU, "__module__", "mine")
+    with pytest.raises(ValueError, match=r"layer 'prelu' \(PReLU\) has no ONNX: it is a layer of your own"):
+        fastbp.to_onnx(fastbp.Sequential([fastbp.PReLU()], input_shape=(2,)))
+
+
 def test_every_registered_layer_has_an_emitter_or_a_reason_and_a_case():
     ours = {name for name in LAYERS if LAYERS[name].__module__.startswith("fastbp.layers.")}
     of_their_own = {name for name in ours if LAYERS[name].emit_onnx is not None}  # test_oracles.py
