@@ -16,6 +16,7 @@ from sklearn import metrics
 import fastbp
 from fastbp.commands import demo
 from fastbp.commands.main import main
+from fastbp.compiler import library
 from fastbp.tabular import estimator
 from fastbp.tabular.reading import read_table
 
@@ -285,3 +286,18 @@ print(type(sys.modules["scipy.stats"]).__name__)
 def test_a_module_that_loads_later_is_the_real_one_when_it_is_used():
     run = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True)
     assert run.stdout == "module\n", run.stderr
+
+
+def test_ten_rows_are_predicted_without_numba(folder, tmp_path):
+    """Where the kernel library has the sources' kernels: pandas and what reads the model are enough."""
+    if not library.is_up_to_date(library.library().file.index, "fastbp.layers.tables.periodic"):
+        pytest.skip("first run python -m fastbp.compiler.build --level machine")
+    pd.read_csv(folder / "wine.csv").head(10).to_csv(tmp_path / "ten.csv", index=False)
+    code = """import sys
+sys.argv = ["fastbp", "predict", *sys.argv[1:]]
+from fastbp.commands.main import main
+assert main() == 0
+print(*({"numba", "scipy.optimize", "matplotlib"} & set(sys.modules)))"""
+    command = [sys.executable, "-c", code, folder / "wine.fastbp", "ten.csv", "--out", "p.csv"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["wrote 10 predictions of 'cultivar' to p.csv", ""]

@@ -1,7 +1,9 @@
 """The kernel library: what is taken from it, what is not, and that nothing of it is trusted unread."""
 
+import compileall
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,7 +19,7 @@ from fastbp.compiler import jit, library
 from fastbp.compiler.levels import LEVELS, machine_levels
 from fastbp.compiler.libraryfile import LibraryFile, key_of, library_content
 from fastbp.compiler.signatures import signature
-from fastbp.compiler.sources import file_digest, modules_behind
+from fastbp.compiler.sources import file_digest, file_size, modules_behind
 
 on_a_level = pytest.mark.skipif(not machine_levels(), reason="this machine's CPU has no level")
 VECTOR = signature("f8[:]")
@@ -79,8 +81,8 @@ def content():
 
 def made(objects, level=None, version=fastbp.__version__, sources=None):
     behind = {"fastbp.kernels.rng": modules_behind("fastbp.kernels.rng")}
-    digests = {name: file_digest(name) for name in behind["fastbp.kernels.rng"]} | (sources or {})
-    return library_content(level or machine_levels()[0], {"fastbp": version}, digests, behind, objects)
+    known = {name: (file_digest(name), file_size(name)) for name in behind["fastbp.kernels.rng"]} | (sources or {})
+    return library_content(level or machine_levels()[0], {"fastbp": version}, known, behind, objects)
 
 
 def put(folder, content):
@@ -121,7 +123,7 @@ def test_settings_that_ask_for_other_code(folder, content, monkeypatch, name, va
 
 @on_a_level
 def test_an_edited_source_has_its_kernels_compiled(folder, content):
-    put(folder, made({}, sources={"fastbp.compiler.jit": "another digest"}))
+    put(folder, made({}, sources={"fastbp.compiler.jit": ("another digest", 1)}))
     index = library.library().file.index
     assert not library.is_up_to_date(index, "fastbp.kernels.rng")
     assert not library.is_up_to_date(index, "fastbp.kernels.tile")  # of which it knows nothing
@@ -248,3 +250,71 @@ def test_a_library_calls_no_function_of_mathematics():
     """
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("logarithm calls log\n")
+
+
+def is_whole():
+    """Does this machine have a library of all kernels, made from these sources?"""
+    index = library.library().file and library.library().file.index
+    return index is not None and library.is_up_to_date(index, "fastbp.layers.recurrent.lstm")
+
+
+needs_a_whole_library = pytest.mark.skipif(
+    not is_whole(), reason="first run python -m fastbp.compiler.build --level machine"
+)
+FIT = """
+import hashlib, numpy as np, fastbp, sys
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(300, 21)), rng.integers(0, 3, 300)
+layers = [fastbp.Dense(37, activation="gelu"), fastbp.Dropout(0.2), fastbp.Dense(3, activation="softmax")]
+model = fastbp.Sequential(layers, seed=0)
+model.compile("adam", "sparse_categorical_crossentropy")
+losses = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history["loss"]
+held = (model.predict(x), model.params, np.array(losses))
+heavy = sorted({"numba", "scipy", "sklearn", "pandas"} & set(sys.modules))
+print(hashlib.sha256(b"".join(part.tobytes() for part in held)).hexdigest(), *heavy)
+"""
+
+
+def run_python(code, **settings):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "FASTBP_KERNELS"))}
+    run = subprocess.run([sys.executable, "-c", code], env=clean | settings, capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+@needs_a_whole_library
+def test_the_bits_are_those_that_numba_compiles_for_the_level():
+    level = LEVELS[library.library().file.index.level]
+    told = run_python(FIT)
+    compiled = run_python(FIT, NUMBA_CPU_NAME=level.cpu, NUMBA_CPU_FEATURES=level.flags)
+    assert told == compiled[:1]  # and nothing heavy is imported
+    assert "numba" in compiled
+
+
+SIGMOID = """
+import sys, numpy as np
+sys.path.insert(0, {folder!r})
+import fastbp
+from fastbp.engine.link import apply_activation
+sigmoid = fastbp.activations.ACTIVATIONS["sigmoid"]()
+print(apply_activation(sigmoid, np.full((1, 1), 2.0)).item(), "numba" in sys.modules)
+"""
+
+
+@needs_a_whole_library
+@pytest.mark.parametrize("sources", [True, False], ids=["with sources", "without"])
+def test_an_edit_of_a_callee_in_another_file_is_noticed(tmp_path, sources):
+    package = tmp_path / "fastbp"
+    shutil.copytree(Path(fastbp.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / "kernels" / "vecmath.py").read_text()
+
+    def made():
+        if not sources:
+            compileall.compile_dir(package, quiet=2, legacy=True)
+            for path in package.rglob("*.py"):
+                path.unlink()
+        value, numba = run_python(SIGMOID.format(folder=str(tmp_path)))
+        return float(value), numba
+
+    assert made() == (pytest.approx(1 / (1 + np.exp(-2))), "False")
+    (package / "kernels" / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
+    assert made() == (4.0, "True")

@@ -17,7 +17,7 @@ import fastbp
 from fastbp.compiler.levels import LEVELS, machine_levels
 from fastbp.compiler.library import FOLDER, is_up_to_date
 from fastbp.compiler.libraryfile import ENDING, LibraryError, LibraryFile, library_content, symbol_of
-from fastbp.compiler.sources import file_digest, modules_behind
+from fastbp.compiler.sources import file_digest, file_size, modules_behind
 from fastbp.io.files import replace_file
 
 # Names the kernels: it makes networks, so it stands far above this folder.
@@ -88,11 +88,11 @@ def versions():
 
 
 def _sources(kernels):
-    """Return {module: digest of its file} of what stands behind kernels, and {a kernel's module: these modules}."""
+    """Return {module: (digest, size)} of the files behind kernels, and {a kernel's module: the modules behind it}."""
     modules = {kernel.module for kernel, _ in kernels.values()}
     behind = {module: modules_behind(module, NO_CODE) for module in modules}
     names = {name for names in behind.values() for name in names}
-    return {name: file_digest(name) for name in names}, behind
+    return {name: (file_digest(name), file_size(name)) for name in names}, behind
 
 
 def _kept(path, kernels):

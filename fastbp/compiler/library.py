@@ -10,6 +10,7 @@ A start of a dense network reads and checks 60 source files (3 ms) and links 17 
 import ctypes
 import hashlib
 import os
+import struct
 import threading
 from functools import cache
 from pathlib import Path
@@ -101,19 +102,26 @@ def _open(path, level):
 def is_up_to_date(index, module):
     """Are the files behind a module of the package those that the library was made from?"""
     behind = index.behind.get(module)
-    return behind is not None and all(_is_unchanged(name, index.sources[name]) for name in behind)
+    return behind is not None and all(_is_unchanged(name, *index.sources[name]) for name in behind)
 
 
 @cache
-def _is_unchanged(module, digest):
-    """Has a module's file this digest?  One that is not there (a package in an archive) cannot have been edited."""
-    path = _PACKAGE.joinpath(*module.split(".")[1:])
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
+def _is_unchanged(module, digest, size):
+    """Has a module's file this digest?  One that is not there (a package in an archive) cannot have been edited.
+
+    Of a .pyc file in its place (`compileall -b`) the size of the source tells, which is in its header.
+    """
+    stem = _PACKAGE.joinpath(*module.split(".")[1:])
+    for path in (stem.with_suffix(".py"), stem / "__init__.py", stem.with_suffix(".pyc"), stem / "__init__.pyc"):
         try:
-            with open(file, "rb") as opened:
-                return hashlib.sha256(opened.read()).hexdigest() == digest
+            with open(path, "rb") as file:
+                content = file.read()
         except OSError:
             continue
+        if path.suffix == ".py":
+            return hashlib.sha256(content).hexdigest() == digest
+        flags, _, source_size = struct.unpack_from("<III", content, 4)
+        return flags == 0 and source_size == size
     return True
 
 

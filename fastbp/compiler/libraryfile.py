@@ -40,7 +40,7 @@ class Index(NamedTuple):
 
     level: str
     versions: dict[str, str]  # of fastbp, and of what compiled it
-    sources: dict[str, str]  # module: digest of its file
+    sources: dict[str, tuple[str, int]]  # module: digest and size of its file
     behind: dict[str, list[str]]  # module: itself and all modules that it imports
     kernels: dict[str, Entry]
 
@@ -77,7 +77,7 @@ def library_content(level, versions, sources, behind, objects):
     told = {
         "level": level,
         "versions": versions,
-        "sources": [[name, sources[name]] for name in names],
+        "sources": [[name, *sources[name]] for name in names],
         "behind": {name: sorted(numbers[one] for one in others) for name, others in behind.items()},
         "kernels": kernels,
     }
@@ -129,7 +129,8 @@ def _read_index(file):
     if hashlib.sha256(content).digest() != digest:
         raise LibraryError("its index is damaged")
     told = json.loads(content)
-    names = [name for name, _ in told["sources"]]
+    names = [name for name, _, _ in told["sources"]]
+    sources = {name: (digest, size) for name, digest, size in told["sources"]}
     behind = {name: [names[number] for number in numbers] for name, numbers in told["behind"].items()}
     kernels = {key: Entry(*place) for key, place in told["kernels"].items()}
-    return Index(told["level"], told["versions"], dict(told["sources"]), behind, kernels), _HEADER_SIZE + length
+    return Index(told["level"], told["versions"], sources, behind, kernels), _HEADER_SIZE + length

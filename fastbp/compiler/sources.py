@@ -62,6 +62,11 @@ def file_digest(module):
     return hashlib.sha256(_content(module)).hexdigest()
 
 
+def file_size(module):
+    """Return the size of the file of a module of the package."""
+    return len(_content(module))
+
+
 @cache
 def _content(module):
     with open(_path(module), "rb") as file:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_y
 
@@ -164,6 +163,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         if self.quantiles is None:
             return super().score(X, y, sample_weight)
+        from sklearn.metrics import d2_pinball_score  # 0.5 s, which predictions do not need
+
         predicted, levels = self.predict(X), checked_quantiles(self.quantiles)
         scores = [
             d2_pinball_score(y, predicted[:, i], sample_weight=sample_weight, alpha=level)
