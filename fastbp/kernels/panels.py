@@ -18,6 +18,8 @@ from fastbp.kernels.transpose import transpose
 # A matrix of more entries, DEPTH rows of it at most, is read faster from panels (if that is done by 16 rows or more).
 PLAIN_ENTRIES = 4096
 PANEL_READERS = 16
+# Packing the weights for one prediction pays with so many rows: several chunks read them.
+PREDICTION_READERS = 512
 
 
 @inline
