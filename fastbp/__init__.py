@@ -136,6 +136,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "custom",
+    "distributed",
     "explain",
     "initializers",
     "layers",
