@@ -138,7 +138,7 @@ def gathered(ranks, table):
     y = ranks.gather(np.concatenate([part.y for part in table.slices]))
     one = table.slices[0]
     mask = None if one.mask is None else ranks.gather(np.concatenate([part.mask for part in table.slices]))
-    return None if y is None else Rows(one.x[:0], one.targets[:0], None, y, mask, one.entries)
+    return None if y is None else Rows(np.empty((len(y), 0)), np.empty((len(y), 0)), None, y, mask, one.entries)
 
 
 def counts(rows):
