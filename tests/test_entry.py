@@ -60,6 +60,12 @@ def test_a_bound_call_sees_what_has_changed_in_its_arrays():
     table["real"] = 8.0
     bound()
     assert x[1] == 8.0
+    other_place = np.zeros(1, ROW)
+    other_place["real"] = -2.5
+    bound.ending_in(address_of(other_place))()
+    assert x[13] == -2.5
+    bound()
+    assert x[13] == 0.25  # the first call is as it was
     with pytest.raises(ValueError, match="zip"):
         everything.entry(signature(words, row=ROW)).bind(table[0])
 

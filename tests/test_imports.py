@@ -41,6 +41,7 @@ LEVELS = [
     "estimators",
     "tabular",
     "interop",
+    "reporting",
     "commands",
 ]
 
@@ -55,11 +56,12 @@ def modules():
     return found
 
 
-def imports(path):
-    """Return the names of the package's modules that a file imports, anywhere in it."""
+def imports(path, at_once=False):
+    """Return the names of the package's modules that a file imports, anywhere in it, or at once: outside functions."""
     names = modules()
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             source = (node.module or "").split(".")
@@ -94,6 +96,16 @@ def test_numba_is_imported_in_the_compiler_alone():
     speaks = re.compile(r"^\s*(from|import) (numba|llvmlite)\b", re.MULTILINE)
     found = [name for name, path in modules().items() if speaks.search(path.read_text())]
     assert [name for name in found if not name.startswith("compiler.")] == []
+
+
+def test_numba_is_loaded_when_something_has_to_be_compiled_and_no_sooner():
+    """Of the files that need it at once nothing else imports one, but within a function."""
+    speaks = re.compile(r"^(from|import) (numba|llvmlite)\b", re.MULTILINE)
+    compile_with_it = {name for name, path in modules().items() if speaks.search(path.read_text())}
+    assert "compiler.dispatchers" in compile_with_it
+    for name, path in modules().items():
+        if name not in compile_with_it:
+            assert not imports(path, at_once=True) & compile_with_it, name
 
 
 def test_no_imports_run_in_a_circle():

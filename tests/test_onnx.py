@@ -166,7 +166,9 @@ def test_activations(dtype):
 
 def test_every_registered_layer_has_an_emitter_or_a_reason_and_a_case():
     ours = {name for name in LAYERS if LAYERS[name].__module__.startswith("fastbp.layers.")}
-    assert ours == EMITTERS.keys() | REFUSED.keys()
+    of_their_own = {name for name in ours if LAYERS[name].emit_onnx is not None}  # test_oracles.py
+    assert ours == EMITTERS.keys() | REFUSED.keys() | of_their_own
+    assert not EMITTERS.keys() & of_their_own
     assert not EMITTERS.keys() & REFUSED.keys()
     assert EMITTERS.keys() <= CASES.keys()
     assert all(len(reason) > 20 for reason in REFUSED.values())

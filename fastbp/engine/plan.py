@@ -26,7 +26,7 @@ from fastbp.compiler.records import row_dtype
 from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
-from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, float_type_of, kernel_address
+from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_type_of, kernel_address
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
 
@@ -249,10 +249,12 @@ class Plan:
         row["extra"], row["params"], row["buffers"] = self._region(build.extra), layer.offset, layer.buffer_offset
         row["slice_stride"], row["slice_rows"] = round_up(build.slice_work, ALIGNMENT), self.slice_rows
         row["slice_work"] = self._room(row["slice_stride"][0] * (1 if self.sliced else self.n_slices))
-        for name, value in build.fields.items():
-            row[name] = value
+        fill_row(row, spec, build)
         self._kept.append(spec.fill(row, float_type))
-        if any(dx >= 0 for _, dx, _ in inputs) or (spec.always_prepare and self.purpose.training):
+        is_wanted = any(dx >= 0 for _, dx, _ in inputs)
+        if not is_wanted and spec.only_dx:
+            row["backward"] = 0
+        if is_wanted or (spec.always_prepare and self.purpose.training):
             row["shared"] = self.shared_size
             row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
             self.shared_size += build.shared
@@ -306,7 +308,9 @@ class Plan:
         items["layer"], items["block"] = self.row_of[p.layer], p.block
         items["first"], items["last"] = firsts, lasts
         # A column that has a norm runs over the leading axes: a filter of a convolution.
-        items["columns"] = _size(p.param.shape[-p.param.norm_axes :]) if p.param.max_norm else columns
+        items["columns"] = (
+            _size(p.param.shape[len(p.param.shape) - p.param.norm_axes :]) if p.param.max_norm else columns
+        )
         items["start"], items["stop"] = p.start + firsts * columns, p.start + lasts * columns
         items["learning_rate"], items["decay"] = p.param.learning_rate_factor, p.param.decay_factor
         items["l1"], items["l2"], items["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm

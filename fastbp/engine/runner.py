@@ -138,7 +138,16 @@ class Runner:
     def _bind(self, job):
         """Make the call of the driver for a job in this thread alone: its slots are filled once."""
         driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
-        job.alone = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1)
+        job.alone, job.in_crew = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1), None
+
+    def _crew_call(self, job):
+        """Return the call of the driver for a job as one of a crew, whose counters and threads stand at its end."""
+        if job.in_crew is None:
+            float_type = float_type_of(self.plan.dtype)
+            driver = address(run_steps, _takes(_DRIVER_TAKES, float_type))
+            entry = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
+            job.in_crew = entry.bind(driver, job.row, self.work, NO_COUNTERS, 0, 2)
+        return job.in_crew
 
     def _call(self, job, n_steps, wanted, long):
         """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
@@ -156,15 +165,12 @@ class Runner:
             counters = paused_counters(counters)
 
     def _call_once(self, job, counters, wanted):
-        errors, jobs, work = [], job.row, self.work
-        float_type = float_type_of(self.plan.dtype)
-        driver = address(run_steps, _takes(_DRIVER_TAKES, float_type))
-        as_one_of_crew = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
+        errors, call, place, size = [], self._crew_call(job), address_of(counters), counters.size
 
         def share(thread, n_threads):
             try:
                 # One thread alone takes pieces by the counters too: the call may pause.
-                as_one_of_crew(driver, jobs, work, counters, thread, max(n_threads, 2))
+                call.ending_in(place, size, thread, max(n_threads, 2))()
             except BaseException as error:  # a user's loss that raises
                 errors.append(error)
 

@@ -104,7 +104,8 @@ class Vectors:
             piece = self._piece(branch[1], inputs, (len(inputs),))
             self.pieces.append(piece)
             size = int(piece.widths.sum())
-            reader, shaper = Columns(range(width, width + size)), Reshape(piece.head.network.output_shape)
+            reader = Columns(range(width, width + size))
+            shaper = Reshape(piece.head.network.output_shape)
             made_names |= {id(reader): names[id(branch[0])], id(shaper): names[id(branch[1])]}
             branches.append([reader, shaper, *branch[2:]])
             width += size

@@ -60,7 +60,8 @@ class Ensemble:
     Attributes
     ----------
     history : list of dict
-        Of each network: its ``best_epoch`` (from 1) and ``score``.
+        Of each network: its ``best_epoch`` (from 1) and ``score``, and the ``epochs`` that ended in a validation with
+        their ``scores``.
     unseen : Unseen or None
         The rows that some networks did not train on, with the mean outputs of these.
     least_seconds : float
@@ -68,6 +69,10 @@ class Ensemble:
         follows.
     left_out : list of (m,) int64, or None
         The rows that each network did not train on, beside `unseen`.
+    kept : fastbp.tabular.insight.importances.Kept or None
+        Rows by which the importances of columns are found; not in files.
+    importances : fastbp.explain.permutation.Importances or None
+        Where somebody has asked for them.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -77,6 +82,7 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
+        self.kept = self.importances = None
         self.unseen, self.left_out, self.oof_share, self.least_seconds = None, None, None, 0.0
 
     @property
@@ -180,7 +186,8 @@ def _checked_temperature(value, n_blocks):
 
 def _one_history(figures, name):
     for key, value in figures.items():
-        described.number_or_none(value, f"{key} of the history")
+        for number in value if type(value) is list else [value]:
+            described.number_or_none(number, f"{key} of the history")
 
 
 def _below(start, tensors):
@@ -290,6 +297,7 @@ class Training:
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
             learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+        learned = learned._replace(curve=tuple(learner.curve))
         self.pace.note(time.perf_counter() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
@@ -351,7 +359,7 @@ class Training:
         trained = [number for number, result in enumerate(results) if result is not None]
         ensemble = Ensemble([results[number][0] for number in trained])
         learned = [results[number][1] for number in trained]
-        ensemble.history = [{"best_epoch": one.epoch, "score": one.score} for one in learned]
+        ensemble.history = [one.figures() for one in learned]
         ensemble.interrupted, ensemble.least_seconds = self.pace.interrupted, self.least_seconds
         if self.valid is None:
             rows = [self.cuts[number][1] for number in trained]

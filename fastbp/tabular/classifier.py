@@ -67,7 +67,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     encoder_ : TableEncoder
         What makes numbers of columns; its `dropped` tells which columns are not used, and why.
     history_ : list of dict
-        The best epoch and its score for each network.
+        The best epoch and its score for each network, and the scores of all validations: "best_epoch", "score",
+        "epochs", "scores".
     target_name_ : str or None
         The name of y, where it has one.
     n_features_in_, feature_names_in_

@@ -249,10 +249,10 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
         if given is not None:
-            self._kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
+            ensemble.kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
         elif len(rows):
             # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
-            self._kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
+            ensemble.kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
@@ -262,7 +262,6 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
         self._target, self.target_name_ = target, target_name
-        self._kept = self._importances = None
         self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
@@ -334,6 +333,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         description["named"] = hasattr(self, "feature_names_in_")
         description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
+        description["importances"] = self._described_importances()
         return tensors, description
 
     @classmethod
@@ -355,6 +355,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         if not isinstance(estimator.reading_, dict):
             raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
         estimator._hold_oof(None)
+        estimator._take_importances(description.get("importances"))
         return estimator
 
     def __sklearn_tags__(self):

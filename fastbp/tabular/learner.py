@@ -40,11 +40,20 @@ class Part(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What came of a training: the best epoch's number (from 1), its score, and the outputs for validation rows."""
+    """What came of a training: the best epoch's number (from 1), its score, and the outputs for validation rows.
+
+    curve holds the epochs that ended in a validation, with their scores.
+    """
 
     epoch: int
     score: float
     outputs: np.ndarray
+    curve: tuple = ()
+
+    def figures(self):
+        """Return what an ensemble's history keeps."""
+        epochs, scores = [epoch for epoch, _ in self.curve], [score for _, score in self.curve]
+        return {"best_epoch": self.epoch, "score": self.score, "epochs": epochs, "scores": scores}
 
 
 def epochs_of(n_rows, recipe):
@@ -118,7 +127,7 @@ class Learner:
 
     def __init__(self, network, part, rows, objective, recipe, plan):
         self.rows, self.weight, self.objective = rows, part.weight, objective
-        self.batch_size = min(recipe.batch_size, len(rows))
+        self.batch_size, self.curve = min(recipe.batch_size, len(rows)), []
         self.epochs, self.n_steps, self.most_group = plan
         self.total = self.epochs * self.n_steps
         rate = recipe.regression_rate if objective.task == "regression" else recipe.classification_rate
@@ -170,6 +179,7 @@ class Learner:
         training = self.engine.params.copy()
         self.engine.params[:] = self.average.value
         outputs, score = self._judged(valid)
+        self.curve.append((epoch, float(score)))
         self.engine.params[:] = training
         # A diverged network's score is NaN: anything is better.
         if best is not None and (best[0].score < score or np.isnan(score)):

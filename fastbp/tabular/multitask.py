@@ -221,16 +221,6 @@ class TabularMultiTask(BaseTabular):
             )
         return scores
 
-    def explain(self, X, **settings):
-        """Not for several targets: explain an estimator of one of them."""
-        raise NotImplementedError("explain is for one target: fit a TabularClassifier or TabularRegressor for it.")
-
-    def partial_dependence(self, X, column, **settings):
-        """Not for several targets: ask an estimator of one of them."""
-        raise NotImplementedError(
-            "partial_dependence is for one target: fit a TabularClassifier or TabularRegressor for it."
-        )
-
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         tensors, description = super().get_state()

@@ -55,6 +55,17 @@ def activation(program, site, x):
     return out
 
 
+def softmax(program, site, x):
+    """The activation, of the last axes."""
+    first, stop = site.spec.axes_of(len(site.output_shape))
+    if stop < len(site.output_shape):
+        raise ValueError(f"axis={site.spec.axis}: softmax is of the last axis there.")
+    out = program.value(site.size)
+    program.call("copy", x, out, site.size)
+    activate(program, ACTIVATIONS.resolve("softmax"), out, math.prod(site.output_shape[first:]))
+    return out
+
+
 def prelu(program, site, x):
     """max(x, 0) + alpha * min(x, 0)."""
     out = program.value(site.size)
@@ -232,6 +243,7 @@ EMITTERS = {
     "RepeatMembers": repeat_members,
     "Residual": residual,
     "Scaling": scaling,
+    "Softmax": softmax,
     "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
@@ -269,7 +281,11 @@ def emit_network(program, model, x, prefix=""):
 
 def emitter_of(spec):
     """Return the emitter of a layer; raise ValueError where there is none."""
-    kind = spec.registered[1]
+    kind, own = spec.registered[1], type(spec).emit_c
+    if isinstance(own, str):
+        raise ValueError(own)
+    if own is not None:
+        return own
     if not LAYERS[kind].__module__.startswith("fastbp."):
         raise ValueError("it is a layer of your own, whose kernels are Python.")
     if kind not in EMITTERS:

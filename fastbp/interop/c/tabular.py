@@ -170,9 +170,8 @@ def ensemble_outputs(program, ensemble, x, k):
 
 def calibrate(program, ensemble, total, k):
     """Append the temperature of the probabilities (k,), or of each block of classes."""
-    temperatures, blocks = ensemble.temperature, ensemble.blocks
-    if not isinstance(temperatures, list):
-        temperatures, blocks = [temperatures], [slice(0, k)]
+    temperatures = np.atleast_1d(ensemble.temperature).tolist()
+    blocks = ensemble.blocks if np.ndim(ensemble.temperature) else [slice(0, k)]
     for temperature, block in zip(temperatures, blocks, strict=True):
         if temperature != 1.0:
             own(program, "temper")
@@ -196,8 +195,11 @@ def ends(program, estimator, total, k):
                 told.append(f"{block.start}: {name_in_comment(name)}")
         return "\n        ".join(told)
     if hasattr(estimator, "classes_"):
-        shares(program, total, 0, k)
-        return None
+        shares(program, total, 0, k, target.factors)
+        if target.factors is None:
+            return None
+        numbers = ", ".join(f"{factor:.17g}" for factor in target.factors)
+        return f"the classes' probabilities; predict takes the largest of them times {numbers}"
     parts = target.parts if isinstance(target, Quantities) else (target,) * k
     for j, part in enumerate(parts):
         decode(program, total, j, part)
@@ -208,10 +210,11 @@ def ends(program, estimator, total, k):
     return f"the quantiles {', '.join(f'{level:g}' for level in estimator.quantiles)}"
 
 
-def shares(program, total, first, k):
-    """Append what makes probabilities of k outputs."""
+def shares(program, total, first, k, factors=None):
+    """Append what makes probabilities of k outputs, which were learnt from rows weighed by factors of their classes."""
     own(program, "shares")
-    program.line(f"shares({{}} + {first}, out + {first}, {k});", total)
+    weights = 0 if factors is None else program.array("class_factors", factors, "double")
+    program.line(f"shares({{}} + {first}, {weights}, out + {first}, {k});", total)
 
 
 def decode(program, total, j, part):

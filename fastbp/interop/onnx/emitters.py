@@ -73,7 +73,11 @@ def emit(graph, name, site, inputs):
 
 def emitter_of(spec):
     """Return the emitter of a layer; raise ValueError where there is none."""
-    kind = spec.registered[1]
+    kind, own = spec.registered[1], type(spec).emit_onnx
+    if isinstance(own, str):
+        raise ValueError(own)
+    if own is not None:
+        return own
     if not LAYERS[kind].__module__.startswith("fastbp."):
         raise ValueError("it is a layer of your own, whose kernels ONNX cannot run.")
     if kind not in EMITTERS:

@@ -10,13 +10,13 @@ from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
-from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_settings
+from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 
 DENSE = layer_dtype(
     ("rows", "i8"),  # product of the axes between the batch and the last one; 1 for inputs (n, d)
     ("d", "i8"),
     ("k", "i8"),
-    ("bias", "i8"),  # offset in params; -1: none
+    ("bias", "param"),
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
 )
@@ -151,7 +151,7 @@ class Dense(Layer):
     forward, backward, gradient, prepare = dense_forward, dense_backward, dense_gradient, dense_prepare
 
     def __post_init__(self):
-        resolve_settings(self)
+        resolve_dense(self)
 
     def build(self, input_shape):
         *rows, d = input_shape
@@ -167,7 +167,6 @@ class Dense(Layer):
         )
 
     def fill(self, row, float_type):
-        row["bias"] = row["params"] + row["d"] * row["k"] if self.use_bias else -1
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 
