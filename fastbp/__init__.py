@@ -142,6 +142,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "custom",
+    "distributed",
     "explain",
     "initializers",
     "layers",

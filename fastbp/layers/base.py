@@ -96,6 +96,7 @@ STEP = row_dtype(
         ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
+        ("before", "i8"),  # rows of the batch that stand in front of these, in other processes
     ],
 )
 

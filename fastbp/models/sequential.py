@@ -319,6 +319,11 @@ class Sequential(Explainable):
         self.tell_changes(every=True)
         return self.engine.alone(fit, self, train, validation, course, callbacks)
 
+    def _class_weighted(self, rows, weights):
+        """Return the rows with the weights {class: weight} of their classes."""
+        classes = (rows.y, len(rows.x), self.dtype, rows.entries, self.engine.loss.link == "softmax")
+        return rows.weighted(class_weights(weights, *classes))
+
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
         if validation_data is not None:
