@@ -55,6 +55,7 @@ numpydoc_xref_param_type = False
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastbp\.[A-Z]).*")]
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 doctest_global_setup = "import warnings; warnings.simplefilter('error')"

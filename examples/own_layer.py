@@ -14,7 +14,7 @@ from fastbp.custom import Build, Layer, Param, kernel, layer_dtype, matmul, prod
 from fastbp.kernels.vecmath import sigmoid
 
 # A and B stand side by side, (d, 2k), so that one product makes both: z = x @ [A B] + [a b].
-FIELDS = layer_dtype(("k", "i8"), ("bias", "i8"), ("product", "i8"))
+FIELDS = layer_dtype(("k", "i8"), ("bias", "param"), ("product", "i8"))
 
 
 @kernel
@@ -98,7 +98,6 @@ class SwiGLU(Layer):
         return Build((k,), params, fields={"k": k}, extra=2 * k, shared=entries, multiply_adds=entries)
 
     def fill(self, row, float_type):
-        row["bias"] = row["params"] + 2 * row["n_in"] * self.units
         row["product"] = product_address(float_type)
 
 

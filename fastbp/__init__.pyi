@@ -72,14 +72,18 @@ from fastbp.layers.core.noise import GaussianNoise as GaussianNoise
 from fastbp.layers.core.noise import SpatialDropout1D as SpatialDropout1D
 from fastbp.layers.core.noise import SpatialDropout2D as SpatialDropout2D
 from fastbp.layers.core.prelu import PReLU as PReLU
+from fastbp.layers.core.rescaling import Rescaling as Rescaling
 from fastbp.layers.core.reshape import Flatten as Flatten
 from fastbp.layers.core.reshape import Reshape as Reshape
+from fastbp.layers.core.softmax import Softmax as Softmax
 from fastbp.layers.members.members import MemberDense as MemberDense
 from fastbp.layers.members.members import MemberMean as MemberMean
 from fastbp.layers.members.members import RepeatMembers as RepeatMembers
 from fastbp.layers.normalization.batchnorm import BatchNormalization as BatchNormalization
+from fastbp.layers.normalization.groupnorm import GroupNormalization as GroupNormalization
 from fastbp.layers.normalization.layernorm import LayerNormalization as LayerNormalization
 from fastbp.layers.normalization.layernorm import RMSNormalization as RMSNormalization
+from fastbp.layers.normalization.layerscale import LayerScale as LayerScale
 from fastbp.layers.recurrent.bidirectional import Bidirectional as Bidirectional
 from fastbp.layers.recurrent.gru import GRU as GRU
 from fastbp.layers.recurrent.lstm import LSTM as LSTM
@@ -119,6 +123,7 @@ from fastbp.regularizers import L1 as L1
 from fastbp.regularizers import L1L2 as L1L2
 from fastbp.regularizers import L2 as L2
 from fastbp.regularizers import MaxNorm as MaxNorm
+from fastbp.reporting.report import report as report
 from fastbp.schedules import CosineDecay as CosineDecay
 from fastbp.schedules import CosineDecayRestarts as CosineDecayRestarts
 from fastbp.schedules import ExponentialDecay as ExponentialDecay

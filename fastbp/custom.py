@@ -52,7 +52,7 @@ one of a user's)::
         units: int
         name: str | None = None
 
-        dtype = layer_dtype(("k", "i8"))                    # fields of its own in the layer's row: "i8" or "f8"
+        dtype = layer_dtype(("k", "i8"))                    # fields of its own in the layer's row
         forward, backward, gradient, prepare = forward, backward, gradient, prepare
 
         def build(self, input_shape):                       # shapes without the batch axis
@@ -66,12 +66,14 @@ one of a user's)::
     x    = rows(work, layer.x, start, stop, layer.n_in)       the layer's inputs (n, d)
     out  = rows(work, layer.out, start, stop, layer.n_out)    its outputs (n, k), which `forward` overwrites
     dout = rows(work, layer.dout, start, stop, layer.n_out)   their gradient; `backward` may overwrite it
-    dx   = rows(work, layer.dx, start, stop, layer.n_in)      `backward` overwrites it, unless layer.dx < 0: not wanted
+    dx   = rows(work, layer.dx, start, stop, layer.n_in)      `backward` overwrites it
     kept = rows(work, layer.extra, start, stop, e)            `Build.extra` = e entries a row from forward to backward
     kernel = rows(params, layer.params, 0, d, k)              the first parameter; the next one is behind it
 
 **forward** and **backward** take rows `start` to `stop`, and only read the parameters. Row i of the regions is row
-``row0 + i`` of the batch. ``step.training`` tells whether this is training.
+``row0 + i`` of the batch. ``step.training`` tells whether this is training. Where a layer with parameters is the first
+one nobody wants dx: then ``layer.dx < 0``; or ``only_dx = True`` in the class says that its `backward` makes nothing
+else, and it does not run.
 
 **gradient** writes rows `first` to `last` (of the first axis) of the gradient of parameter number `block` of
 `Build.params`; with `accumulate` it adds to what is there. It runs after `backward`.
@@ -80,9 +82,9 @@ one of a user's)::
 `Build.shared` entries from ``layer.shared``: of rows `first` to `last` of the first parameter, such as columns of its
 transpose.
 
-**fill**, a method ``fill(self, row, float_type)``, sets fields that hold other things than sizes: settings
-(``row["alpha"] = self.alpha``), addresses (``row["product"] = product_address(float_type)``, for `matmul`), and offsets
-(``row["bias"] = row["params"] + d * k``).
+**Fields** of the row that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter "bias"
+begins in `params` (-1: there is none). A method ``fill(self, row, float_type)`` sets what else there is, such as
+addresses (``row["product"] = product_address(float_type)``, for `matmul`).
 
 **Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
 of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
@@ -188,8 +190,6 @@ def register_layer(cls: type) -> type:
     ...             out[i, j] = x[i, j] * x[i, j]
     >>> @kernel
     ... def square_backward(layer, step, params, shared, work, start, stop, row0):
-    ...     if layer.dx < 0:
-    ...         return
     ...     x, dx = rows(work, layer.x, start, stop, layer.n_in), rows(work, layer.dx, start, stop, layer.n_in)
     ...     dout = rows(work, layer.dout, start, stop, layer.n_out)
     ...     for i in range(len(x)):

@@ -36,10 +36,12 @@ LEVELS = [
     "engine",
     "explain",
     "models",
+    "distributed",
     "solvers",
     "estimators",
     "tabular",
     "interop",
+    "reporting",
     "commands",
 ]
 

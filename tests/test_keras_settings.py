@@ -8,7 +8,7 @@ from keras import layers, losses, metrics, optimizers
 import fastbp
 from fastbp.interop.kerascompile import compile_settings
 from fastbp.interop.kerasdescribed import settings_left
-from fastbp.interop.kerassettings import OTHERS, SAME
+from fastbp.interop.kerassettings import OTHERS, namesakes
 from fastbp.metrics.scoring import SCORES, Accuracy, Recall
 
 pytestmark = [
@@ -162,6 +162,8 @@ ARGUMENTS = {
     "DepthwiseConv2D": (2,),
     "Reshape": ((-1, 1),),
     "Masking": (),
+    "Rescaling": (2.0,),
+    "GroupNormalization": (2,),
 }
 IMAGES = ("Conv2D", "DepthwiseConv2D", "ZeroPadding2D", "SpatialDropout2D")
 
@@ -176,7 +178,7 @@ def model_with(kind):
     return sequential(layer, shape=shape), layer
 
 
-@pytest.mark.parametrize("kind", [*SAME, *OTHERS])
+@pytest.mark.parametrize("kind", [*namesakes(layers), *OTHERS])
 def test_a_setting_that_nobody_mapped_is_refused(kind, monkeypatch):
     theirs, layer = model_with(kind)
     config = layer.get_config()
@@ -215,7 +217,7 @@ HIDDEN = {
     ),
     "freezes whole layers": lambda: with_frozen_kernel(sequential(layers.Dense(2))),
     "freeze the layer itself": lambda: with_frozen_gamma(sequential(layers.BatchNormalization())),
-    "axis=-2": lambda: sequential(layers.Softmax(axis=-2)),
+    "axis=0": lambda: sequential(layers.Softmax(axis=0)),
     "activation own is a function": lambda: sequential(layers.Dense(2, own)),
     "threshold=1.0": lambda: sequential(layers.Dense(2, layers.ReLU(threshold=1.0))),
     "activation layer PReLU": lambda: sequential(layers.Dense(2, layers.PReLU())),

@@ -7,6 +7,7 @@ input are both needed, and alone, where `vjp` asks for the gradient with respect
 import dataclasses
 
 import numpy as np
+import oracles
 import pytest
 import recurrent_cases
 from reference import autodiff, network
@@ -61,6 +62,7 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 from fastbp.layers.base import Layer
 from fastbp.layers.core.branches import Fork
+from fastbp.layers.core.elementwise import Elementwise
 
 CASES = {
     "Dense": [
@@ -167,6 +169,7 @@ CASES = {
         PiecewiseLinearEmbedding([[-0.5, 0.02, 0.5]] * 6, 3, trainable=False),
     ],
     **recurrent_cases.CASES,
+    **oracles.CASES,
     # Their windows have tests of their own: here every setting.
     "Conv1D": [
         Conv1D(4, 2),
@@ -199,6 +202,7 @@ CASES = {
 # Layers that take inputs with several axes, and what makes them of a row.
 IN_FRONT = {
     **recurrent_cases.IN_FRONT,
+    **oracles.IN_FRONT,
     "MemberDense": Reshape((2, 3)),
     "SpatialDropout1D": Reshape((2, 3)),
     "SpatialDropout2D": Reshape((1, 2, 3)),
@@ -229,8 +233,8 @@ def between(layer):
 
 
 def alone(layer):
-    front = IN_FRONT.get(type(layer).__name__)
-    return [layer] if front is None else [front, layer]
+    front = IN_FRONT.get(type(layer).__name__, [])
+    return [*(front if isinstance(front, list) else [front]), layer]
 
 
 def build(layers, dtype="float64", columns=6):
@@ -257,9 +261,9 @@ def assert_near(value, expected, tolerance):
 
 @every_kind
 def test_has_cases_and_references(name):
-    assert name in CASES, f"add cases for {name} here"
-    assert name in network.LAYERS, f"add {name} to reference/network.py"
-    assert name in autodiff.LAYERS, f"add {name} to reference/autodiff.py"
+    assert name in CASES, f"write tests/oracles/{name.lower()}.py, as the docstring of tests/oracles says"
+    assert name in network.LAYERS
+    assert name in autodiff.LAYERS
     assert all(type(layer) is LAYERS[name] for layer in CASES[name])
 
 
@@ -405,5 +409,6 @@ def test_names_count_up_and_specs_are_shared_unchanged():
 
 def test_layers_are_registered_once():
     registered = {cls for cls in LAYERS.values() if cls.__module__.startswith("fastbp.")}  # loads them all
-    ours = {cls for cls in Layer.__subclasses__() if cls.__module__.startswith("fastbp.")}
-    assert registered == ours - {Fork}
+    derived = {*Layer.__subclasses__(), *Elementwise.__subclasses__()}
+    ours = {cls for cls in derived if cls.__module__.startswith("fastbp.")}
+    assert registered == ours - {Fork, Elementwise}

@@ -397,3 +397,21 @@ def test_reshaped_inputs_have_the_same_statistics():
     dx = images.vjp(x, x**2, training=True)
     assert_near(rows.vjp(x.reshape(-1, 2), x.reshape(-1, 2) ** 2, training=True).reshape(x.shape), dx, 1e-11)
     assert np.array_equal(flat.vjp(x.reshape(12, -1), x**2, training=True).reshape(x.shape), dx)
+
+
+@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization, fastbp.GroupNormalization])
+def test_a_constraint_bounds_the_norm_of_the_whole_vector(kind):
+    """As Keras's MaxNorm does, whose axis is 0."""
+    limits = {"gamma_constraint": MaxNorm(1.5), "beta_constraint": MaxNorm(1e-3)}
+    settings = {"groups": 2} if kind is fastbp.GroupNormalization else {}
+    model = fastbp.Sequential([kind(**settings, **limits), Dense(1)], input_shape=(6,), seed=0, dtype="float64")
+    model.compile(fastbp.SGD(0.5), "mean_squared_error")
+    x = np.random.default_rng(0).normal(size=(16, 6))
+    gradient = model.value_and_grad(x, x[:, :1], training=True)[1]
+    model.train_on_batch(x, x[:, :1])
+    gamma, beta = (model.engine.network.params[i] for i in (0, 1))
+    for placed, start, limit in ((gamma, 1.0, 1.5), (beta, 0.0, 1e-3)):
+        stepped = start - 0.5 * gradient[placed.start : placed.stop]
+        expected = stepped * np.minimum(limit / np.linalg.norm(stepped), 1.0)
+        np.testing.assert_allclose(model.params[placed.start : placed.stop], expected, rtol=1e-12)
+        assert np.linalg.norm(stepped) > limit

@@ -339,6 +339,5 @@ def test_importances_are_of_all_targets(model):
     assert found.drop("b").min() > 0
     again = model.importances(NEW, NEW_Y)["importance"]
     assert again.corr(found) > 0.9
-    for ask in (lambda: model.explain(NEW), lambda: model.partial_dependence(NEW, "a")):
-        with pytest.raises(NotImplementedError, match="for one target"):
-            ask()
+    # Contributions: tests/test_insight.py.
+    assert len(model.explain(NEW)) == len(model.predict(NEW))

@@ -166,6 +166,16 @@ def test_several_targets_of_an_array():
     np.testing.assert_allclose(found, model.predict(x), rtol=1e-4, atol=1e-5 * 1000)
 
 
+def test_weighed_classes():
+    """Labels favour what weighs more, probabilities do not."""
+    x = np.random.default_rng(0).normal(size=(150, 2))
+    y = np.where(x[:, 0] + x[:, 1] > 1.2, "rare", "usual")
+    model = fastbp.TabularClassifier("fast", class_weight="balanced", random_state=0).fit(x, y)
+    label, probabilities = session(fastbp.to_onnx(model)).run(None, {"x": x})
+    np.testing.assert_allclose(probabilities, model.predict_proba(x), atol=1e-6)
+    assert label.tolist() == model.predict(x).tolist()
+
+
 @pytest.mark.filterwarnings("ignore::fastbp.TableWarning")
 def test_targets_of_different_kinds(frame, classes):
     y = pd.DataFrame({"kind": classes, "income": frame["income"].clip(0, 1e5), "flag": frame["flag"]})

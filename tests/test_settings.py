@@ -3,9 +3,11 @@
 import copy
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from oracles import ORACLES, shape_of
 
 import fastbp
 from fastbp import (
@@ -88,6 +90,7 @@ CHANGES = {
     "AveragePooling2D": (lambda: fastbp.AveragePooling2D(2, 1, "same"), (4, 4, 2), {"pool_size": 3}),
     "Concatenate": (lambda: Concatenate([[Dense(3)], [Dense(3)]]), (2, 4), {"axis": 1, "trainable": False}),
     "Residual": (lambda: Residual([Dense(4)]), (4,), {"trainable": False}),
+    **{kind: (partial(dataclasses.replace, of.CASES[0]), shape_of(kind), of.CHANGES) for kind, of in ORACLES.items()},
 }
 
 

@@ -3,22 +3,27 @@
 import subprocess
 import sys
 import warnings
+from copy import copy
 
 import keras
 import numpy as np
 import pytest
+from oracles import ORACLES, shape_of
 from test_keras import filled, keras_model, rows
-from test_onnx import CASES, randomize, rows_for
+from test_onnx import CASES as OF_ONNX
+from test_onnx import randomize, rows_for
 
 import fastbp
 from fastbp.interop.kerasmaking import OTHERS
-from fastbp.interop.kerassettings import SAME
+from fastbp.interop.kerassettings import namesakes
 from fastbp.layers import LAYERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
 # The cases whose layers are all in Keras, but for recurrent ones: models of test_keras.py have these.
 RECURRENT = ("Bidirectional", "Embedding", "GRU", "LSTM", "Masking", "SimpleRNN")
+SAME = namesakes(keras.layers)
+CASES = OF_ONNX | {kind: (shape_of(kind), lambda kind=kind: [*map(copy, ORACLES[kind].CASES)]) for kind in ORACLES}
 MODELS = [name for name in CASES if name.split()[0] in {*SAME, *OTHERS} - {*RECURRENT}]
 
 

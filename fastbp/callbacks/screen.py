@@ -21,7 +21,7 @@ BAR_WIDTH = 20
 def screen_for(stream=None):
     """Return the screen of a stream, by default of standard output."""
     stream = sys.stdout if stream is None else stream
-    if stream is sys.stdout and (display := _notebook_display()) is not None:
+    if stream in (sys.stdout, sys.stderr) and (display := _notebook_display()) is not None:
         return Notebook(stream, display)
     is_terminal = getattr(stream, "isatty", lambda: False)()
     return Terminal(stream) if is_terminal else Log(stream)

@@ -18,7 +18,6 @@ PACKAGES = (
     "pandas",
     "narwhals",
     "safetensors",
-    "tqdm",
     "pyarrow",
 )
 

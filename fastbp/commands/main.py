@@ -1,4 +1,4 @@
-"""The command line: ``fastbp train | predict | evaluate | export | demo | warmup | info``.
+"""The command line: ``fastbp train | predict | evaluate | explain | report | export | demo | warmup | info``.
 
 Each command is a module of `fastbp.commands` with `HELP`, `add_arguments(parser)` and `run(arguments)`;
 what it needs (numba, pandas, scikit-learn) it imports when it runs, so that ``fastbp --help`` is quick.
@@ -11,7 +11,7 @@ import sys
 import warnings
 
 import fastbp
-from fastbp.commands import demo, evaluate, export, info, predict, train, warmup
+from fastbp.commands import demo, evaluate, explain, export, info, predict, reportpage, train, warmup
 from fastbp.commands.later import import_later
 from fastbp.commands.options import mute_output
 from fastbp.tabular.errors import TableError
@@ -21,6 +21,8 @@ COMMANDS = {
     "train": train,
     "predict": predict,
     "evaluate": evaluate,
+    "explain": explain,
+    "report": reportpage,
     "export": export,
     "demo": demo,
     "warmup": warmup,

@@ -79,22 +79,3 @@ def listening(listener):
     finally:
         with _watch.lock:
             _watch.listeners.remove(listener)
-
-
-@contextmanager
-def telling(bar):
-    """Have a tqdm bar say what is being compiled, and count no time of that."""
-    described = bar.desc
-
-    def listener(seconds):
-        if seconds is None:
-            if bar.desc != f"{MESSAGE}: ":
-                bar.set_description(MESSAGE)
-            return
-        if not bar.disable:
-            bar.start_t += seconds
-            bar.last_print_t = max(bar.last_print_t, bar.start_t)
-        bar.set_description_str(described, refresh=True)
-
-    with listening(listener):
-        yield bar

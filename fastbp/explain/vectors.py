@@ -104,7 +104,8 @@ class Vectors:
             piece = self._piece(branch[1], inputs, (len(inputs),))
             self.pieces.append(piece)
             size = int(piece.widths.sum())
-            reader, shaper = Columns(range(width, width + size)), Reshape(piece.head.network.output_shape)
+            reader = Columns(range(width, width + size))
+            shaper = Reshape(piece.head.network.output_shape)
             made_names |= {id(reader): names[id(branch[0])], id(shaper): names[id(branch[1])]}
             branches.append([reader, shaper, *branch[2:]])
             width += size
@@ -134,7 +135,7 @@ class Vectors:
         return np.ascontiguousarray(np.concatenate([x, *(vectors.reshape(len(x), -1) for vectors in made)], axis=1))
 
     def fold(self, values):
-        """Return what the numbers of z are given, values (n, ...), as what the row's own (n, *input_shape) are."""
+        """Return what the numbers of z are given, values (n, ...), as what the row's own (n, ...) are."""
         flat = values.reshape(len(values), -1)
         total = np.zeros((len(values), self._n_inputs), values.dtype)
         first = self._n_inputs if self.reads_numbers else 0

@@ -8,7 +8,7 @@ from fastbp.engine.specs import walk
 from fastbp.interop.keras import to_keras_weights
 from fastbp.interop.kerasgraph import chain_of
 from fastbp.interop.kerasmasks import check_masks
-from fastbp.interop.kerassettings import SAME
+from fastbp.interop.kerassettings import namesakes
 from fastbp.layers import Concatenate, Residual
 from fastbp.layers.core.branches import Fork
 from fastbp.models.sequential import Sequential
@@ -115,11 +115,11 @@ class Walk:
         """Return the Keras layer of a placed one."""
         kind = kind_of(placed.spec)
         try:
-            if kind in SAME or kind in OTHERS:
+            if kind in {*namesakes(self.keras.layers), *OTHERS}:
                 return self.layer_of(kind, placed.spec, placed.name)
         except ValueError as error:
             raise ValueError(f"layer {placed.name!r} ({kind}): {error}") from None
-        known = ", ".join(sorted([*SAME, *OTHERS]))
+        known = ", ".join(sorted({*namesakes(self.keras.layers), *OTHERS}))
         raise ValueError(f"layer {placed.name!r} ({type(placed.spec).__name__}) is not in Keras. These are: {known}.")
 
     def layer_of(self, kind, spec, name):

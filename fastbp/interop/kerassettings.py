@@ -5,6 +5,7 @@ names the layer and the setting.
 """
 
 import dataclasses
+import sys
 from typing import Any
 
 from fastbp.interop.kerasactivations import activation_object, activation_of
@@ -25,13 +26,6 @@ NEUTRAL = {
     "synchronized": False,
 }
 
-SAME = (
-    *("Activation", "AlphaDropout", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D"),
-    *("Dense", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GRU", "GaussianNoise", "GlobalAveragePooling1D"),
-    *("GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "LSTM", "LayerNormalization", "Masking"),
-    *("MaxPooling1D", "MaxPooling2D", "PReLU", "RMSNormalization", "Reshape", "SimpleRNN", "SpatialDropout1D"),
-    *("SpatialDropout2D", "ZeroPadding1D", "ZeroPadding2D"),
-)
 REGULARIZERS = {"L1": L1, "L2": L2, "L1L2": L1L2}
 
 
@@ -66,18 +60,28 @@ def spec_of(node, model):
     """Return the fastbp layer of a node."""
     layer, kind = node.layer, kind_of(node.layer)
     try:
-        if kind in SAME:
-            return LAYERS[kind](**settings_of(layer, LAYERS[kind], node.name, model))
         if kind in OTHERS:
             return OTHERS[kind](node, model)
+        if has_namesake(kind):
+            return LAYERS[kind](**settings_of(layer, LAYERS[kind], node.name, model))
     except (ValueError, TypeError) as error:
         if str(error).startswith("Keras layer "):
             raise
         raise ValueError(f"Keras layer {layer.name!r} ({kind}): {error}") from None
     raise ValueError(
         f"Keras layer {layer.name!r} ({type(layer).__name__}) has no counterpart in fastbp. These have: "
-        f"{', '.join(sorted([*SAME, *OTHERS]))}."
+        f"{', '.join(sorted({*namesakes(sys.modules['keras'].layers), *OTHERS}))}."
     )
+
+
+def has_namesake(kind):
+    """Has fastbp itself a layer of this name of Keras's?  Settings of such layers have the same names, too."""
+    return kind in LAYERS and LAYERS[kind].__module__.startswith("fastbp.")
+
+
+def namesakes(layers):
+    """Return the names of Keras's layers, a module, that are fastbp's too, and convert setting by setting."""
+    return [name for name in dir(layers) if has_namesake(name) and name not in OTHERS]
 
 
 def settings_of(layer, spec, name, model):
@@ -120,7 +124,7 @@ def converted(layer, name, value):
         return regularizer_of(value)
     if name.endswith("_constraint"):
         kernel = layer.kernel if name == "depthwise_constraint" else getattr(layer, name.removesuffix("_constraint"))
-        last = 2 if name == "depthwise_constraint" else 1
+        last = 2 if name == "depthwise_constraint" else min(len(kernel.shape) - 1, 1)
         return constraint_of(value, len(kernel.shape), len(kernel.shape) - last)
     if name == "axis" and isinstance(value, list | tuple) and len(value) == 1:
         return value[0]
@@ -152,7 +156,7 @@ def constraint_of(value, dimensions, axes):
 
 
 def of_activation_layer(node, model):
-    """ReLU, LeakyReLU, ELU and Softmax."""
+    """ReLU, LeakyReLU and ELU."""
     return Activation(activation_object(kind_of(node.layer), node.layer.get_config()), name=node.name)
 
 
@@ -191,5 +195,5 @@ OTHERS = {
     "Add": of_add,
     "Bidirectional": of_bidirectional,
     "Concatenate": of_concatenate,
-    **dict.fromkeys(("ELU", "LeakyReLU", "ReLU", "Softmax"), of_activation_layer),
+    **dict.fromkeys(("ELU", "LeakyReLU", "ReLU"), of_activation_layer),
 }

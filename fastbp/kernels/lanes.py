@@ -39,6 +39,31 @@ def lane_dot(x, y, start, stop):
 
 
 @inline
+def lane_dot_below(x, top, y, start, stop):
+    """The sum of (x - top) * y over start to stop in float64, in the order of `lane_sum`; x - top is of x's type."""
+    a = b = c = d = 0.0
+    whole = start + (stop - start) // 4 * 4
+    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
+        a += np.float64(x[i] - top) * np.float64(y[i])
+        b += np.float64(x[i + np.uint64(1)] - top) * np.float64(y[i + np.uint64(1)])
+        c += np.float64(x[i + np.uint64(2)] - top) * np.float64(y[i + np.uint64(2)])
+        d += np.float64(x[i + np.uint64(3)] - top) * np.float64(y[i + np.uint64(3)])
+    total = (a + b) + (c + d)
+    for i in range(np.uint64(whole), np.uint64(stop)):
+        total += np.float64(x[i] - top) * np.float64(y[i])
+    return total
+
+
+@inline
+def lane_sum_below(x, top, start, stop):
+    """The sum of x - top over start to stop in float64, added one after the other; x - top is of x's type."""
+    total = 0.0
+    for i in range(np.uint64(start), np.uint64(stop)):
+        total += np.float64(x[i] - top)
+    return total
+
+
+@inline
 def lane_maximum(x, start, stop):
     """The largest of x[start:stop]; a NaN may be passed over, and comes back with the exponentials."""
     a = b = c = d = x[start]

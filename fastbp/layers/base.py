@@ -8,6 +8,8 @@ The kernels of a layer kind, called through their addresses in its row:
     prepare (layer, params, shared, first, last)                     after its parameters changed
     tabulate(layer, params, shared, first, last)                     before a call in which nothing goes back through it
 
+`backward` runs where something goes back: dx of a layer without parameters, or with `only_dx`, is always wanted, that
+of another one where ``layer.dx >= 0``.
 `start` and `stop` are batch rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
 the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
 parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
@@ -34,15 +36,18 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import address
 from fastbp.compiler.records import row_dtype
 from fastbp.compiler.signatures import signature
+from fastbp.initializers import INITIALIZERS
 from fastbp.registry import Registry
-from fastbp.settings.checked import Settings, checked_switch, setting_names
+from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.settings.checked import Settings, checked_switch, is_number, setting_names
 
 LAYERS = Registry("layer")
 
-LAYER_ROW_SIZE = 512
+LAYER_ROW_SIZE = 576
 # Sizes and strides are smaller.
 MOST_SIZE = 2**31
 LAYER_HEADER = [
@@ -66,6 +71,9 @@ LAYER_HEADER = [
     ("own_mask", "i8"),  # of the mask that the layer writes for those behind it
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
+    ("packed", "i8"),  # the same, of what forward reads; -1: it reads the parameters
+    ("panels", "i8"),  # offset in work of what `gradient` reads as panels; -1: there are none
+    ("region_rows", "i8"),  # batch rows of a region
     ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
     ("buffers", "i8"),  # offset in the buffers
     ("slice_work", "i8"),  # offset in work of what the layer keeps for slice 0, and the distance to slice 1
@@ -88,13 +96,19 @@ STEP = row_dtype(
         ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
+        ("before", "i8"),  # rows of the batch that stand in front of these, in other processes
     ],
 )
 
 
 def layer_dtype(*fields):
-    """Return the row dtype of a layer kind with these fields of its own."""
-    return row_dtype(LAYER_ROW_SIZE, LAYER_HEADER, fields)
+    """Return the row dtype of a layer kind with these fields of its own, (name, "i8", "f8" or "param") pairs.
+
+    A "param" field is the offset in params of the parameter of its name; -1: the layer has none.
+    """
+    kinds = [(name, "i8" if kind == "param" else kind) for name, kind in fields]
+    params = [name for name, kind in fields if kind == "param"]
+    return np.dtype(row_dtype(LAYER_ROW_SIZE, LAYER_HEADER, kinds), metadata={"params": params})
 
 
 class Lookup(NamedTuple):
@@ -148,6 +162,8 @@ class Build:
     extra: int = 0  # entries of work that the layer keeps for each batch row
     mask: int = 0  # time steps of the mask that the layer writes
     shared: int = 0  # entries of the shared buffer
+    packed: int = 0  # entries of it that forward reads in the place of a parameter, where many rows do
+    panels: int = 0  # entries of work that the layer packs for its gradient, for each batch row
     slice_work: int = 0  # entries of work that the layer keeps for each slice
     whole_batch: bool = False  # training takes sums over the whole batch
     multiply_adds: int = 0  # a row, forward
@@ -176,8 +192,13 @@ class Layer(Settings):
     training_only: ClassVar = False  # True: the identity at prediction, and left out there
     finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
     spread: ClassVar = None  # its gradient: dout, the outputs' shape, () -> outputs -> dout of the outputs
+    only_dx: ClassVar = False  # True: backward makes dx and nothing else; it is left out where nobody wants dx
     alias: ClassVar = False  # True: the output is the input, in place (in another shape)
     always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
+    # What ONNX and C files say in its place: (graph or program, site, x) -> output, of fastbp/interop; or, a text, why
+    # there is nothing.
+    emit_onnx: ClassVar = None
+    emit_c: ClassVar = None
     branches = ()
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
@@ -209,7 +230,7 @@ class Layer(Settings):
         raise NotImplementedError
 
     def fill(self, row, float_type):
-        """Set the row's other fields; its header and the build's `fields` are filled already.
+        """Set the row's other fields, such as addresses; `fill_row` has filled what it can.
 
         What it returns is kept as long as the row: arrays to which the row has addresses.
         """
@@ -239,6 +260,24 @@ class Layer(Settings):
         return None
 
 
+def fill_row(row, spec, build):
+    """Set the fields of a row's own that go by their names, once its header is filled.
+
+    They are those of the build's `fields`, offsets of parameters, and settings that are numbers.
+    """
+    names = row.dtype.names[len(LAYER_HEADER) :]
+    values = {name: getattr(spec, name) for name in setting_names(type(spec)) if name in names}
+    values = {name: value for name, value in values.items() if isinstance(value, bool) or is_number(value)}
+    wanted, offset = (row.dtype.metadata or {}).get("params", ()), row["params"][0]
+    values |= dict.fromkeys(wanted, -1)
+    for param in build.params:
+        if param.name in wanted:
+            values[param.name] = offset
+        offset += param.size
+    for name, value in (values | build.fields).items():
+        row[name] = value
+
+
 def whole_number(layer, setting):
     """Return a layer's setting as an int of at least 1, or raise ValueError."""
     value = getattr(layer, setting)
@@ -253,6 +292,29 @@ def whole_number(layer, setting):
 def is_size(value):
     """Is it a whole number of at least 1 (and so small that products of two do not overflow)?"""
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= value < MOST_SIZE
+
+
+_REGISTRIES = {
+    "activation": ACTIVATIONS,
+    "initializer": INITIALIZERS,
+    "regularizer": REGULARIZERS,
+    "constraint": CONSTRAINTS,
+}
+
+
+def resolve_settings(layer):
+    """Put objects where names are, in settings that are called "bias_initializer" and the like; check the factors.
+
+    No activation is the linear one; there may be no regularizer and no constraint.
+    """
+    for name in setting_names(type(layer)):
+        kind = name.rpartition("_")[2]
+        value = getattr(layer, name)
+        if kind == "activation" and value is None:
+            value = "linear"
+        if kind in _REGISTRIES and (value is not None or kind == "initializer"):
+            setattr(layer, name, _REGISTRIES[kind].resolve(value))
+    check_factors(layer)
 
 
 def check_factors(layer):

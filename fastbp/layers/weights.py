@@ -1,34 +1,18 @@
 """What layers with a kernel and a bias share: the settings of both, and the parameters made of them."""
 
 import math
-from dataclasses import fields
 
-from fastbp.activations import ACTIVATIONS
-from fastbp.initializers import INITIALIZERS
 from fastbp.kernels.arraymath import matmul
-from fastbp.layers.base import Param, check_factors, whole_number
-from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
-
-_REGISTRIES = {"_initializer": INITIALIZERS, "_regularizer": REGULARIZERS, "_constraint": CONSTRAINTS}
+from fastbp.layers.base import Param, resolve_settings, whole_number
 
 
-def resolve_settings(spec):
+def resolve_dense(spec):
     """Check the settings of a dense spec; put objects where names are."""
     spec.units = whole_number(spec, "units")
-    resolve_weights(spec)
-    check_factors(spec)
+    resolve_settings(spec)
     if spec.parametrization not in ("standard", "ntk"):
         name = type(spec).__name__
         raise ValueError(f'{name}(parametrization={spec.parametrization!r}): it is "standard" or "ntk".')
-
-
-def resolve_weights(spec):
-    """Put objects where names are in a spec's activation, initializers, regularizers and constraint (or None)."""
-    spec.activation = ACTIVATIONS.resolve("linear" if spec.activation is None else spec.activation)
-    for setting in (field.name for field in fields(spec)):
-        registry = _REGISTRIES.get(setting[setting.rfind("_") :])
-        if registry is not None and (registry is INITIALIZERS or getattr(spec, setting) is not None):
-            setattr(spec, setting, registry.resolve(getattr(spec, setting)))
 
 
 def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm=0.0):

@@ -16,6 +16,7 @@ from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temp
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
+from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
 
@@ -60,7 +61,8 @@ class Ensemble:
     Attributes
     ----------
     history : list of dict
-        Of each network: its ``best_epoch`` (from 1) and ``score``.
+        Of each network: its ``best_epoch`` (from 1) and ``score``, and the ``epochs`` that ended in a validation with
+        their ``scores``.
     unseen : Unseen or None
         The rows that some networks did not train on, with the mean outputs of these.
     least_seconds : float
@@ -68,6 +70,10 @@ class Ensemble:
         follows.
     left_out : list of (m,) int64, or None
         The rows that each network did not train on, beside `unseen`.
+    kept : fastbp.tabular.insight.importances.Kept or None
+        Rows by which the importances of columns are found; not in files.
+    importances : fastbp.explain.permutation.Importances or None
+        Where somebody has asked for them.
     oof_share : float or None
         The share of the networks in such a mean, on average over the rows that have one.
     interrupted : bool
@@ -77,6 +83,7 @@ class Ensemble:
     def __init__(self, networks, temperature=1.0, repeats=None):
         self.networks, self.temperature, self.repeats = networks, temperature, repeats
         self.history, self.interrupted = [], False
+        self.kept = self.importances = None
         self.unseen, self.left_out, self.oof_share, self.least_seconds = None, None, None, 0.0
 
     @property
@@ -180,7 +187,8 @@ def _checked_temperature(value, n_blocks):
 
 def _one_history(figures, name):
     for key, value in figures.items():
-        described.number_or_none(value, f"{key} of the history")
+        for number in value if type(value) is list else [value]:
+            described.number_or_none(number, f"{key} of the history")
 
 
 def _below(start, tensors):
@@ -200,6 +208,7 @@ def train_ensemble(
     deadline=None,
     progress=None,
     checkpoint=None,
+    observers=None,
 ):
     """Train the networks of a recipe.
 
@@ -223,6 +232,8 @@ def train_ensemble(
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
         Where finished networks are kept; those that are there are not trained again.
+    observers : Observers, optional
+        Callbacks that are told of the networks' epochs.
 
     Returns
     -------
@@ -230,6 +241,7 @@ def train_ensemble(
     """
     given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
     training = Training(*given)
+    training.observers = observers or training.observers
     return training.run()
 
 
@@ -249,11 +261,20 @@ class Training:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
         self._first, self.least_seconds, self.following = None, 0.0, 0.0
+        self.observers = Observers([], "")
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
+        try:
+            self.observers.begin(plan)
+            return self._run(plan, n, n_threads)
+        finally:
+            self.observers.end()
+
+    def _run(self, plan, n, n_threads):
+        """Train networks as a plan says; return the `Ensemble`."""
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -289,7 +310,9 @@ class Training:
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
-            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+            observer = NetworkObserver(self.observers, number, network) if self.observers else None
+            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
+        learned = learned._replace(curve=tuple(learner.curve))
         self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
@@ -351,7 +374,7 @@ class Training:
         trained = [number for number, result in enumerate(results) if result is not None]
         ensemble = Ensemble([results[number][0] for number in trained])
         learned = [results[number][1] for number in trained]
-        ensemble.history = [{"best_epoch": one.epoch, "score": one.score} for one in learned]
+        ensemble.history = [one.figures() for one in learned]
         ensemble.interrupted, ensemble.least_seconds = self.pace.interrupted, self.least_seconds
         if self.valid is None:
             rows = [self.cuts[number][1] for number in trained]

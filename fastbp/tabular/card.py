@@ -128,8 +128,8 @@ def limits(estimator):
         told.append("Classes that training did not have are never predicted.")
         if getattr(estimator, "class_weight", None) is not None:
             told.append(
-                f"class_weight={estimator.class_weight!r}: probabilities are of classes as frequent as they weigh, "
-                "not of rows as they come."
+                f"class_weight={estimator.class_weight!r}: predictions favour classes that weigh more; probabilities "
+                "are for rows as they come."
             )
     if not all(hasattr(part, "classes") for part in targets_of(estimator).values()):
         told.append("Predicted quantities never leave the range that the target had in training.")

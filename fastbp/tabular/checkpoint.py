@@ -107,7 +107,7 @@ class Checkpoint:
         tensors, description = network.get_state()
         if learned.outputs is not None:
             tensors = {**tensors, "outputs": learned.outputs}
-        figures = {"epoch": int(learned.epoch), "score": float(learned.score)}
+        figures = {"epoch": int(learned.epoch), "score": float(learned.score), "curve": learned.curve}
         save_tensors(self._file(number), tensors, {"kind": KIND, "network": description, **figures})
 
     def network(self, number):
@@ -117,7 +117,8 @@ class Checkpoint:
             described.agree("the kind of file", description["kind"], KIND)
             outputs = tensors.pop("outputs", None)
             network = Sequential.from_state(tensors, description["network"])
-            return network, Learned(description["epoch"], description["score"], outputs)
+            curve = tuple((int(epoch), float(score)) for epoch, score in description["curve"])
+            return network, Learned(description["epoch"], description["score"], outputs, curve)
         except FileNotFoundError:
             return None
         except (ModelFileError, KeyError, ValueError, TypeError) as error:

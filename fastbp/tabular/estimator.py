@@ -13,7 +13,8 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
-from fastbp.compiler.compiling import telling, working_time
+from fastbp.callbacks.sharebar import ShareBar
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.data import real_array, refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
@@ -29,6 +30,7 @@ from fastbp.tabular.folds import absent_before, separation
 from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
+from fastbp.tabular.observers import Observers, checked_observers
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
@@ -44,7 +46,8 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "random_state": ["random_state"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    "verbose": ["verbose"],
+    "verbose": ["verbose", StrOptions({"auto"})],
+    "callbacks": [list, tuple, None],
 }
 
 
@@ -137,6 +140,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
+        observed = checked_observers(self.callbacks)
         checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
@@ -169,6 +173,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
                 checkpoint=checkpoint,
+                observers=Observers(observed, objective.metric),
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
@@ -249,10 +254,10 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             valid = Part(None, part.targets[rows], None if part.weight is None else part.weight[rows])
         outputs = self._calibrated(outputs, valid, share)
         if given is not None:
-            self._kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
+            ensemble.kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
         elif len(rows):
             # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
-            self._kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
+            ensemble.kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)
@@ -262,7 +267,6 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         """Set the fitted attributes that files keep too, but for `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
         self._target, self.target_name_ = target, target_name
-        self._kept = self._importances = None
         self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON
         self.n_features_in_ = len(encoder.feature_names_in)
         vars(self).pop("feature_names_in_", None)
@@ -330,11 +334,16 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
             own, description[name] = part.get_state()
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
-        description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
+        description["parameters"] = {key: packed(value) for key, value in self._kept_params().items()}
         description["named"] = hasattr(self, "feature_names_in_")
         description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
+        description["importances"] = self._described_importances()
         return tensors, description
+
+    def _kept_params(self):
+        """Return the parameters that a file holds: callbacks are left out."""
+        return self.get_params(deep=False) | {"callbacks": None}
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
@@ -355,6 +364,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         if not isinstance(estimator.reading_, dict):
             raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
         estimator._hold_oof(None)
+        estimator._take_importances(description.get("importances"))
         return estimator
 
     def __sklearn_tags__(self):
@@ -394,12 +404,9 @@ def _part(x, targets, weight):
 
 @contextmanager
 def progress_bar(verbose):
-    """Context of a progress bar on stderr: a function that takes the share that is done, or None where not verbose."""
-    if not verbose:
+    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
+    if verbose in (0, False):
         yield None
         return
-    from tqdm.auto import tqdm
-
-    form = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar, telling(bar):
-        yield lambda share: bar.update(share - bar.n)
+    with ShareBar("training", bar=verbose != 2, stream=sys.stderr) as bar:
+        yield bar

@@ -38,8 +38,13 @@ class TabularMultiTask(BaseTabular):
         The same number gives the same bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -114,6 +119,7 @@ class TabularMultiTask(BaseTabular):
         random_state=None,
         n_threads=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.tasks = tasks
@@ -123,6 +129,7 @@ class TabularMultiTask(BaseTabular):
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @property
     def target_names_(self):
@@ -221,16 +228,6 @@ class TabularMultiTask(BaseTabular):
                 float(measure(table.values(name, task), values[known], sample_weight=weight)) if known.any() else np.nan
             )
         return scores
-
-    def explain(self, X, **settings):
-        """Not for several targets: explain an estimator of one of them."""
-        raise NotImplementedError("explain is for one target: fit a TabularClassifier or TabularRegressor for it.")
-
-    def partial_dependence(self, X, column, **settings):
-        """Not for several targets: ask an estimator of one of them."""
-        raise NotImplementedError(
-            "partial_dependence is for one target: fit a TabularClassifier or TabularRegressor for it."
-        )
 
     def get_state(self):
         """Return what a file needs: tensors by name, and a JSON-ready description."""

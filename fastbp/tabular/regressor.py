@@ -41,8 +41,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -60,7 +65,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     encoder_ : TableEncoder
         What makes numbers of columns; its `dropped` tells which columns are not used, and why.
     history_ : list of dict
-        The best epoch and its score (of the standardised target) for each network.
+        The best epoch and its score (of the standardised target) for each network, and the scores of all validations:
+        "best_epoch", "score", "epochs", "scores".
     target_name_ : str or None
         The name of y, where it has one.
     n_features_in_, feature_names_in_
@@ -115,6 +121,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         random_state=None,
         n_threads=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.quantiles = quantiles
@@ -124,6 +131,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+        self.callbacks = callbacks
 
     def predict(self, X):
         """Predict the quantity.

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 
 from reference import recurrent_jax, windows_autodiff
 
@@ -115,6 +116,7 @@ LAYERS = {
     **windows_autodiff.LAYERS,
     **dict.fromkeys(windows_autodiff.CONVOLUTIONS, _convolution),
     **recurrent_jax.LAYERS,
+    **oracles.AUTODIFF,
 }
 
 

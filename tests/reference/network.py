@@ -7,6 +7,7 @@ branches' layers, then its own. Gradients come in the same form. `masks` is {pla
 """
 
 import numpy as np
+import oracles
 
 from reference import recurrent, windows
 from reference.activations import BACKWARD, FORWARD
@@ -318,6 +319,7 @@ LAYERS = {
     "PiecewiseLinearEmbedding": (piecewise_forward, piecewise_backward),
     **windows.LAYERS,
     **recurrent.LAYERS,
+    **oracles.REFERENCE,
 }
 REGULARIZERS = {
     "Dense": ("kernel_regularizer", "bias_regularizer"),
@@ -329,6 +331,7 @@ REGULARIZERS = {
     "DepthwiseConv2D": ("depthwise_regularizer", "bias_regularizer"),
     **recurrent.REGULARIZERS,
     "LayerNormalization": ("gamma_regularizer", "beta_regularizer"),
+    **oracles.REGULARIZERS,
 }
 
 

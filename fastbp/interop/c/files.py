@@ -3,6 +3,7 @@
 import json
 import re
 
+from fastbp.interop.c.program import commented
 from fastbp.io.files import replace_file
 
 SOURCE = """/* {title}
@@ -83,8 +84,8 @@ def write_files(path, program, facts):
     declared = HEADER.format(
         **shared,
         guard=f"{name.upper()}_H",
-        takes=comment("\n      ".join(facts["takes"])),
-        gives=comment(gives(facts)),
+        takes="\n      ".join(facts["takes"]),
+        gives=gives(facts),
         inputs=facts["inputs"],
         outputs=facts["outputs"],
         work=max(program.work, 1),
@@ -114,11 +115,6 @@ def c_text(text):
     return f'"{"".join(shown)}"'
 
 
-def comment(text):
-    """Return a text that ends no comment."""
-    return text.replace("*/", "* /").encode("ascii", "backslashreplace").decode()
-
-
 def name_in_comment(text):
     """Return a column's name for a comment."""
-    return comment(json.dumps(text))
+    return commented(json.dumps(text))

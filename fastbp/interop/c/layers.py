@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.activations import ACTIVATIONS
 from fastbp.interop.c import recurrent, windows
 from fastbp.interop.c.activations import activate, function_of
-from fastbp.layers import LAYERS
+from fastbp.interop.emitters import emitter_of
 from fastbp.layers.core.branches import Fork
 
 
@@ -52,6 +52,17 @@ def activation(program, site, x):
     out = program.value(site.size)
     program.call("copy", x, out, site.size)
     activate(program, site.spec.activation, out, site.output_shape[-1])
+    return out
+
+
+def softmax(program, site, x):
+    """The activation, of the last axes."""
+    first, stop = site.spec.axes_of(len(site.output_shape))
+    if stop < len(site.output_shape):
+        raise ValueError(f"axis={site.spec.axis}: softmax is of the last axis there.")
+    out = program.value(site.size)
+    program.call("copy", x, out, site.size)
+    activate(program, ACTIVATIONS.resolve("softmax"), out, math.prod(site.output_shape[first:]))
     return out
 
 
@@ -232,6 +243,7 @@ EMITTERS = {
     "RepeatMembers": repeat_members,
     "Residual": residual,
     "Scaling": scaling,
+    "Softmax": softmax,
     "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
@@ -260,18 +272,9 @@ def emit_network(program, model, x, prefix=""):
         site = Site(f"{prefix}{placed.name}", placed.spec, placed.input_shapes, placed.output_shape, weights, mask)
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
-            found = emitter_of(placed.spec)(program, site, *inputs)
+            emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)
+            found = emitter(program, site, *inputs)
         except ValueError as error:
             raise ValueError(f"layer {placed.name!r} ({type(placed.spec).__name__}) has no C: {error}") from None
         values[number], masks[number] = found if isinstance(found, tuple) else (found, 0)
     return values[network.output.layer]
-
-
-def emitter_of(spec):
-    """Return the emitter of a layer; raise ValueError where there is none."""
-    kind = spec.registered[1]
-    if not LAYERS[kind].__module__.startswith("fastbp."):
-        raise ValueError("it is a layer of your own, whose kernels are Python.")
-    if kind not in EMITTERS:
-        raise ValueError(REFUSED.get(kind, "it is not known there."))
-    return EMITTERS[kind]

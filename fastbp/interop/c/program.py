@@ -81,8 +81,7 @@ class Program:
 
     def comment(self, text):
         """Append a comment."""
-        text = text.replace("*/", "* /").replace("{", "{{").replace("}", "}}")
-        self.lines.append((f"/* {text} */", ()))
+        self.line(f"/* {commented(text).replace('{', '{{').replace('}', '}}')} */")
 
     def need(self, function):
         """Have a function, and those that it calls, in the file."""
@@ -126,7 +125,8 @@ class Program:
         shown = [self._shown(one, places) for one in arguments]
         if text.endswith("({});"):
             return text.format(", ".join(shown))
-        return text.format(*shown)
+        # (work + 3)[4] is work[7].
+        return re.sub(r"\(work \+ (\d+)\)\[(\d+)\]", lambda at: f"work[{int(at[1]) + int(at[2])}]", text.format(*shown))
 
     def _shown(self, argument, places):
         if isinstance(argument, Value):
@@ -141,6 +141,13 @@ class Program:
         """Return the definitions of the functions that are called, in the order of `FUNCTIONS`."""
         found = [text for name, text in FUNCTIONS.items() if name in self.functions]
         return [as_double(text) if self.dtype == np.float64 else text for text in found] + self.own
+
+
+def commented(text):
+    """Return a text that may stand in a comment: ASCII, which neither ends it nor begins another, on its line."""
+    for mark, apart in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?")):  # ??/ is a backslash of old
+        text = text.replace(mark, apart)
+    return text.encode("ascii", "backslashreplace").decode().replace("\\", "\\\\")
 
 
 def literal(value, kind):

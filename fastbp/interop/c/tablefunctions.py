@@ -137,12 +137,15 @@ static void join_repeats(float *outputs, const float *x, const uint64_t *keys, c
 }
 """,
     "shares": """
-/* out (n,) = x, normalised */
-static void shares(const float *x, double *out, int n)
+/* out (n,) = x / factors, normalised */
+static void shares(const float *x, const double *factors, double *out, int n)
 {
     double total = 0.0;
-    for (int i = 0; i < n; i++) total += (double)x[i];
-    for (int i = 0; i < n; i++) out[i] = (double)x[i] / total;
+    for (int i = 0; i < n; i++) {
+        out[i] = (double)x[i] / (factors && factors[i] > 0.0 ? factors[i] : 1.0);
+        total += out[i];
+    }
+    for (int i = 0; i < n; i++) out[i] /= total;
 }
 """,
     "decode": """

@@ -23,7 +23,7 @@ def classes(graph, outputs, estimator):
     """Append "label" and "probabilities" as `predict` and `predict_proba` give them; return their `value_info`s."""
     kind, known = estimator._labels.kind, estimator.classes_
     if kind == "multiclass":
-        return labelled(graph, outputs, known)
+        return labelled(graph, outputs, outputs, known)
     chosen = graph.cast(graph.add("Greater", outputs, 0.5), np.int64)
     if kind == "multilabel-indicator":
         label = value_info(graph.rename(chosen, "label"), np.int64, (len(known),))

@@ -63,9 +63,9 @@ def ensemble_outputs(graph, ensemble, x):
 
 def calibrated(graph, shares, ensemble):
     """Return shares (n, k) tempered: all of them, or each block of classes by its own temperature."""
-    if not isinstance(ensemble.temperature, list):
+    if np.ndim(ensemble.temperature) == 0:
         return shares if ensemble.temperature == 1.0 else tempered(graph, shares, ensemble.temperature)
-    temperatures = iter(ensemble.temperature)
+    temperatures = iter(ensemble.temperature.tolist())
     sizes = ensemble.networks[0].engine.layers[-1].sizes
     return by_block(graph, shares, sizes, lambda block, size: tempered(graph, block, next(temperatures)))
 
@@ -81,26 +81,29 @@ def ends(graph, outputs, estimator):
     target = estimator._target
     if not isinstance(target, Mixture):
         if hasattr(estimator, "classes_"):
-            return classes_of(graph, outputs, estimator.classes_)
+            return classes_of(graph, outputs, target)
         parts = target.parts if isinstance(target, Quantities) else (target,)
         return values_of(graph, outputs, parts, estimator.quantiles)
     blocks = graph.add("Split", outputs, np.array(target.sizes), axis=1, outputs=len(target.sizes))
     found = []
     for name, part, block in zip(target.names, target.parts, np.atleast_1d(blocks).tolist(), strict=True):
         make = classes_of if isinstance(part, Classes) else values_of
-        found += make(graph, block, part.classes if isinstance(part, Classes) else [part], start=f"{name}_")
+        found += make(graph, block, part if isinstance(part, Classes) else [part], start=f"{name}_")
     return found
 
 
-def classes_of(graph, shares, classes, start=""):
-    """Append the outputs "label" (n,) and "probabilities" (n, k); return their `value_info`s."""
+def classes_of(graph, outputs, part, start=""):
+    """Append the outputs "label" (n,) and "probabilities" (n, k) of `Classes`; return their `value_info`s."""
+    shares = outputs
+    if part.factors is not None:
+        shares = graph.add("Div", outputs, np.where(part.factors > 0, part.factors, 1.0))
     total = graph.reduce("Sum", shares, [1], keepdims=True)
-    return labelled(graph, graph.add("Div", shares, total), classes, start)
+    return labelled(graph, outputs, graph.add("Div", shares, total), part.classes, start)
 
 
-def labelled(graph, probabilities, classes, start=""):
-    """Append "label" (n,), the class of the largest of "probabilities" (n, k); return their `value_info`s."""
-    chosen = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
+def labelled(graph, outputs, probabilities, classes, start=""):
+    """Append "label" (n,), the class of the largest of outputs (n, k), and "probabilities"; return their infos."""
+    chosen = graph.add("ArgMax", outputs, axis=1, keepdims=0)
     return [
         label_output(graph, chosen, classes, start),
         value_info(graph.rename(probabilities, f"{start}probabilities"), graph.dtype, (len(classes),)),

@@ -17,11 +17,12 @@ import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, null, one, part, rows_at, shift
-from fastbp.kernels.tile import product_address, stack_panel, tile_columns
+from fastbp.compiler.tileshape import stack_panel, tile_columns
+from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,
     Windows,
@@ -36,10 +37,10 @@ from fastbp.layers.convolution.windows import (
     windows_dtype,
 )
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
-from fastbp.layers.weights import penalties, resolve_weights
+from fastbp.layers.weights import penalties
 
 CONV = layer_dtype(
-    ("bias", "i8"),  # offset in params; -1: none
+    ("bias", "param"),
     *WINDOWS_FIELDS,
     *ACTIVATION_FIELDS,
 )
@@ -236,7 +237,7 @@ class Convolution:
         for setting in ("kernel_size", "strides", "dilation_rate"):
             setattr(self, setting, sizes(self, setting, self.axes))
         one_of(self, "padding", ("valid", "same", "causal") if self.axes == 1 else ("valid", "same"))
-        resolve_weights(self)
+        resolve_settings(self)
         if self.filters % self.groups:
             raise ValueError(
                 f"{type(self).__name__}(filters={self.filters}, groups={self.groups}): the filters are shared out "
@@ -272,7 +273,6 @@ class Convolution:
         windows = self._windows(tuple(int(row[name][0]) for name in ("height", "width", "channels")))
         group_channels = windows.channels // self.groups
         taps = windows.taps(group_channels)
-        row["bias"] = row["params"] + taps.size * self.filters if self.use_bias else -1
         # Where places beside each other in a window are so in the image too, its rows are runs of contiguous entries.
         contiguous = self.groups == 1 and self.dilation_rate[-1] == 1
         length = group_channels * (self.kernel_size[-1] if contiguous else 1)

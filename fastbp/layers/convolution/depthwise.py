@@ -14,7 +14,7 @@ from fastbp.compiler.pointers import at, null, part, rows_at
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.windowadd import add_lanes
 from fastbp.kernels.windowtile import window_address, window_lanes
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.convolution.conv import add_columns, z_start
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,
@@ -30,10 +30,10 @@ from fastbp.layers.convolution.windows import (
     windows_dtype,
 )
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
-from fastbp.layers.weights import penalties, resolve_weights
+from fastbp.layers.weights import penalties
 
 DEPTHWISE = layer_dtype(
-    ("bias", "i8"),  # offset in params; -1: none
+    ("bias", "param"),
     *WINDOWS_FIELDS,
     *ACTIVATION_FIELDS,
 )
@@ -215,7 +215,7 @@ class DepthwiseConv2D(Layer):
         for setting in ("kernel_size", "strides", "dilation_rate"):
             setattr(self, setting, sizes(self, setting, 2))
         one_of(self, "padding", ("valid", "same"))
-        resolve_weights(self)
+        resolve_settings(self)
 
     def build(self, input_shape):
         shape = as_image(self, input_shape, 2)
@@ -237,7 +237,6 @@ class DepthwiseConv2D(Layer):
     def fill(self, row, float_type):
         windows = self._windows(tuple(int(row[name][0]) for name in ("height", "width", "channels")))
         taps = windows.taps()
-        row["bias"] = row["params"] + taps.size * windows.channels if self.use_bias else -1
         record, *tables = windows.record(
             DEPTHWISE_WINDOWS,
             taps,

@@ -31,8 +31,6 @@ def padding_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def padding_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, h', w', c) -> dx (n, h, w, c)."""
-    if layer.dx < 0:
-        return
     for i in range(start, stop):
         for j in range(layer.rows):
             from_ = layer.dout + i * layer.n_out + layer.corner + j * layer.padded_row

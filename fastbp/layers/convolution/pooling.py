@@ -61,8 +61,6 @@ def max_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def max_backward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c), out, dout (n, h', w', c) -> dx (n, h, w, c): to the first of a window's largest entries."""
-    if layer.dx < 0:
-        return
     w = pooling_windows_at(layer.windows, 1)[0]
     clear_dimages(layer, w, work, start, stop)
     scales = pointer_like(w.scales, work)
@@ -99,8 +97,6 @@ def average_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def average_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, h', w', c) -> dx (n, h, w, c): the same share to all entries of a window."""
-    if layer.dx < 0:
-        return
     w = pooling_windows_at(layer.windows, 1)[0]
     clear_dimages(layer, w, work, start, stop)
     scales = pointer_like(w.scales, work)

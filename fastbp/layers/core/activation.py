@@ -55,8 +55,6 @@ def activation_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def activation_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), out (n, k) -> dx (n, k)."""
-    if layer.dx < 0:
-        return
     k = layer.n_out
     dx = part(work, layer.dx + start * k, (stop - start) * k)
     copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), dx.size)

@@ -19,8 +19,6 @@ from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 @kernel
 def fork_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (branches, n, d) -> dx (n, d)."""
-    if layer.dx < 0:
-        return
     first, size = start * layer.n_in, (stop - start) * layer.n_in
     # dx = dout[0] + dout[1] + ...
     copy_entries(at(work, layer.dx + first), at(work, layer.dout + first), size)

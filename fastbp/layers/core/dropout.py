@@ -54,8 +54,7 @@ def dropout_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def dropout_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, k), with the mask of the forward pass."""
-    if layer.dx >= 0:
-        masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
+    masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
 
 
 def check_rate(layer, setting="rate"):
@@ -105,6 +104,3 @@ class Dropout(Layer):
 
     def build(self, input_shape):
         return Build(output_shape=input_shape)
-
-    def fill(self, row, float_type):
-        row["rate"] = self.rate

@@ -50,9 +50,8 @@ def gaussian_noise_forward(layer, step, params, shared, work, start, stop, row0)
 @kernel
 def gaussian_noise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, k) = dout."""
-    if layer.dx >= 0:
-        k = layer.n_out
-        copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), (stop - start) * k)
+    k = layer.n_out
+    copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), (stop - start) * k)
 
 
 @LAYERS.register("GaussianNoise")
@@ -96,9 +95,6 @@ class GaussianNoise(Layer):
     def build(self, input_shape):
         return Build(output_shape=input_shape)
 
-    def fill(self, row, float_type):
-        row["stddev"] = self.stddev
-
 
 # What selu tends to for very negative inputs: what dropped entries become.
 SELU_LOW = -1.7580993408473766
@@ -130,8 +126,6 @@ def alpha_dropout_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def alpha_dropout_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, k) = a * dout, 0 where dropped."""
-    if layer.dx < 0:
-        return
     k = layer.n_out
     size = (stop - start) * k
     dout, dx = part(work, layer.dout + start * k, size), part(work, layer.dx + start * k, size)
@@ -183,9 +177,6 @@ class AlphaDropout(Layer):
     def build(self, input_shape):
         return Build(output_shape=input_shape)
 
-    def fill(self, row, float_type):
-        row["rate"] = self.rate
-
 
 SPATIAL_DROPOUT = layer_dtype(("rate", "f8"), ("channels", "i8"))
 
@@ -215,8 +206,7 @@ def spatial_dropout_forward(layer, step, params, shared, work, start, stop, row0
 @kernel
 def spatial_dropout_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, ..., c) -> dx (n, ..., c), with the mask of the forward pass."""
-    if layer.dx >= 0:
-        masked_channels(layer, step, work, layer.dx, layer.dout, start, stop, row0)
+    masked_channels(layer, step, work, layer.dx, layer.dout, start, stop, row0)
 
 
 def build_channels(layer, input_shape, axes):
@@ -266,9 +256,6 @@ class SpatialDropout1D(Layer):
     def build(self, input_shape):
         return build_channels(self, input_shape, ("t", "c"))
 
-    def fill(self, row, float_type):
-        row["rate"] = self.rate
-
 
 @LAYERS.register("SpatialDropout2D")
 @dataclass
@@ -306,6 +293,3 @@ class SpatialDropout2D(Layer):
 
     def build(self, input_shape):
         return build_channels(self, input_shape, ("h", "w", "c"))
-
-    def fill(self, row, float_type):
-        row["rate"] = self.rate

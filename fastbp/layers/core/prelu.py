@@ -7,10 +7,8 @@ from typing import Any
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
-from fastbp.initializers import INITIALIZERS
 from fastbp.kernels.columnsums import sum_of_terms
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.regularizers import REGULARIZERS
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
 
 PRELU = layer_dtype(("columns", "i8"))  # entries of alpha for each index of its first axis
 
@@ -31,8 +29,6 @@ def prelu_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def prelu_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), alpha (k,) -> dx (n, k)."""
-    if layer.dx < 0:
-        return
     k = layer.n_out
     alpha = part(params, layer.params, k)
     for row in range(start, stop):
@@ -92,11 +88,10 @@ class PReLU(Layer):
 
     dtype = PRELU
     forward, backward, gradient = prelu_forward, prelu_backward, prelu_gradient
+    only_dx = True
 
     def __post_init__(self):
-        self.alpha_initializer = INITIALIZERS.resolve(self.alpha_initializer)
-        if self.alpha_regularizer is not None:
-            self.alpha_regularizer = REGULARIZERS.resolve(self.alpha_regularizer)
+        resolve_settings(self)
 
     def build(self, input_shape):
         penalties = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)

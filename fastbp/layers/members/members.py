@@ -16,7 +16,7 @@ from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype, whole_number
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
-from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_settings
+from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 
 
 @kernel
@@ -31,8 +31,6 @@ def repeat_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def repeat_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, members, d) -> dx (n, d)."""
-    if layer.dx < 0:
-        return
     d = layer.n_in
     for row in range(start, stop):
         dx = part(work, layer.dx + row * d, d)
@@ -84,7 +82,7 @@ MEMBER_DENSE = layer_dtype(
     ("members", "i8"),
     ("d", "i8"),
     ("k", "i8"),
-    ("bias", "i8"),  # offset in params; -1: none
+    ("bias", "param"),
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
 )
@@ -215,7 +213,7 @@ class MemberDense(Layer):
     gradient, prepare = member_dense_gradient, member_dense_prepare
 
     def __post_init__(self):
-        resolve_settings(self)
+        resolve_dense(self)
 
     def build(self, input_shape):
         if len(input_shape) != 2:
@@ -234,7 +232,6 @@ class MemberDense(Layer):
         )
 
     def fill(self, row, float_type):
-        row["bias"] = row["params"] + row["n_in"] * row["k"] if self.use_bias else -1
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import array_at, at, copy_entries, part
+from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.layers.normalization.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
+from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 from fastbp.settings.checked import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
@@ -40,8 +41,8 @@ BATCHNORM = layer_dtype(
     ("channels", "i8"),
     ("columns", "i8"),  # of a wide row
     ("rows", "i8"),  # wide rows of a row of the batch
-    ("gamma", "i8"),  # offsets in params; -1: none
-    ("beta", "i8"),
+    ("gamma", "param"),
+    ("beta", "param"),
     ("learns", "i8"),  # 0: frozen, always as at prediction
     ("momentum", "f8"),
     ("epsilon", "f8"),
@@ -330,8 +331,7 @@ def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, la
     """All slices' sums -> channels first to last of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
     is_gamma = block == 0 and layer.gamma >= 0
     sums = part(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
-    if not accumulate:
-        sums[:] = 0
+    clear_unless(accumulate, sums)
     n_slices = (stop + layer.slice_rows - 1) // layer.slice_rows
     add_columns(layer, work, n_slices, DOT if is_gamma else SUM, first, sums)
 
@@ -410,7 +410,7 @@ class BatchNormalization(Layer):
     sum_forward, finish_backward = batchnorm_sum_forward, batchnorm_finish_backward
 
     def __post_init__(self):
-        resolve_settings(self)
+        resolve_normalization(self)
         if not is_number(self.momentum) or not 0 <= self.momentum <= 1:
             raise ValueError(f"BatchNormalization(momentum={self.momentum!r}): it is a number from 0 to 1.")
         self.momentum = float(self.momentum)
@@ -430,9 +430,7 @@ class BatchNormalization(Layer):
         )
 
     def fill(self, row, float_type):
-        fill_offsets(self, row, row["channels"])
         row["learns"] = self.trainable
-        row["momentum"], row["epsilon"] = self.momentum, self.epsilon
 
 
 def _positions_together(positions, channels):

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, one, part
+from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.initializers import Ones
-from fastbp.kernels.columnsums import sum_products
+from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.rowsums import row_dot, row_sum
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
-from fastbp.layers.normalization.normalization import check_axis, fill_offsets, gamma_and_beta, resolve_settings
+from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 
 LAYERNORM = layer_dtype(
     ("rows", "i8"),  # product of the axes between the batch and the last one
     ("d", "i8"),
-    ("gamma", "i8"),  # offsets in params; -1: none
-    ("beta", "i8"),
+    ("gamma", "param"),
+    ("beta", "param"),
     ("subtract", "i8"),  # 0: the mean stays
     ("product", "i8"),  # address
     ("epsilon", "f8"),
@@ -69,8 +69,6 @@ def layernorm_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def layernorm_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d), xhat (n, d) -> dx (n, d)."""
-    if layer.dx < 0:
-        return
     d = layer.d
     over = work.dtype.type(1 / d)
     for row in range(start * layer.rows, stop * layer.rows):
@@ -94,10 +92,9 @@ def layernorm_gradient(layer, params, grads, work, start, stop, block, first, la
     """dout (n, d), xhat (n, d) -> entries first to last of dgamma (d,) or dbeta (d,)."""
     d, start, stop = layer.d, start * layer.rows, stop * layer.rows
     if block == 1 or layer.gamma < 0:
-        # dbeta = ones^T @ dout: the tiles add up columns faster than a loop would
-        dbeta, dout = at(grads, layer.beta + first), at(work, layer.dout + start * d + first)
-        init = dbeta if accumulate else null(grads)
-        call(layer.product, (dbeta, d, init, d, one(grads), 0, 0, dout, d, 1, last - first, stop - start))
+        # dbeta = the sum over rows of dout
+        dbeta = part(grads, layer.beta + first, last - first)
+        sum_rows(layer.product, dbeta, accumulate, stop - start, at(work, layer.dout + start * d + first), d)
         return
     dgamma = part(grads, layer.gamma + first, last - first)
     dout, xhat = at(work, layer.dout + start * d + first), at(work, kept(layer, start) + first)
@@ -167,17 +164,17 @@ class LayerNormalization(Layer):
 
     dtype = LAYERNORM
     forward, backward, gradient = layernorm_forward, layernorm_backward, layernorm_gradient
+    only_dx = True
 
     def __post_init__(self):
-        resolve_settings(self)
+        resolve_normalization(self)
 
     def build(self, input_shape):
         check_axis(self, input_shape)
         return build_rows(input_shape, gamma_and_beta(self, input_shape[-1:]), True)
 
     def fill(self, row, float_type):
-        fill_offsets(self, row, row["d"])
-        row["epsilon"], row["product"] = self.epsilon, product_address(float_type)
+        row["product"] = product_address(float_type)
 
 
 @LAYERS.register("RMSNormalization")
@@ -219,14 +216,14 @@ class RMSNormalization(Layer):
 
     dtype = LAYERNORM
     forward, backward, gradient = layernorm_forward, layernorm_backward, layernorm_gradient
+    only_dx = True
 
     def __post_init__(self):
-        resolve_settings(self)
+        resolve_normalization(self)
 
     def build(self, input_shape):
         check_axis(self, input_shape)
         return build_rows(input_shape, [Param("scale", input_shape[-1:], Ones())], False)
 
     def fill(self, row, float_type):
-        row["gamma"], row["beta"] = row["params"], -1
-        row["epsilon"], row["product"] = self.epsilon, product_address(float_type)
+        row["gamma"], row["product"] = row["params"], product_address(float_type)

@@ -1,20 +1,13 @@
 """What normalisation layers share: gamma and beta, their settings, and the axis."""
 
-from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import Param
-from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
+from fastbp.layers.base import Param, resolve_settings
 from fastbp.settings.checked import is_number
 
-_REGISTRIES = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 
-
-def resolve_settings(spec):
-    """Check epsilon and put objects where names are, in the settings of a spec that end in a registry's kind."""
+def resolve_normalization(spec):
+    """Check epsilon and put objects where names are in the settings of a spec."""
+    resolve_settings(spec)
     name = type(spec).__name__
-    for setting in list(vars(spec)):
-        registry = _REGISTRIES.get(setting.rpartition("_")[2])
-        if registry is not None and (registry is INITIALIZERS or getattr(spec, setting) is not None):
-            setattr(spec, setting, registry.resolve(getattr(spec, setting)))
     if not is_number(spec.epsilon) or not 0 < spec.epsilon < float("inf"):
         raise ValueError(f"{name}(epsilon={spec.epsilon!r}): it is a finite number above 0.")
     spec.epsilon = float(spec.epsilon)
@@ -34,16 +27,11 @@ def scale_param(spec, name, shape):
     regularizer, constraint = (getattr(spec, f"{name}_{kind}") for kind in ("regularizer", "constraint"))
     penalties = regularizer.factors if regularizer else (0.0, 0.0)
     max_norm = constraint.max_value if constraint else 0.0
-    return Param(name, shape, getattr(spec, f"{name}_initializer"), *penalties, max_norm)
+    # A vector has one norm, as in Keras.
+    return Param(name, shape, getattr(spec, f"{name}_initializer"), *penalties, max_norm, norm_axes=0)
 
 
 def gamma_and_beta(spec, shape):
     """Return the parameters that the spec has, as Keras orders them."""
     wanted = {"gamma": spec.scale, "beta": spec.center}
     return [scale_param(spec, name, shape) for name, is_wanted in wanted.items() if is_wanted]
-
-
-def fill_offsets(spec, row, size):
-    """Set the row's offsets in params of gamma and beta, of `size` entries; -1: none."""
-    row["gamma"] = row["params"] if spec.scale else -1
-    row["beta"] = row["params"] + (size if spec.scale else 0) if spec.center else -1

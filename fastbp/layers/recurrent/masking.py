@@ -28,9 +28,8 @@ def masking_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def masking_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, t, d) -> dx (n, t, d) = dout * mask."""
-    if layer.dx >= 0:
-        for i in range(start * layer.n_in // layer.d, stop * layer.n_in // layer.d):
-            copy_step(layer, work, layer.dx, layer.dout, i)
+    for i in range(start * layer.n_in // layer.d, stop * layer.n_in // layer.d):
+        copy_step(layer, work, layer.dx, layer.dout, i)
 
 
 @inline
@@ -98,9 +97,6 @@ class Masking(Layer):
             )
         t, d = input_shape
         return Build(output_shape=input_shape, mask=t, fields={"d": d})
-
-    def fill(self, row, float_type):
-        row["mask_value"] = self.mask_value
 
     def mask_of(self, x):
         return (x != x.dtype.type(self.mask_value)).any(axis=2)

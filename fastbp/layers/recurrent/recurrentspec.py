@@ -2,16 +2,14 @@
 
 import numpy as np
 
-from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.records import make_row
-from fastbp.initializers import INITIALIZERS, Zeros
+from fastbp.initializers import Zeros
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import Build, Param, check_factors, whole_number
+from fastbp.layers.base import Build, Param, resolve_settings, whole_number
 from fastbp.layers.core.activation import ACTIVATION, fill_activation
 from fastbp.layers.core.dropout import check_rate
 from fastbp.layers.recurrent.packs import BEGINS, MOST_STEPS, PACK
 from fastbp.layers.recurrent.recurrentdropout import draw_masks_address
-from fastbp.regularizers import REGULARIZERS
 
 # Offsets within a pack are multiples of 16 entries, a cache line of float32.
 ALIGNMENT = 16
@@ -23,16 +21,7 @@ draws = property(lambda spec: bool(spec.dropout or spec.recurrent_dropout), doc=
 def resolve_recurrent(spec):
     """Check the settings that all recurrent specs have; put objects where names are."""
     spec.units = whole_number(spec, "units")
-    for setting in ("activation", "recurrent_activation"):
-        if hasattr(spec, setting):
-            value = getattr(spec, setting)
-            setattr(spec, setting, ACTIVATIONS.resolve("linear" if value is None else value))
-    for setting in ("kernel_initializer", "recurrent_initializer", "bias_initializer"):
-        setattr(spec, setting, INITIALIZERS.resolve(getattr(spec, setting)))
-    for setting in ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer"):
-        if getattr(spec, setting) is not None:
-            setattr(spec, setting, REGULARIZERS.resolve(getattr(spec, setting)))
-    check_factors(spec)
+    resolve_settings(spec)
     for setting in ("dropout", "recurrent_dropout"):
         check_rate(spec, setting)
     if spec.batch_size is not None:

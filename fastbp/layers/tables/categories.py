@@ -7,8 +7,9 @@ import numpy as np
 
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part
-from fastbp.initializers import INITIALIZERS
-from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, is_size, layer_dtype
+from fastbp.initializers import RandomNormal
+from fastbp.kernels.columnsums import clear_unless
+from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, is_size, layer_dtype, resolve_settings
 from fastbp.layers.tables.embedding import (
     MOST_CATEGORIES,
     add_reads,
@@ -48,9 +49,7 @@ def tables_gradient(layer, params, grads, work, start, stop, block, first, last,
     """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
     table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
     dtable = part(grads, table + first * dim, (last - first) * dim)
-    if not accumulate:
-        for j in range(dtable.size):
-            dtable[j] = 0
+    clear_unless(accumulate, dtable)
     dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
     reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
     add_reads(dtable, work, reads, stop - start, first, last, dim)
@@ -108,6 +107,7 @@ class CategoryEmbedding(Layer):
 
     dtype = TABLES
     forward, backward, gradient = tables_forward, embedding_backward, tables_gradient
+    only_dx = True
 
     def __post_init__(self):
         self.cardinalities = checked_cardinalities(self)
@@ -118,9 +118,8 @@ class CategoryEmbedding(Layer):
                 f"{len(self.cardinalities)} columns."
             )
         self.output_dims = tuple(int(dim) for dim in dims)
-        default = INITIALIZERS["random_normal"](0.0, 1.0)
-        self.embeddings_initializer = INITIALIZERS.resolve(self.embeddings_initializer or default)
-        check_factors(self)
+        self.embeddings_initializer = self.embeddings_initializer or RandomNormal(0.0, 1.0)
+        resolve_settings(self)
 
     def build(self, input_shape):
         check_columns(self, input_shape)

@@ -25,8 +25,6 @@ def columns_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def columns_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, d): zero where a column is not chosen."""
-    if layer.dx < 0:
-        return
     d, k = layer.n_in, layer.n_out
     for row in range(start, stop):
         dx, dout = part(work, layer.dx + row * d, d), part(work, layer.dout + row * k, k)

@@ -13,25 +13,15 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, shift
-from fastbp.initializers import INITIALIZERS
-from fastbp.kernels.tile import DEPTH, stack_panel, tile_columns
-from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, check_factors, layer_dtype, whole_number
+from fastbp.compiler.tileshape import DEPTH, stack_panel, tile_columns
+from fastbp.kernels.columnsums import clear_unless
+from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.weights import penalties
-from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 
 # Whole numbers up to here are exact in float32.
 MOST_CATEGORIES = 2**24
 # Reads of a small table whose gradients are added apart.
 FOLD = 512
-
-
-@inline
-def zero_gradient(layer, work, start, stop):
-    """dx = 0: a category is no number that could be a little larger."""
-    if layer.dx >= 0:
-        dx = part(work, layer.dx + start * layer.n_in, (stop - start) * layer.n_in)
-        for i in range(dx.size):
-            dx[i] = 0
 
 
 @inline
@@ -74,8 +64,8 @@ def embedding_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def embedding_backward(layer, step, params, shared, work, start, stop, row0):
-    """dx (n, t) = 0."""
-    zero_gradient(layer, work, start, stop)
+    """dx (n, t) = 0: a category is no number that could be a little larger."""
+    clear_unless(False, part(work, layer.dx + start * layer.n_in, (stop - start) * layer.n_in))
 
 
 @inline
@@ -114,9 +104,7 @@ def embedding_gradient(layer, params, grads, work, start, stop, block, first, la
     """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
     dim = layer.dim
     dtable = part(grads, layer.params + first * dim, (last - first) * dim)
-    if not accumulate:
-        for j in range(dtable.size):
-            dtable[j] = 0
+    clear_unless(accumulate, dtable)
     reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
     add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)
 
@@ -190,17 +178,13 @@ class Embedding(Layer):
 
     dtype = EMBEDDING
     forward, backward, gradient = embedding_forward, embedding_backward, embedding_gradient
+    only_dx = True
 
     def __post_init__(self):
         self.input_dim, self.output_dim = whole_number(self, "input_dim"), whole_number(self, "output_dim")
         if self.input_dim > MOST_CATEGORIES:
             raise ValueError(f"Embedding(input_dim={self.input_dim}): at most {MOST_CATEGORIES}, exact in float32.")
-        self.embeddings_initializer = INITIALIZERS.resolve(self.embeddings_initializer)
-        if self.embeddings_regularizer is not None:
-            self.embeddings_regularizer = REGULARIZERS.resolve(self.embeddings_regularizer)
-        if self.embeddings_constraint is not None:
-            self.embeddings_constraint = CONSTRAINTS.resolve(self.embeddings_constraint)
-        check_factors(self)
+        resolve_settings(self)
         for setting in ("embeddings_regularizer", "embeddings_constraint"):
             if self.lazy and getattr(self, setting) is not None:
                 raise ValueError(

@@ -4,12 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
-from fastbp.initializers import INITIALIZERS
 from fastbp.kernels.columnsums import sum_of_terms
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 PARAMETRIC = layer_dtype(
@@ -41,8 +39,6 @@ def parametric_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def parametric_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), f(x) (n, k), alpha (k,) -> dx (n, k)."""
-    if layer.dx < 0:
-        return
     k = layer.n_out
     alpha = part(params, layer.params, k)
     for row in range(start, stop):
@@ -118,11 +114,10 @@ class ParametricActivation(Layer):
 
     dtype = PARAMETRIC
     forward, backward, gradient = parametric_forward, parametric_backward, parametric_gradient
+    only_dx = True
 
     def __post_init__(self):
-        self.activation = ACTIVATIONS.resolve(self.activation)
-        self.alpha_initializer = INITIALIZERS.resolve(self.alpha_initializer)
-        check_factors(self)
+        resolve_settings(self)
 
     def build(self, input_shape):
         alpha = Param(

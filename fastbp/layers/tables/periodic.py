@@ -20,9 +20,9 @@ PERIODIC = layer_dtype(
     ("features", "i8"),  # d
     ("frequencies", "i8"),  # of each feature, f
     ("width", "i8"),  # of a feature's embedding, its number included, e
-    ("bias", "i8"),  # offsets in params; the kernel is at layer.params
-    ("frequency", "i8"),
-    ("phase", "i8"),
+    ("bias", "param"),
+    ("frequency", "param"),
+    ("phase", "param"),
     ("product", "i8"),  # address
 )
 
@@ -261,8 +261,4 @@ class PeriodicEmbedding(Layer):
         )
 
     def fill(self, row, float_type):
-        d, f, k = row["features"], row["frequencies"], row["width"] - 1
-        row["bias"] = row["params"] + d * f * k
-        row["frequency"] = row["bias"] + d * k
-        row["phase"] = row["frequency"] + d * f
         row["product"] = product_address(float_type)

@@ -21,8 +21,8 @@ PIECEWISE = layer_dtype(
     ("bins", "i8"),  # of all features together, t
     ("tables", "i8"),  # address of low edge, 1 / width, smallest and largest share (4, t)
     ("starts", "i8"),  # address of each feature's first bin, and t
-    ("slope", "i8"),  # offsets in params; the kernel is at layer.params
-    ("bias", "i8"),
+    ("slope", "param"),
+    ("bias", "param"),
     ("product", "i8"),  # address
 )
 
@@ -102,7 +102,7 @@ def find_bins(column, place, x, stride, low, first, last):
 @kernel
 def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d, k), kernel (t, k), slope (d, k) -> dx (n, d)."""
-    if layer.dx < 0:
+    if layer.dx < 0:  # no `only_dx`: that there is a backward pass tells `forward` to keep the shares
         return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
@@ -264,8 +264,6 @@ class PiecewiseLinearEmbedding(Layer):
         )
 
     def fill(self, row, float_type):
-        row["slope"] = row["params"] + row["bins"] * row["units"]
-        row["bias"] = row["slope"] + row["features"] * row["units"]
         row["product"] = product_address(float_type)
         tables, starts = self.tables(float_type), np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
         row["tables"], row["starts"] = tables.ctypes.data, starts.ctypes.data

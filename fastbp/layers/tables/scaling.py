@@ -4,16 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, null, one, part
-from fastbp.initializers import INITIALIZERS
-from fastbp.kernels.columnsums import sum_products
+from fastbp.compiler.jit import kernel
+from fastbp.compiler.pointers import at, part
+from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype
+from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
 
 SCALING = layer_dtype(
     ("columns", "i8"),  # entries of a parameter for each index of its first axis
-    ("bias", "i8"),  # offset in params; -1: none
+    ("bias", "param"),
     ("product", "i8"),  # address
 )
 
@@ -38,8 +37,6 @@ def scaling_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def scaling_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), scale (k,) -> dx (n, k)."""
-    if layer.dx < 0:
-        return
     k = layer.n_out
     scale = part(params, layer.params, k)
     for row in range(start, stop):
@@ -55,10 +52,9 @@ def scaling_gradient(layer, params, grads, work, start, stop, block, first, last
     k = layer.n_out
     first, last = first * layer.columns, last * layer.columns
     if block == 1:
-        # dbias = ones^T @ dout: the tiles add up columns faster than a loop would
-        dbias, dout = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
-        init = dbias if accumulate else null(grads)
-        call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dout, k, 1, last - first, stop - start))
+        # dbias = the sum over rows of dout
+        dbias = part(grads, layer.bias + first, last - first)
+        sum_rows(layer.product, dbias, accumulate, stop - start, at(work, layer.dout + start * k + first), k)
         return
     dscale = part(grads, layer.params + first, last - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
@@ -111,11 +107,10 @@ class Scaling(Layer):
 
     dtype = SCALING
     forward, backward, gradient = scaling_forward, scaling_backward, scaling_gradient
+    only_dx = True
 
     def __post_init__(self):
-        self.scale_initializer = INITIALIZERS.resolve(self.scale_initializer)
-        self.bias_initializer = INITIALIZERS.resolve(self.bias_initializer)
-        check_factors(self)
+        resolve_settings(self)
 
     def build(self, input_shape):
         factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
@@ -125,5 +120,4 @@ class Scaling(Layer):
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
 
     def fill(self, row, float_type):
-        row["bias"] = row["params"] + row["n_out"] if self.use_bias else -1
         row["product"] = product_address(float_type)

@@ -51,14 +51,22 @@ def _of_numbers(coder, column, known, n_points):
         return order[np.searchsorted(values[order], distinct)]
     ends = np.quantile(values[order], [0.05, 0.95])
     inner = order[(values[order] >= ends[0]) & (values[order] <= ends[1])]
-    chosen = inner[np.unique(np.linspace(0, len(inner) - 1, n_points).round().astype(int))]
-    return chosen[np.unique(values[chosen], return_index=True)[1]]
+    chosen = _one_of_each(values, inner[np.linspace(0, len(inner) - 1, n_points).round().astype(int)])
+    if 2 * len(chosen) > n_points:
+        return chosen
+    # One value stands in most rows: evenly spread over the different values.
+    some = distinct[np.linspace(0, len(distinct) - 1, n_points).round().astype(int)]
+    return order[np.searchsorted(values[order], some)]
+
+
+def _one_of_each(values, rows):
+    return rows[np.unique(values[rows], return_index=True)[1]]
 
 
 def mean_predictions(predicted, x, places, rows):
-    """Return the mean predictions (g, k) over rows x (n, d), their `places` set to those of one of `rows` (g,) each.
+    """Return the mean predictions (g, k) over rows x (n, d) whose `places` are those of each of `rows` (g,) in turn.
 
-    predicted : callable, x (n, d) -> (n, k)
+    predicted is a callable, x (n, d) -> (n, k).
     """
     some = x[np.linspace(0, len(x) - 1, min(MOST_ROWS, len(x))).round().astype(int)]
     found = []

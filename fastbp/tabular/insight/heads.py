@@ -56,6 +56,37 @@ class ClassHead:
         return p / p.sum(axis=1, keepdims=True)
 
 
+class JointHead:
+    """Mean outputs of several targets -> what the head of each makes of its block.
+
+    Parameters
+    ----------
+    heads : list of ClassHead or QuantityHead
+    blocks : list of slice
+    places : list of (int, int)
+        Of each number that is explained, which head it is of, and its number there.
+    """
+
+    def __init__(self, heads, blocks, places):
+        self.heads, self.blocks, self.places = heads, blocks, places
+
+    def value(self, outputs):
+        """Return what is explained, (n, k) float64."""
+        parts = [head.value(outputs[:, block]) for head, block in zip(self.heads, self.blocks, strict=True)]
+        return np.concatenate(parts, axis=1)
+
+    def linked(self, values):
+        """Return predictions as they are: log odds are not explained."""
+        return values
+
+    def pulled(self, outputs, number):
+        """Return the gradient by the outputs of what is explained, its column `number`."""
+        head, own = self.places[number]
+        gradient = np.zeros(outputs.shape)
+        gradient[:, self.blocks[head]] = self.heads[head].pulled(outputs[:, self.blocks[head]], own)
+        return gradient
+
+
 class QuantityHead:
     """Mean outputs (n, k), standardised -> quantities within training's range, or rising quantiles.
 

@@ -5,8 +5,18 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.explain.permutation import Importances
+from fastbp.io import described
 from fastbp.tabular.columns import as_table, nearest_name, with_rows
 from fastbp.tabular.tablewarning import tell
+
+
+def _numbers_of(part, outputs):
+    """Return one of several targets' probabilities, or its quantity, as (n, k)."""
+    if not hasattr(part, "classes"):
+        return part.decode(outputs)
+    p = outputs.astype(np.float64)
+    return p / p.sum(axis=1, keepdims=True)
 
 
 class Insightful:
@@ -14,13 +24,13 @@ class Insightful:
 
     @property
     def feature_importances_(self):
-        """How much the loss rises where a column is shuffled among rows that were not trained on, (n_features_in_,).
+        """How much the loss rises where a column is shuffled among rows that were not trained on.
 
-        The means of `importances`, which has standard errors too; 0 for columns that are not used. Computed when first
-        asked for.
+        An array with an entry for each column: the means of `importances`, which has standard errors too; 0 for
+        columns that are not used. Computed when first asked for.
         """
         check_is_fitted(self)
-        if vars(self).get("_kept") is None and vars(self).get("_importances") is None:
+        if self.ensemble_.kept is None and self.ensemble_.importances is None:
             raise AttributeError(
                 "the rows that the networks left out are gone (a file does not hold them): call importances(X, y)."
             )
@@ -64,11 +74,12 @@ class Insightful:
         Examples
         --------
         >>> import fastbp
-        >>> from sklearn.datasets import load_iris
-        >>> X, y = load_iris(return_X_y=True, as_frame=True)
-        >>> clf = fastbp.TabularClassifier("fast", random_state=0).fit(X, y)
-        >>> clf.importances()["importance"].idxmax()
-        'petal width (cm)'
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(X, y)
+        >>> strongest = reg.importances().sort_values("importance").index[-2:]
+        >>> sorted(strongest)
+        ['bmi', 's5']
         """
         from fastbp.tabular.insight.importances import importances
 
@@ -78,9 +89,9 @@ class Insightful:
         if (X is None) != (y is None):
             raise ValueError("give X and y, or neither.")
         memory = (X is None, n_repeats) == (True, 5)
-        if memory and vars(self).get("_importances") is not None:
-            return self._importance_frame(*self._importances)
-        kept = self._kept_of(X, y) if X is not None else vars(self).get("_kept")
+        if memory and self.ensemble_.importances is not None:
+            return self._importance_frame(*self.ensemble_.importances)
+        kept = self._kept_of(X, y) if X is not None else self.ensemble_.kept
         if kept is None:
             raise ValueError("a file does not hold the rows that the networks left out: call importances(X, y).")
         objective = self._objective(self._target)
@@ -88,7 +99,7 @@ class Insightful:
         with self._thread_limit():
             found = importances(kept, self.encoder_, self.ensemble_, objective, scale, n_repeats)
         if memory:
-            self._importances = found
+            self.ensemble_.importances = found
         return self._importance_frame(*found)
 
     def explain(self, X, *, background=None, link="identity", as_shap=False):
@@ -118,7 +129,7 @@ class Insightful:
             rows)" too where training rows with the same features join the prediction (``ensemble_.repeats``). The sum
             of a row is ``predict_proba(X)[:, 1]`` of two classes, or ``predict(X)``. With more classes, quantiles or
             targets the columns have two levels, of which the first is the class, the quantile or the target's number:
-            ``explain(X)[label].sum(axis=1)``.
+            ``explain(X)[label].sum(axis=1)``. Of a `TabularMultiTask` it is the target's name, of classes "name=class".
 
         Raises
         ------
@@ -178,7 +189,8 @@ class Insightful:
             Its name, or its place.
         grid_resolution : int, default=20
             Values of the column that are tried: numbers and dates of X from the 5th to the 95th percentile (all, where
-            there are no more), categories from the most frequent on; and a missing value, last, where X has one.
+            there are no more; evenly spread over the different ones, where one stands in most rows), categories from
+            the most frequent on; and a missing value, last, where X has one.
 
         Returns
         -------
@@ -246,6 +258,9 @@ class Insightful:
 
     def _predictions_of(self, outputs):
         """Return the user's numbers (n, k) for the ensemble's outputs (n, k)."""
+        if hasattr(self._target, "blocks"):
+            parts = zip(self._target.parts, self._target.blocks, strict=True)
+            return np.concatenate([_numbers_of(part, outputs[:, block]) for part, block in parts], axis=1)
         if hasattr(self, "classes_"):
             return self._shares(outputs)
         return self._decided(outputs).reshape(len(outputs), -1)
@@ -257,6 +272,8 @@ class Insightful:
         check_is_fitted(self)
         if link not in ("identity", "logit"):
             raise ValueError(f"link={link!r}: it is 'identity' or 'logit'.")
+        if hasattr(self._target, "blocks"):
+            return self._joint_explained(link)
         if hasattr(self, "classes_"):
             labels = self.classes_.tolist()
             places = [1] if len(labels) == 2 else list(range(len(labels)))
@@ -270,6 +287,27 @@ class Insightful:
         if len(names) == 1 and self.quantiles is None:
             names = [self.target_name_ or "prediction"]
         return head, names, list(range(len(names)))
+
+    def _joint_explained(self, link):
+        """Return the same of several targets, some of them classes."""
+        from fastbp.tabular.insight.heads import ClassHead, JointHead, QuantityHead
+
+        if link != "identity":
+            raise ValueError("link='logit' is for a TabularClassifier.")
+        target, temperatures = self._target, iter(np.atleast_1d(self.ensemble_.temperature))
+        heads, outputs, places, numbers = [], [], [], []
+        for number, (name, part, block) in enumerate(zip(target.names, target.parts, target.blocks, strict=True)):
+            own, labels = [0], [name]
+            if hasattr(part, "classes"):
+                own = [1] if len(part.classes) == 2 else list(range(len(part.classes)))
+                labels = [f"{name}={part.classes[place]}" for place in own]
+                heads.append(ClassHead(next(temperatures), own, False))
+            else:
+                heads.append(QuantityHead(part, part.decode, False))
+            outputs += labels
+            places += [block.start + place for place in own]
+            numbers += [(number, place) for place in range(len(own))]
+        return JointHead(heads, list(target.blocks), numbers), outputs, places
 
     def _kept_of(self, X, y):
         """Return the user's rows as those to judge by."""
@@ -296,6 +334,19 @@ class Insightful:
 
         frame = pd.DataFrame({"importance": importance, "standard_error": error}, index=self.encoder_.columns)
         return frame.reindex(pd.Index(self.encoder_.feature_names_in, name="column"), fill_value=0.0)
+
+    def _described_importances(self):
+        """Return the importances for a file, ready for JSON, or None where nobody has asked for them."""
+        found = self.ensemble_.importances
+        return None if found is None else {name: array.tolist() for name, array in found._asdict().items()}
+
+    def _take_importances(self, state):
+        """Take over what `_described_importances` returned, or raise ValueError."""
+        if state is None:
+            return
+        n = len(self.encoder_.columns)
+        arrays = [described.listed(state[name], name, described.real, n) for name in Importances._fields]
+        self.ensemble_.importances = Importances(*map(np.array, arrays))
 
     def _as_shap(self, X, values, base, repeated, outputs):
         from fastbp.explain.attributions import shap_explanation

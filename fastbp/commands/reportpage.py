@@ -1,0 +1,49 @@
+"""``fastbp report``: a saved model on one HTML page, judged by a table with the answers in it."""
+
+from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
+from fastbp.commands.options import add_reading_options, asked_types, how_to_read, tell, told_dropped
+
+HELP = "write an HTML page about a saved model and a table with the target in it"
+
+
+def add_arguments(parser):
+    """Declare the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
+    parser.add_argument("data", metavar="DATA.csv", help=f"{TABLE_HELP}, of rows that the model was not trained on")
+    parser.add_argument("--out", metavar="R.html", default="report.html", help="where to write (report.html)")
+    add_allow_unseen(parser)
+    add_reading_options(parser)
+
+
+def run(arguments):
+    """Read model and table, write the page."""
+    check_output(arguments.out, arguments.model, arguments.data)
+
+    from pathlib import Path
+
+    from fastbp.commands.loading import codes_of, load_model, read_for, target_form
+    from fastbp.reporting.report import report
+    from fastbp.tabular.errors import TableError
+    from fastbp.tabular.task import number_values, split_target
+
+    model = load_model(arguments.model)
+    name = model.target_name_
+    if name is None:
+        raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
+    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
+    tell(table.notes)
+    features, column, dropped = split_target(table.frame, name)
+    if dropped:
+        tell([told_dropped(dropped, name)])
+    unseen, odd = [], []
+    model.encoder_.transform(features, unseen, odd)
+    tell(odd)
+    tell_unseen(unseen, arguments.allow_unseen)
+    is_classifier = hasattr(model, "classes_")
+    y = model.classes_[codes_of(model.classes_, column)] if is_classifier else number_values(column, target_form(model))
+    rows = features.to_native()
+    rows.index += 1  # rows of the file
+    title = f"{Path(arguments.model).name}: {name}, by {Path(arguments.data).name}"
+    report(model, rows, y, arguments.out, title=title)
+    size = Path(arguments.out).stat().st_size / 1e3
+    print(f"wrote {arguments.out} ({size:.0f} kB): {len(y)} rows, {name!r}")
