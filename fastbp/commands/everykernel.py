@@ -56,7 +56,7 @@ SAMPLES = {
 }
 # Enough for several slices a batch.
 MANY_ROWS = 2048
-SHAPES = ((1,), (2, 1), (4, 4), (6, 6, 2))
+SHAPES = ((1,), (2, 1), (4, 4), (6, 6, 2), (32,))
 # What a setting is changed to, by what it is; a layer may refuse.
 CHANGES = ((bool, (True, False)), (float, (0.25,)), (type(None), ("l2", "max_norm", 0.25, 2)), (str, ("causal", "ntk")))
 
