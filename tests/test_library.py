@@ -124,6 +124,20 @@ def test_settings_that_ask_for_other_code(folder, content, monkeypatch, name, va
 
 
 @on_a_level
+def test_settings_in_a_file_and_in_python(folder, content, monkeypatch, tmp_path):
+    put(folder, content)
+    from numba.core import config
+
+    with monkeypatch.context() as changed:
+        changed.setattr(config, "ENABLE_AVX", 0)
+        assert find() is None
+    assert find() is not None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".numba_config.yaml").write_text("enable_avx: 0")
+    assert find() is None
+
+
+@on_a_level
 def test_an_edited_source_has_its_kernels_compiled(folder, content):
     put(folder, made({}, sources={"fastbp.compiler.jit": ("another digest", 1)}))
     index = library.library().file.index
