@@ -1,7 +1,8 @@
-"""The softmax of rows, times a factor of each row: d (rows, k) = factor * exp(z - top) / mass.
+"""The softmax of rows, times a factor of each row, d (rows, k) = factor * exp(z - top) / mass, and its derivative.
 
 Loops over the few entries of a narrow row cost more than what they compute.  So ROWS of them are turned to columns,
-and the lanes of vectors are rows: 512 rows of 4 take 0.5 ns an entry instead of 3.1.  Wide rows stay where they are.
+and the lanes of vectors are rows: of 512 rows of 4 an entry takes 0.76 ns instead of 4.0, of 10 0.56 instead of 1.8
+(Zen 5, float32).  Wide rows stay where they are.
 A row's bits do not depend on the rows beside it.
 """
 
