@@ -21,8 +21,7 @@ from fastbp.compiler.formulas import check_activation, check_formula
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at
-from fastbp.kernels.lanes import lane_dot
-from fastbp.kernels.softmax import ROWS, row_room, softmax_rows
+from fastbp.kernels.softmax import ROWS, row_room, softmax_rows, softmax_rows_backward
 from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 from fastbp.registry import Registry
 from fastbp.settings.checked import is_number
@@ -391,10 +390,10 @@ def softmax_forward(out, x, width, alpha):
 @kernel
 def softmax_backward(d, x, out, width, alpha):
     # dx = out * (dout - sum(dout * out))
-    for start in range(0, d.size, width):
-        total = d.dtype.type(lane_dot(d, out, start, start + width))
-        for i in range(start, start + width):
-            d[i] = out[i] * (d[i] - total)
+    n = d.size // width
+    for first in range(0, n, ROWS):
+        start = first * width
+        softmax_rows_backward(at(d, start), at(out, start), min(ROWS, n - first), width)
 
 
 @ACTIVATIONS.register("softmax")
