@@ -124,6 +124,24 @@ def test_where_a_rank_is_gone_the_others_end_with_one_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+# Pipelines
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_pipeline_trains_as_one_process_does(tmp_path, ranks):
+    start(ranks, "pipelines", tmp_path)
+    for name, optimizer in jobs.PIPELINES.items():
+        model = fastbp.Sequential(jobs.deep_layers(), input_shape=(5,), seed=3)
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        found = np.load(tmp_path / f"{name}_{ranks}.npz")
+        np.testing.assert_array_equal(found["first"], model.predict(jobs.X))
+        history = model.fit(jobs.X, jobs.LABELS, epochs=3, verbose=0).history
+        for number, weight in enumerate(model.get_weights()):
+            np.testing.assert_allclose(found[f"arr_{number}"], weight, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found["outputs"], model.predict(jobs.X), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found["loss"], history["loss"], rtol=1e-5)
+
+
 # Shares
 
 
