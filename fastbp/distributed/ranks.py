@@ -40,7 +40,7 @@ def world():
     """Return MPI's communicator of all processes, or raise ImportError, with what to do, where mpi4py is missing."""
     try:
         from mpi4py import MPI
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the second: mpi4py finds no MPI library
         raise ImportError(
             f'fastbp.distributed needs mpi4py and an MPI library ({error}): pip install "fastbp[mpi]" mpich, or the '
             "cluster's own MPI."
