@@ -36,6 +36,7 @@ LEVELS = [
     "engine",
     "explain",
     "models",
+    "doctor",
     "solvers",
     "estimators",
     "tabular",

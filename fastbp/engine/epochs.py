@@ -48,7 +48,7 @@ def fit(model, train, validation, course, callbacks):
     backup, states = backup_of(callbacks), None
     # Without what shows progress: a resumed run may show more or less.
     remembering = callbacks[len(reporters(course.verbose)) :]
-    watchers = CallbackList(callbacks, model, params)
+    watchers = CallbackList(callbacks, model, params, rows=train)
     restored = backup and backup.restore(model, remembering)
     if restored:
         params["resumed_epoch"] = engine.epoch
