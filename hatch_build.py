@@ -16,8 +16,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BUILT = "fastbp/compiler/built"
 COMMANDS = {"all": [], "demo": ["--only", "demo", "--level", "machine"]}
-# Words of a command line that say that somebody makes a wheel to hand on.
-MAKES_WHEELS = {"wheel", "build"}
+# Words of a command line that say that somebody makes a wheel to hand on, or that somebody waits.
+MAKES_WHEELS, INSTALLS = {"wheel", "build"}, {"install", "sync", "add", "run"}
 
 
 class KernelLibraryHook(BuildHookInterface):
@@ -30,6 +30,8 @@ class KernelLibraryHook(BuildHookInterface):
         wanted = os.environ.get("FASTBP_BUILD") or ("all" if _makes_a_wheel() else "demo")
         if self.target_name != "wheel":
             return
+        if wanted not in (*COMMANDS, "none"):
+            raise ValueError(f"FASTBP_BUILD={wanted!r}: it is all, demo or none.")
         root = Path(self.root)
         folder = root / BUILT
         if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
@@ -38,7 +40,7 @@ class KernelLibraryHook(BuildHookInterface):
         try:
             if wanted != "none":
                 self._build(root, folder, COMMANDS[wanted])
-        except (OSError, subprocess.CalledProcessError, KeyError) as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             self.app.display_warning(f"Kernels are not compiled ahead of time, but when they are first used: {error}")
         if version != "editable":
             for path in folder.glob("*.kernels"):
@@ -54,15 +56,25 @@ class KernelLibraryHook(BuildHookInterface):
 
 def _makes_a_wheel():
     """Is one of the programs that led here told to make a wheel?  (On Linux; elsewhere there is no library.)"""
+    return tells_to_make_a_wheel(_command_lines())
+
+
+def tells_to_make_a_wheel(commands):
+    """Does the first of these commands (lists of words, the nearest one first) that says what to do make a wheel?"""
+    for words in commands:
+        if MAKES_WHEELS & set(words[1:4]):
+            return True
+        if INSTALLS & set(words[1:4]):
+            return False
+    return False
+
+
+def _command_lines():
+    """Yield the words of the command of each process that led here, the nearest one first."""
     process = os.getppid()
     while process > 1:
         try:
-            words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
+            yield Path(f"/proc/{process}/cmdline").read_text().split("\0")
             process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
-            return False
-        if MAKES_WHEELS & set(words[1:4]):
-            return True
-        if "install" in words[1:4]:
-            return False
-    return False
+            return

@@ -181,6 +181,46 @@ def gone(job):
     job.fit(model, X, LABELS, timeout=2)
 
 
+def deep_layers():
+    first = fastbp.Dense(12, "relu", kernel_regularizer=fastbp.L2(1e-2))
+    more = [fastbp.Dropout(0.3), fastbp.Dense(8, "tanh"), fastbp.Dropout(0.2), fastbp.Dense(2, "softmax")]
+    return [first, *more]
+
+
+PIPELINES = {"adam": "adam", "clipped": fastbp.SGD(0.5, global_clipnorm=0.3)}
+
+
+def pipelines(job):
+    """A network of five layers in as many segments as there are ranks; and what pipelines refuse."""
+    for name, optimizer in PIPELINES.items():
+        model = fastbp.distributed.PipelineModel(deep_layers(), (5,), seed=3, timeout=60)
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        first = model.predict(X)
+        seen = []
+        note = fastbp.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))  # noqa: B023
+        history = model.fit(X, LABELS, epochs=3, callbacks=[note], verbose=0)
+        assert seen == (history.history["loss"] if job.rank == 0 else [])
+        assert 0 <= model.bubble <= 1
+        weights, outputs = model.get_weights(), model.predict(X)
+        if job.rank == 0:
+            arrays = {"first": first, "outputs": outputs, "loss": history.history["loss"]}
+            np.savez(job.folder / f"{name}_{job.size}", *weights, **arrays)
+    model = fastbp.distributed.PipelineModel(deep_layers(), (5,), seed=3, starts=list(range(job.size)), timeout=60)
+    model.compile(fastbp.SGD(1e30), "sparse_categorical_crossentropy")
+    for expected, text, call in [
+        (fastbp.TrainingDiverged, "epoch 1", lambda: model.fit(X, LABELS, epochs=9, verbose=0)),
+        (ValueError, "batch_size", lambda: model.fit(X, LABELS, batch_size=31 + job.rank, verbose=0)),
+        (ValueError, "starts=", lambda: fastbp.distributed.PipelineModel(deep_layers(), (5,), starts=[1, 2])),
+        (ValueError, "make no", lambda: fastbp.distributed.PipelineModel([fastbp.Dense(1)], (5,))),
+    ]:
+        try:
+            call()
+        except Exception as error:
+            raised = error
+        assert isinstance(raised, expected), repr(raised)
+        assert text in str(raised), repr(raised)
+
+
 def main(name, folder):
     warnings.simplefilter("error")
     if name == "gone" and os.environ["PMI_RANK"] == "1" and "CHILD" not in os.environ:

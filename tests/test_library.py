@@ -3,6 +3,7 @@
 import compileall
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
 import fastbp
 from fastbp.commands.main import main
@@ -122,6 +124,20 @@ def test_settings_that_ask_for_other_code(folder, content, monkeypatch, name, va
 
 
 @on_a_level
+def test_settings_in_a_file_and_in_python(folder, content, monkeypatch, tmp_path):
+    put(folder, content)
+    from numba.core import config
+
+    with monkeypatch.context() as changed:
+        changed.setattr(config, "ENABLE_AVX", 0)
+        assert find() is None
+    assert find() is not None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".numba_config.yaml").write_text("enable_avx: 0")
+    assert find() is None
+
+
+@on_a_level
 def test_an_edited_source_has_its_kernels_compiled(folder, content):
     put(folder, made({}, sources={"fastbp.compiler.jit": ("another digest", 1)}))
     index = library.library().file.index
@@ -179,6 +195,25 @@ def test_an_index_says_what_was_put_in(tmp_path):
     assert {key: (file.code(entry), entry.returns) for key, entry in file.index.kernels.items()} == objects
     assert file.index.level == "x86-64-v3"
     assert b"pickle" not in content
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "level"),
+    [
+        ("x86_64", LEVELS["x86-64-v4"].features, "x86-64-v4"),
+        ("x86_64", LEVELS["x86-64-v3"].features, "x86-64-v3"),
+        ("x86_64", (*LEVELS["x86-64-v3"].features, "avx512f"), None),  # whose own tiles are wider
+        ("x86_64", ("sse2", "avx"), None),
+        ("aarch64", ("neon", "sve"), "aarch64"),
+        ("riscv64", (), None),
+    ],
+)
+def test_a_machine_has_the_level_with_vectors_of_its_own_width(monkeypatch, machine, features, level):
+    """Panels of a matrix are as wide as the tiles of whoever packs them, and another kernel may read them."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+    assert machine_levels.__wrapped__() == (() if level is None else (level,))
 
 
 COMPILE = """

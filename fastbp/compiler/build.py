@@ -42,11 +42,15 @@ def main(arguments=None):
         help="a CPU level, or the best one of this machine (default: all levels); may be given more than once",
     )
     parser.add_argument("--only", default="all", choices=["demo"], help="no more than dense networks and tables need")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
+    parser.add_argument("--processes", type=int, default=_cores(), help="default: one a core")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
     given = parser.parse_args(arguments)
     levels = dict.fromkeys(_level_names(given.level or LEVELS))
     build(levels, given.only, given.processes, given.folder)
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _level_names(given):

@@ -16,13 +16,14 @@ _X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
 
 
 class Level(NamedTuple):
-    """A level: its name, LLVM's words for it, and what names the machines have that it is for."""
+    """A level: its name, LLVM's words for it, what names its machines have, and what a CPU has that is beyond it."""
 
     name: str
     triple: str
     cpu: str
     features: tuple[str, ...]
     machines: tuple[str, ...]
+    beyond: str | None = None
 
     @property
     def flags(self):
@@ -30,12 +31,12 @@ class Level(NamedTuple):
         return ",".join(f"+{feature}" for feature in self.features)
 
 
-# The best first.  The machine code keeps to the calls of Linux.
+# The machine code keeps to the calls of Linux.
 LEVELS = {
     level.name: level
     for level in (
         Level("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", _V4, _X86),
-        Level("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", _V3, _X86),
+        Level("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", _V3, _X86, beyond="avx512f"),
         Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("fp-armv8", "neon"), _ARM),
     )
 }
@@ -43,7 +44,11 @@ LEVELS = {
 
 @cache
 def machine_levels():
-    """Return the names of the levels whose machine code this machine runs, the best one first."""
+    """Return the names of the levels whose machine code this machine runs as its own: one, or none.
+
+    Not that of a level with narrower vectors than the CPU's.  Kernels hand each other matrices as panels, which are as
+    wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.
+    """
     if sys.platform != "linux":
         return ()
     from llvmlite import binding
@@ -53,6 +58,8 @@ def machine_levels():
     return tuple(
         level.name
         for level in LEVELS.values()
+        if machine in level.machines
+        and not has.get(level.beyond)
         # Every AArch64 of Linux has NEON; LLVM does not list it on each.
-        if machine in level.machines and (machine in _ARM or all(has.get(feature) for feature in level.features))
+        and (machine in _ARM or all(has.get(feature) for feature in level.features))
     )

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import struct
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -59,10 +60,13 @@ def find(kernel, signature):
 
 
 def wants_compiling():
-    """Do settings of the environment ask for other machine code than the library's?"""
-    if os.environ.get("FASTBP_KERNELS", "").lower() == "jit":
+    """Do settings ask for other machine code than the library's?  (Numba's: of the environment, a file, or Python.)"""
+    if os.environ.get("FASTBP_KERNELS", "").lower() == "jit" or os.path.exists(".numba_config.yaml"):
         return True
-    return any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ)
+    if any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ):
+        return True
+    config = sys.modules.get("numba.core.config")
+    return config is not None and not (config.CPU_NAME is None and config.CPU_FEATURES is None and config.ENABLE_AVX)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_HOMES = {"RankFailed": "ranks", "fit": "training"}
+_HOMES = {"PipelineModel": "pipeline", "RankFailed": "ranks", "fit": "training"}
 __all__ = sorted(_HOMES)
 
 

@@ -32,9 +32,9 @@ class Company:
             return restored
         return first, [None] * len(callbacks)
 
-    def watchers(self, *arguments):
+    def watchers(self, *arguments, rows):
         """Return the callbacks of this rank."""
-        return RankWatchers(self.ranks, self._guard, *arguments)
+        return RankWatchers(self.ranks, self._guard, *arguments, rows=rows)
 
     def epochs(self, *arguments):
         """Return what runs epochs."""
@@ -71,8 +71,8 @@ class RankWatchers(CallbackList):
     Before each epoch all ranks take rank 0's weights and the settings of its optimizer, and after it whether to stop.
     """
 
-    def __init__(self, ranks, guard, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, ranks, guard, *arguments, rows):
+        super().__init__(*arguments, rows=rows)
         self._ranks, self._guard, self.by_batches = ranks, guard, False
 
     def begin(self, states=None):
@@ -84,12 +84,16 @@ class RankWatchers(CallbackList):
         """Call one hook of every callback."""
         super().tell(hook, *arguments)
         if hook == "on_epoch_begin":
-            share_weights(self._ranks, self.model)
+            self._share()
             if self.by_batches:
                 self.tell_batch("on_train_batch_begin", 0, {})
         elif hook == "on_epoch_end":
             self.model.stop_training = self._ranks.from_first(self.model.stop_training)
             self._guard.agree()
+
+    def _share(self):
+        share_settings(self._ranks, self.model)
+        share_weights(self._ranks, self.model)
 
     def tell_batch_over(self, loss, done, n_steps):
         """Tell that a batch is over and the next one begins; return whether it does."""
@@ -112,10 +116,15 @@ def share_model(ranks, model):
     ranks.together(lambda: ranks.rank and model._restore_state(*state))
 
 
-def share_weights(ranks, model):
-    """Give all ranks rank 0's weights and the settings of its optimizer, which callbacks may have changed."""
+def share_settings(ranks, model):
+    """Give all ranks the settings of rank 0's optimizer, which callbacks may have changed."""
     settings = ranks.from_first(vars(model.optimizer))
     if ranks.rank:
         for name, value in settings.items():
             setattr(model.optimizer, name, value)
+
+
+def share_weights(ranks, model):
+    """Give all ranks rank 0's weights, which callbacks may have changed."""
+    ranks.exchange(None)
     ranks.copy_first(model.params, model.engine.buffers)

@@ -46,7 +46,7 @@ class RankEpochs:
         self.n_batches = -(-train.total // batch_size)
         self.n_steps = n_steps or self.n_batches
         n_passes = 1 if self.n_steps == self.n_batches else 1 + -(-(self.n_steps - 1) // self.n_batches)
-        k = len(train.slices)
+        k = self.n_slices = len(train.slices)
         *shares, self.largest = batch_shares(train.sizes, batch_size, train.first, k)
         self.pieces = [
             Piece(engine, rows, train.first + i, [share[i] for share in shares], n_passes)
@@ -122,9 +122,10 @@ class RankEpochs:
 
     def _stretch(self, first, length, done, update, guard):
         """Make steps `first` to `first + length`, `done` steps after the epoch's first; return the loss of each."""
-        own, started = np.zeros((len(self.pieces), length)), time.perf_counter()
-        for i in range(length):
-            self._step(first + i, done + i, own[:, i], update)
+        own, started = np.zeros((self.n_slices, length)), time.perf_counter()
+        with np.errstate(over="ignore", invalid="ignore"):  # told at the end
+            for i in range(length):
+                self._step(first + i, done + i, own[:, i], update)
         seconds = max(time.perf_counter() - started, 1e-6)
         wanted = max(1, min(int(length * STRETCH_SECONDS / seconds), 10 * self.length))
         reports = self.ranks.exchange(Report(own, guard.noted, wanted), self._taken_error())

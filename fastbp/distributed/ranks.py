@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.settings.checked import is_number
+
 
 class RankFailed(RuntimeError):
     """Another rank of the training has raised an error, which the message tells.
@@ -38,12 +40,19 @@ def world():
     """Return MPI's communicator of all processes, or raise ImportError, with what to do, where mpi4py is missing."""
     try:
         from mpi4py import MPI
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the second: mpi4py finds no MPI library
         raise ImportError(
             f'fastbp.distributed needs mpi4py and an MPI library ({error}): pip install "fastbp[mpi]" mpich, or the '
             "cluster's own MPI."
         ) from None
     return MPI.COMM_WORLD
+
+
+def ranks_of(comm, timeout):
+    """Return the `Ranks` of a communicator (None: of all processes)."""
+    if not is_number(timeout) or not timeout > 0:
+        raise ValueError(f"timeout={timeout!r}: it is a number of seconds above 0.")
+    return Ranks(world() if comm is None else comm, float(timeout))
 
 
 class Ranks:
@@ -106,7 +115,7 @@ class Ranks:
         """Overwrite arrays with those of rank 0."""
         for array in arrays:
             if array.size:
-                self._watch.call(self._comm.Bcast, array, 0)
+                self.copy_from(0, array)
 
     def add(self, array):
         """Overwrite an array (n,) with the sum of all ranks' arrays."""
@@ -121,6 +130,23 @@ class Ranks:
     def collect(self, part, whole):
         """Overwrite whole (size * n,) with the parts (n,) of all ranks."""
         self._watch.call(self._comm.Allgather, part, whole)
+
+    def send(self, array, rank):
+        """Begin to send an array to a rank; return what `wait_for` waits for."""
+        return self._watch.call(self._comm.Isend, array, rank)
+
+    def wait_for(self, sent):
+        """Return when all that was sent has left its arrays."""
+        for request in sent:
+            self._watch.call(request.Wait)
+
+    def receive(self, array, rank):
+        """Overwrite an array with what a rank sends."""
+        self._watch.call(self._comm.Recv, array, rank)
+
+    def copy_from(self, rank, array):
+        """Overwrite all ranks' arrays with that of one rank."""
+        self._watch.call(self._comm.Bcast, array, rank)
 
     def gather(self, array):
         """Return, in rank 0, the rows of all ranks' arrays (n, ...) in the ranks' order; None in the others."""

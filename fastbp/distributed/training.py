@@ -5,8 +5,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastbp.callbacks.history import History
-from fastbp.distributed.company import Company, share_weights
-from fastbp.distributed.ranks import Ranks, world
+from fastbp.distributed.company import Company, share_settings, share_weights
+from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.rows import class_weighted, ready_rows, sliced, split, validation_rows
 from fastbp.distributed.sums import FastSum, OrderedSum
 from fastbp.engine.cores import available_cores
@@ -14,7 +14,6 @@ from fastbp.engine.epochs import fit as run_epochs
 from fastbp.engine.threads import limit_threads
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course
 from fastbp.models.sequential import Sequential
-from fastbp.settings.checked import is_number
 
 
 def fit(
@@ -101,9 +100,7 @@ def fit(
     >>> fastbp.distributed.fit(model, np.eye(4), np.ones(4), epochs=3, verbose=0)
     <History of 3 epochs: loss 2.73 -> 2.48>
     """
-    if not is_number(timeout) or not timeout > 0:
-        raise ValueError(f"timeout={timeout!r}: it is a number of seconds above 0.")
-    with Ranks(world() if comm is None else comm, float(timeout)) as ranks:
+    with ranks_of(comm, timeout) as ranks:
         k = ranks.together(_slices_per_rank, slices, ranks.size)
         if ranks.size == k == 1:
             return model.fit(x, y, **settings)
@@ -168,6 +165,7 @@ def _fit(
         course, callbacks = course._replace(verbose=0), []
     company = Company(ranks, (OrderedSum if reproducible else FastSum)(ranks), validation)
     history = model.engine.alone(run_epochs, model, train, validation, course, callbacks, company)
+    share_settings(ranks, model)
     share_weights(ranks, model)
     history.history, history.epoch = ranks.from_first((history.history, history.epoch))
     return history
