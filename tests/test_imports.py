@@ -37,6 +37,7 @@ LEVELS = [
     "explain",
     "models",
     "distributed",
+    "doctor",
     "solvers",
     "estimators",
     "tabular",

@@ -32,9 +32,9 @@ class Company:
             return restored
         return first, [None] * len(callbacks)
 
-    def watchers(self, *arguments):
+    def watchers(self, *arguments, rows):
         """Return the callbacks of this rank."""
-        return RankWatchers(self.ranks, self._guard, *arguments)
+        return RankWatchers(self.ranks, self._guard, *arguments, rows=rows)
 
     def epochs(self, *arguments):
         """Return what runs epochs."""
@@ -71,8 +71,8 @@ class RankWatchers(CallbackList):
     Before each epoch all ranks take rank 0's weights and the settings of its optimizer, and after it whether to stop.
     """
 
-    def __init__(self, ranks, guard, *arguments):
-        super().__init__(*arguments)
+    def __init__(self, ranks, guard, *arguments, rows):
+        super().__init__(*arguments, rows=rows)
         self._ranks, self._guard, self.by_batches = ranks, guard, False
 
     def begin(self, states=None):

@@ -190,9 +190,9 @@ class PipelineCompany(Company):
         """Refuse a backup: no rank has the whole model."""
         self.ranks.together(lambda: backup and backup.restore(model, callbacks))
 
-    def watchers(self, *arguments):
+    def watchers(self, *arguments, rows):
         """Return the callbacks of this rank."""
-        return PipelineWatchers(self.ranks, self._guard, *arguments)
+        return PipelineWatchers(self.ranks, self._guard, *arguments, rows=rows)
 
     def epochs(self, *arguments):
         """Return what runs epochs."""

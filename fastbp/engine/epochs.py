@@ -52,9 +52,9 @@ class Alone:
         """Restore what a `BackupAndRestore` (or None) has; return what it returns."""
         return backup and backup.restore(model, callbacks)
 
-    def watchers(self, *arguments):
+    def watchers(self, *arguments, rows):
         """Return the `CallbackList`."""
-        return CallbackList(*arguments)
+        return CallbackList(*arguments, rows=rows)
 
     def epochs(self, *arguments):
         """Return the `Epochs`."""
@@ -81,7 +81,7 @@ def fit(model, train, validation, course, callbacks, company=None):
     backup, states = backup_of(callbacks), None
     # Without what shows progress: a resumed run may show more or less.
     remembering = callbacks[len(reporters(course.verbose)) :]
-    watchers = company.watchers(callbacks, model, params)
+    watchers = company.watchers(callbacks, model, params, rows=train)
     restored = company.restore(backup, model, remembering)
     if restored:
         params["resumed_epoch"] = engine.epoch

@@ -188,6 +188,12 @@ class Network:
         got = self._pass_on(x) if lazy else []
         return [(p, _rows_named(p.param, got[p.layer])) for p in lazy if got[p.layer] is not None]
 
+    def readers(self):
+        """Return (layer, places in a row of the input that it reads as they are) of those that compute something."""
+        got = self._pass_on(np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape))
+        pairs = [(placed.spec, places) for placed, places in zip(self.layers, got, strict=True) if places is not None]
+        return [(spec, places) for spec, places in pairs if spec.passes_on(places) is None]
+
     def _pass_on(self, x):
         """Return what each layer gets of x (n, ...), or None where layers before it compute something new."""
         got, given = [], {-1: x}
