@@ -1,6 +1,6 @@
 """One network on many processes: what a step takes, what a model says it should take, and what torch's DDP takes.
 
-    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M] [--turns 5] [--torch PYTHON] [--nice -10]
+    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M,pipeline] [--turns 5] [--torch PYTHON] [--nice -10]
 
 Each measurement is a job of its own, of some seconds; the jobs take turns, and the fastest step of all turns counts,
 because whatever else runs on the machine only adds.  ``--torch`` names a Python that has torch.  On a machine that is
@@ -33,7 +33,7 @@ priority = 0
 def main():
     """Run the comparison that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--cases", default="W3,W5,10M")
+    parser.add_argument("--cases", default="W3,W5,10M,pipeline")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--torch", help="a Python that has torch")
     parser.add_argument("--nice", type=int, default=0, help="priority of the measured steps")
@@ -42,10 +42,13 @@ def main():
     if options.worker:
         seconds = serve(**json.loads(options.worker))
         if seconds is not None:  # of rank 0
-            print(seconds, flush=True)
+            print(json.dumps(seconds), flush=True)
         return
     for case in options.cases.split(","):
-        compare(case, options)
+        if case == "pipeline":
+            compare_pipelines(options)
+        else:
+            compare(case, options)
 
 
 def jobs(case, torch):
@@ -87,6 +90,22 @@ def compare(case, options):
     extrapolate(best, case)
 
 
+def compare_pipelines(options):
+    """Print what steps of a pipeline of two segments take, and the share that rank 0 waits, by micro-batches."""
+    print(f"\nW5 in two segments, batch {CASES['W5'][1]}; load {os.getloadavg()[0]:.1f}")
+    for micro in (1, 2, 4, 8):
+        request = {"kind": "pipeline", "case": "W5", "threads": 1, "rows": CASES["W5"][1], "nice": options.nice}
+        turns = [run(request | {"micro": micro}, 2, None, floats) for _ in range(options.turns)]
+        seconds, waited = min(turns)
+        ideal = 1 / (micro + 1)
+        print(f"  {micro:2d} micro-batches: {seconds * 1e6:8.0f} us, waiting {waited:4.0%} (ideally {ideal:.0%})")
+
+
+def floats(text):
+    """Return the numbers of a line "[1.0, 2.0]"."""
+    return tuple(json.loads(text))
+
+
 def predicted(best):
     """Return what the model says of two processes: arithmetic + what Python and MPI add + the all-reduce."""
     rest = best["a small step, W1"] - best["a small step of 1 process, W1"]
@@ -113,8 +132,8 @@ def extrapolate(best, case):
             )
 
 
-def run(request, ranks, torch):
-    """Run one job; return the seconds of a step."""
+def run(request, ranks, torch, read=float):
+    """Run one job; return the seconds of a step, or what `read` makes of the line that the job writes."""
     threads = str(request["threads"])
     env = os.environ | {f"{library}_NUM_THREADS": threads for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     program = [str(HERE / "compare_distributed.py"), "--worker", json.dumps(request)]
@@ -128,7 +147,7 @@ def run(request, ranks, torch):
     else:
         launch = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
         texts = [subprocess.run([*launch, sys.executable, *program], env=env, stdout=subprocess.PIPE, text=True).stdout]
-    return float("".join(texts))
+    return read("".join(texts))
 
 
 def serve(kind, case, threads, rows, nice, **more):
@@ -137,6 +156,8 @@ def serve(kind, case, threads, rows, nice, **more):
     priority = nice
     if kind == "torch":
         return torch_step(case, rows)
+    if kind == "pipeline":
+        return pipeline_step(case, rows, **more)
     return reduce_step(case, rows) if kind == "reduce" else fit_step(case, threads, rows, **more)
 
 
@@ -192,6 +213,30 @@ def fit_step(case, threads, rows, **settings):
 def fastest(begun, over):
     """Return the seconds of the fastest step."""
     return min(b - a for a, b in zip(begun, over, strict=True))
+
+
+def pipeline_step(case, rows, micro):
+    """Train a pipeline; return the seconds of the fastest step, and the share of them that this rank waited."""
+    import fastbp
+    from fastbp.distributed.stages import PipelineEpochs
+
+    fastbp.set_num_threads(1)
+    sizes, (x, y, _) = CASES[case][0], table(case, rows)
+    layers = [*(fastbp.Dense(units, "relu") for units in sizes[1:-1]), fastbp.Dense(sizes[-1], "softmax")]
+    model = fastbp.distributed.PipelineModel(layers, sizes[:1], seed=0)
+    model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy")
+    step, steps = PipelineEpochs._step, []
+
+    def timed(run, *arguments):
+        before, begun = run.waited, time.perf_counter()
+        step(run, *arguments)
+        seconds = time.perf_counter() - begun
+        steps.append((seconds, (run.waited - before) / seconds))
+
+    PipelineEpochs._step = timed
+    begin()
+    model.fit(x, y, epochs=4, batch_size=rows, micro_batches=micro, verbose=0)
+    return min(steps) if os.environ["PMI_RANK"] == "0" else None
 
 
 def reduce_step(case, rows):
