@@ -138,6 +138,7 @@ from fastbp.tabular.crossvalidation import cross_validate as cross_validate
 from fastbp.tabular.multitask import TabularMultiTask as TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
+from fastbp.tabular.warmup import warmup as warmup
 
 # To here.
 

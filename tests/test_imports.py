@@ -36,6 +36,7 @@ LEVELS = [
     "engine",
     "explain",
     "models",
+    "distributed",
     "doctor",
     "solvers",
     "estimators",

@@ -285,13 +285,13 @@ class Network:
             source = layer.sources[0].layer
         return None
 
-    def initial_params(self, seed, dtype):
-        """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number)."""
-        return _draw(self.params, self.n_params, 0, seed, dtype)
+    def initial_params(self, seed, dtype, first=0):
+        """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number, from `first` on)."""
+        return _draw(self.params, self.n_params, first, seed, dtype)
 
-    def initial_buffers(self, seed, dtype):
-        """Draw the initial buffers, from the streams after those of the parameters."""
-        return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+    def initial_buffers(self, seed, dtype, first=None):
+        """Draw the initial buffers, from the streams from `first` on: after those of the parameters."""
+        return _draw(self.buffers, self.n_buffers, len(self.params) if first is None else first, seed, dtype)
 
 
 def check_kept(old, new, changes):

@@ -1,12 +1,12 @@
 """Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
 
-import time
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.network import is_picky
 from fastbp.engine.specs import copies
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
@@ -16,6 +16,7 @@ from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temp
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
 from fastbp.tabular.networks import table_network
+from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
 
@@ -207,6 +208,7 @@ def train_ensemble(
     deadline=None,
     progress=None,
     checkpoint=None,
+    observers=None,
 ):
     """Train the networks of a recipe.
 
@@ -225,11 +227,13 @@ def train_ensemble(
     separation : Separation, optional
         Groups that stay on one side of a network's cut, and times.
     deadline : float, optional
-        The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
+        The value of `compiling.working_time` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
         Where finished networks are kept; those that are there are not trained again.
+    observers : Observers, optional
+        Callbacks that are told of the networks' epochs.
 
     Returns
     -------
@@ -237,6 +241,7 @@ def train_ensemble(
     """
     given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
     training = Training(*given)
+    training.observers = observers or training.observers
     return training.run()
 
 
@@ -256,11 +261,20 @@ class Training:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
         self._first, self.least_seconds, self.following = None, 0.0, 0.0
+        self.observers = Observers([], "")
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         n, n_threads = self.recipe.networks, get_num_threads()
         plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
+        try:
+            self.observers.begin(plan)
+            return self._run(plan, n, n_threads)
+        finally:
+            self.observers.end()
+
+    def _run(self, plan, n, n_threads):
+        """Train networks as a plan says; return the `Ensemble`."""
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -288,7 +302,7 @@ class Training:
             if not self.pace.another():
                 return None
             self.pace.reserve(self.following)
-        started = time.perf_counter()
+        started = working_time()
         if number == 0 and self._first:
             (network, rows, valid), self._first = self._first, None
         else:
@@ -296,9 +310,10 @@ class Training:
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
-            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share))
+            observer = NetworkObserver(self.observers, number, network) if self.observers else None
+            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
         learned = learned._replace(curve=tuple(learner.curve))
-        self.pace.note(time.perf_counter() - started)
+        self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
         network = without_training(network)
@@ -339,9 +354,9 @@ class Training:
 
     def _costs(self, whole):
         """Build the first network, try steps with a copy of it; return the `Costs`."""
-        started = time.perf_counter()
+        started = working_time()
         self._first = network, rows, valid = self._prepared(0)
-        building = time.perf_counter() - started
+        building = working_time() - started
         with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
             learner = Learner(without_training(network), self.part, rows, self.objective, self.recipe, whole)
             return Costs(building, *learner.trial(valid, self.pace.left()))

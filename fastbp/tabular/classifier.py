@@ -45,8 +45,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -118,6 +123,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         random_state=None,
         n_threads=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.time_limit = time_limit
@@ -127,6 +133,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @property
     def classes_(self):

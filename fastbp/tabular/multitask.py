@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from sklearn.metrics import accuracy_score, r2_score
 
 from fastbp.io import described
 from fastbp.settings.checked import is_number
@@ -39,8 +38,13 @@ class TabularMultiTask(BaseTabular):
         The same number gives the same bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -115,6 +119,7 @@ class TabularMultiTask(BaseTabular):
         random_state=None,
         n_threads=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.tasks = tasks
@@ -124,6 +129,7 @@ class TabularMultiTask(BaseTabular):
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @property
     def target_names_(self):
@@ -210,6 +216,8 @@ class TabularMultiTask(BaseTabular):
 
     def scores(self, X, y, sample_weight=None):
         """Return {name: accuracy or R^2} of the targets; the parameters are those of `score`."""
+        from sklearn.metrics import accuracy_score, r2_score  # 0.5 s, which predictions do not need
+
         predicted, table = self._target.decode(self._outputs(X)), target_table(y)
         self._target.encode(table)  # tells what does not suit
         scores = {}
