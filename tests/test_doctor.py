@@ -1,10 +1,14 @@
 """The doctor: each finding on a network built to be ill, none on healthy ones; nothing is changed by an examination."""
 
+import copy
 import functools
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 import fastbp
@@ -513,3 +517,264 @@ def test_a_healthy_network_has_nothing(name):
     history = model.fit(x, y, epochs=epochs, validation_split=0.2 if len(x) > 4 else 0.0, verbose=0)
     diagnosis = fastbp.diagnose(model, x, y, history=history)
     assert diagnosis.checks == [], str(diagnosis)
+
+
+def test_a_model_that_is_not_built_stays_so():
+    x, y = table()
+    model = fastbp.Sequential([Dense(8, "relu"), Dense(1, "relu")], seed=0)
+    model.compile("adam", "mse")
+    assert "target_range" in fastbp.diagnose(model, x, y).checks
+    assert model.engine is None
+
+
+def test_the_end_of_a_schedule_is_no_illness():
+    x, y = scaled(load_diabetes, target=True)
+    model = compiled([Dense(16, "relu"), Dense(1)], (10,), fastbp.Adam(fastbp.CosineDecay(0.003, 10 * 14)))
+    model.fit(x, y, epochs=10, verbose=0)
+    assert model.optimizer.learning_rates(np.array([model.step + 1]))[0] == 0
+    assert fastbp.diagnose(model, x, y).checks == []
+
+
+def test_what_is_found_is_sorted_and_told():
+    x, y = table()
+    x[:, 3] = 7
+    model = compiled([Dense(8, "relu", trainable=False), Dense(1, "relu")], (4,))
+    frame = pd.DataFrame(x, columns=["age", "<b>", "size", "off"])
+    diagnosis = fastbp.diagnose(model, frame, y)
+    assert diagnosis.checks == ["target_range", "frozen_layers", "constant_inputs"]
+    assert [one.severity for one in diagnosis] == ["serious", "warning", "note"]
+    assert "The same in all rows: 'off'." in diagnosis["constant_inputs"][0].text
+    text = str(diagnosis)
+    assert text.startswith("3 findings: 1 serious, 1 warning, 1 note (200 rows).\n\nserious: target_range in 'dense_1'")
+    assert repr(diagnosis) == text
+    page = diagnosis._repr_html_()
+    assert page.count("<tr>") == 4
+    assert "frozen_layers" in page
+    assert list(diagnosis.to_frame()["check"]) == diagnosis.checks
+    assert not fastbp.doctor.Diagnosis([])
+    assert str(fastbp.doctor.Diagnosis([], "5 rows")) == "Nothing found (5 rows)."
+    assert "<table>" not in fastbp.doctor.Diagnosis([])._repr_html_()
+
+
+def test_names_of_columns_are_escaped():
+    x, y = table()
+    x[:, 1] = 7
+    frame = pd.DataFrame(x, columns=["age", "<b>", "size", "off"])
+    page = fastbp.diagnose(compiled([Dense(1)], (4,)), frame, y)._repr_html_()
+    assert "&lt;b&gt;" in page
+    assert "'<b>'" not in page
+
+
+def test_a_finding_needs_one_edit():
+    """A function under the decorator is a check."""
+    from fastbp.doctor.registered import check, found
+
+    try:
+
+        @check("rows")
+        def thirteen_units(patient):
+            for name in patient.layers:
+                if getattr(patient.spec(name), "units", 0) == 13:
+                    yield found("thirteen_units", "note", name, 13, text="13 units.", normal="12.", remedy="12.")
+
+        assert fastbp.diagnose(compiled([Dense(13), Dense(1)], (4,)), *table())["thirteen_units"][0].layer == "dense"
+    finally:
+        CHECKS.pop("thirteen_units", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"model": "net"}, TypeError, "diagnose takes a Sequential, not str"),
+        ({"batch_size": 0}, ValueError, "batch_size=0: it is a whole number of at least 1"),
+        ({"history": [1, 2]}, TypeError, "history is what fit returned"),
+        ({"validation_data": 3}, ValueError, "validation_data is a tuple"),
+        ({"x": np.ones((200, 5))}, ValueError, "x has 5 columns; the model takes 4"),
+        ({"y": np.ones(3)}, ValueError, "200"),
+    ],
+)
+def test_what_diagnose_refuses(arguments, error, message):
+    x, y = table()
+    given = {"model": compiled([Dense(1)], (4,)), "x": x, "y": y} | arguments
+    with pytest.raises(error, match=message):
+        fastbp.diagnose(given.pop("model"), given.pop("x"), given.pop("y"), **given)
+
+
+def test_a_model_that_is_not_compiled():
+    with pytest.raises(ValueError, match="diagnose needs a compiled model"):
+        fastbp.diagnose(fastbp.Sequential([Dense(1)], input_shape=(4,)), *table())
+    with pytest.raises(ValueError, match="learning_rate_range needs a compiled model"):
+        fastbp.doctor.learning_rate_range(fastbp.Sequential([Dense(1)], input_shape=(4,)), *table())
+
+
+def test_weights_and_masks_count_in_the_baseline():
+    """Against the loss of a model that can say nothing but a constant, which `evaluate` gives."""
+    from fastbp.doctor.baseline import constant_loss
+
+    rng = np.random.default_rng(0)
+    y, weight = rng.integers(0, 3, 60), rng.random(60).astype("float32")
+    model = compiled([Dense(3, "softmax", kernel_initializer="zeros")], (2,), loss=SPARSE)
+    p = np.bincount(y, weight) / weight.sum()
+    model.views["dense/bias"][:] = np.log(p)
+    x = np.zeros((60, 2))
+    expected = model.evaluate(x, y, sample_weight=weight)
+    assert constant_loss(model.engine.loss, model._rows(x, y, weight)) == pytest.approx(expected, rel=1e-5)
+    layers = [fastbp.Masking(), fastbp.SimpleRNN(1, return_sequences=True), Dense(1, kernel_initializer="zeros")]
+    steps, targets = normal(20, 5, 2), normal(20, 5, 1, seed=1)
+    steps[:, 3:] = 0
+    model = compiled(layers, (5, 2))
+    model.views["dense/bias"][:] = targets[:, :3].mean()
+    expected = model.evaluate(steps, targets)
+    assert constant_loss(model.engine.loss, model._rows(steps, targets)) == pytest.approx(expected, rel=1e-5)
+    model = compiled([Dense(1, kernel_initializer="zeros")], (2,), loss="mae")
+    model.views["dense/bias"][:] = np.median(targets[:, 0])
+    expected = model.evaluate(steps[:, 0], targets[:, 0])
+    assert constant_loss(model.engine.loss, model._rows(steps[:, 0], targets[:, 0])) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_sequences_and_own_losses_can_be_examined(stateful):
+    x = normal(48, 6, 2)
+    extra = {"stateful": True, "batch_size": 16} if stateful else {}
+    model = compiled([fastbp.GRU(4, **extra), Dense(1)], (6, 2), loss=fastbp.Huber())
+    before = bits_of(model)
+    assert fastbp.diagnose(model, x, x[:, -1, 0]).checks == []
+    fastbp.doctor.learning_rate_range(model, x, x[:, -1, 0], steps=20)
+    assert bits_of(model) == before
+
+
+def test_the_callback_tells_at_the_end_and_leaves_the_bits(capsys):
+    x, y = table()
+    models = [compiled([Dense(8, "relu"), fastbp.Dropout(0.5), Dense(1, "relu")], (4,)) for _ in range(2)]
+    doctor = fastbp.Doctor()
+    models[0].fit(x, y, epochs=3, verbose=0)
+    models[1].fit(x, y, epochs=3, verbose=0, callbacks=[doctor])
+    assert bits_of(models[0]) == bits_of(models[1])
+    assert doctor.diagnosis.checks == ["target_range"]
+    told = capsys.readouterr().out
+    assert told.startswith("After the first epoch:\nserious: target_range in 'dense_1'")
+    assert told.endswith(f"{doctor.diagnosis}\n")
+    assert doctor.training_rows is None
+    models[1].fit(x, y, epochs=2, verbose=0, callbacks=[doctor])
+    assert doctor.diagnosis.looked_at == "200 rows, 2 epochs"
+
+
+def test_a_quiet_callback_and_a_healthy_run(capsys):
+    x, y = load_iris(return_X_y=True)
+    doctor = fastbp.Doctor(verbose=0)
+    model = compiled([Dense(8, "tanh"), Dense(3, "softmax")], (4,), fastbp.Adam(0.02), SPARSE)
+    model.fit(scale(x), y, epochs=3, verbose=0, callbacks=[doctor])
+    assert doctor.diagnosis.checks == []
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match=r"Doctor\(verbose=2\)"):
+        fastbp.Doctor(verbose=2)
+
+
+def test_the_callback_examines_what_diverged():
+    x, y = table()
+    doctor = fastbp.Doctor(verbose=0)
+    model = compiled([Dense(1)], (4,), fastbp.SGD(1e6))
+    with pytest.raises(fastbp.TrainingDiverged):
+        model.fit(x, y, epochs=50, callbacks=[doctor], verbose=0)
+    assert {"diverging", "large_updates"} <= set(doctor.diagnosis.checks)
+
+
+def test_the_callback_follows_the_curves_of_an_estimator():
+    x, y = table()
+    doctor = fastbp.Doctor(verbose=0)
+    settings = {"solver": "sgd", "learning_rate_init": 1e-5, "max_iter": 8, "momentum": 0, "tol": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fastbp.MLPRegressor(hidden_layer_sizes=(8,), callbacks=[doctor], random_state=0, **settings).fit(x, y)
+    assert doctor.diagnosis.checks == ["slow_loss"]
+    assert doctor.diagnosis.looked_at == "8 epochs"
+
+
+@pytest.mark.parametrize("optimizer", [fastbp.Adam, fastbp.SGD])
+@pytest.mark.parametrize("name", ["iris", "digits as they are", "diabetes", "gru"])
+def test_the_suggested_rate_learns(name, optimizer):
+    """At least half as much as the rate that was chosen by hand, for Adam, and better than a hundredth of itself."""
+    layers, data, rate, loss, epochs = HEALTHY[name]
+    x, y = data()
+    order = np.random.default_rng(1).permutation(len(x))
+    x, y = x[order], y[order]
+    model = compiled(layers(), x.shape[1:], optimizer(), loss)
+    before = bits_of(model)
+    found = fastbp.doctor.learning_rate_range(model, x, y)
+    assert bits_of(model) == before
+    assert found.suggestion <= found.largest / 3
+
+    def loss_at(rate):
+        model = compiled(layers(), x.shape[1:], optimizer(rate), loss)
+        model.fit(x, y, epochs=min(epochs, 15), verbose=0)
+        return model.evaluate(x, y)
+
+    reached = loss_at(found.suggestion)
+    assert reached < loss_at(found.suggestion / 100)
+    if optimizer is fastbp.Adam:
+        assert reached < 2 * loss_at(rate)
+
+
+def test_a_range_test_that_finds_nothing():
+    x, y = table()
+    model = compiled([Dense(1)], (4,))
+    model.trainable = False
+    model.compile("adam", "mse")
+    found = fastbp.doctor.learning_rate_range(model, x, y, steps=20)
+    assert found.suggestion is None
+    assert "the loss never falls" in repr(found)
+    assert len(found.rates) == len(found.losses) == 20
+
+
+def test_a_range_test_with_a_schedule_and_accumulation():
+    x, y = table()
+    rate = fastbp.CosineDecay(0.01, 100)
+    model = compiled([Dense(8, "relu"), Dense(1)], (4,), fastbp.Adam(rate, gradient_accumulation_steps=4))
+    before = bits_of(model)
+    plain = compiled([Dense(8, "relu"), Dense(1)], (4,))
+    found = [fastbp.doctor.learning_rate_range(one, x, y) for one in (model, plain)]
+    assert np.array_equal(found[0].losses, found[1].losses)
+    assert bits_of(model) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lowest": 0}, "lowest=0, highest=10.0: rates are 0 < lowest < highest"),
+        ({"lowest": 1, "highest": 0.1}, "lowest=1, highest=0.1"),
+        ({"highest": np.inf}, "highest=inf"),
+        ({"steps": 5}, "steps=5: a test takes 10 at least"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_what_the_range_test_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fastbp.doctor.learning_rate_range(compiled([Dense(1)], (4,)), *table(), **arguments)
+
+
+def test_the_picture_of_the_range_test():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    x, y = table()
+    found = fastbp.doctor.learning_rate_range(compiled([Dense(8, "relu"), Dense(1)], (4,)), x, y)
+    ax = found.plot()
+    assert ax.get_xscale() == "log"
+    assert np.array_equal(ax.lines[0].get_ydata(), found.losses)
+    assert ax.lines[1].get_xdata()[0] == found.suggestion
+    assert found.plot(ax) is ax
+
+
+def test_a_copy_is_examined_and_not_the_model():
+    """Also where metrics of one's own would fail."""
+    x, y = table()
+    model = fastbp.Sequential([Dense(1)], input_shape=(4,), seed=0)
+
+    def broken(y_true, y_pred):
+        raise RuntimeError("not here")
+
+    model.compile("adam", "mse", metrics=[broken])
+    twin = copy.deepcopy(model)
+    fastbp.diagnose(model, x, y)
+    assert bits_of(model) == bits_of(twin)

@@ -49,16 +49,15 @@ class Doctor(Callback):
         self.verbose = verbose
         self.diagnosis: Diagnosis | None = None
         self._history: dict[str, list] = {}
-        self._told: set = set()
 
     def on_train_begin(self, logs=None):
-        self.diagnosis, self._history, self._told = None, {}, set()
+        self.diagnosis, self._history = None, {}
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(value)
         if len(self._history.get("loss", ())) == 1 and self.verbose:
-            self._tell([finding for finding in self._examined() if finding.severity == "serious"])
+            self._warn_early()
 
     def on_divergence(self, error):
         self._history.setdefault("loss", []).append(math.inf)
@@ -69,9 +68,10 @@ class Doctor(Callback):
         if self.verbose:
             print(self.diagnosis, flush=True)
 
-    def _tell(self, findings):
-        for finding in findings:
-            print(finding, flush=True)
+    def _warn_early(self):
+        """Print what is serious after the first epoch: nobody wants to wait for the last one."""
+        if serious := [finding for finding in self._examined() if finding.severity == "serious"]:
+            print("After the first epoch:", *serious, sep="\n", flush=True)
 
     def _examined(self):
         """Return the `Diagnosis` of the model as it is."""

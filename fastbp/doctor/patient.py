@@ -40,7 +40,7 @@ class Patient:
     @property
     def has(self):
         """The kinds of things that checks may need, and that are there."""
-        there = {"rows": self.rows is not None, "history": len(self.history.get("loss", ())) > 1}
+        there = {"rows": self.rows is not None, "history": len(self.history.get("loss", ())) > 0}
         return {need for need, is_there in there.items() if is_there}
 
     @cached_property

@@ -105,7 +105,7 @@ def overfitting(patient):
     best, last = int(other.argmin()), float(np.median(other[-3:]))
     fell = max(other[0], spread(patient)) - other[best]
     rise = (last - other[best]) / abs(other[best]) if other[best] else 0.0
-    if rise > 0.2 and last - other[best] > 0.1 * fell and best < len(other) - 3 and loss[-1] < loss[best]:
+    if rise > 0.2 and last - other[best] > 0.1 * fell and best < len(other) - 3 and loss[-1] < 0.95 * loss[best]:
         yield found(
             "overfitting",
             "warning",
@@ -173,7 +173,7 @@ def few_updates(patient):
             "warning",
             None,
             steps,
-            text=f"Batches of {size} made {steps} updates in all.",
+            text=f"Batches of some {size} rows made {steps} updates in all.",
             normal="some hundreds of updates at least.",
             remedy="Take batches of 32, and more epochs.",
         )
