@@ -300,8 +300,6 @@ NOT_COMPILED = [
     ({"metrics": [mean_squared_error]}, "mean_squared_error of test_keras_settings"),
     ({"optimizer": Adam()}, "Adam is not one of Keras's own"),
     ({"optimizer": optimizers.SGD(lambda: 0.1)}, "learning rate that is a function"),
-    ({"optimizer": optimizers.Adam(use_ema=True)}, "adam: use_ema=True"),
-    ({"optimizer": optimizers.Adam(gradient_accumulation_steps=3)}, "gradient_accumulation_steps=3"),
     ({"optimizer": optimizers.Adam(loss_scale_factor=8.0)}, "loss_scale_factor=8.0"),
     ({"loss": "categorical_crossentropy"}, "softmax"),
     ({"metrics": [losses.MeanSquaredError()]}, "mean over batches"),

@@ -16,6 +16,7 @@ from fastbp.optimizers import OPTIMIZERS
 # 5 batches an epoch, the last one short: 10 epochs are 50 steps.
 ROWS, BATCH, EPOCHS = 47, 10, 10
 COMMON = ("learning_rate", "weight_decay", "clipvalue", "global_clipnorm")
+KEPT = ("clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
 RATES = {"sgd": 0.1, "adagrad": 0.1, "lion": 0.003}
 
 PLAIN = [Dense(7, activation="tanh"), Dense(3, activation="softmax")]
@@ -100,6 +101,8 @@ def batches_of(model, x, y, weights, orders):
 def reference_run(model, weights, optimizer, x, y, rows, orders, loss="sparse_categorical_crossentropy"):
     """Return the reference's loss of every epoch, and its parameters after every epoch."""
     settings = {f.name: getattr(optimizer, f.name) for f in dataclasses.fields(optimizer)}
+    kept = {name: settings.pop(name) for name in KEPT}
+    assert kept == {name: getattr(fastbp.SGD(), name) for name in KEPT}  # these have tests of their own
     rate, common = settings.pop("learning_rate"), {name: settings.pop(name) for name in COMMON[1:]}
     batches = batches_of(model, x, y, rows, orders)
     lrs = [float(rate(step)) if callable(rate) else rate for step in range(len(batches))]

@@ -257,7 +257,8 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             ensemble.kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
         elif len(rows):
             # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
-            ensemble.kept = kept_rows(part, left_out, rows, ensemble.temperature ** (1 / np.sqrt(share)))
+            few = np.power(ensemble.temperature, 1 / np.sqrt(share))
+            ensemble.kept = kept_rows(part, left_out, rows, few)
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
         self.best_score_ = self._score(objective, outputs, valid)

@@ -62,7 +62,7 @@ def recognise(texts, counts, *, kind=None, decimal=None, thousands=None):
     Examples
     --------
     >>> recognise(["1,5", "2,25", "n/a"], np.array([1, 1, 1])).form
-    NumberForm(decimal=',', thousands='', unit='')
+    NumberForm(decimal=',', thousands='', unit='', scale='', bounds=False)
     """
     counts = np.asarray(counts)
     known = np.array([count > 0 and not is_missing_word(text) for text, count in zip(texts, counts, strict=True)], bool)
