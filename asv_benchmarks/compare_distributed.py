@@ -1,10 +1,10 @@
 """One network on many processes: what a step takes, what a model says it should take, and what torch's DDP takes.
 
-    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M] [--turns 5] [--torch PYTHON] [--nice -10]
+    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M,pipeline] [--turns 5] [--torch PYTHON] [--nice -10]
 
-Each measurement is a job of its own, of some seconds; the jobs take turns, and the fastest epoch of all turns counts,
+Each measurement is a job of its own, of some seconds; the jobs take turns, and the fastest step of all turns counts,
 because whatever else runs on the machine only adds.  ``--torch`` names a Python that has torch.  On a machine that is
-shared, two processes hardly ever run at the same moment: ``--nice`` gives the measured epochs (not the start of the
+shared, two processes hardly ever run at the same moment: ``--nice`` gives the measured steps (not the start of the
 processes) another priority.  Needs fastbp[mpi] and an ``mpiexec``.
 """
 
@@ -23,28 +23,32 @@ CASES = {
     "W1": ((10, 32, 1), 32, 200),
     "W3": ((54, 256, 256, 7), 256, 100),
     "W5": ((784, 512, 512, 10), 128, 100),
-    "10M": ((1000, 2048, 2048, 1840, 10), 256, 16),
+    "10M": ((1000, 2048, 2048, 1840, 10), 256, 8),
 }
-EPOCHS = 6
+# Steps that are timed, one by one.
+STEPS = {"W1": 1000, "W3": 1500, "W5": 600, "10M": 24}
 priority = 0
 
 
 def main():
     """Run the comparison that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--cases", default="W3,W5,10M")
+    parser.add_argument("--cases", default="W3,W5,10M,pipeline")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--torch", help="a Python that has torch")
-    parser.add_argument("--nice", type=int, default=0, help="priority of the measured epochs")
+    parser.add_argument("--nice", type=int, default=0, help="priority of the measured steps")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         seconds = serve(**json.loads(options.worker))
         if seconds is not None:  # of rank 0
-            print(seconds, flush=True)
+            print(json.dumps(seconds), flush=True)
         return
     for case in options.cases.split(","):
-        compare(case, options)
+        if case == "pipeline":
+            compare_pipelines(options)
+        else:
+            compare(case, options)
 
 
 def jobs(case, torch):
@@ -59,8 +63,8 @@ def jobs(case, torch):
         "2 processes, weak": ("fit", 2, 1, rows, {}),
         "all-reduce of the gradient": ("reduce", 2, 1, rows, {}),
         "all-reduce of 1 number": ("reduce", 2, 1, 0, {}),
-        "a step's other costs (W1)": ("fit", 2, 1, 16, {"case": "W1"}),
-        "a step's arithmetic (W1)": ("fit", 1, 1, 16, {"case": "W1"}),
+        "a small step, W1": ("fit", 2, 1, 16, {"case": "W1"}),
+        "a small step of 1 process, W1": ("fit", 1, 1, 16, {"case": "W1"}),
     }
     if torch:
         wanted |= {f"torch DDP, 2 processes, {name}": ("torch", 2, 1, n, {}) for name, n in
@@ -86,9 +90,25 @@ def compare(case, options):
     extrapolate(best, case)
 
 
+def compare_pipelines(options):
+    """Print what steps of a pipeline of two segments take, and the share that rank 0 waits, by micro-batches."""
+    print(f"\nW5 in two segments, batch {CASES['W5'][1]}; load {os.getloadavg()[0]:.1f}")
+    for micro in (1, 2, 4, 8):
+        request = {"kind": "pipeline", "case": "W5", "threads": 1, "rows": CASES["W5"][1], "nice": options.nice}
+        turns = [run(request | {"micro": micro}, 2, None, floats) for _ in range(options.turns)]
+        seconds, waited = min(turns)
+        ideal = 1 / (micro + 1)
+        print(f"  {micro:2d} micro-batches: {seconds * 1e6:8.0f} us, waiting {waited:4.0%} (ideally {ideal:.0%})")
+
+
+def floats(text):
+    """Return the numbers of a line "[1.0, 2.0]"."""
+    return tuple(json.loads(text))
+
+
 def predicted(best):
     """Return what the model says of two processes: arithmetic + what Python and MPI add + the all-reduce."""
-    rest = best["a step's other costs (W1)"] - best["a step's arithmetic (W1)"]
+    rest = best["a small step, W1"] - best["a small step of 1 process, W1"]
     shared = best["all-reduce of the gradient"] - best["all-reduce of 1 number"] + max(rest, 0)
     return {
         "2 processes, strong": best["1 process, 1 thread, half batch"] + shared,
@@ -108,12 +128,12 @@ def extrapolate(best, case):
             share = alone / (alone + seconds)
             print(
                 f"  {machines:4d} machines, {gigabits:3d} Gbit/s: a step {1e3 * (alone + seconds):8.2f} ms, of which "
-                f"{1e3 * seconds:7.2f} ms all-reduce; {machines * share:6.1f} times the rows a second of one"
+                f"{1e3 * seconds:7.2f} ms all-reduce; {machines * share:6.1f} times the rows a second of one machine"
             )
 
 
-def run(request, ranks, torch):
-    """Run one job; return the seconds of a step."""
+def run(request, ranks, torch, read=float):
+    """Run one job; return the seconds of a step, or what `read` makes of the line that the job writes."""
     threads = str(request["threads"])
     env = os.environ | {f"{library}_NUM_THREADS": threads for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     program = [str(HERE / "compare_distributed.py"), "--worker", json.dumps(request)]
@@ -127,7 +147,7 @@ def run(request, ranks, torch):
     else:
         launch = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
         texts = [subprocess.run([*launch, sys.executable, *program], env=env, stdout=subprocess.PIPE, text=True).stdout]
-    return float("".join(texts))
+    return read("".join(texts))
 
 
 def serve(kind, case, threads, rows, nice, **more):
@@ -136,6 +156,8 @@ def serve(kind, case, threads, rows, nice, **more):
     priority = nice
     if kind == "torch":
         return torch_step(case, rows)
+    if kind == "pipeline":
+        return pipeline_step(case, rows, **more)
     return reduce_step(case, rows) if kind == "reduce" else fit_step(case, threads, rows, **more)
 
 
@@ -156,24 +178,65 @@ def table(case, rows):
 
 
 def fit_step(case, threads, rows, **settings):
-    """Train with fastbp."""
+    """Train with fastbp; return the seconds of the fastest step."""
     import fastbp
+    from fastbp.distributed.epochs import RankEpochs
 
     fastbp.set_num_threads(threads)
     sizes, (x, y, batches) = CASES[case][0], table(case, rows)
     hidden = [fastbp.Dense(units, activation="relu") for units in sizes[1:-1]]
     model = fastbp.Sequential([*hidden, fastbp.Dense(max(sizes[-1], 2), "softmax")], input_shape=sizes[:1], seed=0)
     model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy")
-    times = []
-    note = fastbp.LambdaCallback(on_epoch_end=lambda epoch, logs: times.append(time.perf_counter()))
-    size = int(os.environ.get("PMI_SIZE", "1"))
+    begun, over, size = [], [], int(os.environ.get("PMI_SIZE", "1"))
+    clock = time.perf_counter
+    common = {"epochs": -(-STEPS[case] // batches), "batch_size": rows * size, "verbose": 0}
     begin()
-    common = {"epochs": EPOCHS, "batch_size": rows * size, "callbacks": [note], "verbose": 0}
-    if size > 1:
-        fastbp.distributed.fit(model, x, y, **common, **settings)
+    if size == 1:
+        # Calls of one step each, which take 20 us longer than those of many.
+        hooks = {"begin": lambda batch, logs: begun.append(clock()), "end": lambda batch, logs: over.append(clock())}
+        note = fastbp.LambdaCallback(**{f"on_train_batch_{name}": hook for name, hook in hooks.items()})
+        model.fit(x, y, callbacks=[note], **common)
     else:
-        model.fit(x, y, **common)
-    return min(b - a for a, b in pairwise(times)) / batches if times else None
+        step = RankEpochs._step
+
+        def timed(*arguments):
+            begun.append(clock())
+            step(*arguments)
+            over.append(clock())
+
+        RankEpochs._step = timed
+        fastbp.distributed.fit(model, x, y, **common, **settings)
+    # Of all ranks the first answers.
+    return fastest(begun, over) if os.environ.get("PMI_RANK", "0") == "0" else None
+
+
+def fastest(begun, over):
+    """Return the seconds of the fastest step."""
+    return min(b - a for a, b in zip(begun, over, strict=True))
+
+
+def pipeline_step(case, rows, micro):
+    """Train a pipeline; return the seconds of the fastest step, and the share of them that this rank waited."""
+    import fastbp
+    from fastbp.distributed.stages import PipelineEpochs
+
+    fastbp.set_num_threads(1)
+    sizes, (x, y, _) = CASES[case][0], table(case, rows)
+    layers = [*(fastbp.Dense(units, "relu") for units in sizes[1:-1]), fastbp.Dense(sizes[-1], "softmax")]
+    model = fastbp.distributed.PipelineModel(layers, sizes[:1], seed=0)
+    model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy")
+    step, steps = PipelineEpochs._step, []
+
+    def timed(run, *arguments):
+        before, begun = run.waited, time.perf_counter()
+        step(run, *arguments)
+        seconds = time.perf_counter() - begun
+        steps.append((seconds, (run.waited - before) / seconds))
+
+    PipelineEpochs._step = timed
+    begin()
+    model.fit(x, y, epochs=4, batch_size=rows, micro_batches=micro, verbose=0)
+    return min(steps) if os.environ["PMI_RANK"] == "0" else None
 
 
 def reduce_step(case, rows):
@@ -214,18 +277,19 @@ def torch_step(case, rows):
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(*layers[:-1]), gradient_as_bucket_view=True)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
-    loss_of, times = torch.nn.CrossEntropyLoss(), []
+    loss_of = torch.nn.CrossEntropyLoss()
     begin()
-    for _ in range(EPOCHS):
+    begun, over = [], []
+    for _ in range(-(-STEPS[case] // batches)):
         order = torch.randperm(len(x))
-        started = time.perf_counter()
         for batch in order.split(rows):
+            begun.append(time.perf_counter())
             optimizer.zero_grad(set_to_none=True)
             loss_of(model(x[batch]), y[batch]).backward()
             optimizer.step()
-        times.append(time.perf_counter() - started)
+            over.append(time.perf_counter())
     dist.destroy_process_group()
-    return min(times[1:]) / batches if os.environ["RANK"] == "0" else None
+    return fastest(begun, over) if os.environ["RANK"] == "0" else None
 
 
 if __name__ == "__main__":

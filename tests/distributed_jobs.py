@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import fastbp
+from fastbp.engine import threads
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(203, 5)).astype("float32")
@@ -26,6 +27,45 @@ def network(kind="dropout", seed=3, metrics=("accuracy",), optimizer="adam"):
     layers = [first, *ONLY_LAYERS[kind], fastbp.Dense(2, "softmax")]
     model = fastbp.Sequential(layers, input_shape=(5,), seed=seed)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=list(metrics))
+    return model
+
+
+SEQUENCES = RNG.normal(size=(192, 6, 3)).astype("float32") * (RNG.random((192, 6, 1)) > 0.3)
+IMAGES = RNG.normal(size=(192, 6, 6, 1)).astype("float32")
+# Layers, inputs, targets, loss, optimizer, settings of fit: each rank has half of the 192 rows.
+OTHERS = {
+    "masked": (
+        lambda: [fastbp.Masking(), fastbp.GRU(5, return_sequences=True, dropout=0.2), fastbp.Dense(1)],
+        SEQUENCES,
+        SEQUENCES.sum(axis=2, keepdims=True),
+        "mean_squared_error",
+        fastbp.Adam(use_ema=True),
+        {},
+    ),
+    "images": (
+        lambda: [fastbp.Conv2D(3, 3), fastbp.SpatialDropout2D(0.2), fastbp.Flatten(), fastbp.Dense(2, "softmax")],
+        IMAGES,
+        LABELS[:192],
+        "sparse_categorical_crossentropy",
+        fastbp.SGD(0.1, global_clipnorm=0.5),
+        {"class_weight": "balanced"},
+    ),
+    "lookup": (
+        lambda: [fastbp.Embedding(500, 4, lazy=True), fastbp.Flatten(), fastbp.Dense(2, "softmax")],
+        np.abs(SEQUENCES[:, 0] * 100).astype("float32") // 1,
+        LABELS[:192],
+        "sparse_categorical_crossentropy",
+        "adam",
+        {},
+    ),
+}
+
+
+def other(name):
+    """Return a model of OTHERS."""
+    layers, x, _, loss, optimizer, _ = OTHERS[name]
+    model = fastbp.Sequential(layers(), input_shape=x.shape[1:], seed=1)
+    model.compile(optimizer, loss)
     return model
 
 
@@ -77,10 +117,34 @@ def two_ranks(job):
     """What needs two ranks: batches that one process has too, an empty rank, callbacks, errors."""
     model = network()
     job.keep("unshuffled", model, job.fit(model, X[:192], LABELS[:192], shuffle=False))
+    for name, (_, x, y, _, _, settings) in OTHERS.items():
+        model = other(name)
+        job.keep(name, model, job.fit(model, x, y, shuffle=False, **settings))
     model, n = network(), (1 - job.rank) * len(X)
     job.keep("empty", model, fastbp.distributed.fit(model, X[:n], LABELS[:n], epochs=3, verbose=0))
     callbacks_and_stops(job)
+    interrupted(job)
     errors(job)
+
+
+def interrupted(job):
+    """Ctrl-C in one rank ends training in all, after the same step; cores are shared."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    model, limits = network(), []
+    draw = model.engine.next_update
+
+    def next_update(n_steps):
+        limits.append(threads.get_num_threads())
+        if model.engine.epoch == 1 and job.rank == 1:
+            signal.raise_signal(signal.SIGINT)
+        return draw(n_steps)
+
+    model.engine.next_update = next_update
+    history = job.fit(model, X, LABELS, epochs=50)
+    del model.engine.next_update
+    job.keep("interrupted", model, history)
+    assert 1 <= len(history.epoch) <= 2  # the call of several steps that runs goes on
+    assert limits == [1, 1]
 
 
 def callbacks_and_stops(job):
@@ -223,6 +287,7 @@ def pipelines(job):
 
 def main(name, folder):
     warnings.simplefilter("error")
+    threads.available_cores = lambda: 2
     if name == "gone" and os.environ["PMI_RANK"] == "1" and "CHILD" not in os.environ:
         subprocess.run([sys.executable, *sys.argv], env=os.environ | {"CHILD": "1"}, close_fds=False)
         time.sleep(60)

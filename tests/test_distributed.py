@@ -75,11 +75,25 @@ def two(tmp_path_factory):
     return path
 
 
+def merged(a):
+    """Return 192 rows, of which either rank has half, in the order of the batches: 16 rows of each."""
+    return np.concatenate([part for i in range(0, 96, 16) for part in (a[i : i + 16], a[96 + i : 112 + i])])
+
+
+@pytest.mark.parametrize("name", jobs.OTHERS)
+def test_other_layers_train_as_in_one_process(two, name):
+    """Masks, recurrent dropout, noise of images, lazy tables, averages, clipping, balanced classes."""
+    _, x, y, _, _, settings = jobs.OTHERS[name]
+    model = jobs.other(name)
+    expected = model.fit(merged(x), merged(y), epochs=3, batch_size=32, shuffle=False, verbose=0, **settings).history
+    params, _, history = result(two, name, 2)
+    np.testing.assert_allclose(params, model.params, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+
+
 def test_two_ranks_train_as_one_process_does_on_the_same_batches(two):
-    """Dropout, penalty and all: each batch of 32 has 16 rows of either rank."""
-    x, y = (np.concatenate([part for i in range(0, 96, 16) for part in (a[i : i + 16], a[96 + i : 112 + i])])
-            for a in (jobs.X[:192], jobs.LABELS[:192]))  # fmt: skip
-    model = jobs.network()
+    """Dropout, penalty and all."""
+    x, y, model = merged(jobs.X[:192]), merged(jobs.LABELS[:192]), jobs.network()
     expected = model.fit(x, y, epochs=3, batch_size=32, shuffle=False, verbose=0).history
     params, _, history = result(two, "unshuffled", 2)
     np.testing.assert_allclose(params, model.params, rtol=1e-4, atol=1e-6)

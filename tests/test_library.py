@@ -252,7 +252,7 @@ def test_machine_code_of_a_level(level):
     """Compiled and read, **not run** here: vectors as wide as the level has, and no call of the C library's fma."""
     found = compiled_for(level, "forward")
     assert (found["zmm"] > 50) == (level == "x86-64-v4")
-    assert (found["ymm"] > 50) == (level != "aarch64")
+    assert found["ymm"] > 50 or level != "x86-64-v3"
     assert (found["neon"] > 10) == (level == "aarch64")
     assert found["calls"] == 0
 

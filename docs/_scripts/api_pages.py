@@ -27,7 +27,7 @@ GROUPS = [
     ("Errors, warnings, threads, kernels", "", ["engine", "settings", "compiler", "kernels"]),
 ]
 # Modules of many small public functions: one page each.
-MODULES = ["fastbp.metrics", "fastbp.custom", "fastbp.explain"]
+MODULES = ["fastbp.metrics", "fastbp.custom", "fastbp.explain", "fastbp.distributed"]
 
 CLASS = """{name}
 {line}

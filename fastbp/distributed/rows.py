@@ -1,6 +1,7 @@
 """A rank's rows: made ready as `Sequential.fit` does, and cut into slices for training and validation."""
 
 import warnings
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -8,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.distributed.shares import bounds
-from fastbp.engine.data import check_same_length, validation_parts
+from fastbp.engine.data import check_same_length, class_labels, tell_unknown_classes, validation_parts
 from fastbp.engine.rows import Rows
 from fastbp.settings.checked import is_number
-from fastbp.settings.warned import warn
 
 
 class Table(NamedTuple):
@@ -104,23 +104,33 @@ def tabled(ranks, slices):
 
 
 def class_weighted(model, ranks, table, class_weight):
-    """Return a table whose rows have the weights {class: weight} of their classes."""
-    told = []
+    """Return a table whose rows have the weights {class: weight}, or "balanced", of their classes in all ranks."""
+    soft = model.engine.loss.link == "softmax"
+    found: Counter = Counter()
+    for part in ranks.exchange(ranks.together(lambda: sum((_classes(rows, soft) for rows in table.slices), Counter()))):
+        found += part
+    if class_weight == "balanced":
+        class_weight = {label: found.total() / (len(found) * n) for label, n in sorted(found.items())}
 
     def weighted(rows):
         if not len(rows.x):
             return rows.weighted(np.ones((0, rows.entries), model.dtype))
-        with warnings.catch_warnings(record=True) as caught:  # a class that only other slices have
-            warnings.simplefilter("always")
-            weighted = model._class_weighted(rows, class_weight)
-        told.append([str(one.message) for one in caught])
-        return weighted
+        with warnings.catch_warnings():  # a class may be in other slices alone
+            warnings.simplefilter("ignore")
+            return model._class_weighted(rows, class_weight)
 
     slices = ranks.together(lambda: [weighted(rows) for rows in table.slices])
-    every = [text for part in ranks.exchange(told) for text in part]
-    if ranks.rank == 0 and all(every):
-        warn(every[0][0])
+    if ranks.rank == 0:
+        tell_unknown_classes(class_weight, sorted(found))
     return table._replace(slices=slices)
+
+
+def _classes(rows, soft):
+    """Return how many entries that count each class has."""
+    if not len(rows.x):
+        return Counter()
+    labels = class_labels(np.reshape(rows.y, (len(rows.x) * rows.entries, -1)), soft)
+    return Counter(labels.tolist() if rows.mask is None else labels[rows.mask.ravel()].tolist())
 
 
 def split(ranks, table, share):
@@ -134,11 +144,17 @@ def split(ranks, table, share):
 
 
 def gathered(ranks, table):
-    """Return, in rank 0, `Rows` of all ranks as metrics need them: y and the mask; None in the others."""
-    y = ranks.gather(np.concatenate([part.y for part in table.slices]))
-    one = table.slices[0]
-    mask = None if one.mask is None else ranks.gather(np.concatenate([part.mask for part in table.slices]))
-    return None if y is None else Rows(np.empty((len(y), 0)), np.empty((len(y), 0)), None, y, mask, one.entries)
+    """Return, in rank 0, `Rows` of all ranks as metrics need them: y, weights and the mask; None in the others."""
+
+    def whole(name):
+        parts = [getattr(part, name) for part in table.slices]
+        return None if parts[0] is None else ranks.gather(np.concatenate(parts))
+
+    y, weight, mask = map(whole, ("y", "weight", "mask"))
+    if y is None:
+        return None
+    nothing = np.empty((len(y), 0))
+    return Rows(nothing, nothing, weight, y, mask, table.slices[0].entries)
 
 
 def counts(rows):

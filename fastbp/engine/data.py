@@ -170,7 +170,7 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False, mask=None):
     balanced = isinstance(class_weight, str) and class_weight == "balanced"
     if not balanced and not isinstance(class_weight, dict):
         raise TypeError(f'class_weight is a dict {{class: weight}} or "balanced", not {class_weight!r}.')
-    labels = _class_labels(np.reshape(y, (n * entries, -1)), soft)
+    labels = class_labels(np.reshape(y, (n * entries, -1)), soft)
     if balanced:
         class_weight = balanced_weights(labels if mask is None else labels[mask.ravel()])
     weights = np.ones(labels.shape, dtype)
@@ -204,7 +204,7 @@ def tell_unknown_classes(class_weight, classes):
         warn(f"class_weight names {unknown}, which y does not have; its classes: {shown}.")
 
 
-def _class_labels(y, soft):
+def class_labels(y, soft):
     """Return the classes (m,) of labels (m, 1), of one-hot rows (m, k), or, if `soft`, of shares (m, k)."""
     advice = "class_weight weighs rows by their class; weigh others with sample_weight."
     if y.shape[1] > 1:

@@ -57,6 +57,9 @@ def pack(panels_, rows, first, b, b_stride, m, n):
 @inline
 def pack_transpose(panels_, columns, first, b, b_stride, m, n):
     """Write b (m, n) as columns `first` to `first + m` of the panels of a matrix (n, columns)."""
+    if n == 1 and b_stride == 1:  # a column is as well a row
+        copy_entries(shift(panels_, first), b, m)
+        return
     widest = tile_columns(b)
     i = 0
     while i < m:

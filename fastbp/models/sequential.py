@@ -313,16 +313,15 @@ class Sequential(Explainable):
             rows = self._rows(x, y, sample_weight)
             train, validation = self._split(rows, validation_split, validation_data)
             if class_weight is not None:
-                classes = (train.y, len(train.x), self.dtype, train.entries, self.engine.loss.link == "softmax")
-                train = train.weighted(class_weights(class_weight, *classes, mask=train.mask))
+                train = self._class_weighted(train, class_weight)
             self._check_run(train, validation, course)
         self.tell_changes(every=True)
         return self.engine.alone(fit, self, train, validation, course, callbacks)
 
     def _class_weighted(self, rows, weights):
-        """Return the rows with the weights {class: weight} of their classes."""
+        """Return the rows with the weights {class: weight}, or "balanced", of their classes."""
         classes = (rows.y, len(rows.x), self.dtype, rows.entries, self.engine.loss.link == "softmax")
-        return rows.weighted(class_weights(weights, *classes))
+        return rows.weighted(class_weights(weights, *classes, mask=rows.mask))
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
