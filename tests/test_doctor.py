@@ -533,6 +533,9 @@ def test_the_end_of_a_schedule_is_no_illness():
     model.fit(x, y, epochs=10, verbose=0)
     assert model.optimizer.learning_rates(np.array([model.step + 1]))[0] == 0
     assert fastbp.diagnose(model, x, y).checks == []
+    model.compile(fastbp.Adam(fastbp.CosineDecay(0.003, 2 * 14)), fastbp.Huber())  # whose baseline is not known
+    model.fit(x, y, epochs=3, verbose=0)
+    assert fastbp.diagnose(model, x, y).checks == []
 
 
 def test_what_is_found_is_sorted_and_told():

@@ -25,7 +25,8 @@ class Doctor(Callback):
     -----
     The model and the training stay as they are, to the bit: each examination looks at a copy, and takes as long as some
     batches. Where training diverges, the weights of the last good epoch are examined. An estimator's callbacks are not
-    given its rows: there the curves alone are looked at.
+    given its rows: there the curves alone are looked at. Tabular estimators, whose networks train side by side, refuse
+    it.
 
     See Also
     --------
@@ -42,6 +43,8 @@ class Doctor(Callback):
     >>> doctor.diagnosis[0].check
     'target_range'
     """
+
+    follows_one_model = True
 
     def __init__(self, verbose: int = 1):
         if verbose not in (0, 1):

@@ -39,7 +39,8 @@ def small_updates(patient):
     ratios, share = patient.update_ratios, patient.share
     at_the_end = patient.is_trained and callable(patient.engine.optimizer.learning_rate)  # of a schedule
     enough = 0.95 if at_the_end else 0.5
-    if not ratios or (share is not None and share < enough) or not max(ratios.values()) < SMALL:
+    unknown = share is None and at_the_end
+    if not ratios or unknown or (share is not None and share < enough) or not max(ratios.values()) < SMALL:
         return
     name = max(ratios, key=ratios.__getitem__)
     yield found(
