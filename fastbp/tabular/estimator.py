@@ -44,6 +44,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "random_state": ["random_state"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
     "verbose": ["verbose"],
 }
 
@@ -169,6 +170,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
                 checkpoint=checkpoint,
+                n_jobs=self.n_jobs,
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)

@@ -39,6 +39,8 @@ class TabularMultiTask(BaseTabular):
         The same number gives the same bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
+    n_jobs : int, default=None
+        As of `TabularClassifier`.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -114,6 +116,7 @@ class TabularMultiTask(BaseTabular):
         categorical_features=None,
         random_state=None,
         n_threads=None,
+        n_jobs=None,
         verbose=0,
     ):
         self.preset = preset
@@ -123,6 +126,7 @@ class TabularMultiTask(BaseTabular):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     @property
