@@ -7,8 +7,9 @@ either: what it returns depends on its arguments alone, so a task whose worker i
 
 import os
 import time
+import warnings
 from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import closing, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -236,10 +237,21 @@ def _run_once(workers, left, arguments_of, take):
     ) as parallel:
         for numbers in [left[first : first + size] for first in range(0, len(left), size)]:
             results = parallel(calls(numbers))
-            with nullcontext(results) if in_rounds else closing(results):
+            with nullcontext() if in_rounds else _closed(results):
                 for number, result in results:
                     take(number, result)
                     left.remove(number)
+
+
+@contextmanager
+def _closed(results):
+    """Context that ends joblib's generator, without its warning of tasks that Ctrl-C cancels: that is said by `fit`."""
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* been cancelled")
+            results.close()
 
 
 def _numbered(number, *arguments):
