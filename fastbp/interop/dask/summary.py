@@ -1,5 +1,6 @@
 """What all rows of a target say, partition by partition: sums that are merged in the partitions' order."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,13 +9,13 @@ from fastbp.tabular.target import Classes, Quantity
 
 
 class Summary(NamedTuple):
-    """A target's rows: how many; of classes the labels and their rows; of a quantity its mean, square sum and range."""
+    """A target's rows: how many; of classes the labels and their rows; of a quantity its mean, deviation and range."""
 
     n: int
     labels: np.ndarray | None = None
     counts: np.ndarray | None = None
     mean: float = 0.0
-    squares: float = 0.0
+    deviation: float = 0.0
     low: float = np.inf
     high: float = -np.inf
 
@@ -25,19 +26,19 @@ def summary_of(y, is_classes):
         return Summary(0)
     if is_classes:
         return Summary(len(y), *np.unique(y, return_counts=True))
-    mean = float(y.mean())
-    return Summary(len(y), None, None, mean, float(np.square(y - mean).sum()), float(y.min()), float(y.max()))
+    part = Quantity.of(y, None)
+    return Summary(len(y), None, None, part.mean, part.scale if part.low < part.high else 0.0, part.low, part.high)
 
 
 def merged(one, other):
-    """Return the `Summary` of two sets of rows (Chan, Golub and LeVeque, 1983, for the squares).
+    """Return the `Summary` of two sets of rows (Chan, Golub and LeVeque, 1983, for the deviation).
 
     Examples
     --------
     >>> import numpy as np
     >>> parts = [summary_of(np.array(y), is_classes=False) for y in ([1.0, 2.0], [6.0])]
     >>> merged(*parts)[3:]
-    (3.0, 14.0, 1.0, 6.0)
+    (3.0, 2.1602468994692865, 1.0, 6.0)
     """
     if not one.n or not other.n:
         return one if one.n else other
@@ -47,14 +48,16 @@ def merged(one, other):
         labels, place = np.unique(np.concatenate([one.labels, other.labels]), return_inverse=True)
         counts = np.bincount(place, np.concatenate([one.counts, other.counts])).astype(np.int64)
     mean = one.mean + apart * other.n / n
-    squares = one.squares + other.squares + apart**2 * one.n * other.n / n
-    return Summary(n, labels, counts, mean, squares, min(one.low, other.low), max(one.high, other.high))
+    # The squares of 1e200 overflow, and no sum of squares is formed.
+    within = math.hypot(one.deviation * math.sqrt(one.n / n), other.deviation * math.sqrt(other.n / n))
+    deviation = math.hypot(within, apart * math.sqrt(one.n / n) * math.sqrt(other.n / n))
+    return Summary(n, labels, counts, mean, deviation, min(one.low, other.low), max(one.high, other.high))
 
 
 def quantity_of(summary):
     """Return the `Quantity` of all rows."""
-    scale = np.sqrt(summary.squares / summary.n) if summary.low < summary.high else 1.0
-    return Quantity(summary.mean, float(scale) or 1.0, summary.low, summary.high)
+    scale = summary.deviation if summary.low < summary.high else 1.0
+    return Quantity(summary.mean, scale or 1.0, summary.low, summary.high)
 
 
 def classes_of(summary, class_weight):
