@@ -122,9 +122,14 @@ def fitted(ddf=None, kind=TabularClassifier, y="kind", **settings):
     return kind("fast", random_state=0, **settings).fit(table() if ddf is None else ddf, y)
 
 
+@pytest.fixture(scope="module")
+def whole(client):
+    return fitted()
+
+
 class TestTables:
-    def test_the_same_bits_with_and_without_workers(self, client, monkeypatch):
-        by_workers = fitted()
+    def test_the_same_bits_with_and_without_workers(self, whole, monkeypatch):
+        by_workers = whole
         monkeypatch.setattr(training, "client", lambda: None)
         with dask.config.set(scheduler="threads"):
             assert same(by_workers.model_, fitted().model_)
@@ -134,8 +139,8 @@ class TestTables:
         assert by_workers.model_.score(FRAME, FRAME["kind"]) > 0.9
         assert by_workers.model_.target_name_ == "kind"
 
-    def test_predictions_are_lazy_and_those_of_the_estimator_in_memory(self, client):
-        model, ddf = fitted(), table(4)
+    def test_predictions_are_lazy_and_those_of_the_estimator_in_memory(self, whole):
+        model, ddf = whole, table(4)
         lazy, shares = model.predict(ddf), model.predict_proba(ddf)
         assert isinstance(lazy, dd.Series)
         assert shares.npartitions == 4
@@ -156,15 +161,14 @@ class TestTables:
         assert model.predict_proba(ddf.partitions[0]).compute().shape == (0, 3)
         assert model.n_rows_ == 150
 
-    def test_a_killed_worker_s_tasks_run_again(self, client, monkeypatch):
+    def test_a_killed_worker_s_tasks_run_again(self, client, whole, monkeypatch):
         kill, told = killer(client)
-        whole = fitted()
         with on_progress(monkeypatch, estimators, kill):
             assert same(whole.model_, fitted().model_)
         assert told[-1] == 1.0
         client.wait_for_workers(2, timeout=60)
 
-    def test_two_fits_at_once(self, client):
+    def test_two_fits_at_once(self, whole):
         models = {}
 
         def fit(seed):
@@ -175,7 +179,7 @@ class TestTables:
             thread.start()
         for thread in threads:
             thread.join()
-        assert same(models[0], fitted().model_)
+        assert same(models[0], whole.model_)
         assert not same(models[0], models[1])
 
     def test_weights_of_classes_and_a_small_sample(self, client):
