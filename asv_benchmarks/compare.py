@@ -2,7 +2,7 @@
 
     python asv_benchmarks/compare.py [--sections steps,late,lenet,recurrent,predict,startup,scaling] [--only W1,W3]
         [--threads 1,2] [--peers jax,jax-steps,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5]
-        [--json FILE]
+        [--peer-python jax=PATH] [--json FILE]
 
 Sections:
 
@@ -16,8 +16,11 @@ Sections:
 - scaling: what a step costs as width, depth, batch and rows double, and whether there is a cliff.
 
 Whoever is compared runs in a process of its own that may use as many cores as it has threads.  They take turns, and
-medians over the turns are printed; a ratio is the median of the ratios within a turn.  Peers that are not installed
-are left out, and it says so.
+medians over the turns are printed; a ratio is the median of the ratios within a turn, and "x best" the least of them:
+that to the strongest peer.  Peers that are not installed are left out, and it says so.
+
+A peer may have a Python of its own, with what fastbp needs beside the peer: one that this environment cannot have, or
+not in this version (JAX 0.12 needs Python 3.12).  Variables of the environment reach everybody: XLA_FLAGS too.
 """
 
 import argparse
@@ -38,11 +41,14 @@ def main():
         section, name, case, threads = options.worker
         serve(section, name, case, int(threads))
         return
-    from comparison.peers import available
+    from comparison.peers import available, describe_pythons
     from comparison.report import Report, describe_machine
+    from comparison.workers import use_pythons
 
     report = Report()
     report.say(describe_machine())
+    use_pythons(options.peer_python)
+    describe_pythons(options.peer_python, report)
     sections = {name: import_module(f"comparison.{name}") for name in options.sections}
     wanted = {peer for section in sections.values() for peer in section.PEERS if peer in options.peers}
     peers = available([peer for peer in PEERS if peer in wanted], report)
@@ -62,9 +68,24 @@ def parse():
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="1,2 unless told")
     parser.add_argument("--peers", type=names_of(PEERS), default=PEERS, help=f"of {','.join(PEERS)}")
     parser.add_argument("--repeats", type=int, default=5, help="turns, 5 unless told")
+    parser.add_argument(
+        "--peer-python", type=pair, action="append", default=[], metavar="PEER=PATH", help="the Python of a peer"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write what is printed, as data")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.peer_python = dict(options.peer_python)
+    return options
+
+
+def pair(text):
+    """Return (peer, path of its Python) of "peer=path"."""
+    peer, _, path = text.partition("=")
+    if peer not in PEERS:
+        raise argparse.ArgumentTypeError(f"{peer!r} is none of {', '.join(PEERS)}")
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{path!r} is no file: write {peer}=/path/to/bin/python")
+    return peer, path
 
 
 def names(text):

@@ -29,10 +29,8 @@ def main():
         print(f"  {name} = {x_test[name].iloc[0]:.4g}: {value:+.1f}")
 
     curve = model.partial_dependence(x_train, "bmi")["target"]
-    print(
-        f"mean prediction with a BMI of {curve.index[0]:.0f}: {curve.iloc[0]:.0f}, of {curve.index[-1]:.0f}: ", end=""
-    )
-    print(f"{curve.iloc[-1]:.0f}")
+    for bmi in (curve.index[0], curve.index[-1]):
+        print(f"mean prediction with a BMI of {bmi:.0f}: {curve[bmi]:.0f}")
 
     np.testing.assert_allclose(contributions.sum(axis=1), model.predict(x_test), rtol=1e-3)
     assert abs(noise["importance"]) < 4 * noise["standard_error"] + 0.01

@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 # Where each public name lives; those of the families below are found by a script.
 _HOMES = {
     "models.sequential": ["Sequential"],
+    "doctor.callback": ["Doctor"],
+    "doctor.examination": ["diagnose"],
     "interop.keras": ["from_keras", "to_keras_weights"],
     "interop.kerasmaking": ["to_keras"],
     "interop.c.export": ["to_c"],
@@ -20,6 +22,7 @@ _HOMES = {
     "tabular.multitask": ["TabularMultiTask"],
     "tabular.regressor": ["TabularRegressor"],
     "tabular.tablewarning": ["TableWarning"],
+    "tabular.warmup": ["warmup"],
     "settings.deprecated": ["FastbpDeprecationWarning"],
     "io.load": ["load_model"],
     "reporting.report": ["report"],
@@ -141,6 +144,8 @@ _MODULES = (
     "activations",
     "callbacks",
     "custom",
+    "distributed",
+    "doctor",
     "explain",
     "initializers",
     "layers",

@@ -15,6 +15,8 @@ from fastbp.callbacks.progbar import ProgbarLogger as ProgbarLogger
 from fastbp.callbacks.scheduler import LearningRateScheduler as LearningRateScheduler
 from fastbp.callbacks.tensorboard import TensorBoard as TensorBoard
 from fastbp.callbacks.terminate import TerminateOnNaN as TerminateOnNaN
+from fastbp.doctor.callback import Doctor as Doctor
+from fastbp.doctor.examination import diagnose as diagnose
 from fastbp.engine.divergence import TrainingDiverged as TrainingDiverged
 from fastbp.engine.threads import get_num_threads as get_num_threads
 from fastbp.engine.threads import set_num_threads as set_num_threads
@@ -136,6 +138,7 @@ from fastbp.tabular.crossvalidation import cross_validate as cross_validate
 from fastbp.tabular.multitask import TabularMultiTask as TabularMultiTask
 from fastbp.tabular.regressor import TabularRegressor as TabularRegressor
 from fastbp.tabular.tablewarning import TableWarning as TableWarning
+from fastbp.tabular.warmup import warmup as warmup
 
 # To here.
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from fastbp.compiler.formulas import check_activation, check_formula
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
-from fastbp.kernels.lanes import lane_dot, lane_sum
+from fastbp.compiler.pointers import at
+from fastbp.kernels.softmax import ROWS, row_room, softmax_rows, softmax_rows_backward
 from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 from fastbp.registry import Registry
 from fastbp.settings.checked import is_number
@@ -377,28 +378,22 @@ class HardSigmoid(Activation):
 
 @kernel
 def softmax_forward(out, x, width, alpha):
-    # All exponentials are one loop over the rows: vector code at any width.
-    for start in range(0, out.size, width):
-        top = x[start]
-        for i in range(start + 1, start + width):
-            top = select(x[i] > top, x[i], top)
-        for i in range(start, start + width):
-            out[i] = x[i] - top
-    for i in range(out.size):
-        out[i] = exp(out[i])
-    for start in range(0, out.size, width):
-        total = out.dtype.type(lane_sum(out, start, start + width))
-        for i in range(start, start + width):
-            out[i] /= total
+    factor, mass, top = row_room(1.0), row_room(1.0), row_room(out.dtype.type(0))
+    for r in range(ROWS):
+        factor[r] = 1.0
+    n = out.size // width
+    for first in range(0, n, ROWS):
+        start = first * width
+        softmax_rows(at(out, start), at(x, start), min(ROWS, n - first), width, factor, top, mass)
 
 
 @kernel
 def softmax_backward(d, x, out, width, alpha):
     # dx = out * (dout - sum(dout * out))
-    for start in range(0, d.size, width):
-        total = d.dtype.type(lane_dot(d, out, start, start + width))
-        for i in range(start, start + width):
-            d[i] = out[i] * (d[i] - total)
+    n = d.size // width
+    for first in range(0, n, ROWS):
+        start = first * width
+        softmax_rows_backward(at(d, start), at(out, start), min(ROWS, n - first), width)
 
 
 @ACTIVATIONS.register("softmax")

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from random_networks import random_network
 from sklearn.datasets import load_iris
 from test_onnx import CASES, randomize, rows_for
 
@@ -63,6 +64,11 @@ def test_layers(name, tmp_path):
     shape, layers = CASES[name]
     model = randomize(fastbp.Sequential(layers(), input_shape=shape, seed=0))
     assert_same(model, rows_for(name, shape), tmp_path, 2e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks(seed, tmp_path):
+    assert_same(*random_network(seed), tmp_path, 3e-6)
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "GRU", "LSTM masked", "PiecewiseLinearEmbedding"])

@@ -16,6 +16,7 @@ from sklearn import metrics
 import fastbp
 from fastbp.commands import demo
 from fastbp.commands.main import main
+from fastbp.compiler import library
 from fastbp.tabular import estimator
 from fastbp.tabular.reading import read_table
 
@@ -264,3 +265,39 @@ def test_ctrl_c_in_training_exits_with_130_and_replaces_no_model(there, folder, 
     else:
         n = len(fastbp.load_model(out).ensemble_.networks)
         assert f"stopped by Ctrl-C. {out} holds what was trained until then: networks: {n}." in said
+
+
+LATER = """
+import sys
+from fastbp.commands.later import import_later
+import_later("scipy.stats")
+import sklearn.base
+assert "scipy.optimize" not in sys.modules  # which scipy.stats imports
+from sklearn.utils.fixes import _mode
+assert _mode([1, 2, 2]).mode == 2
+import scipy, scipy.stats
+from scipy.stats import norm
+assert scipy.stats.norm.cdf(0) == norm.cdf(0) == 0.5
+import scipy.stats.distributions
+print(type(sys.modules["scipy.stats"]).__name__)
+"""
+
+
+def test_a_module_that_loads_later_is_the_real_one_when_it_is_used():
+    run = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True)
+    assert run.stdout == "module\n", run.stderr
+
+
+def test_ten_rows_are_predicted_without_numba(folder, tmp_path):
+    """Where the kernel library has the sources' kernels: pandas and what reads the model are enough."""
+    if not library.is_up_to_date(library.library().file.index, "fastbp.layers.tables.periodic"):
+        pytest.skip("first run python -m fastbp.compiler.build --level machine")
+    pd.read_csv(folder / "wine.csv").head(10).to_csv(tmp_path / "ten.csv", index=False)
+    code = """import sys
+sys.argv = ["fastbp", "predict", *sys.argv[1:]]
+from fastbp.commands.main import main
+assert main() == 0
+print(*({"numba", "scipy.optimize", "matplotlib"} & set(sys.modules)))"""
+    command = [sys.executable, "-c", code, folder / "wine.fastbp", "ten.csv", "--out", "p.csv"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["wrote 10 predictions of 'cultivar' to p.csv", ""]

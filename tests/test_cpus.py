@@ -139,6 +139,7 @@ def force_512():
 def test_tiles_of_avx512_are_right(tmp_path, monkeypatch):
     """Against NumPy, with a cache of their own: as far as its keys tell they are this CPU's."""
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("FASTBP_KERNELS", "jit")
     assert run_script(FORCED_512) == "right"
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_" != path.relative_to(ROOT / "docs").parts[0][0])
-DOCTESTS = sorted(path for path in (ROOT / "docs").rglob("*.rst") if "_" != path.relative_to(ROOT / "docs").parts[0][0])
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.relative_to(ROOT / "docs").parts[0][0] != "_")
+DOCTESTS = sorted(path for path in (ROOT / "docs").rglob("*.rst") if path.relative_to(ROOT / "docs").parts[0][0] != "_")
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 

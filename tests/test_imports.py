@@ -36,6 +36,8 @@ LEVELS = [
     "engine",
     "explain",
     "models",
+    "distributed",
+    "doctor",
     "solvers",
     "estimators",
     "tabular",

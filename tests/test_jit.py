@@ -22,6 +22,13 @@ from fastbp.compiler import kernelfolder as _kernelfolder
 from fastbp.compiler.signatures import signature
 from fastbp.io import files as _files
 
+
+@pytest.fixture(autouse=True)
+def without_library(monkeypatch):
+    """What this file tests is compiled, and kept in the user's cache."""
+    monkeypatch.setenv("FASTBP_KERNELS", "jit")
+
+
 VECTOR = signature("f8[:]")
 
 

@@ -225,6 +225,11 @@ def test_bad_numbers_of_jobs(bad):
         fitted(n_jobs=bad)
 
 
+def test_callbacks_cannot_follow_workers():
+    with pytest.raises(ValueError, match="n_jobs=2 has joblib's workers train the networks"):
+        fitted(n_jobs=2, callbacks=[fastbp.callbacks.History()])
+
+
 def test_sides():
     assert sides(1, [0], [0]).tolist() == [3]
     assert sides(3, [0, 1, 2], None).tolist() == [1, 1, 1]

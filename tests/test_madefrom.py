@@ -63,7 +63,7 @@ def copy(tmp_path, monkeypatch):
     """A copy of the package, whose files are taken for the package's own; called, it forgets what was read."""
 
     def forget():
-        for name in ("sources_digest", "modules_behind", "_imports", "_file_digest", "_content", "_paths"):
+        for name in ("sources_digest", "modules_behind", "_imports", "file_digest", "_content", "_paths"):
             getattr(_sources, name).cache_clear()
 
     folder = tmp_path / "fastbp"

@@ -3,6 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
+from random_networks import random_network
 
 import fastbp
 from fastbp.activations import ACTIVATIONS
@@ -146,6 +147,11 @@ def test_layers_in_onnxruntime(name):
     assert_same(model, rows_for(name, shape))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks(seed):
+    assert_same(*random_network(seed))
+
+
 @pytest.mark.parametrize("name", ["Conv2D", "Dense", "GRU", "LSTM masked", "PeriodicEmbedding"])
 def test_float64_models(name):
     """Where onnxruntime has an operator in float32 alone, that is what is computed."""
@@ -162,6 +168,18 @@ def test_activations(dtype):
     assert_same(model, x, 1e-5 if dtype == "float32" else 1e-6)
     ours = {name for name, one in ACTIVATIONS.items() if one.__module__ == "fastbp.activations"}
     assert EMITTED.keys() == ours
+
+
+def test_parts_of_one_s_own_are_refused(monkeypatch):
+    monkeypatch.setattr(type(ACTIVATIONS.resolve("mish")), "__module__", "mine")
+    model = fastbp.Sequential([fastbp.Dense(2, "mish")], input_shape=(2,))
+    with pytest.raises(
+        ValueError, match=r"layer 'dense' \(Dense\) has no ONNX: the activation 'mish' is a function of"
+    ):
+        fastbp.to_onnx(model)
+    monkeypatch.setattr(fastbp.PReLU, "__module__", "mine")
+    with pytest.raises(ValueError, match=r"layer 'prelu' \(PReLU\) has no ONNX: it is a layer of your own"):
+        fastbp.to_onnx(fastbp.Sequential([fastbp.PReLU()], input_shape=(2,)))
 
 
 def test_every_registered_layer_has_an_emitter_or_a_reason_and_a_case():

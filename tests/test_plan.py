@@ -221,3 +221,9 @@ def test_memory_stays_bounded_for_tall_batches():
 
 def test_round_up():
     assert [round_up(value, 16) for value in (0, 1, 16, 17)] == [0, 16, 16, 32]
+
+
+def test_tall_batches_have_more_slices():
+    """So that phase 1 has work for many cores: one for 256 rows, 64 at most; by the sizes alone."""
+    counts = {rows: plan_of(build(), rows).n_slices for rows in (2_000, 10_000, 100_000)}
+    assert counts[2_000] <= 16 < counts[10_000] <= 40 < counts[100_000] <= 64

@@ -175,9 +175,9 @@ def test_estimators_and_tables(capsys):
     model = fastbp.TabularRegressor("fast", verbose="auto", random_state=0)
     model.fit(frame, X[:, 0])
     found = capsys.readouterr()
-    assert found.err == ""
-    assert "\r" not in found.out
-    assert found.out.splitlines()[-1].startswith("training - 100%")
+    assert found.out == ""
+    assert "\r" not in found.err
+    assert found.err.splitlines()[-1].startswith("training - 100%")
     with pytest.raises(ValueError, match="'verbose' parameter of TabularRegressor"):
         fastbp.TabularRegressor("fast", verbose="loud").fit(frame, X[:, 0])
     mlp = fastbp.MLPRegressor(hidden_layer_sizes=2, max_iter=2, verbose="auto", random_state=0)

@@ -6,7 +6,7 @@ Late steps have numbers that early ones have not (benchmarks/late.py): what only
 from benchmarks.late import LATE
 
 from comparison.steps import TimedTrainer
-from comparison.workers import medians, ratios, threads_text, workers
+from comparison.workers import best, medians, ratios, threads_text, workers
 
 PEERS = ["jax", "torch", "sklearn"]
 LATE_EPOCHS = 300
@@ -17,6 +17,7 @@ def run(report, options, peers):
     """Print a table for each number of threads: fastbp's early steps, everybody's late ones, the peers' multiples."""
     names = ["fastbp", *peers]
     columns = {"network": "", "early": ".1f"} | dict.fromkeys(names, ".1f") | {f"x {peer}": ".2f" for peer in peers}
+    columns["x best"] = ".2f"
     for threads in options.threads:
         title = (
             f"{threads_text(threads)}, microseconds a step after {LATE_EPOCHS} epochs (early: fastbp's, before them)"
@@ -38,7 +39,8 @@ def measure(workload, names, threads, repeats):
             worker.ask(epochs=LATE_EPOCHS)
         late = [{name: worker.ask(epochs=TURN_EPOCHS) for name, worker in running.items()} for _ in range(repeats)]
     times = [*medians(early, "seconds", ["fastbp"]), *medians(late, "seconds", names)]
-    return [*(seconds / steps * 1e6 for seconds in times), *ratios(late, "seconds", names)]
+    shares = ratios(late, "seconds", names)
+    return [*(seconds / steps * 1e6 for seconds in times), *shares, best(shares)]
 
 
 def make(name, case, threads):

@@ -13,7 +13,7 @@ def run(report, options, peers):
     columns = {"network": ""} | dict.fromkeys(names, ".1f") | {f"x {peer}": ".2f" for peer in peers}
     for threads in options.threads:
         title = f"{threads_text(threads)}, milliseconds a step (median of {options.repeats} turns; x: times fastbp's)"
-        row = report.table(title, columns | {"of peak": ".0%"})
+        row = report.table(title, columns | {"x best": ".2f", "of peak": ".0%"})
         figures, losses = measure("lenet", NETWORK, names, threads, options.repeats)
         row(NETWORK, *(microseconds / 1000 for microseconds in figures[: len(names)]), *figures[len(names) :])
         report.table("Mean loss of the last epoch", {"network": ""} | dict.fromkeys(names, ".4f"))(NETWORK, *losses)

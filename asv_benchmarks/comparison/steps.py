@@ -5,7 +5,7 @@ import time
 
 from benchmarks.common import WORKLOADS
 
-from comparison.workers import medians, ratios, threads_text, workers
+from comparison.workers import best, medians, ratios, threads_text, workers
 
 PEERS = ["jax", "torch", "torch-compile", "sklearn"]
 # Seconds of one turn of fastbp, and of the slowest peer at most; all do the same epochs.
@@ -19,7 +19,7 @@ def run(report, options, peers):
     columns = {"network": ""} | dict.fromkeys(names, ".1f") | {f"x {peer}": ".2f" for peer in peers}
     for threads in options.threads:
         title = f"{threads_text(threads)}, microseconds a step (median of {options.repeats} turns; x: times fastbp's)"
-        row = report.table(title, columns | {"of peak": ".0%"})
+        row = report.table(title, columns | {"x best": ".2f", "of peak": ".0%"})
         losses = {}
         for workload in WORKLOADS:
             if workload.startswith(tuple(options.only)):
@@ -41,7 +41,8 @@ def measure(section, workload, names, threads, repeats):
         turns = [{name: worker.ask(epochs=epochs) for name, worker in running.items()} for _ in range(repeats)]
     times = [seconds / (epochs * steps) * 1e6 for seconds in medians(turns, "seconds", names)]
     share = statistics.median(turn["fastbp"]["peak_seconds"] / turn["fastbp"]["seconds"] for turn in turns)
-    return [*times, *ratios(turns, "seconds", names), share], [turns[-1][name]["loss"] for name in names]
+    shares = ratios(turns, "seconds", names)
+    return [*times, *shares, best(shares), share], [turns[-1][name]["loss"] for name in names]
 
 
 def make(name, case, threads):

@@ -19,6 +19,19 @@ COMPARE = Path(__file__).parents[1] / "compare.py"
 PAUSE_SECONDS = 0.3
 
 
+_pythons = {}
+
+
+def use_pythons(pythons):
+    """Run the workers of these peers by Pythons of their own, {peer: path}."""
+    _pythons.update(pythons)
+
+
+def python_of(name):
+    """Return the Python that runs a peer: its own, or that of the peer it is a variant of (jax-steps: jax's)."""
+    return _pythons.get(name) or _pythons.get(name.partition("-")[0], sys.executable)
+
+
 class Worker:
     """A process that waits for requests.
 
@@ -30,7 +43,7 @@ class Worker:
 
     def __init__(self, section, name, case, threads):
         limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-        self._command = [sys.executable, str(COMPARE), "--worker", section, name, case, str(threads)]
+        self._command = [python_of(name), str(COMPARE), "--worker", section, name, case, str(threads)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(self._command, text=True, env={**os.environ, **limits}, **pipes)
         self.about = self._read()
@@ -86,6 +99,11 @@ def ratios(turns, key, names):
     """Return, for each name but the first, the median of its share of the first's in the same turn."""
     first, *others = names
     return [statistics.median(turn[name][key] / turn[first][key] for turn in turns) for name in others]
+
+
+def best(shares):
+    """Return the least of some ratios, that to the strongest peer, or None where there is no peer."""
+    return min(shares, default=None)
 
 
 def threads_text(threads):

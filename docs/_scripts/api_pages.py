@@ -20,14 +20,14 @@ GROUPS = [
     ("Initializers", "", ["initializers"]),
     ("Regularizers", "", ["regularizers"]),
     ("Callbacks", "", ["callbacks"]),
-    ("Explaining and reporting", "", ["explain", "report", "doctor", "diagnose"]),
+    ("Explaining and reporting", "", ["explain", "reporting", "doctor", "diagnose"]),
     ("Other libraries", "", ["interop"]),
     ("Clusters", "", ["distributed"]),
     ("Files", "", ["io"]),
     ("Errors, warnings, threads, kernels", "", ["engine", "settings", "compiler", "kernels"]),
 ]
 # Modules of many small public functions: one page each.
-MODULES = ["fastbp.metrics", "fastbp.custom"]
+MODULES = ["fastbp.metrics", "fastbp.custom", "fastbp.explain"]
 
 CLASS = """{name}
 {line}
@@ -86,7 +86,7 @@ def index():
     for title, text, _ in GROUPS:
         if groups[title]:
             parts.append(_section(title, text, groups[title]))
-    parts.append(_section("Modules", "Metrics, and how formulas of one's own are made.", MODULES))
+    parts.append(_section("Modules", "Metrics, how formulas of one's own are made, and explanations.", MODULES))
     return "\n".join(parts)
 
 

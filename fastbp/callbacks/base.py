@@ -28,6 +28,8 @@ class Callback:
     model: Any = None
     # While an estimator trains: the estimator, whose network `model` is.
     owner: Any = None
+    # While `Sequential.fit` runs: the rows that it trains on, checked (`Rows`).
+    training_rows: Any = None
     params: dict
     # Names of the attributes that `get_state` returns.
     kept: tuple[str, ...] = ()

@@ -23,10 +23,13 @@ class CallbackList:
         Hooks that this training does not call.
     owner : estimator, optional
         Whose network the model is.
+    rows : Rows, optional
+        Those of training.
     """
 
-    def __init__(self, callbacks: Iterable[Callback], model, params, without=(), owner=None):
-        self.callbacks, self.model, self.params, self.owner = list(callbacks), model, params, owner
+    def __init__(self, callbacks: Iterable[Callback], model, params, without=(), owner=None, rows=None):
+        self.callbacks, self.model, self.params = list(callbacks), model, params
+        self.owner, self.rows = owner, rows
         for callback in self.callbacks:
             _tell_uncalled(callback, without)
         # By hook: callbacks that define it, so that nobody else is asked.
@@ -43,7 +46,7 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_params(self.params)
             callback.set_model(self.model)
-            callback.owner = self.owner
+            callback.owner, callback.training_rows = self.owner, self.rows
             callback.on_train_begin({})
             self._begun.append(callback)
         for callback, state in zip(self.callbacks, states or [None] * len(self.callbacks), strict=True):
@@ -55,7 +58,7 @@ class CallbackList:
         begun, self._begun = self._begun, []
         for callback in begun:
             callback.on_train_end(logs or {})
-            callback.owner = None
+            callback.owner = callback.training_rows = None
 
     def tell(self, hook, *arguments):
         """Call one hook of every callback that defines it."""

@@ -1,10 +1,10 @@
 """ProgbarLogger: a line an epoch that stays, with the bar of the one that is running."""
 
-import time
 from collections import deque
 
 from fastbp.callbacks.base import Callback
-from fastbp.callbacks.screen import fitted, screen_for, seconds_text
+from fastbp.callbacks.screen import compiling_shown, fitted, screen_for, seconds_text
+from fastbp.compiler.compiling import working_time
 
 # The time that is left is told by the mean of so many last epochs.
 RECENT = 8
@@ -40,8 +40,10 @@ class ProgbarLogger(Callback):
 
     def on_train_begin(self, logs=None):
         self._screen, self._rate, self._logs = screen_for(), None, {}
-        self._recent, self._clock = deque(maxlen=RECENT), time.perf_counter
+        self._recent, self._clock = deque(maxlen=RECENT), working_time
         self._bar = self.bar and self._screen.live
+        self._notice = compiling_shown(self._screen, self._bar)
+        self._notice.__enter__()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._started = epoch, self._clock()
@@ -64,6 +66,7 @@ class ProgbarLogger(Callback):
         self._logs, self._rate = logs, logs.get("learning_rate", self._rate)
 
     def on_train_end(self, logs=None):
+        self._notice.__exit__(None, None, None)
         self._screen.close()
 
     def _title(self):

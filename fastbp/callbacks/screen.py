@@ -7,6 +7,9 @@ import html
 import shutil
 import sys
 import time
+from contextlib import nullcontext
+
+from fastbp.compiler.compiling import MESSAGE, listening
 
 # Columns of a log.
 LOG_WIDTH = 80
@@ -18,7 +21,7 @@ BAR_WIDTH = 20
 def screen_for(stream=None):
     """Return the screen of a stream, by default of standard output."""
     stream = sys.stdout if stream is None else stream
-    if stream is sys.stdout and (display := _notebook_display()) is not None:
+    if stream in (sys.stdout, sys.stderr) and (display := _notebook_display()) is not None:
         return Notebook(stream, display)
     is_terminal = getattr(stream, "isatty", lambda: False)()
     return Terminal(stream) if is_terminal else Log(stream)
@@ -139,6 +142,11 @@ def _notebook_display():
     from IPython.display import display
 
     return display
+
+
+def compiling_shown(screen, live):
+    """Return a context in which a screen with a bar says that kernels are compiled; elsewhere the log does."""
+    return listening(lambda seconds: screen.running(MESSAGE, 0.0, bar=False)) if live else nullcontext()
 
 
 def fitted(parts, figures, width):

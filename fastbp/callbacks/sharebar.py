@@ -1,8 +1,7 @@
 """The progress of work whose share that is done is known: a bar on a terminal, ten lines in a log."""
 
-import time
-
-from fastbp.callbacks.screen import screen_for, seconds_text
+from fastbp.callbacks.screen import compiling_shown, screen_for, seconds_text
+from fastbp.compiler.compiling import working_time
 
 # Lines of a log; and its seconds before the first.
 LINES, FIRST_LINE_SECONDS = 10, 2.0
@@ -21,12 +20,13 @@ class ShareBar:
         By default standard output.
     """
 
-    def __init__(self, what, bar=True, stream=None, clock=time.perf_counter):
+    def __init__(self, what, bar=True, stream=None, clock=working_time):
         self._what, self._screen, self._clock = what, screen_for(stream), clock
         self._bar, self._told, self._share = bar and self._screen.live, 0, 0.0
 
     def __enter__(self):
-        self._started = self._clock()
+        self._started, self._notice = self._clock(), compiling_shown(self._screen, self._bar)
+        self._notice.__enter__()
         return self
 
     def __call__(self, share):
@@ -40,6 +40,7 @@ class ShareBar:
             self._screen.line(self._text(share))
 
     def __exit__(self, kind, error, trace):
+        self._notice.__exit__(None, None, None)
         if self._bar and kind is None:
             self._screen.line(self._text(self._share))
         self._screen.close()

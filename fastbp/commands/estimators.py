@@ -6,6 +6,12 @@ from fastbp.tabular.errors import TableError
 def add_estimator_options(parser):
     """Declare the options."""
     metrics = "log_loss, accuracy or roc_auc; rmse or mae"
+    parser.add_argument(
+        "--verbose",
+        choices=("auto", "0", "1", "2"),
+        default="auto",
+        help="progress: 0 none, 1 a bar on a terminal (auto), 2 lines",
+    )
     parser.add_argument("--metric", metavar="NAME", help=f"by which the best epochs are chosen: {metrics}")
     parser.add_argument("--class-weight", metavar="balanced|CLASS=FACTOR,...", help="factors on the rows of classes")
     parser.add_argument("--quantiles", metavar="Q,...", help="predict these quantiles, such as 0.1,0.5,0.9")
@@ -17,7 +23,8 @@ def new_estimator(task, arguments, y):
 
     classes = task == "classification"
     kind = ESTIMATORS["TabularClassifier" if classes else "TabularRegressor"]
-    settings = {"time_limit": arguments.time_limit, "random_state": arguments.seed, "verbose": 1}
+    settings = {"time_limit": arguments.time_limit, "random_state": arguments.seed}
+    settings["verbose"] = arguments.verbose if arguments.verbose == "auto" else int(arguments.verbose)
     settings |= _checked_metric(arguments.metric, task)
     if arguments.class_weight is not None:
         if not classes:

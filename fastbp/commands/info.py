@@ -2,11 +2,12 @@
 
 import platform
 import sys
+import warnings
 from importlib import metadata
 
 from fastbp.commands.options import add_json, print_json
 
-HELP = "print versions, CPU, vector width, threads and the cache folder; of MODEL columns, classes and scores"
+HELP = "print versions, CPU, vector width, threads and kernels; of MODEL columns, classes and scores"
 
 PACKAGES = (
     "numba",
@@ -17,7 +18,6 @@ PACKAGES = (
     "pandas",
     "narwhals",
     "safetensors",
-    "tqdm",
     "pyarrow",
 )
 
@@ -89,9 +89,31 @@ def _machine():
         "vector width": f"{bits} bits ({vector})",
         "cores": available_cores(),
         "threads": get_num_threads(),
+        "kernel library": _library(),
         "cache folder": folder,
         "compiled kernels": f"{len(kernels)} ({size:.1f} MB)",
     }
+
+
+def _library():
+    """Return which library of kernels this machine uses and how many of them, or why it uses none."""
+    from fastbp.compiler import library
+
+    with warnings.catch_warnings(action="ignore"):
+        served = library.library()
+    told = list(served.refused)
+    if library.wants_compiling():
+        told.append("not asked, because a setting of the environment (FASTBP_KERNELS, NUMBA_...) has kernels compiled")
+    elif served.file is None and not served.refused:
+        levels = ", ".join(library.machine_levels()) or "none: this machine's CPU has no level"
+        told.append(f"none in {library.FOLDER} (levels of this CPU: {levels}): kernels are compiled when first needed")
+    if served.file is not None:
+        index = served.file.index
+        fresh = sum(library.is_up_to_date(index, key.partition(" ")[0]) for key in index.kernels)
+        made_by = ", ".join(f"{name} {version}" for name, version in index.versions.items())
+        stale = f", {len(index.kernels) - fresh} of other sources" if fresh < len(index.kernels) else ""
+        told.insert(0, f"{index.level}, {fresh} kernels{stale} (made by {made_by})")
+    return "; ".join(told)
 
 
 def _version(package):

@@ -12,6 +12,7 @@ import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, explain, export, info, predict, reportpage, train, warmup
+from fastbp.commands.later import import_later
 from fastbp.commands.options import mute_output
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.tablewarning import TableWarning
@@ -73,6 +74,8 @@ def main(argv=None):
     for stream in (sys.stdout, sys.stderr):  # a class name that the console cannot show is no reason to stop
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if argv is None:  # this process is the command's
+        import_later("scipy.stats")
     try:
         arguments = build_parser().parse_args(argv)
         with warnings.catch_warnings():

@@ -44,10 +44,10 @@ def compile_code(kernel, signature):
     result = compile_result(kernel, signature)
     find = result.library.get_pointer_to_function
     entry = find(result.fndesc.llvm_cpython_wrapper_name) if kernel.kept else 0
-    return Code(find(result.fndesc.llvm_func_name), entry, _returned(result.signature.return_type))
+    return Code(find(result.fndesc.llvm_func_name), entry, returned(result.signature.return_type))
 
 
-def _returned(kind):
+def returned(kind):
     """Return NumPy's code of a number's type, "" of any other."""
     return as_dtype(kind).str[1:] if isinstance(kind, types.Number | types.Boolean) else ""
 

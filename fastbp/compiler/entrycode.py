@@ -20,14 +20,25 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 RESULT, EXCEPTION, ARGUMENTS = 0, 1, 2
 
 
+# LLVM takes half of an AVX-512 register in loops where it knows the CPU as Intel's: tanh takes 0.42 ns an entry then,
+# and 0.21 of whole ones, gelu 0.68 and 0.35, relu 0.024 and 0.018 (made for rocketlake, run on Zen 5).
+WIDE_VECTORS = '"prefer-vector-width"="512"'
+
+
 class EntryCompiler(Compiler):
-    """Numba's compiler, but that an entry stands in the place of the wrapper for Python."""
+    """Numba's compiler, but that an entry stands in the place of the wrapper for Python, and vectors are whole."""
 
     def __init__(self, typingctx, targetctx, *arguments):
         def create_wrapper(*given, **options):
             _create_entry(targetctx, *given)
 
-        super().__init__(typingctx, targetctx.subtarget(create_cpython_wrapper=create_wrapper), *arguments)
+        def declare_function(module, description):
+            function = targetctx.declare_function(module, description)
+            set.add(function.attributes, WIDE_VECTORS)  # llvmlite's own `add` knows no attributes with values
+            return function
+
+        context = targetctx.subtarget(create_cpython_wrapper=create_wrapper, declare_function=declare_function)
+        super().__init__(typingctx, context, *arguments)
 
 
 def _create_entry(context, library, description, environment, call_helper, release_gil=False):

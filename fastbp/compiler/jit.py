@@ -9,6 +9,7 @@ What Numba is told, and where it keeps machine code, stands in dispatchers.py an
 
 import functools
 
+from fastbp.compiler.compiling import compiling
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
 from fastbp.compiler.library import find
 from fastbp.compiler.signatures import Code, Signature
@@ -113,9 +114,10 @@ class Kernel(_Compiled):
 
     def _compiled(self, of):
         need_compiler()
-        from fastbp.compiler import dispatchers
+        with compiling():
+            from fastbp.compiler import dispatchers
 
-        return dispatchers.compile_code(self, of)
+            return dispatchers.compile_code(self, of)
 
     def entry(self, of: Signature):
         """Return the `Entry` by which Python calls the machine code for a signature."""
@@ -167,13 +169,18 @@ def unkept_kernel(function):
 
 
 class NoCompilerError(RuntimeError):
-    """Numba was told to compile nothing."""
+    """Numba is not installed, or was told to compile nothing."""
 
 
 def need_compiler():
-    """Raise NoCompilerError where Numba was told to compile nothing."""
-    from numba import config
-
+    """Raise NoCompilerError where Numba is not there, or was told to compile nothing."""
+    try:
+        from numba import config
+    except ModuleNotFoundError as error:
+        raise NoCompilerError(
+            "a kernel has to be compiled that is in no library (`fastbp info` tells why), and Numba is not installed: "
+            "pip install numba."
+        ) from error
     if config.DISABLE_JIT:
         raise NoCompilerError(
             "NUMBA_DISABLE_JIT is set: fastbp's kernels run compiled or not at all. Unset it and start Python again."

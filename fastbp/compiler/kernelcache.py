@@ -5,6 +5,7 @@ import pickle
 
 from numba.core import compiler
 
+from fastbp.compiler import compiling
 from fastbp.compiler.kerneldigest import compiler_digest, kernel_digest
 from fastbp.compiler.kernelfolder import (
     UnsafeFolderError,
@@ -68,7 +69,14 @@ class KernelCache:
         return _cache_folder() / name
 
     def load_overload(self, sig, target_context):
+        """Return the machine code for a signature; None, said to whoever waits, where it has to be compiled."""
         target_context.refresh()
+        found = self._kept(sig, target_context)
+        if found is None:
+            compiling.tell()
+        return found
+
+    def _kept(self, sig, target_context):
         try:
             path = self._path(sig, target_context.codegen())
             payload = None if path is None else read_kernel(path)

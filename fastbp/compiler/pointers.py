@@ -36,6 +36,22 @@ def one(typingctx, array):
     return types.CPointer(array.dtype)(array), codegen
 
 
+def stack_room(count):
+    """Return an intrinsic f(value): a pointer to room on the stack for `count` entries of the type of `value`."""
+
+    @intrinsic
+    def room(typingctx, value):
+        def codegen(context, builder, signature, args):
+            size = ir.Constant(ir.IntType(64), count)
+            entries = cgutils.alloca_once(builder, context.get_data_type(signature.args[0]), size=size)
+            entries.align = 64
+            return entries
+
+        return types.CPointer(value)(value), codegen
+
+    return room
+
+
 @intrinsic
 def shift(typingctx, pointer, count):
     """Return `pointer` moved by `count` entries; a null pointer stays null."""

@@ -27,17 +27,20 @@ def sources_digest(module):
     OSError
         Where a file is not there or cannot be read: a package in an archive, or within an executable.
     """
-    parts = [(name, _file_digest(name)) for name in modules_behind(module)]
+    parts = [(name, file_digest(name)) for name in modules_behind(module)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 @cache
-def modules_behind(module):
-    """Return the names of a module of the package and of all that it imports, directly or not, in order."""
+def modules_behind(module, without=frozenset()):
+    """Return the names of a module of the package and of all that it imports, directly or not, in order.
+
+    Modules in `without` are left out, and what only they import.
+    """
     found, new = set(), {module}
     while new:
         found |= new
-        new = {name for known in new for name in _imports(known)} - found
+        new = {name for known in new for name in _imports(known)} - found - without
     return sorted(found)
 
 
@@ -54,8 +57,14 @@ def _imports(module):
 
 
 @cache
-def _file_digest(module):
+def file_digest(module):
+    """Return the digest of the file of a module of the package."""
     return hashlib.sha256(_content(module)).hexdigest()
+
+
+def file_size(module):
+    """Return the size of the file of a module of the package."""
+    return len(_content(module))
 
 
 @cache

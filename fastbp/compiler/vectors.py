@@ -89,3 +89,19 @@ def _mask_flags(builder, mask):
 
 def _flags_of(vector):
     return ir.VectorType(ir.IntType(1), vector.count)
+
+
+def emitted_once(module, name, args, emit, returns=None):
+    """Return the function of that name in `module`, for arguments as `args`; `emit(function)` writes its body.
+
+    `returns` is the LLVM type of what it returns, None for nothing.
+    """
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(returns or ir.VoidType(), [arg.type for arg in args]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    # As for tiles: unrolling takes longer to compile and brings nothing.
+    function.attributes.add("optsize")
+    emit(function)
+    return function

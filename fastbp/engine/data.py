@@ -1,6 +1,7 @@
 """The border between the user's arrays and the kernels: checks, conversions, weights, splits."""
 
 import math
+import sys
 
 import numpy as np
 
@@ -15,8 +16,13 @@ def held(x):
 def has_masked(values):
     """Has an array of `numpy.ma`, or a list of such arrays, masked entries?"""
     if isinstance(values, list | tuple):
-        return any(isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value) for value in values)
-    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.is_masked(values))
+        return any(_is_masked_array(value) and np.ma.is_masked(value) for value in values)
+    return _is_masked_array(values) and bool(np.ma.is_masked(values))
+
+
+def _is_masked_array(values):
+    """Is it an array of `numpy.ma`?  Only whoever has imported that (in 10 ms) can have one."""
+    return "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray)
 
 
 def refuse_masked(**arrays):
@@ -56,7 +62,7 @@ def as_float_rows(x, dtype, name="x", shape=None):
         If `x` does not hold numbers or its rows have another shape.
     """
     ready = isinstance(x, np.ndarray) and x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
-    if not ready or isinstance(x, np.ma.MaskedArray):
+    if not ready or _is_masked_array(x):
         x = _converted(x, dtype, name)
     dimensions = 2 if shape is None else 1 + len(shape)
     if x.ndim < 2 or (shape is not None and x.ndim != dimensions):

@@ -216,12 +216,12 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
         # Region row of the chunk's first row: a sliced workspace holds one chunk, else the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
-        row = step.first + chunk
+        row, row0 = step.first + chunk, step.before + chunk - start
         if turn == 0:
             call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
         for i in range(low, high if forward else low):
             if table[i].forward:
-                call(table[i].forward, (table[i], step, params, shared, work, start, stop, chunk - start))
+                call(table[i].forward, (table[i], step, params, shared, work, start, stop, row0))
         if turn == n_segments - 1:
             if job.outputs:
                 out = layout.out + start * layout.n_out
@@ -230,7 +230,7 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
                 value += chunk_loss(job, layout, loss, step, row, start, stop, work)
         for i in range(high - 1, low - 1 if backward else high - 1, -1):
             if table[i].backward:
-                call(table[i].backward, (table[i], step, params, shared, work, start, stop, chunk - start))
+                call(table[i].backward, (table[i], step, params, shared, work, start, stop, row0))
         if backward and low == 0:
             if job.dx:
                 dx = layout.dx + start * layout.n_in

@@ -38,18 +38,51 @@ class Course(NamedTuple):
         return engine.epoch, first + self.epochs
 
 
-def fit(model, train, validation, course, callbacks):
+class Alone:
+    """A training by this process alone; `fastbp.distributed` has the like for many processes.
+
+    It says how many rows there are, restores a backup, and makes who watches, who runs epochs and who notes Ctrl-C.
+    """
+
+    def n_rows(self, rows):
+        """Return the number of rows that an epoch goes through."""
+        return len(rows.x)
+
+    def restore(self, backup, model, callbacks):
+        """Restore what a `BackupAndRestore` (or None) has; return what it returns."""
+        return backup and backup.restore(model, callbacks)
+
+    def watchers(self, *arguments, rows):
+        """Return the `CallbackList`."""
+        return CallbackList(*arguments, rows=rows)
+
+    def epochs(self, *arguments):
+        """Return the `Epochs`."""
+        return Epochs(*arguments)
+
+    def guard(self):
+        """Return the `InterruptGuard`."""
+        return InterruptGuard()
+
+    def say(self, text):
+        """Print a line."""
+        print(text)
+
+
+def fit(model, train, validation, course, callbacks, company=None):
     """Train `model` on `train` (`Rows`) as a `Course` says; return the `History`."""
+    company = company or Alone()
     history, engine = History(), model.engine
     callbacks = [*reporters(course.verbose), *callbacks, history]
-    batch_size = min(course.batch_size, len(train.x))
+    n_rows = company.n_rows(train)
+    batch_size = min(course.batch_size, n_rows)
     names = engine.figures(validation is not None)
-    params = {"steps": course.steps or -(-len(train.x) // batch_size), "metrics": names}
+    params = {"steps": course.steps or -(-n_rows // batch_size), "metrics": names}
     backup, states = backup_of(callbacks), None
     # Without what shows progress: a resumed run may show more or less.
     remembering = callbacks[len(reporters(course.verbose)) :]
-    watchers = CallbackList(callbacks, model, params)
-    restored = backup and backup.restore(model, remembering)
+    watchers = company.watchers(callbacks, model, params, rows=train)
+    restored = company.restore(backup, model, remembering)
     if restored:
         params["resumed_epoch"] = engine.epoch
         states = [None] * (len(callbacks) - len(remembering)) + restored[1]
@@ -59,16 +92,16 @@ def fit(model, train, validation, course, callbacks):
         backup.first_epoch = restored[0] if restored else first
     engine.epoch = first
     model.stop_training = False
-    guard = InterruptGuard()
+    guard = company.guard()
     try:
         watchers.begin(states)
-        with Epochs(engine, train, batch_size, course.shuffled, course.steps) as run:
+        with company.epochs(engine, train, batch_size, course.shuffled, course.steps) as run:
             guard.run(_run_epochs, model, run, validation, range(first, last), watchers, guard, backup)
         engine.finish_training()
     finally:
         watchers.end()
     if guard.requested:
-        print("Interrupted: training stopped, the model is whole.")
+        company.say("Interrupted: training stopped, the model is whole.")
     return history
 
 
@@ -82,7 +115,7 @@ def _run_epochs(model, run, validation, epochs, watchers, guard, backup):
             if run.cut_short:
                 return
             if validation is not None:
-                logs |= _validated(model.engine, validation, watchers)
+                logs |= _validated(run, validation, watchers)
         except KeyboardInterrupt:  # in the middle of a long call
             if guard.requested:
                 return
@@ -98,10 +131,10 @@ def _run_epochs(model, run, validation, epochs, watchers, guard, backup):
             return
 
 
-def _validated(engine, validation, watchers):
+def _validated(run, validation, watchers):
     """Return the figures of the validation rows."""
     watchers.tell("on_test_begin", {})
-    figures = engine.evaluate(validation)
+    figures = run.evaluate(validation)
     watchers.tell("on_test_end", dict(figures))
     return {f"val_{name}": value for name, value in figures.items()}
 
@@ -180,13 +213,17 @@ class Epochs:
             engine.restore(before)
             raise
         engine.epoch += 1
-        return {"loss": _mean(losses[:done], steps)} | metrics | {"learning_rate": rate}
+        return {"loss": mean_loss(losses[:done], steps["rows"][:done])} | metrics | {"learning_rate": rate}
+
+    def evaluate(self, validation):
+        """Return the figures of the validation rows."""
+        return self.engine.evaluate(validation)
 
     def _tell_batches(self, watchers, steps, losses, done):
         """Tell that a batch is over and the next one begins; return whether it does: a callback may end the epoch."""
         model = watchers.model
         stopped_before = model.stop_training
-        watchers.tell_batch("on_train_batch_end", done - 1, {"loss": _mean(losses[:done], steps)})
+        watchers.tell_batch("on_train_batch_end", done - 1, {"loss": mean_loss(losses[:done], steps["rows"][:done])})
         if model.stop_training and not stopped_before:
             return False
         if done < len(steps):
@@ -237,7 +274,6 @@ class Epochs:
         engine.run(self.stretches.runner, steps[:made], self.data, backward=True, update=some)
 
 
-def _mean(losses, steps):
-    """Return the mean of the losses of the first steps, weighted by their rows."""
-    rows = steps["rows"][: len(losses)]
+def mean_loss(losses, rows):
+    """Return the mean of the losses (n,) of steps with so many rows (n,)."""
     return float(dot(losses, rows / rows.sum()))

@@ -101,9 +101,10 @@ class Job:
     def _set_demands(self, demands):
         row, items = self.row, self._items
         row["backward"], row["mean"] = demands.backward, demands.mean
-        # What backward reads, or a forward pass that nothing goes back through.
+        # What backward reads, or a forward pass.
         table = self._plan.table
-        row["prepare"] = demands.backward or table["prepare"][table["backward"] == 0].any()
+        read_forward = (table["backward"] == 0) | (table["packed"] >= 0)
+        row["prepare"] = demands.backward or table["prepare"][read_forward].any()
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None

@@ -188,6 +188,12 @@ class Network:
         got = self._pass_on(x) if lazy else []
         return [(p, _rows_named(p.param, got[p.layer])) for p in lazy if got[p.layer] is not None]
 
+    def readers(self):
+        """Return (layer, places in a row of the input that it reads as they are) of those that compute something."""
+        got = self._pass_on(np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape))
+        pairs = [(placed.spec, places) for placed, places in zip(self.layers, got, strict=True) if places is not None]
+        return [(spec, places) for spec, places in pairs if spec.passes_on(places) is None]
+
     def _pass_on(self, x):
         """Return what each layer gets of x (n, ...), or None where layers before it compute something new."""
         got, given = [], {-1: x}
@@ -279,13 +285,13 @@ class Network:
             source = layer.sources[0].layer
         return None
 
-    def initial_params(self, seed, dtype):
-        """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number)."""
-        return _draw(self.params, self.n_params, 0, seed, dtype)
+    def initial_params(self, seed, dtype, first=0):
+        """Draw the initial parameters: each from a stream of its own, keyed by (seed, its number, from `first` on)."""
+        return _draw(self.params, self.n_params, first, seed, dtype)
 
-    def initial_buffers(self, seed, dtype):
-        """Draw the initial buffers, from the streams after those of the parameters."""
-        return _draw(self.buffers, self.n_buffers, len(self.params), seed, dtype)
+    def initial_buffers(self, seed, dtype, first=None):
+        """Draw the initial buffers, from the streams from `first` on: after those of the parameters."""
+        return _draw(self.buffers, self.n_buffers, len(self.params) if first is None else first, seed, dtype)
 
 
 def check_kept(old, new, changes):

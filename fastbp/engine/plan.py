@@ -26,6 +26,7 @@ from fastbp.compiler.records import row_dtype
 from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
+from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_type_of, kernel_address
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
@@ -61,7 +62,8 @@ PREDICTION_BYTES = 1024 * 1024
 REGION_ROWS = 16
 # Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
 SLICE_MULTIPLY_ADDS = 200_000
-MAX_SLICES = 16
+# So many slices at most, or one for so many rows: adding up their gradients then takes a 700th of phase 1.
+FEW_SLICES, SLICE_ROWS, MAX_SLICES = 16, 256, 64
 # A slice of more (forward; 0.05 s with backward) would keep Ctrl-C waiting: there are more slices instead.
 LONGEST_SLICE = 5e8
 # Partial gradients up to this size are cheaper than reading the batch's activations again; of more activations than
@@ -148,16 +150,15 @@ class Plan:
         return self.rows * row_entries * self.dtype.itemsize > WORKSPACE_BYTES
 
     def _choose_slices(self, n_params, row_entries):
-        size = self.dtype.itemsize
-        multiply_adds = self.rows * self.row_multiply_adds
-        most = max(MAX_SLICES, int(multiply_adds / LONGEST_SLICE))
-        slices = min(max(multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
-        # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
-        grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
-        slice_rows = round_up(-(-self.rows // slices), grain)
-        activations = self.rows * row_entries * size
-        partials = n_params * -(-self.rows // slice_rows) * size
-        small = partials <= PARTIAL_BYTES * max(activations / ACTIVATION_BYTES, 1)
+        few, size = (
+            max(min(FEW_SLICES, MAX_SLICES), int(self.rows * self.row_multiply_adds / LONGEST_SLICE)),
+            self.dtype.itemsize,
+        )
+        limit = PARTIAL_BYTES * max(self.rows * row_entries * size / ACTIVATION_BYTES, 1)
+        for most in (max(few, min(self.rows // SLICE_ROWS, MAX_SLICES)), few):
+            slice_rows = self._slice_rows(most)
+            if small := n_params * -(-self.rows // slice_rows) * size <= limit:
+                break
         whole = self.purpose.keep_batch or self.n_segments > 1 or self.tables
         self.sliced = (not self.purpose.training or self._is_tall(row_entries) or small) and not whole
         if self.sliced:
@@ -171,8 +172,15 @@ class Plan:
             self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
             if self.n_segments > 1:
                 # Every slice reads the sums of all slices: few enough that it costs nothing.
-                self.slice_rows *= -(-self.rows // (most * self.slice_rows))
+                self.slice_rows *= -(-self.rows // (few * self.slice_rows))
         self.n_slices = self.slices(self.rows)
+
+    def _slice_rows(self, most):
+        """Return the rows of each of at most so many slices."""
+        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
+        # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
+        grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
+        return round_up(-(-self.rows // slices), grain)
 
     def region(self, work, offset, row_entries):
         """Return a region of the first workspace as an array (rows of a batch or chunk, row_entries)."""
@@ -235,7 +243,7 @@ class Plan:
     def _fill_row(self, row, layer, number, inputs, out, douts):
         """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
         spec, build, float_type = layer.spec_as_built(), layer.build, float_type_of(self.dtype)
-        kinds = ("forward", "backward", "gradient", "prepare") if self.purpose.training else ("forward",)
+        kinds = ("forward", "backward", "gradient") if self.purpose.training else ("forward",)
         for kind in kinds:
             row[kind] = kernel_address(type(spec), kind, float_type)
         row["index"] = number
@@ -254,20 +262,31 @@ class Plan:
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
             row["backward"] = 0
-        if is_wanted or (spec.always_prepare and self.purpose.training):
-            row["shared"] = self.shared_size
-            row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
-            self.shared_size += build.shared
-        else:
-            row["prepare"] = 0
+        row["region_rows"], row["panels"] = self.region_rows, self._panel_room(layer)
+        self._place_shared(row, layer, is_wanted)
+
+    def _panel_room(self, layer):
+        """Return the offset of what a layer packs for its gradient, or -1: reading it in place is as fast."""
+        reads = self.purpose.training and layer.spec.trainable and layer.build.panels * self.region_rows > PLAIN_ENTRIES
+        return self._region(layer.build.panels) if reads else -1
+
+    def _place_shared(self, row, layer, has_dx):
+        """Place what a layer's `prepare` makes of its parameters: for backward, and for a forward pass of many rows."""
+        spec, build, training = layer.spec_as_built(), layer.build, self.purpose.training
+        has_dx = has_dx or (spec.always_prepare and training)
+        packed = build.packed > PLAIN_ENTRIES and self.rows >= (PANEL_READERS if training else PREDICTION_READERS)
+        if has_dx or packed:
+            row["prepare"] = kernel_address(type(spec), "prepare", float_type_of(self.dtype))
+        row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
+        row["shared"] = self._shared_room(build.shared * has_dx)
+        row["packed"] = self._shared_room(build.packed) if packed else -1
 
     def _end_backward(self, row, layer):
         """Have nothing go back through a layer; what its forward pass may read then is made before every call."""
         row["backward"] = 0
         if layer.spec.tabulate is not None:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
-            row["shared"] = self.shared_size
-            self.shared_size += layer.build.shared
+            row["shared"] = self._shared_room(layer.build.shared)
 
     def _fill_first_row(self, place, layer):
         """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
@@ -282,9 +301,12 @@ class Plan:
     def _region(self, row_entries):
         return self._room(row_entries * self.region_rows)
 
+    def _shared_room(self, entries):
+        offset, self.shared_size = self.shared_size, self.shared_size + round_up(entries, ALIGNMENT)
+        return offset
+
     def _room(self, entries):
-        offset = self.work_size
-        self.work_size += round_up(int(entries), ALIGNMENT)
+        offset, self.work_size = self.work_size, self.work_size + round_up(int(entries), ALIGNMENT)
         return offset
 
     def _make_items(self, network):

@@ -1,5 +1,6 @@
 """A runner: one plan with its buffers, and the call of the compiled driver."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses.base import LOSS_ROW, loss_address
 from fastbp.optimizers.base import OPT_ROW
 
+CACHE_LINE = 64
 # Kinds of jobs kept for the next call.
 MOST_JOBS = 8
 # A step of more multiply-adds (some 5 to 50 ms) may pause.
@@ -56,9 +58,9 @@ class Runner:
         if loss is not None:
             n_out = int(plan.layout["n_out"][0])
             self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
-        self.shared = np.zeros(plan.shared_size, plan.dtype)
+        self.shared = aligned(np.zeros, (plan.shared_size,), plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
-        self.work = np.empty((1, plan.work_size), plan.dtype)
+        self.work = aligned(np.empty, (1, plan.work_size), plan.dtype)
         self.partials = None
         if purpose.training and plan.sliced and plan.n_slices > 1:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
@@ -152,7 +154,7 @@ class Runner:
     def _call(self, job, n_steps, wanted, long):
         """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
         if self.plan.sliced and len(self.work) < wanted:
-            self.work = np.empty((wanted, self.plan.work_size), self.plan.dtype)
+            self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
             for one in self._jobs.values():
                 self._bind(one)
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
@@ -183,6 +185,14 @@ class Runner:
         """Bytes of the buffers, with the workspaces of as many threads as have run."""
         partials = 0 if self.partials is None else self.partials.nbytes
         return self.work.nbytes + self.shared.nbytes + self.ids.nbytes + partials
+
+
+def aligned(make, shape, dtype):
+    """Return make(shape, dtype) from an address that begins a cache line: no vector then lies in two."""
+    size, line = math.prod(shape), CACHE_LINE // dtype.itemsize
+    room = make(size + line, dtype)
+    start = -room.ctypes.data % CACHE_LINE // dtype.itemsize
+    return room[start : start + size].reshape(shape)
 
 
 # The driver's, and behind its address those of one of its crew.

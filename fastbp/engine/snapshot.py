@@ -15,14 +15,14 @@ class Reach:
     Parameters
     ----------
     network : Network
-    x : (n, ...) array
-        Inputs of the model, checked.
+    x : (n, ...) array, optional
+        Inputs of the model, checked; without them the entries are all.
     """
 
-    def __init__(self, network, x):
+    def __init__(self, network, x=None):
         self.size, self.slices, self.tables = network.n_params, [], []
         start = 0
-        for placed, rows in network.rows_read(x):
+        for placed, rows in network.rows_read(x) if x is not None else ():
             if len(rows) <= MOST_ROWS * placed.param.shape[0]:
                 self.slices.append(slice(start, placed.start))
                 self.tables.append((slice(placed.start, placed.stop), placed.param.shape, rows))

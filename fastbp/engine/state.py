@@ -238,14 +238,20 @@ class Engine:
     def evaluate(self, rows):
         """Return {"loss": mean loss with penalties, metric: ...}."""
         outputs = self._outputs_for_metrics(len(rows.x))
+        loss, _ = self.mean_loss(rows, outputs)
+        return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
+
+    @reads
+    def mean_loss(self, rows, outputs):
+        """Return the mean loss without penalties, and what it is divided by; outputs (n, k) or None is overwritten."""
         purpose = Purpose(training=False, fused_output=self.fused_output)
         with self.runner(self.network.batch_size or PREDICT_ROWS, purpose, rows.targets.shape[1]) as runner:
             data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
             steps = self._passes(runner, len(rows.x), rows)
             losses = self.run(runner, steps, data)
             # Of several batches the mean over what counts in them.
-            loss = losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(steps["divisor"].sum(), 1)
-        return {"loss": float(loss + self.penalty())} | self.metric_values(rows, outputs)
+            divisor = steps["divisor"].sum()
+            return losses[0] if len(steps) == 1 else dot(losses, steps["divisor"]) / max(divisor, 1), divisor
 
     @changes
     def gradient(self, rows, training):

@@ -31,7 +31,6 @@ from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
 from fastbp.io.saving import save_tensors
 from fastbp.models.arguments import checked_callbacks
-from fastbp.models.card import network_card
 from fastbp.models.sequential import Sequential
 from fastbp.optimizers.base import Optimizer
 
@@ -48,7 +47,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
     "tol": [Interval(Real, 0, None, closed="left")],
-    "verbose": ["verbose"],
+    "verbose": ["verbose", StrOptions({"auto"})],
     "warm_start": ["boolean"],
     "momentum": [Interval(Real, 0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
@@ -291,6 +290,8 @@ class BaseMLP(BaseEstimator, ABC):
         -------
         str
         """
+        from fastbp.models.card import network_card
+
         check_is_fitted(self)
         more = {"solver": self.solver, "epochs": self.n_iter_, "loss": self.loss_}
         if hasattr(self, "classes_"):

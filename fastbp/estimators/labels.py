@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
 
@@ -57,6 +56,8 @@ class Labels(NamedTuple):
     @classmethod
     def of(cls, y):
         """Return the labels in `y`, class labels (n,) or an indicator matrix (n, c)."""
+        from sklearn.preprocessing import LabelBinarizer  # 0.2 s, which a table's classifier does not need
+
         binarizer = LabelBinarizer().fit(y)
         return cls(binarizer.y_type_, binarizer.classes_, binarizer.sparse_input_)
 

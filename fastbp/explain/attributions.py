@@ -11,10 +11,12 @@ class Attributions:
 
     Attributes
     ----------
-    values : array (n, *input_shape), or (n, *input_shape, *output_shape) of several outputs
-    base_values : array (n,), or (n, *output_shape); or None
-        What the values start from: with them they sum to the prediction. None where they are no contributions.
-    data : array (n, *input_shape)
+    values : array
+        Of the shape of `data`; of several outputs with their shape behind it.
+    base_values : array (n,), or None
+        What the values start from: with them they sum to the prediction. Of several outputs with their shape behind
+        it; None where they are no contributions.
+    data : array (n, ...)
         The rows.
     error : array like `base_values`, or None
         How far the sums were off before what was left was spread over the values.

@@ -19,7 +19,7 @@ class Explainable:
 
         Parameters
         ----------
-        x : array-like (n, *input_shape)
+        x : array-like (n, ...)
         method : {"integrated_gradients", "gradients", "smoothgrad"}, or an object of `fastbp.explain`
             `IntegratedGradients` (from a baseline of zeros) gives contributions that sum to the prediction minus that
             for the baseline; `InputGradients` the gradient at `x`; `SmoothGrad` its mean over noisy copies.
@@ -29,8 +29,8 @@ class Explainable:
         Returns
         -------
         fastbp.explain.Attributions
-            Arrays `values` (n, *input_shape) or (n, *input_shape, *output_shape), `base_values`, `data`, `error`;
-            `to_shap` makes a `shap.Explanation` of them.
+            Arrays `values`, of the shape of `x` (of several outputs with their shape behind it), `base_values`, `data`
+            and `error`; `to_shap` makes a `shap.Explanation` of them.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Explainable:
         ----------
         name : str
             As `summary` and `views` have it: "dense_1".
-        x : array-like (n, *input_shape)
+        x : array-like (n, ...)
 
         Returns
         -------
@@ -90,7 +90,7 @@ class Explainable:
 
         Parameters
         ----------
-        x : array-like (n, *input_shape)
+        x : array-like (n, ...)
             Some hundreds of rows will do.
         y : array-like, optional
             Targets, for the gradient of the mean loss.

@@ -56,7 +56,7 @@ class IntegratedGradients:
 
     Parameters
     ----------
-    baseline : number or array-like (*input_shape) or (n, *input_shape), default 0
+    baseline : number or array-like (...) or (n, ...), default 0
         Where the way begins: a row that says nothing, such as a black picture or the means of the columns.
 
     References
@@ -76,7 +76,7 @@ class IntegratedGradients:
     baseline: Any = 0.0
 
     def explain(self, engine, x, places):
-        """Return values (k, n, *input_shape), base values (n, k) and errors (n, k)."""
+        """Return values (k, n, ...), base values (n, k) and errors (n, k)."""
         vectors = Vectors(engine)
         outputs = Outputs(vectors, places)
         start = self._start(engine, x)
@@ -123,7 +123,7 @@ class InputGradients:
     """
 
     def explain(self, engine, x, places):
-        """Return gradients (k, n, *input_shape)."""
+        """Return gradients (k, n, ...)."""
         return Outputs(_numbers_only(engine), places).gradients(x), None, None
 
 
@@ -161,7 +161,7 @@ class SmoothGrad:
             raise ValueError(f"SmoothGrad(samples={self.samples!r}): it is a whole number of at least 1.")
 
     def explain(self, engine, x, places):
-        """Return mean gradients (k, n, *input_shape)."""
+        """Return mean gradients (k, n, ...)."""
         outputs = Outputs(_numbers_only(engine), places)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, 0]))
         deviation = self.noise * float(np.ptp(x)) if x.size else 0.0
@@ -200,7 +200,7 @@ def attributions(engine, x, method, output):
     values, base, error = resolve(method).explain(engine, x, places)
 
     def arranged(array):
-        """(..., k) -> (..., *output_shape), or without that axis where one output is meant."""
+        """(..., k) -> (..., outputs), or without that axis where one output is meant."""
         return array.reshape(*array.shape[:-1], *shown).astype(engine.dtype, copy=False)
 
     values = arranged(np.moveaxis(values, 0, -1))

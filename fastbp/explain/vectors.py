@@ -135,7 +135,7 @@ class Vectors:
         return np.ascontiguousarray(np.concatenate([x, *(vectors.reshape(len(x), -1) for vectors in made)], axis=1))
 
     def fold(self, values):
-        """Return what the numbers of z are given, values (n, ...), as what the row's own (n, *input_shape) are."""
+        """Return what the numbers of z are given, values (n, ...), as what the row's own (n, ...) are."""
         flat = values.reshape(len(values), -1)
         total = np.zeros((len(values), self._n_inputs), values.dtype)
         first = self._n_inputs if self.reads_numbers else 0

@@ -1,8 +1,7 @@
-"""Sums, dot products and maxima of a part of an array, in four lanes whose order is ours; sums in float64."""
+"""Sums and dot products of a part of an array, in lanes whose order is ours; sums in float64."""
 
 import numpy as np
 
-from fastbp.compiler.intrinsics import select
 from fastbp.compiler.jit import inline
 
 
@@ -39,17 +38,29 @@ def lane_dot(x, y, start, stop):
 
 
 @inline
-def lane_maximum(x, start, stop):
-    """The largest of x[start:stop]; a NaN may be passed over, and comes back with the exponentials."""
-    a = b = c = d = x[start]
-    whole = start + (stop - start) // 4 * 4
-    for i in range(np.uint64(start), np.uint64(whole), np.uint64(4)):
-        a = select(x[i] > a, x[i], a)
-        b = select(x[i + np.uint64(1)] > b, x[i + np.uint64(1)], b)
-        c = select(x[i + np.uint64(2)] > c, x[i + np.uint64(2)], c)
-        d = select(x[i + np.uint64(3)] > d, x[i + np.uint64(3)], d)
-    a, c = select(b > a, b, a), select(d > c, d, c)
-    top = select(c > a, c, a)
+def lane_dot_below(x, top, y, start, stop):
+    """The sum of (x - top) * y over start to stop in float64, in eight lanes; x - top is of x's type."""
+    a = b = c = d = e = f = g = h = 0.0
+    whole = start + (stop - start) // 8 * 8
+    for i in range(np.uint64(start), np.uint64(whole), np.uint64(8)):
+        a += np.float64(x[i] - top) * np.float64(y[i])
+        b += np.float64(x[i + np.uint64(1)] - top) * np.float64(y[i + np.uint64(1)])
+        c += np.float64(x[i + np.uint64(2)] - top) * np.float64(y[i + np.uint64(2)])
+        d += np.float64(x[i + np.uint64(3)] - top) * np.float64(y[i + np.uint64(3)])
+        e += np.float64(x[i + np.uint64(4)] - top) * np.float64(y[i + np.uint64(4)])
+        f += np.float64(x[i + np.uint64(5)] - top) * np.float64(y[i + np.uint64(5)])
+        g += np.float64(x[i + np.uint64(6)] - top) * np.float64(y[i + np.uint64(6)])
+        h += np.float64(x[i + np.uint64(7)] - top) * np.float64(y[i + np.uint64(7)])
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
     for i in range(np.uint64(whole), np.uint64(stop)):
-        top = select(x[i] > top, x[i], top)
-    return top
+        total += np.float64(x[i] - top) * np.float64(y[i])
+    return total
+
+
+@inline
+def lane_sum_below(x, top, start, stop):
+    """The sum of x - top over start to stop in float64, added one after the other; x - top is of x's type."""
+    total = 0.0
+    for i in range(np.uint64(start), np.uint64(stop)):
+        total += np.float64(x[i] - top)
+    return total

@@ -6,8 +6,8 @@ is written later: a masked store takes AMD's Zen 3 some ten cycles, and images o
 """
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.compiler.vectors import Shape, load_vector, splat, store_vector
-from fastbp.kernels.windowadd import Lanes, emitted_once, offset, store_edge
+from fastbp.compiler.vectors import Shape, emitted_once, load_vector, splat, store_vector
+from fastbp.kernels.windowadd import Lanes, offset, store_edge
 
 # Taps of the commonest window, 2 x 2, whose loop is unrolled.
 UNROLLED = 4

@@ -1,4 +1,4 @@
-"""Sums along one row: sum(x) and sum(x * y), with the lanes of vectors along the row.
+"""Sums along one row, sum(x) and sum(x * y), and its largest entry, with the lanes of vectors along the row.
 
 A loop over the row is a chain of additions.  Here four vectors add up at once, every lane its own entries, whatever
 stands around the row; then the vectors are added, and the lanes in halves.  A sum of squares of 256 float32 takes
@@ -6,7 +6,7 @@ stands around the row; then the vectors are added, and the lanes in halves.  A s
 """
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.compiler.vectors import Shape, edge_mask, load_vector, multiply_add
+from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
 
 # Vectors at a time: enough to hide the latency of an addition.
 CHAINS = 4
@@ -75,12 +75,48 @@ def _add_up(builder, vectors):
     """Return the sum of all lanes: vectors in pairs, then the halves of the last one."""
     while len(vectors) > 1:
         vectors = [builder.fadd(x, y) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
-    total, i32 = vectors[0], ir.IntType(32)
-    while (count := total.type.count) > 1:
-        halves = [[i32(lane) for lane in lanes] for lanes in (range(count // 2), range(count // 2, count))]
-        low, high = (ir.Constant(ir.VectorType(i32, count // 2), half) for half in halves)
-        undefined = ir.Constant(total.type, ir.Undefined)
-        total = builder.fadd(
-            builder.shuffle_vector(total, undefined, low), builder.shuffle_vector(total, undefined, high)
-        )
-    return builder.extract_element(total, i32(0))
+    return _fold_lanes(builder, vectors[0], builder.fadd)
+
+
+def _fold_lanes(builder, vector, join):
+    """Return what join(x, y) makes of a vector's lanes: of its halves, then of theirs."""
+    while (count := vector.type.count) > 1:
+        halves = [[ir.I32(lane) for lane in lanes] for lanes in (range(count // 2), range(count // 2, count))]
+        low, high = (ir.Constant(ir.VectorType(ir.I32, count // 2), half) for half in halves)
+        undefined = ir.Constant(vector.type, ir.Undefined)
+        vector = join(builder.shuffle_vector(vector, undefined, low), builder.shuffle_vector(vector, undefined, high))
+    return builder.extract_element(vector, ir.I32(0))
+
+
+@intrinsic
+def row_maximum(typingctx, x, n):
+    """Return the largest of n entries from pointer x, at least as many as a vector has; a NaN may be passed over."""
+
+    def codegen(context, builder, signature, args):
+        shape = Shape(context, signature.args[0].dtype)
+        name = f"fastbp_row_maximum_{args[0].type.pointee}"
+        kind = args[0].type.pointee
+        function = emitted_once(builder.module, name, args, lambda made: _emit_maximum(made, shape.lanes), kind)
+        return builder.call(function, args)
+
+    return x.dtype(x, types.int64), codegen
+
+
+def _emit_maximum(function, lanes):
+    """Emit the body of `row_maximum`: the last vector overlaps the one before it."""
+    x, n = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    vector = ir.VectorType(x.type.pointee, lanes)
+    top = cgutils.alloca_once_value(builder, load_vector(builder, x, vector))
+
+    def larger(a, b):
+        return builder.select(builder.fcmp_ordered(">", b, a), b, a)
+
+    def compare(start):
+        values = load_vector(builder, builder.gep(x, [start]), vector)
+        builder.store(larger(builder.load(top), values), top)
+
+    with cgutils.for_range(builder, builder.udiv(n, ir.I64(lanes))) as loop:
+        compare(builder.mul(loop.index, ir.I64(lanes)))
+    compare(builder.sub(n, ir.I64(lanes)))
+    builder.ret(_fold_lanes(builder, builder.load(top), larger))

@@ -20,12 +20,12 @@ from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
+from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
+from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 
-# Inner indices a packed panel of b holds: 256 x 24 float32 is 24 KiB, within L1.
-DEPTH = 256
 # Products whose sums are added up apart.
 SECTION = 64 * DEPTH
 # Products of one column whose sums are added one to the other: DEPTH by lane, or more.
@@ -40,8 +40,11 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
 
     Pointers to the first entries, strides in entries: `out`, `init` and `b` have contiguous rows
     (`init_stride` 0 repeats one row: a bias), `a` has any strides (so x^T @ dout is the same kernel).
+    `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
+    if b_stride < 0 and n <= tile_columns(out):
+        b_stride = n
     if n == 1 and a_row == 1 and out_stride == 1 and init_stride == 1:
         # One column from contiguous columns of a (the gradient of a single output's kernel) is as well one row,
         # out^T = init^T + b^T @ a^T, of whole vectors: 22 GFLOP/s instead of 6.
@@ -65,7 +68,8 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
             for first in range(0, max(k, 1), SECTION):
                 target, target_stride = (to, out_stride) if whole else (sums, columns)
                 initial = start if whole else null_like(out)
-                a_part, b_part = shift(a, i * a_row + first * a_col), shift(b, first * b_stride + j)
+                a_part = shift(a, i * a_row + first * a_col)
+                b_part = panel_at(b, b_stride, first, j, min(columns, n - j))
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
@@ -93,9 +97,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
     """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
     columns = tile_columns(out)
-    # The rows of a panel of b that is read in place lie b_stride apart, with large strides all in a few sets of
-    # L1, and fall out of it between two row tiles.  A copy costs as much as one and a half row tiles.
-    pack = m >= 16 and min(k, DEPTH) * b_stride > 4096
+    pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
     # What is added to what `out` holds is summed from zero.
     fold = same_place(init, out)
     if fold:
@@ -105,7 +107,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
         depth = min(DEPTH, k - first)
         for j in range(0, n, columns):
             width = min(columns, n - j)
-            b_panel, b_panel_stride = shift(b, first * b_stride + j), b_stride
+            b_panel, b_panel_stride = panel_at(b, b_stride, first, j, width), width if b_stride < 0 else b_stride
             if pack and width == columns:
                 copy_panel(panel, b_panel, b_stride, depth)
                 b_panel, b_panel_stride = panel, columns
@@ -141,70 +143,6 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
 def product_address(float_type):
     """Return the address of `product` for a float type (NumPy's)."""
     return address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
-
-
-@intrinsic
-def stack_panel(typingctx, pointer):
-    """Return room on the stack for DEPTH rows of one tile's columns, aligned to a cache line."""
-
-    def codegen(context, builder, signature, args):
-        size = DEPTH * Shape(context, signature.args[0].dtype).columns
-        buffer = cgutils.alloca_once(builder, args[0].type.pointee, size=ir.I64(size))
-        buffer.align = 64
-        return buffer
-
-    return pointer(pointer), codegen
-
-
-@intrinsic
-def tile_columns(typingctx, pointer):
-    """Return the columns of the widest tile."""
-
-    def codegen(context, builder, signature, args):
-        return ir.I64(Shape(context, signature.args[0].dtype).columns)
-
-    return types.int64(pointer), codegen
-
-
-@intrinsic
-def tile_height(typingctx, pointer, width, kind):
-    """Return the height number `kind` (0: the tallest) of tiles that are `width` columns wide."""
-
-    def codegen(context, builder, signature, args):
-        shape = Shape(context, signature.args[0].dtype)
-        sizes = [height for heights in shape.heights for height in heights]
-        values = ir.Constant.literal_array([ir.I64(height) for height in sizes])
-        table = cgutils.global_constant(builder, "tile_heights", values)
-        before = vectors_before_last(builder, shape, args[1])
-        index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), args[2])
-        return builder.load(builder.gep(table, [ir.I64(0), index]))
-
-    return types.int64(pointer, types.int64, types.int64), codegen
-
-
-def vectors_before_last(builder, shape, width):
-    """The number of vectors that `width` columns (1 or more) fill before their last one."""
-    return builder.udiv(builder.sub(width, ir.I64(1)), ir.I64(shape.lanes))
-
-
-@intrinsic
-def copy_panel(typingctx, panel, source, source_stride, depth):
-    """Copy `depth` rows of one tile's columns from `source` to the contiguous `panel`."""
-
-    def codegen(context, builder, signature, args):
-        to, source_, stride, count = args
-        shape = Shape(context, signature.args[0].dtype)
-        vector = ir.VectorType(to.type.pointee, shape.lanes)
-        with cgutils.for_range(builder, count) as loop:
-            for v in range(shape.vectors):
-                start = ir.I64(v * shape.lanes)
-                read = builder.gep(source_, [builder.add(builder.mul(loop.index, stride), start)])
-                row = builder.mul(loop.index, ir.I64(shape.columns))
-                write = builder.gep(to, [builder.add(row, start)])
-                store_vector(builder, load_vector(builder, read, vector), write)
-        return context.get_dummy_value()
-
-    return types.void(panel, source, types.int64, types.int64), codegen
 
 
 @intrinsic

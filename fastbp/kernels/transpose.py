@@ -2,8 +2,8 @@
 
 from fastbp.compiler.jit import inline
 from fastbp.compiler.lazy import intrinsic, ir, types
-from fastbp.compiler.pointers import copy_entries, shift
-from fastbp.compiler.vectors import Shape, load_vector, store_vector
+from fastbp.compiler.pointers import shift
+from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
 
 
 @inline
@@ -12,12 +12,11 @@ def transpose(out, out_stride, x, x_stride, rows, columns):
     size = block_size(out)
     for i in range(0, rows, size):
         for j in range(0, columns, size):
+            to, source = shift(out, j * out_stride + i), shift(x, i * x_stride + j)
             if i + size <= rows and j + size <= columns:
-                transpose_block(shift(out, j * out_stride + i), out_stride, shift(x, i * x_stride + j), x_stride)
-                continue
-            for k in range(i, min(i + size, rows)):
-                for m in range(j, min(j + size, columns)):
-                    copy_entries(shift(out, m * out_stride + k), shift(x, k * x_stride + m), 1)
+                transpose_block(to, out_stride, source, x_stride)
+            else:
+                transpose_edge(to, out_stride, source, x_stride, min(size, rows - i), min(size, columns - j))
 
 
 @intrinsic
@@ -32,32 +31,83 @@ def block_size(typingctx, pointer):
 
 @intrinsic
 def transpose_block(typingctx, out, out_stride, x, x_stride):
-    """Transpose one block: exchange each bit of the row's number with the same bit of the lane's."""
+    """Transpose one block."""
+    size = types.int64
+    return types.void(out, size, x, size), _calls("block", _emit_block)
+
+
+@intrinsic
+def transpose_edge(typingctx, out, out_stride, x, x_stride, rows, columns):
+    """Transpose a block of fewer rows or columns: 1 or more of both."""
+    size = types.int64
+    return types.void(out, size, x, size, size, size), _calls("edge", _emit_edge)
+
+
+def _calls(kind, emit):
+    """Return the code of an intrinsic that calls a function of all its arguments, which is emitted once a module."""
 
     def codegen(context, builder, signature, args):
-        to, to_stride, source, stride = args
         lanes = Shape(context, signature.args[0].dtype).lanes
-        vector = ir.VectorType(to.type.pointee, lanes)
-
-        def row(base, base_stride, i):
-            return builder.gep(base, [builder.mul(base_stride, ir.I64(i))])
-
-        rows = [load_vector(builder, row(source, stride, i), vector) for i in range(lanes)]
-        bit = lanes // 2
-        while bit:
-            for i in range(lanes):
-                if not i & bit:
-                    upper, lower = rows[i], rows[i + bit]
-                    rows[i] = _shuffle(builder, upper, lower, [k - bit + lanes if k & bit else k for k in range(lanes)])
-                    rows[i + bit] = _shuffle(
-                        builder, upper, lower, [k + lanes if k & bit else k + bit for k in range(lanes)]
-                    )
-            bit //= 2
-        for i in range(lanes):
-            store_vector(builder, rows[i], row(to, to_stride, i))
+        name = f"fastbp_transpose_{kind}_{args[0].type.pointee}"
+        builder.call(emitted_once(builder.module, name, args, lambda function: emit(function, lanes)), args)
         return context.get_dummy_value()
 
-    return types.void(out, types.int64, x, types.int64), codegen
+    return codegen
+
+
+def _emit_block(function, lanes):
+    """Emit the body of `transpose_block`."""
+    out, out_stride, x, x_stride = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    vector = ir.VectorType(out.type.pointee, lanes)
+    rows = [load_vector(builder, _row(builder, x, x_stride, i), vector) for i in range(lanes)]
+    for i, row in enumerate(_exchange(builder, rows)):
+        store_vector(builder, row, _row(builder, out, out_stride, i))
+    builder.ret_void()
+
+
+def _emit_edge(function, lanes):
+    """Emit the body of `transpose_edge`."""
+    out, out_stride, x, x_stride, rows, columns = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    vector = ir.VectorType(out.type.pointee, lanes)
+    filled, stored = edge_mask(builder, columns, vector), edge_mask(builder, rows, vector)
+    last = builder.sub(rows, ir.I64(1))
+    loaded = []
+    for i in range(lanes):
+        # Rows beyond the end repeat the last one.
+        number = ir.I64(i)
+        inside = builder.icmp_signed("<", number, rows)
+        row = builder.gep(x, [builder.mul(builder.select(inside, number, last), x_stride)])
+        loaded.append(load_vector(builder, row, vector, filled))
+    end = function.append_basic_block("end")
+    for i, row in enumerate(_exchange(builder, loaded)):
+        store_vector(builder, row, _row(builder, out, out_stride, i), stored)
+        after = function.append_basic_block()
+        builder.cbranch(builder.icmp_signed(">", columns, ir.I64(i + 1)), after, end)
+        builder.position_at_end(after)
+    builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+
+
+def _row(builder, base, stride, i):
+    return builder.gep(base, [builder.mul(stride, ir.I64(i))])
+
+
+def _exchange(builder, rows):
+    """Return the columns of a square block: each bit of the row's number changes places with that of the lane's."""
+    rows, lanes, bit = list(rows), len(rows), len(rows) // 2
+    while bit:
+        for i in range(lanes):
+            if not i & bit:
+                upper, lower = rows[i], rows[i + bit]
+                rows[i] = _shuffle(builder, upper, lower, [k - bit + lanes if k & bit else k for k in range(lanes)])
+                rows[i + bit] = _shuffle(
+                    builder, upper, lower, [k + lanes if k & bit else k + bit for k in range(lanes)]
+                )
+        bit //= 2
+    return rows
 
 
 def _shuffle(builder, a, b, numbers):

@@ -1,7 +1,7 @@
 """The transpose of reading windows: entries of overlapping windows are added up in the image they came from."""
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.compiler.vectors import Shape, edge_mask, load_vector, store_vector
+from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
 
 # Entries of windows that are held before they are added up: 32 KiB of float32, a first-level cache.
 SCRATCH = 8192
@@ -62,19 +62,6 @@ def stack_scratch(typingctx, pointer):
 def offset(builder, table, index):
     """Return entry `index` of a table of int32 offsets, as int64."""
     return builder.sext(builder.load(builder.gep(table, [index])), ir.I64)
-
-
-def emitted_once(module, name, args, emit):
-    """Return the function of that name in `module`, for arguments as `args`; `emit(function)` writes its body."""
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [arg.type for arg in args]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    # As for tiles: unrolling takes longer to compile and brings nothing.
-    function.attributes.add("optsize")
-    emit(function)
-    return function
 
 
 class Lanes:

@@ -22,18 +22,9 @@ from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import null_like, same_place, shift
 from fastbp.compiler.signatures import signature
+from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
-from fastbp.kernels.tile import (
-    DEPTH,
-    copy_panel,
-    fold_sums,
-    initial_sums,
-    stack_panel,
-    store_tile,
-    tile_columns,
-    tile_height,
-    vectors_before_last,
-)
+from fastbp.kernels.tile import fold_sums, initial_sums, store_tile
 
 
 def _tile_runner(by_lanes):

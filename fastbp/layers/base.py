@@ -47,7 +47,7 @@ from fastbp.settings.checked import Settings, checked_switch, is_number, setting
 
 LAYERS = Registry("layer")
 
-LAYER_ROW_SIZE = 512
+LAYER_ROW_SIZE = 576
 # Sizes and strides are smaller.
 MOST_SIZE = 2**31
 LAYER_HEADER = [
@@ -71,6 +71,9 @@ LAYER_HEADER = [
     ("own_mask", "i8"),  # of the mask that the layer writes for those behind it
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
+    ("packed", "i8"),  # the same, of what forward reads; -1: it reads the parameters
+    ("panels", "i8"),  # offset in work of what `gradient` reads as panels; -1: there are none
+    ("region_rows", "i8"),  # batch rows of a region
     ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
     ("buffers", "i8"),  # offset in the buffers
     ("slice_work", "i8"),  # offset in work of what the layer keeps for slice 0, and the distance to slice 1
@@ -93,6 +96,7 @@ STEP = row_dtype(
         ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
+        ("before", "i8"),  # rows of the batch that stand in front of these, in other processes
     ],
 )
 
@@ -158,6 +162,8 @@ class Build:
     extra: int = 0  # entries of work that the layer keeps for each batch row
     mask: int = 0  # time steps of the mask that the layer writes
     shared: int = 0  # entries of the shared buffer
+    packed: int = 0  # entries of it that forward reads in the place of a parameter, where many rows do
+    panels: int = 0  # entries of work that the layer packs for its gradient, for each batch row
     slice_work: int = 0  # entries of work that the layer keeps for each slice
     whole_batch: bool = False  # training takes sums over the whole batch
     multiply_adds: int = 0  # a row, forward

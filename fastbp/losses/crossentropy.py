@@ -9,8 +9,10 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
-from fastbp.kernels.lanes import lane_dot, lane_maximum, lane_sum
-from fastbp.kernels.vecmath import exp, sigmoid, softplus
+from fastbp.compiler.pointers import at
+from fastbp.kernels.lanes import lane_dot_below, lane_sum, lane_sum_below
+from fastbp.kernels.softmax import ROWS, row_room, softmax_rows
+from fastbp.kernels.vecmath import log, sigmoid, softplus
 from fastbp.losses.base import LOSSES, Loss, mean_over_outputs
 from fastbp.losses.targets import bounded_targets, class_targets, one_hot_targets
 from fastbp.settings.checked import checked_switch, is_number
@@ -95,44 +97,38 @@ class BinaryCrossentropy(Crossentropy):
 
 
 @inline
-def exponentials(d):
-    """d (n, k) = exp(d), one loop over the rows: vector code at any width."""
-    for i in range(d.size):
-        d[i] = exp(d[i])
-
-
-@inline
-def subtract_maxima(d, z, k):
-    """d (n, k) = z (n, k) minus the largest of its row: nothing overflows, and one exponential is 1."""
-    for start in range(0, z.size, k):
-        top = lane_maximum(z, start, start + k)
-        for j in range(np.uint64(start), np.uint64(start + k)):
-            d[j] = z[j] - top
+def logarithms(mass, rows):
+    """mass (rows,) = log(mass)."""
+    for r in range(np.uint64(rows)):
+        mass[r] = log(mass[r])
 
 
 @kernel
 def categorical_crossentropy(row, dout, out, y, weight, scale):
     """loss = -sum over classes of t log p; p = softmax(out), t = y (1 - s) + s / k."""
-    k, real = row.n_out, out.dtype.type
+    k, n, real = row.n_out, weight.size, out.dtype.type
     keep, share = 1.0 - row.setting, row.setting / k
+    factor, mass, targets, top = row_room(1.0), row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
-    # -sum(t log p) = -sum(t z) + sum(t) log(sum(exp z)) with the largest z subtracted: no part is negative
-    subtract_maxima(dout, out, k)
-    for i in range(weight.size):
-        cross = keep * lane_dot(dout, y, i * k, i * k + k)
-        if share > 0:
-            cross += share * lane_sum(dout, i * k, i * k + k)
-        total -= weight[i] * cross
-    exponentials(dout)
-    for i in range(weight.size):
-        mass = lane_sum(dout, i * k, i * k + k)
-        targets = keep * lane_sum(y, i * k, i * k + k) + row.setting
-        total += weight[i] * (targets * np.log(mass))
-        # dout = p * sum(t) - t
-        factor = scale * weight[i]
-        p_factor, y_factor, constant = real(factor * targets / mass), real(factor * keep), real(factor * share)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            dout[j] = dout[j] * p_factor - (y[j] * y_factor + constant)
+    for first in range(0, n, ROWS):
+        rows = min(ROWS, n - first)
+        d, z, y_ = at(dout, first * k), at(out, first * k), at(y, first * k)
+        for r in range(rows):
+            targets[r] = keep * lane_sum(y_, r * k, r * k + k) + row.setting
+            factor[r] = scale * weight[np.uint64(first + r)] * targets[r]
+        softmax_rows(d, z, rows, k, factor, top, mass)
+        logarithms(mass, rows)
+        for r in range(rows):
+            one_weight = weight[np.uint64(first + r)]
+            # -sum(t log p) = sum(t) log(sum(exp(z - top))) - sum(t (z - top)), top the largest z: no part is negative
+            cross = keep * lane_dot_below(z, top[r], y_, r * k, r * k + k)
+            if share > 0:
+                cross += share * lane_sum_below(z, top[r], r * k, r * k + k)
+            total += one_weight * (targets[r] * mass[r] - cross)
+            # dout = p * sum(t) - t
+            y_factor, constant = real(scale * one_weight * keep), real(scale * one_weight * share)
+            for j in range(np.uint64(r * k), np.uint64(r * k + k)):
+                d[j] -= y_[j] * y_factor + constant
     return total
 
 
@@ -178,28 +174,33 @@ def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
 
     What is no class number gives NaN: y may be an array of the user's, which anybody may change while this runs.
     """
-    k, real = row.n_out, out.dtype.type
+    k, n, real = row.n_out, weight.size, out.dtype.type
     keep, share = 1.0 - row.setting, row.setting / k
+    factor, mass, top = row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
-    # -log p[y] = -z[y] + log(sum(exp z)) with the largest z subtracted: no part is negative
-    subtract_maxima(dout, out, k)
-    for i in range(weight.size):
-        cross = keep * dout[i * k + max(class_at(y, i, k), 0)]
-        if share > 0:
-            cross += share * lane_sum(dout, i * k, i * k + k)
-        total -= weight[i] * cross
-    exponentials(dout)
-    for i in range(weight.size):
-        known = class_at(y, i, k)
-        mass = lane_sum(dout, i * k, i * k + k) if known >= 0 else np.nan
-        # np.log: a scalar has no use for vecmath's, which took 0.8 s to compile for float64.
-        total += weight[i] * np.log(mass)
-        # dout = p - t
-        factor = scale * weight[i]
-        p_factor, constant = real(factor / mass), real(factor * share)
-        for j in range(np.uint64(i * k), np.uint64(i * k + k)):
-            dout[j] = dout[j] * p_factor - constant
-        dout[i * k + max(known, 0)] -= real(factor * keep)
+    for first in range(0, n, ROWS):
+        rows = min(ROWS, n - first)
+        d, z = at(dout, first * k), at(out, first * k)
+        for r in range(rows):
+            factor[r] = scale * weight[np.uint64(first + r)]
+        softmax_rows(d, z, rows, k, factor, top, mass)
+        logarithms(mass, rows)
+        for r in range(rows):
+            known = class_at(y, first + r, k)
+            place = r * k + max(known, 0)
+            # -log p[y] = log(sum(exp(z - top))) - (z[y] - top), top the largest z: no part is negative
+            cross = keep * np.float64(z[place] - top[r])
+            # dout = p - t
+            if share > 0:
+                cross += share * lane_sum_below(z, top[r], r * k, r * k + k)
+                for j in range(np.uint64(r * k), np.uint64(r * k + k)):
+                    d[j] -= real(factor[r] * share)
+            d[place] -= real(factor[r] * keep)
+            total += weight[np.uint64(first + r)] * (mass[r] - cross)
+            if known < 0:
+                total = np.nan
+                for j in range(np.uint64(r * k), np.uint64(r * k + k)):
+                    d[j] = np.nan
     return total
 
 

@@ -3,6 +3,9 @@
 A card is made of what the model knows.  What nobody told it, such as a licence, stands there as not given.
 """
 
+import platform
+from importlib import metadata
+
 NOT_GIVEN = "*not given*"
 # Whose versions a card tells.
 PACKAGES = ("numpy", "numba")
@@ -48,10 +51,6 @@ def facts(pairs):
 
 def versions():
     """Return the versions that a model runs with."""
-    # Not above: every model imports this file, and the two take 15 ms.
-    import platform
-    from importlib import metadata
-
     import fastbp
 
     found = {"fastbp": fastbp.__version__, "Python": platform.python_version()}

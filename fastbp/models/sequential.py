@@ -39,9 +39,10 @@ from fastbp.models.arguments import (
     is_count,
     names_of_functions,
 )
-from fastbp.models.card import network_card
+from fastbp.models.diagram import diagram
 from fastbp.models.longpredict import predict_with_bar
 from fastbp.models.modelstate import model_from, restore, state_of
+from fastbp.models.shown import html_of, line_of
 from fastbp.models.summary import summary_text
 from fastbp.models.taken import Taken
 from fastbp.models.weightsfile import read_weights, write_weights
@@ -317,6 +318,11 @@ class Sequential(Explainable):
             self._check_run(train, validation, course)
         self.tell_changes(every=True)
         return self.engine.alone(fit, self, train, validation, course, callbacks)
+
+    def _class_weighted(self, rows, weights):
+        """Return the rows with the weights {class: weight} of their classes."""
+        classes = (rows.y, len(rows.x), self.dtype, rows.entries, self.engine.loss.link == "softmax")
+        return rows.weighted(class_weights(weights, *classes))
 
     def _split(self, rows, validation_split, validation_data):
         """Return the rows to train on and those to validate with (or None)."""
@@ -631,6 +637,37 @@ class Sequential(Explainable):
         """
         print(self._summary())
 
+    def plot(self, path: str | Path | None = None):
+        """Draw the network: its layers from the input down, branches side by side, with shapes and parameters.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write the picture: "net.svg" or "net.html".
+
+        Returns
+        -------
+        Diagram
+            A notebook shows it; its `svg` is the picture, and `save` writes it to a file.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> model = fastbp.Sequential([fastbp.Dense(4, "relu"), fastbp.Dense(1)], input_shape=(3,), seed=0)
+        >>> model.plot().svg.startswith("<svg")
+        True
+        """
+        drawn = diagram(self._built("plot").network)
+        if path is not None:
+            drawn.save(path)
+        return drawn
+
+    def __repr__(self):
+        return line_of(self)
+
+    def _repr_html_(self):
+        return html_of(self)
+
     def _summary(self):
         """Return the text of `summary`."""
         engine = self._built("summary")
@@ -649,6 +686,8 @@ class Sequential(Explainable):
         -------
         str
         """
+        from fastbp.models.card import network_card
+
         self._built("card")
         self.tell_changes()
         return network_card(self, license=license, date=date)

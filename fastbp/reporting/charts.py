@@ -107,8 +107,7 @@ def bars(names, values, label, name, errors=None, signed=False):
         for t in ticks(low, high, 4)
     ]
     for number, (text, value) in enumerate(zip(names, values, strict=True)):
-        y = 4 + pitch * number
-        start, end = sorted((place(0), place(value)))
+        y, start, end = 4 + pitch * number, min(place(0), place(value)), max(place(0), place(value))
         colour = 1 if signed and value < 0 else 0
         parts.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(short(text))}</text>')
         parts.append(

@@ -78,7 +78,6 @@ class LeastSquares:
         """Make `matrix`, `gradient`, `diagonal` and `scale` at `params`."""
         p = len(self.trained)
         self.matrix[:] = 0
-        prepare_layers(self.plan.table, params, self.shared)
         self._evaluate(params, True)
         self.diagonal, self.gradient = self.matrix.ravel()[: p * self.stride : self.stride + 1], self.matrix[:, p]
         self.diagonal += self.penalty
@@ -99,6 +98,7 @@ class LeastSquares:
     def _evaluate(self, params, differentiate):
         """Return F; with `differentiate`, also add J^T J and J^T residual to `matrix`."""
         plan, (x, _, _), p = self.plan, self.arrays, len(self.trained)
+        prepare_layers(plan.table, params, self.shared)
         addresses = [0 if array is None else array.__array_interface__["data"][0] for array in self.arrays]
         sums = np.zeros(-(-len(x) // CHUNK_ROWS))
         k = self.n_outputs

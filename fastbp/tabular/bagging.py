@@ -1,11 +1,11 @@
 """Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
 
-import time
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
 
 import numpy as np
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.network import is_picky
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.io import described
@@ -14,6 +14,7 @@ from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temp
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.jobs import by_workers, find_workers
 from fastbp.tabular.learner import Learner, epochs_between_validations, whole_plan
+from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.onenetwork import Given, Widths, new_network, train_network, without_training
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
@@ -192,6 +193,7 @@ def train_ensemble(
     progress=None,
     checkpoint=None,
     n_jobs=None,
+    observers=None,
 ):
     """Train the networks of a recipe.
 
@@ -210,20 +212,24 @@ def train_ensemble(
     separation : Separation, optional
         Groups that stay on one side of a network's cut, and times.
     deadline : float, optional
-        The value of `time.perf_counter` at which to end: then with fewer networks, or fewer epochs.
+        The value of `compiling.working_time` at which to end: then with fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
         Where finished networks are kept; those that are there are not trained again.
     n_jobs : int, optional
         Train the networks by so many of joblib's workers, in place of threads of this process.
+    observers : Observers, optional
+        Callbacks that are told of the networks' epochs.
 
     Returns
     -------
     Ensemble
     """
-    given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint, n_jobs)
-    training = Training(*given)
+    training = Training(
+        encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint, n_jobs
+    )
+    training.observers = observers or training.observers
     return training.run()
 
 
@@ -257,11 +263,16 @@ class Training:
             self.cuts = [(np.arange(len(part.x)), None)] * n
         self.done, self.lock = np.zeros(n), Lock()
         self._first, self.least_seconds, self.following = None, 0.0, 0.0
+        self.observers = Observers([], "")
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
         plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
-        return self._ensemble(self._by_threads(plan) if self.workers is None else by_workers(self, plan))
+        try:
+            self.observers.begin(plan)
+            return self._ensemble(self._by_threads(plan) if self.workers is None else by_workers(self, plan))
+        finally:
+            self.observers.end()
 
     def _by_threads(self, plan):
         """Return what `_train` returns for each network."""
@@ -297,13 +308,14 @@ class Training:
             if not self.pace.another():
                 return None
             self.pace.reserve(self.following)
-        started = time.perf_counter()
+        started = working_time()
         if number == 0 and self._first:
             (network, rows, valid), self._first = self._first, None
         else:
             network, rows, valid = self._prepared(number)
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
+            observer = NetworkObserver(self.observers, number, network) if self.observers else None
             network, learned = train_network(
                 network,
                 self.given,
@@ -313,8 +325,9 @@ class Training:
                 plan,
                 self.pace.stop,
                 lambda share: self.tell(number, share),
+                observer,
             )
-        self.pace.note(time.perf_counter() - started)
+        self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
         if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
@@ -350,9 +363,9 @@ class Training:
 
     def _costs(self, whole):
         """Build the first network, try steps with a copy of it; return the `Costs`."""
-        started = time.perf_counter()
+        started = working_time()
         self._first = network, rows, valid = self._prepared(0)
-        building = time.perf_counter() - started
+        building = working_time() - started
         with limit_threads(self._threads_each()):
             learner = Learner(without_training(network), self.part, rows, self.objective, self.recipe, whole)
             return Costs(building, *learner.trial(valid, self.pace.left()))

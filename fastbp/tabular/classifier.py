@@ -49,8 +49,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         None: networks train in threads of this process. A number: so many of joblib's workers train a network each, -1
         all of them: processes of this machine, or those of a cluster under ``joblib.parallel_config(backend="dask")``
         (or "ray", "spark"). The bits are the same. A worker has its share of the cores.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -128,6 +133,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         n_threads=None,
         n_jobs=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.time_limit = time_limit
@@ -138,6 +144,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @property
     def classes_(self):

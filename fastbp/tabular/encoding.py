@@ -22,6 +22,7 @@ from fastbp.io import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
+from fastbp.tabular.encodershown import html_of, line_of
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.numeric import DateCoder, NumberCoder
 from fastbp.tabular.sparsetable import SparseTable
@@ -71,6 +72,12 @@ class TableEncoder:
         self._named = True
         self._coders = []
         self._notes, self._rising = [], []
+
+    def __repr__(self):
+        return line_of(self)
+
+    def _repr_html_(self):
+        return html_of(self)
 
     def fit(self, frame, *, categorical_features=None):
         """Learn from the rows of a table; return the encoder.

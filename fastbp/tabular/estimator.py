@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
+from fastbp.callbacks.sharebar import ShareBar
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.data import real_array, refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
@@ -29,6 +30,7 @@ from fastbp.tabular.folds import absent_before, separation
 from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
+from fastbp.tabular.observers import Observers, checked_observers
 from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
@@ -45,7 +47,8 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "random_state": ["random_state"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
-    "verbose": ["verbose"],
+    "verbose": ["verbose", StrOptions({"auto"})],
+    "callbacks": [list, tuple, None],
 }
 
 
@@ -134,10 +137,11 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`; a `checkpoint` of another fit, which stays as it is.
         """
-        started = perf_counter()
+        started = working_time()
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
+        observed = checked_observers(self.callbacks, self.n_jobs)
         checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
@@ -157,7 +161,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             checkpoint.begin(seed, made_of(part, valid, recipe, objective, apart))
             if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
                 print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
-        encoded = perf_counter() - started
+        encoded = working_time() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(
                 encoder,
@@ -171,6 +175,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
                 progress=progress,
                 checkpoint=checkpoint,
                 n_jobs=self.n_jobs,
+                observers=Observers(observed, objective.metric),
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
@@ -331,12 +336,16 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
             own, description[name] = part.get_state()
             tensors |= {f"{name}/{key}": array for key, array in own.items()}
-        description["parameters"] = {key: packed(value) for key, value in self.get_params(deep=False).items()}
+        description["parameters"] = {key: packed(value) for key, value in self._kept_params().items()}
         description["named"] = hasattr(self, "feature_names_in_")
         description["target"], description["reading"] = self._target.get_state(), self.reading_
         description["target_name"], description["best_score"] = self.target_name_, self.best_score_
         description["importances"] = self._described_importances()
         return tensors, description
+
+    def _kept_params(self):
+        """Return the parameters that a file holds: callbacks are left out."""
+        return self.get_params(deep=False) | {"callbacks": None}
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
@@ -397,12 +406,9 @@ def _part(x, targets, weight):
 
 @contextmanager
 def progress_bar(verbose):
-    """Context of a progress bar on stderr: a function that takes the share that is done, or None where not verbose."""
-    if not verbose:
+    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
+    if verbose in (0, False):
         yield None
         return
-    from tqdm.auto import tqdm
-
-    form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=form, file=sys.stderr, dynamic_ncols=True) as bar:
-        yield lambda share: bar.update(share - bar.n)
+    with ShareBar("training", bar=verbose != 2, stream=sys.stderr) as bar:
+        yield bar

@@ -5,7 +5,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.order import Given, group_codes, time_ranks
@@ -104,6 +103,9 @@ def cut(targets, n_folds, n_networks, seed, stratify, separation=ALL_ALIKE):
 
 def _cutter(targets, n_folds, random_state, stratify, groups):
     """Return scikit-learn's splitter for targets (n,), which are class codes if `stratify`."""
+    # 0.5 s, which predictions do not need.
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
     n_units = len(targets) if groups is None else len(np.unique(groups))
     n_folds = min(n_folds, n_units)
     # Where no class has enough rows, stratification is not possible.

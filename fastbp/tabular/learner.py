@@ -1,12 +1,12 @@
 """One network's training: schedules by the step, running means of the parameters, the best epoch kept."""
 
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
 
 import fastbp
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.job import Data, make_steps
 from fastbp.kernels.repeatable import by_element
 from fastbp.schedules import LogCosine
@@ -75,7 +75,7 @@ def epochs_between_validations(epochs):
     return max(epochs // MOST_VALIDATIONS, 1)
 
 
-def learn(learner, valid, stop, tell):
+def learn(learner, valid, stop, tell, observer=None):
     """Train; leave the network with the parameters of its best epoch.
 
     In the second half of the epochs training ends where the best one lies in the first half of those that are done:
@@ -90,6 +90,8 @@ def learn(learner, valid, stop, tell):
         Asked between compiled calls; training ends where it returns True.
     tell : callable
         Called with the share of the training that is done.
+    observer : NetworkObserver, optional
+        Told of the epochs.
 
     Returns
     -------
@@ -98,10 +100,17 @@ def learn(learner, valid, stop, tell):
     best, every = None, epochs_between_validations(learner.epochs)
     with learner:
         for epoch in range(1, learner.epochs + 1):
+            if observer is not None:
+                observer.epoch_begins(epoch - 1)
             ended = learner.run_epoch(stop)
-            if ended or epoch % every == 0 or epoch == learner.epochs:
+            scored = ended or epoch % every == 0 or epoch == learner.epochs
+            if scored:
                 best = learner.better(best, epoch, valid)
                 ended = ended or (2 * epoch >= learner.epochs and 2 * best[0].epoch <= epoch)
+            if observer is not None and observer.epoch_ends(epoch - 1, learner, learner.score if scored else None):
+                if not scored:
+                    best = learner.better(best, epoch, valid)
+                ended = True
             tell(1.0 if ended else epoch / learner.epochs)
             if ended:
                 break
@@ -138,6 +147,8 @@ class Learner:
         targets = self.engine.loss.prepare_targets(part.targets, self.engine.n_outputs, self.engine.dtype)
         self.data = Data(part.x, targets, part.weight, np.empty(len(rows), np.int64))
         self.rng = np.random.Generator(np.random.Philox(key=[self.engine.seed, ORDER_STREAM]))
+        # Of the epoch under way: the losses of its groups, and its learning rate; and the last score.
+        self.losses, self.rate, self.score = [], 0.0, float("nan")
         self.average = RunningMean(self.engine.params, recipe.averaging * self.total)
 
     def __enter__(self):
@@ -153,6 +164,7 @@ class Learner:
         """Run an epoch's steps in groups, each followed by an update of the running means; return whether to stop."""
         steps, update = self._steps(), self.engine.next_update(self.n_steps)
         size = min(max(self.n_steps // GROUPS_AN_EPOCH, 1), self.most_group)
+        self.losses, self.rate = [], float(update.coefficients[-1, 0])
         for first in range(0, self.n_steps, size):
             self._run(steps[first : first + size], update.coefficients[first : first + size], update)
             if stop():
@@ -171,7 +183,8 @@ class Learner:
 
     def _run(self, steps, coefficients, update):
         engine, update = self.engine, update._replace(coefficients=coefficients)
-        self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
+        losses = self.runner.run(engine.params, engine.grads, steps, self.data, backward=True, update=update)
+        self.losses.append(losses)
         self.average.add(engine.params, len(steps))
 
     def better(self, best, epoch, valid):
@@ -180,6 +193,7 @@ class Learner:
         self.engine.params[:] = self.average.value
         outputs, score = self._judged(valid)
         self.curve.append((epoch, float(score)))
+        self.score = score
         self.engine.params[:] = training
         # A diverged network's score is NaN: anything is better.
         if best is not None and (best[0].score < score or np.isnan(score)):
@@ -200,16 +214,16 @@ class Learner:
                 step = self._timed_steps(TRIAL_STEPS)
         few = valid.rows(slice(0, TRIAL_ROWS))
         self._judged(few)
-        started = time.perf_counter()
+        started = working_time()
         self._judged(few)
-        return step, (time.perf_counter() - started) * len(valid.x) / len(few.x)
+        return step, (working_time() - started) * len(valid.x) / len(few.x)
 
     def _timed_steps(self, n):
         """Run n steps; return the seconds of one."""
         steps, update = self._steps()[:n], self.engine.next_update(self.n_steps)
-        started = time.perf_counter()
+        started = working_time()
         self._run(steps, update.coefficients[:n], update)
-        return (time.perf_counter() - started) / n
+        return (working_time() - started) / n
 
 
 def late_fall(done):

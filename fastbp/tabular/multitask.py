@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from sklearn.metrics import accuracy_score, r2_score
 
 from fastbp.io import described
 from fastbp.settings.checked import is_number
@@ -41,8 +40,13 @@ class TabularMultiTask(BaseTabular):
         Threads at most; None: as `fastbp.get_num_threads` says.
     n_jobs : int, default=None
         As of `TabularClassifier`.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -118,6 +122,7 @@ class TabularMultiTask(BaseTabular):
         n_threads=None,
         n_jobs=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.tasks = tasks
@@ -128,6 +133,7 @@ class TabularMultiTask(BaseTabular):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @property
     def target_names_(self):
@@ -214,6 +220,8 @@ class TabularMultiTask(BaseTabular):
 
     def scores(self, X, y, sample_weight=None):
         """Return {name: accuracy or R^2} of the targets; the parameters are those of `score`."""
+        from sklearn.metrics import accuracy_score, r2_score  # 0.5 s, which predictions do not need
+
         predicted, table = self._target.decode(self._outputs(X)), target_table(y)
         self._target.encode(table)  # tells what does not suit
         scores = {}

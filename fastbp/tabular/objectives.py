@@ -86,8 +86,11 @@ class Objective:
 
     def score(self, outputs, targets, weight=None):
         """Return the metric as something to be minimised."""
-        value = self.value(outputs, targets, weight)
-        return -value if self.quantiles is None and METRICS[self.metric].greater_is_better else value
+        return self.natural(self.value(outputs, targets, weight))
+
+    def natural(self, score):
+        """Return the metric of which this is the score, or the score of a metric."""
+        return -score if self.quantiles is None and METRICS[self.metric].greater_is_better else score
 
 
 def classification_objective(n_classes, metric=None, soft=False):

@@ -44,7 +44,7 @@ def new_network(given, part, rows, number):
     return table_network(given.widths, part.x[sample], given.objective, given.recipe, hidden, seed)
 
 
-def train_network(network, given, part, rows, valid, plan, stop, tell):
+def train_network(network, given, part, rows, valid, plan, stop, tell, observer=None):
     """Train a new network.
 
     Parameters
@@ -58,7 +58,7 @@ def train_network(network, given, part, rows, valid, plan, stop, tell):
     valid : Part
         Rows to choose the epoch by.
     plan : Plan
-    stop, tell : callable
+    stop, tell, observer
         As of `learn`.
 
     Returns
@@ -67,7 +67,7 @@ def train_network(network, given, part, rows, valid, plan, stop, tell):
     learned : Learned
     """
     learner = Learner(network, part, rows, given.objective, given.recipe, plan)
-    learned = learn(learner, valid, stop, tell)
+    learned = learn(learner, valid, stop, tell, observer)
     return without_training(network), learned._replace(curve=tuple(learner.curve))
 
 

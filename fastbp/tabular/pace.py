@@ -1,9 +1,9 @@
 """Pace: how much of a training fits into a time limit, by what has been measured so far."""
 
-import time
 from threading import Lock
 from typing import NamedTuple
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.interrupts import InterruptGuard
 
 # A network is begun if so much of the expected time is left: the last one of a training is cut short by the clock.
@@ -35,10 +35,11 @@ class Pace:
     ----------
     deadline : float or None
         What `clock` says when everything has to be done.
-    clock : callable, default time.perf_counter
+    clock : callable, default working_time
+        Of seconds: what is compiled on the way takes none.
     """
 
-    def __init__(self, deadline, clock=time.perf_counter):
+    def __init__(self, deadline, clock=working_time):
         self._deadline, self._clock = deadline, clock
         self._interrupted, self.guard = False, InterruptGuard()
         self._durations, self._lock = [], Lock()

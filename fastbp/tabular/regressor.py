@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_y
 
@@ -46,8 +45,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         None: networks train in threads of this process. A number: so many of joblib's workers train a network each, -1
         all of them: processes of this machine, or those of a cluster under ``joblib.parallel_config(backend="dask")``
         (or "ray", "spark"). The bits are the same. A worker has its share of the cores.
-    verbose : int, default=0
-        1 shows a progress bar.
+    verbose : {0, 1, 2, 'auto'}, default=0
+        1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
+    callbacks : list of fastbp callbacks, default=None
+        Told of the epochs of each network, one at a time, from the threads that train: `on_epoch_end` gets its number
+        (``network``), ``loss``, ``learning_rate`` and ``val_`` with the metric's name, NaN after epochs that are not
+        scored. ``callback.model`` is the network; its ``stop_training = True`` ends its training, and what is raised
+        ends `fit`. Files hold none.
 
     Attributes
     ----------
@@ -127,6 +131,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         n_threads=None,
         n_jobs=None,
         verbose=0,
+        callbacks=None,
     ):
         self.preset = preset
         self.quantiles = quantiles
@@ -137,6 +142,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.callbacks = callbacks
 
     def predict(self, X):
         """Predict the quantity.
@@ -168,6 +174,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         if self.quantiles is None:
             return super().score(X, y, sample_weight)
+        from sklearn.metrics import d2_pinball_score  # 0.5 s, which predictions do not need
+
         predicted, levels = self.predict(X), checked_quantiles(self.quantiles)
         scores = [
             d2_pinball_score(y, predicted[:, i], sample_weight=sample_weight, alpha=level)

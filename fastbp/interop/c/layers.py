@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.activations import ACTIVATIONS
 from fastbp.interop.c import recurrent, windows
 from fastbp.interop.c.activations import activate, function_of
-from fastbp.layers import LAYERS
+from fastbp.interop.emitters import emitter_of
 from fastbp.layers.core.branches import Fork
 
 
@@ -272,22 +272,9 @@ def emit_network(program, model, x, prefix=""):
         site = Site(f"{prefix}{placed.name}", placed.spec, placed.input_shapes, placed.output_shape, weights, mask)
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
-            found = emitter_of(placed.spec)(program, site, *inputs)
+            emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)
+            found = emitter(program, site, *inputs)
         except ValueError as error:
             raise ValueError(f"layer {placed.name!r} ({type(placed.spec).__name__}) has no C: {error}") from None
         values[number], masks[number] = found if isinstance(found, tuple) else (found, 0)
     return values[network.output.layer]
-
-
-def emitter_of(spec):
-    """Return the emitter of a layer; raise ValueError where there is none."""
-    kind, own = spec.registered[1], type(spec).emit_c
-    if isinstance(own, str):
-        raise ValueError(own)
-    if own is not None:
-        return own
-    if not LAYERS[kind].__module__.startswith("fastbp."):
-        raise ValueError("it is a layer of your own, whose kernels are Python.")
-    if kind not in EMITTERS:
-        raise ValueError(REFUSED.get(kind, "it is not known there."))
-    return EMITTERS[kind]

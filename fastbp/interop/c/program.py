@@ -125,7 +125,8 @@ class Program:
         shown = [self._shown(one, places) for one in arguments]
         if text.endswith("({});"):
             return text.format(", ".join(shown))
-        return text.format(*shown)
+        # (work + 3)[4] is work[7].
+        return re.sub(r"\(work \+ (\d+)\)\[(\d+)\]", lambda at: f"work[{int(at[1]) + int(at[2])}]", text.format(*shown))
 
     def _shown(self, argument, places):
         if isinstance(argument, Value):

@@ -6,6 +6,7 @@ from fastbp.interop.c.files import name_in_comment
 from fastbp.interop.c.layers import emit_network
 from fastbp.interop.c.program import Program
 from fastbp.interop.c.tablefunctions import FUNCTIONS
+from fastbp.interop.columnfacts import changes_of, known_numbers
 from fastbp.tabular.calibration import SMALLEST
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.mixture import Mixture
@@ -56,7 +57,10 @@ def refuse_text(encoder):
 def takes(coder):
     """Return what a column's input is, for a comment."""
     zone = " in UTC" if isinstance(coder, DateCoder) and coder.zone else ""
-    what = f"seconds since 1970-01-01{zone}" if isinstance(coder, DateCoder) else "number"
+    form = "number" if coder.form is None else coder.form.kind
+    what = {"date": f"seconds since 1970-01-01{zone}", "time": "seconds since midnight", "duration": "seconds"}.get(
+        "date" if isinstance(coder, DateCoder) else form, "number"
+    )
     return f"{name_in_comment(coder.name)}, {what}"
 
 
@@ -98,8 +102,6 @@ def columns_of(program, coder, i):
     found = [f"x[{i}]"]
     clock = f"x[{i}]"
     if coder.parts and coder.zone is not None:
-        from fastbp.interop.onnx.dates import changes_of
-
         first, times, steps = changes_of(coder.zone)
         own(program, "clock")
         arrays = (
@@ -120,17 +122,13 @@ def columns_of(program, coder, i):
 
 def category(program, coder, i, x, first, table):
     """Append what makes plain columns, or a code, of a category that is a number."""
-    from fastbp.interop.onnx.columns import known_codes
-
     if coder.ends is not None:
         (low, high), (missing, below, above) = coder.ends, table[:, 0].astype(np.float64).tolist()
         own(program, "on_the_line")
         numbers = ", ".join(repr(float(value)) for value in (low, high, below, above, missing, LIMIT))
         program.line(f"({{}})[{first}] = on_the_line(x[{i}], {numbers});", x)
         return
-    codes, other = known_codes(coder)
-    as_number = {"True": 1.0, "False": 0.0}
-    known = {as_number[text] if text in as_number else float(text): code for text, code in codes.items()}
+    known, other = known_numbers(coder)
     keys = program.array(f"{coder.name}_keys", list(known), "double")
     values = program.array(f"{coder.name}_codes", list(known.values()), "int")
     own(program, "code_of")

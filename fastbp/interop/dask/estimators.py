@@ -17,6 +17,9 @@ from fastbp.tabular import classifier, regressor
 from fastbp.tabular.estimator import progress_bar
 from fastbp.tabular.tablewarning import tell
 
+# Parameters of the estimators in memory that these have not: workers train, with their threads.
+WITHOUT = ("n_threads", "n_jobs", "callbacks")
+
 
 class _DaskTabular(BaseEstimator):
     """Base of both: `_local_kind` is the estimator for a table in memory, which does the rest."""
@@ -153,7 +156,7 @@ class TabularClassifier(ClassifierMixin, _DaskTabular):
 
     _local_kind = classifier.TabularClassifier
     _parameter_constraints: dict[str, list] = {
-        **{name: rule for name, rule in _local_kind._parameter_constraints.items() if not name.startswith("n_")},
+        **{name: rule for name, rule in _local_kind._parameter_constraints.items() if name not in WITHOUT},
         "sample_rows": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -235,7 +238,7 @@ class TabularRegressor(RegressorMixin, _DaskTabular):
 
     _local_kind = regressor.TabularRegressor
     _parameter_constraints: dict[str, list] = {
-        **{name: rule for name, rule in _local_kind._parameter_constraints.items() if not name.startswith("n_")},
+        **{name: rule for name, rule in _local_kind._parameter_constraints.items() if name not in WITHOUT},
         "sample_rows": [Interval(Integral, 1, None, closed="left"), None],
     }
 

@@ -5,12 +5,12 @@ Numbers are computed in float64 in the encoder's own order, so that the float32 
 
 import numpy as np
 
+from fastbp.interop.columnfacts import known_codes, known_numbers
 from fastbp.interop.onnx import dates
 from fastbp.interop.onnx.graph import ML, value_info
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.numeric import DateCoder
 from fastbp.tabular.scaling import FAR, LIMIT
-from fastbp.tabular.vocabulary import TWINS
 
 # How a missing category is written: the first of these that is no category.
 MISSING = ("", "nan", "<missing>")
@@ -75,6 +75,8 @@ def described(coder):
         return f"category; missing is {missing_text(coder)!r}"
     if isinstance(coder, DateCoder):
         return "seconds since 1970-01-01" + (" in UTC" if coder.zone else "") + "; NaN is missing"
+    if coder.form is not None and coder.form.kind in ("time", "duration"):
+        return f"seconds ({coder.form.describe()}); NaN is missing"
     dressed = "" if coder.form is None else f", as {coder.form.describe()} is read"
     return f"number{dressed}; NaN is missing"
 
@@ -139,15 +141,6 @@ def on_the_line(graph, coder, column):
     return graph.cast(graph.add("Where", graph.add("IsNaN", column), missing, place), np.float32)
 
 
-def known_codes(coder):
-    """Return ({text: code}, the code of others) of a category."""
-    vocabulary = coder.vocabulary
-    twins = [TWINS[text] for text in vocabulary.texts if text in TWINS]
-    texts = list(dict.fromkeys([*vocabulary.texts, *twins]))
-    other = len(vocabulary) - 1 if vocabulary.rare else 0
-    return dict(zip(texts, vocabulary.codes_of(texts).tolist(), strict=True)), other
-
-
 def codes_of_text(graph, coder, column):
     """Return the codes (n, 1) of texts."""
     codes, other = known_codes(coder)
@@ -158,9 +151,7 @@ def codes_of_text(graph, coder, column):
 
 def codes_of_numbers(graph, coder, column):
     """Return the codes (n, 1) of numbers or booleans (1.0 and 0.0)."""
-    codes, other = known_codes(coder)
-    as_number = {"True": 1.0, "False": 0.0}
-    known = {as_number[text] if text in as_number else float(text): code for text, code in codes.items()}
+    known, other = known_numbers(coder)
     keys, values = np.array(list(known)), np.array(list(known.values()), np.float64)
     same = graph.cast(graph.add("Equal", column, keys[None]), np.float64)
     # Of no known number the sum is 0, and so is the number of those that it equals.

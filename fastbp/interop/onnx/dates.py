@@ -2,11 +2,8 @@
 
 import numpy as np
 
+from fastbp.interop.columnfacts import changes_of
 from fastbp.tabular.dates import DAY
-
-# Years whose changes of clocks are written into a graph.
-FIRST_YEAR, LAST_YEAR = "1900", "2100"
-SIX_HOURS = 21_600
 
 
 def clock_of(graph, seconds, zone):
@@ -19,26 +16,6 @@ def clock_of(graph, seconds, zone):
         after = graph.cast(graph.add("GreaterOrEqual", seconds, times[None]), np.float64)
         offset = graph.add("Add", graph.add("MatMul", after, steps[:, None]), float(first))
     return graph.add("Add", seconds, offset)
-
-
-def changes_of(zone):
-    """Return a zone's first offset from UTC in seconds, and the times (m,) and sizes (m,) of its changes, float64."""
-    import pandas as pd
-
-    def offsets(seconds):
-        times = pd.DatetimeIndex(seconds.astype("M8[s]")).tz_localize("UTC").tz_convert(zone).tz_localize(None)
-        return times.to_numpy().astype("M8[s]").astype(np.int64) - seconds
-
-    ends = np.array([FIRST_YEAR, LAST_YEAR], "M8[s]").astype(np.int64)
-    grid = np.arange(*ends, SIX_HOURS)
-    shown = offsets(grid)
-    places = np.flatnonzero(np.diff(shown))
-    low, high = grid[places], grid[places + 1]
-    while (high - low > 1).any():
-        middle = (low + high) // 2
-        before = offsets(middle) == shown[places]
-        low, high = np.where(before, middle, low), np.where(before, high, middle)
-    return int(shown[0]), high.astype(np.float64), np.diff(shown)[places].astype(np.float64)
 
 
 def part_of(graph, clock, name):

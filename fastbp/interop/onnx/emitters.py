@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from fastbp.interop.emitters import emitter_of
 from fastbp.interop.onnx import convolution, core, normalization, recurrent, tables
-from fastbp.layers import LAYERS
 from fastbp.layers.core.branches import Fork
 
 # Name of the layer: function of (graph, site, *inputs).
@@ -66,20 +66,6 @@ def emit(graph, name, site, inputs):
     if isinstance(site.spec, Fork):
         return inputs[0]
     try:
-        return emitter_of(site.spec)(graph, site, *inputs)
+        return emitter_of(site.spec, type(site.spec).emit_onnx, EMITTERS, REFUSED)(graph, site, *inputs)
     except ValueError as error:
         raise ValueError(f"layer {name!r} ({type(site.spec).__name__}) has no ONNX: {error}") from None
-
-
-def emitter_of(spec):
-    """Return the emitter of a layer; raise ValueError where there is none."""
-    kind, own = spec.registered[1], type(spec).emit_onnx
-    if isinstance(own, str):
-        raise ValueError(own)
-    if own is not None:
-        return own
-    if not LAYERS[kind].__module__.startswith("fastbp."):
-        raise ValueError("it is a layer of your own, whose kernels ONNX cannot run.")
-    if kind not in EMITTERS:
-        raise ValueError(REFUSED.get(kind, "it is not known there."))
-    return EMITTERS[kind]

@@ -17,7 +17,8 @@ import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, null, one, part, rows_at, shift
-from fastbp.kernels.tile import product_address, stack_panel, tile_columns
+from fastbp.compiler.tileshape import stack_panel, tile_columns
+from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null, one, part
+from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
 from fastbp.kernels.tile import product_address
-from fastbp.kernels.transpose import transpose
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
@@ -30,8 +30,10 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
     z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
     # z = x @ kernel + bias
     bias = at(params, layer.bias) if layer.bias >= 0 else null(params)
-    x, weight = at(work, layer.x + start * d), at(params, layer.params)
-    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, k, stop - start, k, d))
+    x, weight, stride = at(work, layer.x + start * d), at(params, layer.params), k
+    if layer.packed >= 0 and panels_pay(weight, d, k):
+        weight, stride = at(shared, layer.packed), panels(d)
+    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d))
     # out = activation(z)
     if layer.activate:
         out = part(work, layer.out + start * k, (stop - start) * k)
@@ -40,7 +42,7 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def dense_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k)."""
+    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k), which is packed for `gradient`."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # dz = dout * activation'(z)
     if layer.differentiate:
@@ -48,11 +50,13 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
         out = part(work, layer.out + start * k, (stop - start) * k)
         z = part(work, layer.extra + start * k, (stop - start) * k) if layer.needs_input else out
         call(layer.differentiate, (dz, z, out, k, layer.alpha))
+    dz_, rows = at(work, layer.dout + start * k), layer.rows * layer.region_rows
+    if layer.panels >= 0 and panels_pay(dz_, rows, k):
+        pack(at(work, layer.panels), rows, start, dz_, k, stop - start, k)
     # dx = dz @ kernel^T
     if layer.dx >= 0:
-        dx, dz_ = at(work, layer.dx + start * d), at(work, layer.dout + start * k)
-        transposed = at(shared, layer.shared)
-        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, d, stop - start, d, k))
+        dx, transposed = at(work, layer.dx + start * d), at(shared, layer.shared)
+        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k))
 
 
 @kernel
@@ -63,8 +67,11 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
         # dkernel = x^T @ dz
         dkernel = at(grads, layer.params + first * k)
         init = dkernel if accumulate else null(grads)
-        x, dz = at(work, layer.x + start * d + first), at(work, layer.dout + start * k)
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, k, last - first, k, stop - start))
+        x, dz, stride = at(work, layer.x + start * d + first), at(work, layer.dout + start * k), k
+        rows = layer.rows * layer.region_rows
+        if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
+            dz, stride = at(work, layer.panels), panels(rows)
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, last - first, k, stop - start))
         return
     # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
@@ -74,10 +81,12 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
 
 @kernel
 def dense_prepare(layer, params, shared, first, last):
-    """Write rows first to last of kernel (d, k) into columns of its transpose (k, d), which backward reads."""
-    d, k = layer.d, layer.k
-    rows, transposed = at(params, layer.params + first * k), at(shared, layer.shared + first)
-    transpose(transposed, d, rows, k, last - first, k)
+    """Pack rows first to last of kernel (d, k) for forward, and those columns of its transpose (k, d) for backward."""
+    d, k, rows = layer.d, layer.k, at(params, layer.params + first * layer.k)
+    if layer.packed >= 0 and panels_pay(rows, d, k):
+        pack(at(shared, layer.packed), d, first, rows, k, last - first, k)
+    if layer.dx >= 0:
+        pack_transpose(at(shared, layer.shared), d, first, rows, k, last - first, k)
 
 
 @LAYERS.register("Dense")
@@ -163,6 +172,8 @@ class Dense(Layer):
             fields={"rows": n_rows, "d": d, "k": k},
             extra=n_rows * k if self.activation.needs_input else 0,
             shared=d * k,
+            packed=d * k,
+            panels=n_rows * k if d >= PANEL_READERS else 0,
             multiply_adds=n_rows * d * k,
         )
 

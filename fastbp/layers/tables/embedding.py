@@ -13,8 +13,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, shift
+from fastbp.compiler.tileshape import DEPTH, stack_panel, tile_columns
 from fastbp.kernels.columnsums import clear_unless
-from fastbp.kernels.tile import DEPTH, stack_panel, tile_columns
 from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.weights import penalties
 

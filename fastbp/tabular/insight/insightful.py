@@ -24,10 +24,10 @@ class Insightful:
 
     @property
     def feature_importances_(self):
-        """How much the loss rises where a column is shuffled among rows that were not trained on, (n_features_in_,).
+        """How much the loss rises where a column is shuffled among rows that were not trained on.
 
-        The means of `importances`, which has standard errors too; 0 for columns that are not used. Computed when first
-        asked for.
+        An array with an entry for each column: the means of `importances`, which has standard errors too; 0 for
+        columns that are not used. Computed when first asked for.
         """
         check_is_fitted(self)
         if self.ensemble_.kept is None and self.ensemble_.importances is None:

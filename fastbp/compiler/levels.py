@@ -1,0 +1,65 @@
+"""CPU levels that kernels are compiled for ahead of time, and the best one of this machine's CPU.
+
+A level is a set of instructions that many CPUs have: one file of machine code serves them all.  The features are
+spelled out: with empty ones Numba gave x86-64-v4 the code of v3.
+"""
+
+import platform
+import sys
+from functools import cache
+from typing import NamedTuple
+
+_V2 = ("cx16", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3")
+_V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
+_V4 = (*_V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
+_X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
+
+
+class Level(NamedTuple):
+    """A level: its name, LLVM's words for it, what names its machines have, and what a CPU has that is beyond it."""
+
+    name: str
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    machines: tuple[str, ...]
+    beyond: str | None = None
+
+    @property
+    def flags(self):
+        """The features as LLVM's one string: "+avx,+avx2"."""
+        return ",".join(f"+{feature}" for feature in self.features)
+
+
+# The machine code keeps to the calls of Linux.
+LEVELS = {
+    level.name: level
+    for level in (
+        Level("x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", _V4, _X86),
+        Level("x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", _V3, _X86, beyond="avx512f"),
+        Level("aarch64", "aarch64-unknown-linux-gnu", "generic", ("fp-armv8", "neon"), _ARM),
+    )
+}
+
+
+@cache
+def machine_levels():
+    """Return the names of the levels whose machine code this machine runs as its own: one, or none.
+
+    Not that of a level with narrower vectors than the CPU's.  Kernels hand each other matrices as panels, which are as
+    wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.
+    """
+    if sys.platform != "linux":
+        return ()
+    from llvmlite import binding
+
+    has = binding.get_host_cpu_features()
+    machine = platform.machine().lower()
+    return tuple(
+        level.name
+        for level in LEVELS.values()
+        if machine in level.machines
+        and not has.get(level.beyond)
+        # Every AArch64 of Linux has NEON; LLVM does not list it on each.
+        and (machine in _ARM or all(has.get(feature) for feature in level.features))
+    )

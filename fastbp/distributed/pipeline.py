@@ -1,0 +1,257 @@
+"""PipelineModel: a network whose layers are shared out over the ranks, for parameters that do not fit one machine."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.callbacks.history import History
+from fastbp.distributed.ranks import ranks_of
+from fastbp.distributed.segments import balanced_starts, checked_starts, segment
+from fastbp.distributed.stages import PipelineCompany
+from fastbp.engine.cores import available_cores
+from fastbp.engine.data import as_float_rows, as_table, check_rows, check_same_length
+from fastbp.engine.epochs import fit
+from fastbp.engine.threads import limit_threads
+from fastbp.losses import LOSSES
+from fastbp.losses.pointwise import VectorJacobian
+from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
+from fastbp.models.sequential import Sequential
+
+# Rows that go through the segments at a time, to predict.
+PREDICT_ROWS = 4096
+
+
+class Whole(NamedTuple):
+    """The rows of a training: x (n, ...), targets (n, t) in the last rank, entries of a row that have a loss."""
+
+    x: np.ndarray
+    targets: np.ndarray | None
+    entries: int
+
+
+class PipelineModel:
+    """A stack of layers cut into segments, one for each rank of an MPI job: GPipe's schedule (Huang et al., 2019).
+
+    It is for networks whose parameters do not fit one machine. Each rank has the weights, gradients and optimizer
+    state of its own segment alone. A batch is cut into micro-batches: these go forward through the segments, one
+    behind the other, and their gradients come back. Each rank keeps its micro-batches' inputs, and computes the
+    activations between once more on the way back.
+
+    Where the network fits, `fit` is faster: a rank waits while the first micro-batches come to it and the last ones
+    go on without it, ``(ranks - 1) / (micro_batches + ranks - 1)`` of the time, and it computes forward twice.
+
+    Parameters
+    ----------
+    layers : list of layers
+        As those of `Sequential`; every rank is given all of them.
+    input_shape : tuple of int
+        Shape of one row.
+    starts : list of int, optional
+        The number of the first layer of each rank's segment. By default segments take about the same time.
+    seed : int, optional
+        Initial weights, orders and masks are those of a `Sequential` with the same seed. None: rank 0 draws one.
+    dtype : {"float32", "float64"}
+    timeout : float, default 300
+        Seconds. Where a rank is gone, the others end after so long.
+    comm : mpi4py communicator, optional
+        Default ``MPI.COMM_WORLD``.
+
+    Raises
+    ------
+    ImportError
+        Without mpi4py, or without an MPI library.
+    ValueError
+        For fewer layers than ranks, for stateful layers, and where a mask would go from one rank to another.
+
+    Attributes
+    ----------
+    starts : list of int
+    bubble : float
+        The share of the last epoch for which this rank waited for another one.
+
+    Notes
+    -----
+    The result is that of one process to rounding, dropout included. `BatchNormalization` takes the statistics of each
+    micro-batch.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> layers = [fastbp.Dense(8, "relu"), fastbp.Dense(1)]
+    >>> pipeline = fastbp.distributed.PipelineModel(layers, (4,), seed=0)
+    >>> pipeline.compile("adam", "mean_squared_error")
+    >>> history = pipeline.fit(np.eye(4), np.ones(4), epochs=2, batch_size=4, verbose=0)
+    >>> [weight.shape for weight in pipeline.get_weights()]
+    [(4, 8), (8,), (8, 1), (1,)]
+    """
+
+    def __init__(
+        self,
+        layers: list,
+        input_shape: tuple[int, ...],
+        *,
+        starts: list[int] | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        timeout: float = 300.0,
+        comm: Any = None,
+    ):
+        self._comm, self._timeout = comm, timeout
+        self._training, self.bubble, self.stop_training = False, 0.0, False
+        with ranks_of(comm, timeout) as ranks:
+            self._seed = ranks.from_first(checked_seed(seed))
+            ranks.together(self._build, checked_layers(layers), input_shape, starts, dtype, ranks)
+
+    def _build(self, layers, input_shape, starts, dtype, ranks):
+        if len(layers) < ranks.size:
+            raise ValueError(f"{len(layers)} layers make no {ranks.size} segments, of which each has one: fewer ranks.")
+        if any(layer.stateful for layer in layers):
+            raise ValueError("a stateful layer keeps the states of a whole batch, and micro-batches are parts of one.")
+        if starts is None:
+            starts = balanced_starts(layers, input_shape, ranks.size)
+        self.starts = checked_starts(starts, layers, ranks.size)
+        self.segment = segment(layers, input_shape, self.starts, ranks.rank)
+        shape = self.segment.input_shape
+        self._model = Sequential(self.segment.layers, input_shape=shape, seed=self._seed, dtype=dtype)
+        engine = self.engine = self._model.engine
+        engine.params[:] = engine.network.initial_params(self._seed, engine.dtype, self.segment.first_param)
+        engine.buffers[:] = engine.network.initial_buffers(self._seed, engine.dtype, self.segment.first_buffer)
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None) -> None:
+        """Choose what training minimises, and how; see `Sequential.compile`.
+
+        Parameters
+        ----------
+        optimizer : str or optimizer object, default "rmsprop"
+        loss : str or loss object
+        """
+        if loss is None:
+            raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
+        loss = LOSSES.resolve(loss)
+        with ranks_of(self._comm, self._timeout) as ranks:
+            last = ranks.rank == ranks.size - 1
+            # The other segments are handed a gradient.
+            ranks.together(self._model.compile, optimizer, loss if last else VectorJacobian())
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        micro_batches: int | None = None,
+        shuffle: bool = True,
+        callbacks: list | None = None,
+        verbose: int | str = "auto",
+    ) -> History:
+        """Train for a number of epochs; all ranks call it with the same arguments.
+
+        Parameters
+        ----------
+        x, y : array-like
+            As those of `Sequential.fit`. Only the first rank reads x, and only the last one y; memory maps do.
+        epochs, batch_size, shuffle, verbose
+            As those of `Sequential.fit`.
+        micro_batches : int, optional
+            Parts of a batch, by default four for each rank; no more than a batch has rows.
+        callbacks : list of Callback, optional
+            Run in rank 0. They see the figures, and may end training or set the optimizer's learning rate; the weights
+            are not theirs.
+
+        Returns
+        -------
+        History
+            The same in all ranks.
+        """
+        with ranks_of(self._comm, self._timeout) as ranks:
+            given = epochs, batch_size, micro_batches, shuffle, callbacks, verbose
+            rows, course, n_micro, callbacks = ranks.together(self._checked, x, y, *given)
+            n_micro = min(n_micro or 4 * ranks.size, course.batch_size, len(rows.x))
+            same = course._replace(verbose=0), n_micro, len(rows.x)
+            if any(other != same for other in ranks.exchange(same)):
+                raise ValueError("ranks have different numbers of rows, epochs, batch_size or micro_batches.")
+            if ranks.rank:
+                course, callbacks = course._replace(verbose=0), []
+            company = PipelineCompany(ranks, self, n_micro)
+            self._training = True
+            try:
+                with limit_threads(max(int(available_cores() / ranks.neighbours()), 1)):
+                    history = self.engine.alone(fit, self, rows, None, course, callbacks, company)
+            finally:
+                self._training = False
+            history.history, history.epoch = ranks.from_first((history.history, history.epoch))
+            return history
+
+    def _checked(self, x, y, epochs, batch_size, micro_batches, shuffle, callbacks, verbose):
+        """Return the rows, the course, the micro-batches and the callbacks, or raise ValueError."""
+        self._model._check_compiled("fit")
+        course = checked_course(epochs, batch_size, shuffle, verbose, None, None)
+        if micro_batches is not None:
+            (micro_batches,) = checked_counts(micro_batches=micro_batches)
+        x, targets, entries = np.asarray(x), None, 1
+        if self.segment.first_layer == 0:
+            x = as_float_rows(x, self.engine.dtype, shape=self.engine.network.input_shape)
+            check_rows(x)
+            self.engine.network.check_input(x)
+        check_same_length(len(x), y=as_table(y))
+        if not isinstance(self.engine.loss, VectorJacobian):
+            network = self.engine.network
+            empty = np.zeros((len(x), *network.input_shape), self.engine.dtype)
+            rows = self._model._rows(empty, y)
+            targets, entries = rows.targets, rows.entries
+        return Whole(x, targets, entries), course, micro_batches, checked_callbacks(callbacks)
+
+    def predict(self, x: ArrayLike) -> np.ndarray:
+        """Return the outputs for x, in all ranks; all ranks call it with the same x.
+
+        Parameters
+        ----------
+        x : array-like (n, d), or (n, ...)
+
+        Returns
+        -------
+        array (n, k)
+        """
+        self._check_idle("predict")
+        with ranks_of(self._comm, self._timeout) as ranks:
+            last = ranks.size - 1
+            x = ranks.together(lambda: np.asarray(x) if ranks.rank else as_float_rows(x, self.engine.dtype))
+            parts = []
+            for first in range(0, len(x), PREDICT_ROWS):
+                part = x[first : first + PREDICT_ROWS]
+                if ranks.rank:
+                    part = np.empty((len(part), *self.engine.network.input_shape), self.engine.dtype)
+                    ranks.receive(part, ranks.rank - 1)
+                parts.append(np.ascontiguousarray(self._model.predict(part)))
+                if ranks.rank < last:
+                    ranks.wait_for([ranks.send(parts.pop(), ranks.rank + 1)])
+            shape = ranks.exchange(self.engine.network.output_shape)[last]
+            out = np.concatenate(parts) if parts else np.empty((len(x), *shape), self.engine.dtype)
+            ranks.copy_from(last, out)
+            return out
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return all segments' weights, in all ranks, as `Sequential.get_weights` does; all ranks call it."""
+        self._check_idle("get_weights")
+        with ranks_of(self._comm, self._timeout) as ranks:
+            return [weight for weights in ranks.exchange(self._model.get_weights()) for weight in weights]
+
+    @property
+    def optimizer(self):
+        """The rank's own copy of the optimizer of `compile`."""
+        return self._model.optimizer
+
+    @property
+    def params(self) -> np.ndarray:
+        """The parameters of the rank's segment, one flat vector (P,)."""
+        return self.engine.params
+
+    def tell_changes(self, every=False):
+        """Warn of settings that were changed and wait for `compile`."""
+        self._model.tell_changes(every)
+
+    def _check_idle(self, what):
+        if self._training:
+            raise RuntimeError(f"{what} is called by all ranks together, not by a callback, which rank 0 alone runs.")

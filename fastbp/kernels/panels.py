@@ -1,0 +1,68 @@
+"""Packing: a matrix b as the panels that a product's tiles read, each the columns of one tile, without gaps.
+
+In b (k, n) the rows of a panel lie n entries apart, with many columns all in a few sets of the first-level cache, and
+fall out of it between two row tiles.  So a product of 16 rows or more copies each panel before it reads it, which takes
+as long as one and a half row tiles: of 64 rows (a slice of the batch) a tenth of the product's time.  What several
+products read is packed once.
+
+The panel of columns j to j + width, the columns of a tile or as many as are left, stands at entry j * k: k rows of
+width entries.  All panels are k * n entries, and of the columns of one tile or fewer they are b itself.  For
+`tile.product` their stride is `panels(k)`.
+"""
+
+from fastbp.compiler.jit import inline
+from fastbp.compiler.pointers import copy_entries, shift
+from fastbp.compiler.tileshape import DEPTH, copy_panel, tile_columns
+from fastbp.kernels.transpose import transpose
+
+# A matrix of more entries, DEPTH rows of it at most, is read faster from panels (if that is done by 16 rows or more).
+PLAIN_ENTRIES = 4096
+PANEL_READERS = 16
+# Packing the weights for one prediction pays with so many rows: several chunks read them.
+PREDICTION_READERS = 512
+
+
+@inline
+def panels(rows):
+    """Return the stride that tells `product` that b is the panels of a matrix of so many rows."""
+    return -rows
+
+
+@inline
+def panels_pay(entries, rows, columns):
+    """Are panels of a matrix (rows, columns) read faster than the matrix?  `entries`: any pointer of their type."""
+    return columns > tile_columns(entries) and min(rows, DEPTH) * columns > PLAIN_ENTRIES
+
+
+@inline
+def panel_at(b, b_stride, row, column, width):
+    """Return the pointer to an entry of b: of rows `b_stride` apart, or of a panel of `width` columns from there on."""
+    return shift(b, row * width - column * b_stride if b_stride < 0 else row * b_stride + column)
+
+
+@inline
+def pack(panels_, rows, first, b, b_stride, m, n):
+    """Write b (m, n) as rows `first` to `first + m` of the panels of a matrix (rows, n)."""
+    columns = tile_columns(b)
+    for j in range(0, n, columns):
+        width = min(columns, n - j)
+        to = shift(panels_, j * rows + first * width)
+        if width == columns:
+            copy_panel(to, shift(b, j), b_stride, m)
+            continue
+        for i in range(m):
+            copy_entries(shift(to, i * width), shift(b, i * b_stride + j), width)
+
+
+@inline
+def pack_transpose(panels_, columns, first, b, b_stride, m, n):
+    """Write b (m, n) as columns `first` to `first + m` of the panels of a matrix (n, columns)."""
+    widest = tile_columns(b)
+    i = 0
+    while i < m:
+        j = (first + i) // widest * widest
+        width = min(widest, columns - j)
+        count = min(j + width - first - i, m - i)
+        to = shift(panels_, j * n + first + i - j)
+        transpose(to, width, shift(b, i * b_stride), b_stride, count, n)
+        i += count
