@@ -2,26 +2,24 @@
 
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.network import is_picky
-from fastbp.engine.specs import copies
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.io import described
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.calibration import HIGHEST, LOWEST, MOST_PROBABILITIES, temper_blocks, tempered
 from fastbp.tabular.folds import ALL_ALIKE, cut
-from fastbp.tabular.learner import Learner, epochs_between_validations, learn, whole_plan
-from fastbp.tabular.networks import table_network
+from fastbp.tabular.jobs import by_workers, find_workers
+from fastbp.tabular.learner import Learner, epochs_between_validations, whole_plan
 from fastbp.tabular.observers import NetworkObserver, Observers
+from fastbp.tabular.onenetwork import Given, Widths, new_network, train_network, without_training
 from fastbp.tabular.pace import Costs, Pace, planned
 from fastbp.tabular.repeats import Repeats
+from fastbp.tabular.unseen import Unseen, mean_outputs
 
-# Rows that initial values are adapted to.
-ADAPTING_ROWS = 2000
 # With a time limit, networks have as many epochs as `fast` has before there are fewer of them.
 ENOUGH_EPOCHS = 24
 # Seconds that follow a training, on a busy core, for each number: of the rows (which are repeated), of the outputs for
@@ -31,20 +29,6 @@ INPUT_SECONDS, OUTPUT_SECONDS, TEMPERATURE_SECONDS = 10e-9, 10e-9, 150e-9
 BLOCK = 2**24
 # What the names of the repeats' tensors begin with.
 REPEATS = "repeats/"
-
-
-class Unseen(NamedTuple):
-    """Of `n_rows` training rows those, rows (m,), that a network did not train on, and its outputs (m, k) for them."""
-
-    n_rows: int
-    rows: np.ndarray
-    outputs: np.ndarray
-
-    def spread(self, values):
-        """Return values (m, ...) of these rows as those of all rows (n, ...), NaN in the others."""
-        spread = np.full((self.n_rows, *values.shape[1:]), np.nan, values.dtype)
-        spread[self.rows] = values
-        return spread
 
 
 class Ensemble:
@@ -208,6 +192,7 @@ def train_ensemble(
     deadline=None,
     progress=None,
     checkpoint=None,
+    n_jobs=None,
     observers=None,
 ):
     """Train the networks of a recipe.
@@ -232,6 +217,8 @@ def train_ensemble(
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
         Where finished networks are kept; those that are there are not trained again.
+    n_jobs : int, optional
+        Train the networks by so many of joblib's workers, in place of threads of this process.
     observers : Observers, optional
         Callbacks that are told of the networks' epochs.
 
@@ -239,8 +226,9 @@ def train_ensemble(
     -------
     Ensemble
     """
-    given = (encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint)
-    training = Training(*given)
+    training = Training(
+        encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint, n_jobs
+    )
     training.observers = observers or training.observers
     return training.run()
 
@@ -248,10 +236,24 @@ def train_ensemble(
 class Training:
     """The training of an ensemble: what its threads share."""
 
-    def __init__(self, encoder, part, recipe, objective, seed, valid, separation, deadline, progress, checkpoint=None):
-        self.encoder, self.part, self.recipe, self.objective, self.seed = encoder, part, recipe, objective, seed
+    def __init__(
+        self,
+        encoder,
+        part,
+        recipe,
+        objective,
+        seed,
+        valid,
+        separation,
+        deadline,
+        progress,
+        checkpoint=None,
+        n_jobs=None,
+    ):
+        self.part, self.recipe, self.objective = part, recipe, objective
+        self.given = Given(Widths.of(encoder), recipe, objective, seed)
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.workers = checkpoint, find_workers(n_jobs)
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)
@@ -265,16 +267,16 @@ class Training:
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
-        n, n_threads = self.recipe.networks, get_num_threads()
         plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
         try:
             self.observers.begin(plan)
-            return self._run(plan, n, n_threads)
+            return self._ensemble(self._by_threads(plan) if self.workers is None else by_workers(self, plan))
         finally:
             self.observers.end()
 
-    def _run(self, plan, n, n_threads):
-        """Train networks as a plan says; return the `Ensemble`."""
+    def _by_threads(self, plan):
+        """Return what `_train` returns for each network."""
+        n, n_threads = self.recipe.networks, get_num_threads()
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
             # Ctrl-C is noted while threads start, and where none can, all the time.
@@ -288,14 +290,18 @@ class Training:
             raise
         if any(future.done() and future.exception() for future in tasks.futures):
             self.pace.interrupt()
-        results = [future.result() for future in tasks.futures]
-        del tasks
-        return self._ensemble(results)
+        return [future.result() for future in tasks.futures]
+
+    def kept(self, number):
+        """Return a network that was finished before, with what was learned, or None."""
+        finished = None if self.checkpoint is None else self.checkpoint.network(number)
+        if finished is not None:
+            self.tell(number, 1.0)
+        return finished
 
     def _train(self, number, plan, n_threads):
         """Train one network; return it with what was learned, or None where there is no time for it."""
-        if self.checkpoint is not None and (finished := self.checkpoint.network(number)) is not None:
-            self._tell(number, 1.0)
+        if (finished := self.kept(number)) is not None:
             return finished
         # The first one is trained whatever the clock says: there must be something to predict with.
         if number:
@@ -309,14 +315,21 @@ class Training:
             network, rows, valid = self._prepared(number)
         # A thread for each network that is being trained; the last one may have those that are left.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
-            learner = Learner(network, self.part, rows, self.objective, self.recipe, plan)
             observer = NetworkObserver(self.observers, number, network) if self.observers else None
-            learned = learn(learner, valid, self.pace.stop, lambda share: self._tell(number, share), observer)
-        learned = learned._replace(curve=tuple(learner.curve))
+            network, learned = train_network(
+                network,
+                self.given,
+                self.part,
+                rows,
+                valid,
+                plan,
+                self.pace.stop,
+                lambda share: self.tell(number, share),
+                observer,
+            )
         self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
-        network = without_training(network)
         if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
             self.checkpoint.keep(number, network, learned)
         return network, learned
@@ -325,13 +338,9 @@ class Training:
         """Return a network, adapted to its rows, the rows, and its validation part."""
         rows, valid_rows = self.cuts[number]
         valid = self.valid or self.part.rows(valid_rows)
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        sample = np.random.default_rng(seed).permutation(rows)[:ADAPTING_ROWS]
-        hidden = self.recipe.hidden[number % len(self.recipe.hidden)]
-        network = table_network(self.encoder, self.part.x[sample], self.objective, self.recipe, hidden, seed)
-        return network, rows, valid
+        return new_network(self.given, self.part, rows, number), rows, valid
 
-    def _tell(self, number, share):
+    def tell(self, number, share):
         with self.lock:
             self.done[number] = share
             if self.progress is not None:
@@ -344,22 +353,28 @@ class Training:
         if not self.pace.limited:
             return whole
         costs = self._costs(whole)
-        n, n_threads = self.recipe.networks, get_num_threads()
+        n, at_once = self.recipe.networks, get_num_threads() if self.workers is None else self.workers.at_once
         first, self.following = self._following_seconds()
         self.least_seconds = costs.step + costs.validation + first
         self.pace.reserve(costs.validation + first)
-        costs = costs._replace(building=costs.building + self.following * min(n, n_threads))
+        costs = costs._replace(building=costs.building + self.following * min(n, at_once))
         validations = 1 / epochs_between_validations(whole.epochs)
-        return planned(whole, self.pace.left(), costs, -(-n // n_threads), validations, ENOUGH_EPOCHS)
+        return planned(whole, self.pace.left(), costs, -(-n // at_once), validations, ENOUGH_EPOCHS)
 
     def _costs(self, whole):
         """Build the first network, try steps with a copy of it; return the `Costs`."""
         started = working_time()
         self._first = network, rows, valid = self._prepared(0)
         building = working_time() - started
-        with limit_threads(max(get_num_threads() // self.recipe.networks, 1)):
+        with limit_threads(self._threads_each()):
             learner = Learner(without_training(network), self.part, rows, self.objective, self.recipe, whole)
             return Costs(building, *learner.trial(valid, self.pace.left()))
+
+    def _threads_each(self):
+        """Return the threads of a network while all are trained, as far as is known here."""
+        if self.workers is None:
+            return max(get_num_threads() // self.recipe.networks, 1)
+        return self.workers.threads or 1
 
     def _following_seconds(self):
         """Return the seconds that follow training with one network, and those that each further network adds."""
@@ -386,25 +401,3 @@ class Training:
             ensemble.unseen, ensemble.left_out = Unseen(len(self.part.x), known, means), rows
             ensemble.oof_share = float(np.mean([len(some) for some in rows]) / len(known))
         return ensemble
-
-
-def without_training(network):
-    """Return a network with the same parameters, but no optimizer, state and buffers: a third of the memory."""
-    engine = network.engine
-    bare = Sequential(copies(engine.layers), input_shape=engine.network.input_shape, seed=network.seed)
-    bare.params[:] = network.params
-    return bare
-
-
-def mean_outputs(n, rows, outputs):
-    """Return the mean (n, k) of outputs of several sets of rows; NaN for a row in none of them.
-
-    The list `outputs` is emptied: of many classes all of them would take as much memory as their mean.
-    """
-    total, count = np.zeros((n, outputs[0].shape[1]), np.float32), np.zeros((n, 1), np.float32)
-    for some in rows:
-        total[some] += outputs.pop(0)
-        count[some] += 1
-    with np.errstate(invalid="ignore"):
-        total /= count
-    return total

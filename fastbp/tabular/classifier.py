@@ -45,6 +45,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
+    n_jobs : int, default=None
+        None: networks train in threads of this process. A number: so many of joblib's workers train a network each, -1
+        all of them: processes of this machine, or those of a cluster under ``joblib.parallel_config(backend="dask")``
+        (or "ray", "spark"). The bits are the same. A worker has its share of the cores.
     verbose : {0, 1, 2, 'auto'}, default=0
         1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
     callbacks : list of fastbp callbacks, default=None
@@ -87,6 +91,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Where training rows with the same features help, which the rows left out tell, the prediction p becomes
     ``(a p + sum of their classes) / (a + their number)``, the mean of a Dirichlet posterior of prior weight a.
 
+    With `n_jobs` the task of a worker is one network, with a reference to the encoded table; a lost worker's networks
+    are trained again. The progress bar moves with each network that is done. Ctrl-C and `time_limit` leave those that
+    are done (with Ctrl-C and none of them, ``KeyboardInterrupt`` is raised and the estimator is as before); the clocks
+    of a cluster's machines must agree for a time limit.
+
     References
     ----------
     Holzmueller et al., Better by default: strong pre-tuned MLPs and boosted trees on tabular data, 2024
@@ -122,6 +131,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         categorical_features=None,
         random_state=None,
         n_threads=None,
+        n_jobs=None,
         verbose=0,
         callbacks=None,
     ):
@@ -132,6 +142,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.callbacks = callbacks
 

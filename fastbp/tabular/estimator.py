@@ -46,6 +46,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
     "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     "random_state": ["random_state"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
     "verbose": ["verbose", StrOptions({"auto"})],
     "callbacks": [list, tuple, None],
 }
@@ -140,7 +141,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         deadline = None if self.time_limit is None else started + self.time_limit
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
-        observed = checked_observers(self.callbacks)
+        observed = checked_observers(self.callbacks, self.n_jobs)
         checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
@@ -173,6 +174,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
                 deadline=deadline,
                 progress=progress,
                 checkpoint=checkpoint,
+                n_jobs=self.n_jobs,
                 observers=Observers(observed, objective.metric),
             )
             with self._as_before_on_error():

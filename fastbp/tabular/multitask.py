@@ -38,6 +38,8 @@ class TabularMultiTask(BaseTabular):
         The same number gives the same bits, whatever the number of threads, unless a time limit cuts training short.
     n_threads : int, default=None
         Threads at most; None: as `fastbp.get_num_threads` says.
+    n_jobs : int, default=None
+        As of `TabularClassifier`.
     verbose : {0, 1, 2, 'auto'}, default=0
         1 and 'auto' show a progress bar, or ten lines where standard error is no terminal; 2 shows lines alone.
     callbacks : list of fastbp callbacks, default=None
@@ -118,6 +120,7 @@ class TabularMultiTask(BaseTabular):
         categorical_features=None,
         random_state=None,
         n_threads=None,
+        n_jobs=None,
         verbose=0,
         callbacks=None,
     ):
@@ -128,6 +131,7 @@ class TabularMultiTask(BaseTabular):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.verbose = verbose
         self.callbacks = callbacks
 

@@ -11,9 +11,14 @@ from fastbp.models.arguments import checked_callbacks
 WITHOUT = (*BATCH_HOOKS, "on_test_begin", "on_test_end", "on_stretch_end")
 
 
-def checked_observers(callbacks):
-    """Return callbacks as a list, or raise where one follows the epochs of a single model."""
+def checked_observers(callbacks, n_jobs=None):
+    """Return callbacks as a list, or raise where one follows a single model, or joblib's workers train."""
     callbacks = checked_callbacks(callbacks)
+    if callbacks and n_jobs is not None:
+        raise ValueError(
+            f"n_jobs={n_jobs} has joblib's workers train the networks, whose epochs callbacks cannot follow: leave out "
+            "callbacks, or n_jobs (threads of this process then train several networks at a time)."
+        )
     for callback in callbacks:
         if callback.follows_one_model:
             name = type(callback).__name__

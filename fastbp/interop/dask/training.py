@@ -1,0 +1,167 @@
+"""The training of a bag on samples of a table of Dask: two passes over the partitions, and one for the networks."""
+
+import time
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.engine.threads import limit_threads
+from fastbp.interop.dask.partitions import gathered, network_rows, raw_rows, summarised, trained
+from fastbp.interop.dask.sampling import draw
+from fastbp.interop.dask.summary import Summary, classes_of, merged, quantity_of
+from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_dask, memory_of_a_task
+from fastbp.models.sequential import Sequential
+from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
+from fastbp.tabular.encoding import TableEncoder
+from fastbp.tabular.learner import Learner, Part, epochs_between_validations, whole_plan
+from fastbp.tabular.onenetwork import Given, Widths, new_network
+from fastbp.tabular.pace import Costs, planned
+from fastbp.tabular.recipe import PRESETS
+
+# Rows from which medians, quartiles, categories and the kinds of columns are learnt, at most.
+ENCODING_ROWS = 100_000
+# Rows by which epochs are chosen and probabilities calibrated: a tenth of all, and so many at most.
+VALIDATION_ROWS = 20_000
+# Rows of a network where nobody says how many and memory allows more.
+MOST_ROWS = 1_000_000
+
+
+class Fitted(NamedTuple):
+    """What came of it: parts of a tabular estimator."""
+
+    encoder: TableEncoder
+    target: object
+    objective: object
+    valid: Part
+    ensemble: Ensemble
+    n_rows: int
+    sample_rows: int
+
+
+class DaskTraining:
+    """The training of `model`, a tabular estimator without data, on a `DaskTable`.
+
+    Parameters
+    ----------
+    model : TabularClassifier or TabularRegressor of fastbp
+    table : DaskTable
+    is_classes : bool
+    sample_rows : int or None
+    seed : int
+    deadline : float or None
+        By the clock on the wall.
+    progress : callable or None
+        Called with the share of the networks that are done.
+    """
+
+    def __init__(self, model, table, is_classes, sample_rows, seed, deadline, progress):
+        self.table, self.is_classes, self.sample_rows, self.seed = table, is_classes, sample_rows, seed
+        self.deadline, self.progress, self.client = deadline, progress, client()
+        self.delayed, self.local = import_dask().delayed, model
+        # One node of each graph: its text is sent once, not with each task.
+        self.model = self.delayed(model, traverse=False)
+
+    def run(self):
+        """Return what was `Fitted`."""
+        target, sizes = self._target()
+        n = int(sum(sizes))
+        n_valid = max(min(n // 10, VALIDATION_ROWS), 1)
+        first = draw(sizes, n_valid, ENCODING_ROWS, 0, 0, self.seed)
+        encoder, valid = self._encoder(first, target)
+        rows = min(self.sample_rows or self._affordable(encoder), n - n_valid)
+        recipe = PRESETS[self.local.preset].suited(rows, encoder.n_numeric)
+        objective = self.local._objective(target)
+        given = Given(Widths.of(encoder), recipe, objective, self.seed)
+        whole = draw(sizes, n_valid, ENCODING_ROWS, rows, recipe.networks, self.seed)
+        tasks = self._tasks(whole, (encoder, target), given, valid, self._plan(rows, given, valid))
+        return Fitted(encoder, target, objective, valid, self._ensemble(tasks), n, rows)
+
+    def _over_partitions(self, function, places, *arguments):
+        """Return function(place, *arguments, X, y) of partitions, delayed."""
+        call = self.delayed(function, pure=False)
+        return [call(place, *arguments, self.table.X[place], self.table.y[place]) for place in places]
+
+    def _compute(self, tasks):
+        return import_dask().compute(*tasks)
+
+    def _target(self):
+        """Return the target by all rows, and the partitions' sizes."""
+        places = range(len(self.table.X))
+        summaries = self._compute(self._over_partitions(summarised, places, self.model, self.is_classes))
+        whole = reduce(merged, summaries, Summary(0))
+        if whole.n < 2:
+            raise ValueError(f"Found a table with {whole.n} sample(s) while a minimum of 2 is required.")
+        target = classes_of(whole, self.local.class_weight) if self.is_classes else quantity_of(whole)
+        return target, [summary.n for summary in summaries]
+
+    def _encoder(self, draw, target):
+        """Return the encoder of drawn rows, and the `Part` to validate by."""
+        places = np.flatnonzero(draw.valid + draw.encoding)
+        found = self._compute(self._over_partitions(raw_rows, places, self.delayed(draw, traverse=False), self.model))
+        encoder = TableEncoder().fit(
+            _together([raw for _, _, raw in found]), categorical_features=self.local.categorical_features
+        )
+        targets = target.encode(np.concatenate([y for _, y, _ in found if y is not None]))
+        x = encoder.transform(_together([X for X, y, _ in found if y is not None]), [])
+        return encoder, gathered([Part(x, targets, target.weigh(targets, None))])
+
+    def _affordable(self, encoder):
+        """Return the rows of a network that suit a worker's memory."""
+        width = encoder.n_numeric + encoder.n_plain + encoder.n_codes
+        return int(max(min(MEMORY_SHARE * memory_of_a_task(self.client) / (4 * width), MOST_ROWS), 1000))
+
+    def _plan(self, n_rows, given, valid):
+        """Return the `Plan` of each network: the recipe's, or what the time limit allows by a trial here."""
+        whole = whole_plan(n_rows, given.recipe)
+        if self.deadline is None:
+            return whole
+        started, rows = time.perf_counter(), np.arange(len(valid.x))
+        network = new_network(given, valid, rows, 0)
+        building = time.perf_counter() - started
+        with limit_threads(1):
+            trial = Learner(network, valid, rows, given.objective, given.recipe, whole)
+            costs = Costs(building, *trial.trial(valid, max(self.deadline - time.time(), 0.0)))
+        at_once = sum(self.client.ncores().values()) if self.client else 1
+        rounds = -(-given.recipe.networks // max(at_once, 1))
+        left = max(self.deadline - time.time() - costs.validation, 1e-3)
+        return planned(whole, left, costs, rounds, 1 / epochs_between_validations(whole.epochs), ENOUGH_EPOCHS)
+
+    def _tasks(self, draw, fitted, given, valid, plan):
+        """Return a delayed task for each network, after those that draw its rows."""
+        numbers = range(given.recipe.networks)
+        places = np.flatnonzero(draw.networks.sum(axis=0))
+        constants = [self.delayed(one, traverse=False) for one in (draw, fitted, given, valid)]
+        common, encoding, given, valid = constants
+        drawn = self._over_partitions(network_rows, places, common, self.model, encoding, list(numbers))
+        train = self.delayed(trained, pure=False)
+        plan = self.delayed(plan, traverse=False)
+        return [train(i, given, plan, self.deadline, valid, [parts[i] for parts in drawn]) for i in numbers]
+
+    def _ensemble(self, tasks):
+        """Return the `Ensemble` of the networks that end, in the order of their numbers."""
+        results, interrupted = {}, False
+        try:
+            for number, state, learned in finished(tasks, self.client):
+                if state is not None:
+                    results[number] = state, learned
+                if self.progress is not None:
+                    self.progress(len(results) / len(tasks))
+        except KeyboardInterrupt:
+            interrupted = True
+            if not results:
+                raise
+        ordered = [results[number] for number in sorted(results)]
+        ensemble = Ensemble([Sequential.from_state(*state) for state, _ in ordered])
+        ensemble.history, ensemble.interrupted = [learned.figures() for _, learned in ordered], interrupted
+        return ensemble
+
+
+def _together(tables):
+    """Return rows of several partitions as one table; categories become those of all."""
+    tables = [table for table in tables if len(table)]
+    if isinstance(tables[0], np.ndarray):
+        return np.concatenate(tables)
+    from dask.dataframe.dispatch import concat
+
+    return concat(tables, ignore_index=True)
