@@ -21,6 +21,7 @@ from fastbp.engine.threads import limit_threads
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.io import described
 from fastbp.io.saving import save_tensors
+from fastbp.kernels.repeatable import power
 from fastbp.settings.warned import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.checkpoint import Checkpoint, made_of
@@ -259,7 +260,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             ensemble.kept = kept_rows(given, None, np.arange(len(given.x)), ensemble.temperature)
         elif len(rows):
             # The calibration of the few networks that left a row out, undone by that of all: see `_calibrated`.
-            few = np.power(ensemble.temperature, 1 / np.sqrt(share))
+            few = power(ensemble.temperature, 1 / np.sqrt(share))
             ensemble.kept = kept_rows(part, left_out, rows, few)
         if with_repeats:
             ensemble.repeats = use_repeats(outputs, part, valid, rows, objective)
