@@ -36,7 +36,7 @@ def train_and_keep(folder):
         model = fastbp.Sequential([fastbp.Dense(16, "relu"), fastbp.Dropout(0.1), fastbp.Dense(2, "softmax")], seed=0)
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         told = io.StringIO()
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(told):
             model.fit(x, label, batch_size=16, epochs=30, validation_split=0.1)
         assert "val_loss" in told.getvalue()
         return model
