@@ -33,7 +33,7 @@ def diagnose(
     ----------
     model : Sequential
         Compiled; trained or not. One that is not built yet stays so.
-    x : array-like (n, *input_shape)
+    x : array-like of shape (n, ...)
         Rows of training. Some hundreds will do; of many, 1,024 go through the layers.
     y : array-like
         Their targets, as `Sequential.fit` takes them.
