@@ -1,6 +1,5 @@
 """The training of tabular ensembles: cuts, running means, the best epoch, time limits, threads."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 
 import fastbp
+from fastbp.compiler.compiling import working_time
 from fastbp.tabular import bagging
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -204,12 +204,12 @@ def test_a_time_limit_leaves_networks_out_and_cuts_epochs(monkeypatch):
     monkeypatch.setattr(bagging, "ENOUGH_EPOCHS", 10**6)
     long = replace(RECIPE, epochs=10**6, networks=9)
     train(replace(RECIPE, epochs=1))  # the kernels are there
-    started = time.perf_counter()
+    started = working_time()
     ensemble = train(long, deadline=started + 1.0)
     assert 1 <= len(ensemble.networks) < 9
     assert not ensemble.interrupted
     assert np.isfinite(ensemble.outputs(table()[1].x)).all()
-    late = train(long, deadline=time.perf_counter() - 1.0)
+    late = train(long, deadline=working_time() - 1.0)
     assert len(late.networks) == 1
 
 
@@ -262,7 +262,7 @@ class TestPlan:
 
     def test_all_that_follows_training_is_counted(self):
         encoder, part, objective = table()
-        settings = (encoder, part, RECIPE, objective, 0, None, ALL_ALIKE, time.perf_counter() + 1e6, None)
+        settings = (encoder, part, RECIPE, objective, 0, None, ALL_ALIKE, working_time() + 1e6, None)
         training = bagging.Training(*settings)
         first, further = training._following_seconds()
         assert further == pytest.approx(bagging.OUTPUT_SECONDS * 100 * 3)  # a third of the rows, three classes
@@ -276,7 +276,7 @@ class TestPlan:
         assert training.least_seconds > first
 
     def test_the_trial_leaves_no_trace(self):
-        assert parameters(train(deadline=time.perf_counter() + 1e6)) == parameters(train())
+        assert parameters(train(deadline=working_time() + 1e6)) == parameters(train())
 
 
 def test_many_numeric_columns_have_no_functions():
@@ -311,7 +311,7 @@ def test_pace():
     pace.interrupt()
     assert pace.stop()
     assert not pace.another()
-    soon = Pace(time.perf_counter() + 1.0)
+    soon = Pace(working_time() + 1.0)
     soon.note(100.0)
     assert not soon.another()
     assert not soon.stop()
