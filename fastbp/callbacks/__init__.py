@@ -3,22 +3,10 @@
 `base` says which hooks there are, `callbacklist` calls them, `monitor` is what callbacks share that watch a figure.
 """
 
-from importlib import import_module
-
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
+from fastbp.settings.latenames import late_names
 
 _NAMES = {name: f"fastbp.{home}" for name, home in _HOME_OF.items() if home.startswith("callbacks.")}
 
 __all__ = sorted(_NAMES)
-
-
-def __getattr__(name):
-    if name not in _NAMES:
-        raise AttributeError(f"module 'fastbp.callbacks' has no attribute {name!r}")
-    value = getattr(import_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *_NAMES])
+__getattr__, __dir__ = late_names(__name__, _NAMES)

@@ -1,14 +1,10 @@
 """``fastbp evaluate``: how good a model's predictions are for a table with the answers in it."""
 
-from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, tell_unseen
+from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen
 from fastbp.commands.options import (
     add_json,
     add_reading_options,
-    asked_types,
-    how_to_read,
     print_json,
-    tell,
-    told_dropped,
 )
 
 HELP = "measure a saved model on a table with the target in it"
@@ -25,9 +21,7 @@ def add_arguments(parser):
 
 def run(arguments):
     """Read model and table, predict, print the report."""
-    from fastbp.commands.loading import load_model, read_for
-    from fastbp.tabular.errors import TableError
-    from fastbp.tabular.task import split_target
+    from fastbp.commands.loading import load_model, read_answered
 
     model = load_model(arguments.model)
     if hasattr(model, "tasks_"):
@@ -36,17 +30,7 @@ def run(arguments):
         evaluate(model, arguments)
         return
     name = model.target_name_
-    if name is None:
-        raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
-    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
-    tell(table.notes)
-    features, column, dropped = split_target(table.frame, name)
-    if dropped:
-        tell([told_dropped(dropped, name)])
-    unseen, odd = [], []
-    model.encoder_.transform(features, unseen, odd)
-    tell(odd)
-    tell_unseen(unseen, arguments.allow_unseen)
+    features, column = read_answered(model, arguments)
     outcome = _Outcome(model, features, column)
     if arguments.json:
         print_json({"data": arguments.data, "model": arguments.model, "target": name, **outcome.scores()})

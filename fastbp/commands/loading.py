@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from fastbp.commands.arguments import tell_unseen
+from fastbp.commands.options import asked_types, how_to_read, tell, told_dropped
 from fastbp.settings.naming import nearest
 from fastbp.tabular.errors import TableError
 
@@ -49,6 +51,31 @@ def read_for(model, path, how, *, ids=(), types=None, target=None):
     expected = Expected(frozenset([*text_columns(model), *ids]), encoder.kinds | (types or {}), forms, trained=True)
     usual = how._replace(thousands=how.thousands or reading.get("thousands"))
     return read_file(path, usual, expected=expected, target=target, usual_decimal=reading.get("decimal"))
+
+
+def read_answered(model, arguments):
+    """Return the features and the target column of the table that a command judges a model by, and tell of it.
+
+    Raises
+    ------
+    TableError
+        Where the model does not know its target's name, the table has no such column, or too much in it is unseen.
+    """
+    from fastbp.tabular.task import split_target
+
+    name = model.target_name_
+    if name is None:
+        raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
+    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
+    tell(table.notes)
+    features, column, dropped = split_target(table.frame, name)
+    if dropped:
+        tell([told_dropped(dropped, name)])
+    unseen, odd = [], []
+    model.encoder_.transform(features, unseen, odd)
+    tell(odd)
+    tell_unseen(unseen, arguments.allow_unseen)
+    return features, column
 
 
 def target_form(model):

@@ -1,7 +1,7 @@
 """``fastbp report``: a saved model on one HTML page, judged by a table with the answers in it."""
 
-from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
-from fastbp.commands.options import add_reading_options, asked_types, how_to_read, tell, told_dropped
+from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output
+from fastbp.commands.options import add_reading_options
 
 HELP = "write an HTML page about a saved model and a table with the target in it"
 
@@ -21,24 +21,13 @@ def run(arguments):
 
     from pathlib import Path
 
-    from fastbp.commands.loading import codes_of, load_model, read_for, target_form
+    from fastbp.commands.loading import codes_of, load_model, read_answered, target_form
     from fastbp.reporting.report import report
-    from fastbp.tabular.errors import TableError
-    from fastbp.tabular.task import number_values, split_target
+    from fastbp.tabular.task import number_values
 
     model = load_model(arguments.model)
     name = model.target_name_
-    if name is None:
-        raise TableError(f"{arguments.model} does not know its target's name: fit it with a Series that has one.")
-    table = read_for(model, arguments.data, how_to_read(arguments), types=asked_types(arguments), target=name)
-    tell(table.notes)
-    features, column, dropped = split_target(table.frame, name)
-    if dropped:
-        tell([told_dropped(dropped, name)])
-    unseen, odd = [], []
-    model.encoder_.transform(features, unseen, odd)
-    tell(odd)
-    tell_unseen(unseen, arguments.allow_unseen)
+    features, column = read_answered(model, arguments)
     is_classifier = hasattr(model, "classes_")
     y = model.classes_[codes_of(model.classes_, column)] if is_classifier else number_values(column, target_form(model))
     rows = features.to_native()

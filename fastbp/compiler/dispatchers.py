@@ -61,15 +61,8 @@ def numba_type(kind):
     return types.Array(number, kind.axes, layout, readonly="readonly" in kind.how) if kind.axes else number
 
 
-class _InlineLibrary(JITCodeLibrary):
-    """The code of a function that its callers take in: linked into theirs, optimised there and nowhere else.
-
-    Numba optimises it by itself too and makes machine code of it, which nobody runs: a first fit of an LSTM compiles
-    in 16 s of CPU time without that, in 25 with it (dense layers: 10.5 and 11.3), the kernels are as fast.
-    """
-
-    def _optimize_final_module(self):
-        pass
+class UnrunLibrary(JITCodeLibrary):
+    """Code that this process does not run: it is handed to no linker, so nothing in it has an address (0)."""
 
     def _finalize_final_module(self):
         self._finalize_dynamic_globals()
@@ -78,6 +71,17 @@ class _InlineLibrary(JITCodeLibrary):
 
     def get_pointer_to_function(self, name):
         return 0
+
+
+class _InlineLibrary(UnrunLibrary):
+    """The code of a function that its callers take in: linked into theirs, optimised there and nowhere else.
+
+    Numba optimises it by itself too and makes machine code of it, which nobody runs: a first fit of an LSTM compiles
+    in 16 s of CPU time without that, in 25 with it (dense layers: 10.5 and 11.3), the kernels are as fast.
+    """
+
+    def _optimize_final_module(self):
+        pass
 
     @property
     def codegen(self):

@@ -10,7 +10,7 @@ import struct
 import llvmlite.binding as llvm
 from numba.core import config
 from numba.core.caching import NullCache
-from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.codegen import JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
@@ -26,21 +26,13 @@ class ForeignCodeError(RuntimeError):
     """A kernel calls what not every machine has, or what has other bits on each."""
 
 
-class _LevelLibrary(JITCodeLibrary):
+class _LevelLibrary(dispatchers.UnrunLibrary):
     """Modules that are linked and optimised, and not run."""
 
     def add_linking_library(self, library):
         # Kernels allocate nothing, and Numba's runtime was compiled for this machine.
         if library is not rtsys.library:
             super().add_linking_library(library)
-
-    def _finalize_final_module(self):
-        self._finalize_dynamic_globals()
-        self._verify_declare_only_symbols()
-        self._finalized = True
-
-    def get_pointer_to_function(self, name):
-        return 0
 
 
 class _LevelCodegen(JITCPUCodegen):

@@ -4,25 +4,16 @@
 rows and its curves; `finding` and `diagnosis` are what comes out. Names load what they need when they are first used.
 """
 
-from importlib import import_module
+from fastbp.settings.latenames import late_names
 
 _HOMES = {
-    "CHECKS": "registered",
-    "Diagnosis": "diagnosis",
-    "Doctor": "callback",
-    "Finding": "finding",
-    "LearningRateRange": "raterange",
-    "diagnose": "examination",
-    "learning_rate_range": "raterange",
+    "CHECKS": "fastbp.doctor.registered",
+    "Diagnosis": "fastbp.doctor.diagnosis",
+    "Doctor": "fastbp.doctor.callback",
+    "Finding": "fastbp.doctor.finding",
+    "LearningRateRange": "fastbp.doctor.raterange",
+    "diagnose": "fastbp.doctor.examination",
+    "learning_rate_range": "fastbp.doctor.raterange",
 }
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'fastbp.doctor' has no attribute {name!r}")
-    return getattr(import_module(f"fastbp.doctor.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_names(__name__, _HOMES)

@@ -5,25 +5,16 @@ what is behind them, `parts` cuts a piece out of a network, `statistics` looks i
 columns, `pictures` draws. Names load what they need when they are first used.
 """
 
-from importlib import import_module
+from fastbp.settings.latenames import late_names
 
 _HOMES = {
-    "Attributions": "attributions",
-    "InputGradients": "methods",
-    "IntegratedGradients": "methods",
-    "SmoothGrad": "methods",
-    "plot_contributions": "pictures",
-    "plot_importances": "pictures",
-    "plot_partial_dependence": "pictures",
+    "Attributions": "fastbp.explain.attributions",
+    "InputGradients": "fastbp.explain.methods",
+    "IntegratedGradients": "fastbp.explain.methods",
+    "SmoothGrad": "fastbp.explain.methods",
+    "plot_contributions": "fastbp.explain.pictures",
+    "plot_importances": "fastbp.explain.pictures",
+    "plot_partial_dependence": "fastbp.explain.pictures",
 }
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'fastbp.explain' has no attribute {name!r}")
-    return getattr(import_module(f"fastbp.explain.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Which function writes a layer down for another program: the table's, or the layer's own."""
+"""What writing a layer down for another program begins with: the function that does it, and the layer's weights."""
 
 from fastbp.layers import LAYERS
 
@@ -26,3 +26,9 @@ def emitter_of(spec, own, emitters, refused):
     if kind not in emitters:
         raise ValueError(refused.get(kind, "it is not known there."))
     return emitters[kind]
+
+
+def weights_of(placed, views):
+    """Return {name: array} of a placed layer's parameters and buffers."""
+    params = (*placed.build.params, *placed.build.buffers)
+    return {param.name: views[f"{placed.name}/{param.name}"] for param in params}

@@ -4,10 +4,9 @@ To load all took a third of the import of a dense model (107 of 296 ms by `pytho
 fastbp/__init__.py tells which file a name is in.
 """
 
-from importlib import import_module
-
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
 from fastbp.registry import declare
+from fastbp.settings.latenames import late_names
 
 _BASE = "layers.base"
 _LAYER_HOMES = {
@@ -18,15 +17,4 @@ _NAMES = {"LAYERS": f"fastbp.{_BASE}", "Layer": f"fastbp.{_BASE}"} | _LAYER_HOME
 declare("layer", _LAYER_HOMES)
 
 __all__ = sorted(_NAMES)
-
-
-def __getattr__(name):
-    if name not in _NAMES:
-        raise AttributeError(f"module 'fastbp.layers' has no attribute {name!r}")
-    value = getattr(import_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *_NAMES])
+__getattr__, __dir__ = late_names(__name__, _NAMES)

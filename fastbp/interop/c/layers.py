@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.activations import ACTIVATIONS
 from fastbp.interop.c import recurrent, windows
 from fastbp.interop.c.activations import activate, function_of
-from fastbp.interop.emitters import emitter_of
+from fastbp.interop.emitters import emitter_of, weights_of
 from fastbp.layers.core.branches import Fork
 
 
@@ -266,10 +266,15 @@ def emit_network(program, model, x, prefix=""):
             values[number] = inputs[0]
             continue
         masking = network.masking_layer(number)
-        params = (*placed.build.params, *placed.build.buffers)
-        weights = {param.name: views[f"{placed.name}/{param.name}"] for param in params}
         mask = 0 if masking is None else masks[masking]
-        site = Site(f"{prefix}{placed.name}", placed.spec, placed.input_shapes, placed.output_shape, weights, mask)
+        site = Site(
+            f"{prefix}{placed.name}",
+            placed.spec,
+            placed.input_shapes,
+            placed.output_shape,
+            weights_of(placed, views),
+            mask,
+        )
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
             emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from fastbp.interop.emitters import emitter_of
+from fastbp.interop.emitters import emitter_of, weights_of
 from fastbp.interop.onnx import convolution, core, normalization, recurrent, tables
 from fastbp.layers.core.branches import Fork
 
@@ -53,12 +53,6 @@ def emit_network(graph, model, x):
         if placed.build.mask:
             masks[number] = recurrent.MASKS[placed.spec.registered[1]](graph, site, *inputs)
     return values[network.output.layer]
-
-
-def weights_of(placed, views):
-    """Return {name: array} of a placed layer's parameters and buffers."""
-    params = (*placed.build.params, *placed.build.buffers)
-    return {param.name: views[f"{placed.name}/{param.name}"] for param in params}
 
 
 def emit(graph, name, site, inputs):

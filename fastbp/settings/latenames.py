@@ -1,0 +1,25 @@
+"""Names of a package that load their module when they are first used."""
+
+import sys
+from importlib import import_module
+
+
+def late_names(package, homes):
+    """Return the ``__getattr__`` and ``__dir__`` of a package whose names stand in other modules.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``.
+    homes : dict of str to str
+        The module of each name.
+    """
+    held = vars(sys.modules[package])
+
+    def get(name):
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        held[name] = value = getattr(import_module(homes[name]), name)
+        return value
+
+    return get, lambda: sorted({*held, *homes})
