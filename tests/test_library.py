@@ -10,6 +10,7 @@ import sys
 import textwrap
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -353,3 +354,10 @@ def test_an_edit_of_a_callee_in_another_file_is_noticed(tmp_path, sources):
     assert made() == (pytest.approx(1 / (1 + np.exp(-2))), "False")
     (package / "kernels" / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
     assert made() == (4.0, "True")
+
+
+def test_numba_that_another_thread_is_importing_asks_for_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba.core.config", ModuleType("numba.core.config"))
+    assert not library.wants_compiling()
+    sys.modules["numba.core.config"].CPU_NAME = "haswell"
+    assert library.wants_compiling()

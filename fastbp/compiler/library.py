@@ -65,8 +65,11 @@ def wants_compiling():
         return True
     if any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ):
         return True
+    # Without attributes where Numba is not imported, or is being imported by another thread at this moment: then nobody
+    # can have set them in Python.
     config = sys.modules.get("numba.core.config")
-    return config is not None and not (config.CPU_NAME is None and config.CPU_FEATURES is None and config.ENABLE_AVX)
+    named = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    return named != (None, None) or not getattr(config, "ENABLE_AVX", True)
 
 
 @cache
