@@ -6,10 +6,10 @@ import json
 import jax
 import numpy as np
 import pytest
-from reference.activations import BACKWARD, FORWARD
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.registry import describe, rebuild
+from tests.reference.activations import BACKWARD, FORWARD
 
 jax.config.update("jax_enable_x64", True)
 

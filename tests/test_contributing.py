@@ -6,13 +6,13 @@ import re
 import sys
 from pathlib import Path
 
-import oracles
 import pytest
-import test_layers
-from reference import autodiff, network
 
 import fastbp
 from fastbp.layers import LAYERS
+from tests import oracles
+from tests.layers import test_layers
+from tests.reference import autodiff, network
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

@@ -3,8 +3,8 @@
 NumPy's vectorised `power`, `cos`, `exp` and `log` give other last bits by an array's length, an entry's place and the
 CPU: on AVX-512 the learning rate of a step depended on how many steps one call computed, and with it a resumed run.
 Products of its BLAS have other bits by the number of BLAS's threads, which a pool's workers have fewer of.  NumPy's
-own sums, products of entries, quotients and square roots are free of both.  tests/test_repeatable.py looks through the
-package for the others; `arraymath` has compiled versions for large arrays.
+own sums, products of entries, quotients and square roots are free of both.  tests/kernels/test_repeatable.py looks
+through the package for the others; `arraymath` has compiled versions for large arrays.
 """
 
 import math

@@ -9,7 +9,7 @@ range: subnormals, infinities (the limits, or NaN outside the domain), signed ze
 Largest errors found, in units in the last place of the correctly rounded value (float32: every number
 from 2^-3 to 2^5 in size; float64: 5 million, of erf, cospi and sinpi 14,000), and nanoseconds an entry in a
 loop over 4096, on one AVX2 core at 2.45 GHz, with the same loop over libm in brackets (of cospi and sinpi,
-libm's cos and sin).  tests/test_vecmath.py holds 2 and 4 ulp.
+libm's cos and sin).  tests/kernels/test_vecmath.py holds 2 and 4 ulp.
 
     =========  ===========  ===============  ===========  ===============
     function   float32 ulp  ns (libm)        float64 ulp  ns (libm)

@@ -29,7 +29,7 @@ from fastbp import Dense, Reshape
 
 ORACLES = {}
 for _path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-    _module = importlib.import_module(f"oracles.{_path.stem}")
+    _module = importlib.import_module(f"tests.oracles.{_path.stem}")
     ORACLES[type(_module.CASES[0]).__name__] = _module
 
 CASES = {kind: module.CASES for kind, module in ORACLES.items()}

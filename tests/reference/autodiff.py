@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracles
 
-from reference import recurrent_jax, windows_autodiff
+from tests import oracles
+from tests.reference import recurrent_jax, windows_autodiff
 
 ACTIVATIONS = {
     "linear": lambda x, a: x,

@@ -7,11 +7,11 @@ branches' layers, then its own. Gradients come in the same form. `masks` is {pla
 """
 
 import numpy as np
-import oracles
 
-from reference import recurrent, windows
-from reference.activations import BACKWARD, FORWARD
-from reference.optimizers import UPDATES, clip
+from tests import oracles
+from tests.reference import recurrent, windows
+from tests.reference.activations import BACKWARD, FORWARD
+from tests.reference.optimizers import UPDATES, clip
 
 
 def activate(activation, x):

@@ -7,7 +7,7 @@ of dropout on what the recurrent kernel reads of it.
 
 import numpy as np
 
-from reference.activations import BACKWARD, FORWARD
+from tests.reference.activations import BACKWARD, FORWARD
 
 
 def act(activation, z):

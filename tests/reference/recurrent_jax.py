@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 def activate(activation):
     """Return the activation as a function of its input."""
-    from reference.autodiff import ACTIVATIONS  # which imports this file
+    from tests.reference.autodiff import ACTIVATIONS  # which imports this file
 
     return lambda z: ACTIVATIONS[activation.name](z, activation.alpha)
 

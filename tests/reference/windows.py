@@ -5,7 +5,7 @@ A sequence (n, t, c) is an image of height 1. The functions have the form of ref
 
 import numpy as np
 
-from reference.activations import BACKWARD, FORWARD
+from tests.reference.activations import BACKWARD, FORWARD
 
 
 def _activate(activation, z):

@@ -1,0 +1,363 @@
+"""The kernel library: what is taken from it, what is not, and that nothing of it is trusted unread."""
+
+import compileall
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from llvmlite import binding
+
+import fastbp
+from fastbp.commands.main import main
+from fastbp.compiler import jit, library
+from fastbp.compiler.levels import LEVELS, machine_levels
+from fastbp.compiler.libraryfile import LibraryFile, key_of, library_content
+from fastbp.compiler.signatures import signature
+from fastbp.compiler.sources import file_digest, file_size, modules_behind
+
+on_a_level = pytest.mark.skipif(not machine_levels(), reason="this machine's CPU has no level")
+VECTOR = signature("f8[:]")
+
+
+def double(x):
+    for i in range(x.size):
+        x[i] *= 2.0
+
+
+def kernel_of_ours():
+    """Return a kernel that passes for one of the package's."""
+    made = jit.Kernel(double)
+    made.module, made.qualname = "fastbp.kernels.rng", "double"
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder in the place of that of the libraries, in a process that has looked at none."""
+    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    monkeypatch.delenv("FASTBP_KERNELS", raising=False)
+    for name in [name for name in os.environ if name.startswith("NUMBA_")]:
+        monkeypatch.delenv(name)
+    caches = library.library, library._warn_of, library._is_unchanged
+    for cached in caches:
+        cached.cache_clear()
+    yield tmp_path
+    for cached in caches:
+        cached.cache_clear()
+
+
+def compiled_object(kernel):
+    """Return the object file of a kernel for this machine's level, compiled in a process of its own."""
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from fastbp.compiler.levels import LEVELS, machine_levels
+        from fastbp.compiler.libraryfile import key_of, symbol_of
+        from fastbp.compiler import machinecode
+        from tests.compiler import test_library
+        machinecode.compile_for(LEVELS[machine_levels()[0]])
+        kernel = test_library.kernel_of_ours()
+        symbol = symbol_of(key_of(kernel, test_library.VECTOR))
+        code, returns = machinecode.object_of(kernel, test_library.VECTOR, symbol)
+        assert returns == ""
+        sys.stdout.buffer.write(code)
+    """
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True).stdout
+
+
+@pytest.fixture(scope="module")
+def content():
+    """A library of one kernel."""
+    kernel = kernel_of_ours()
+    objects = {key_of(kernel, VECTOR): (compiled_object(kernel), "")}
+    return made(objects)
+
+
+def made(objects, level=None, version=fastbp.__version__, sources=None):
+    behind = {"fastbp.kernels.rng": modules_behind("fastbp.kernels.rng")}
+    known = {name: (file_digest(name), file_size(name)) for name in behind["fastbp.kernels.rng"]} | (sources or {})
+    return library_content(level or machine_levels()[0], {"fastbp": version}, known, behind, objects)
+
+
+def put(folder, content):
+    (folder / f"{machine_levels()[0]}.kernels").write_bytes(content)
+
+
+def find():
+    return library.find(kernel_of_ours(), VECTOR)
+
+
+@on_a_level
+def test_a_kernel_is_linked_and_called(folder, content):
+    put(folder, content)
+    kernel, x = kernel_of_ours(), np.arange(3.0)
+    kernel.code(VECTOR)
+    kernel(x)
+    assert x.tolist() == [0, 2, 4]
+    assert kernel._codes[VECTOR] == find() or find().entry  # linked anew, for an object of its own
+
+
+@on_a_level
+def test_what_it_has_not_is_compiled(folder, content):
+    put(folder, content)
+    assert library.find(kernel_of_ours(), signature("f4[:]")) is None
+    assert library.find(jit.Kernel(double), VECTOR) is None  # a user's
+
+
+@on_a_level
+@pytest.mark.parametrize(
+    ("name", "value"), [("FASTBP_KERNELS", "jit"), ("NUMBA_OPT", "0"), ("NUMBA_CPU_NAME", "x86-64")]
+)
+def test_settings_that_ask_for_other_code(folder, content, monkeypatch, name, value):
+    put(folder, content)
+    assert find() is not None
+    monkeypatch.setenv(name, value)
+    assert find() is None
+
+
+@on_a_level
+def test_settings_in_a_file_and_in_python(folder, content, monkeypatch, tmp_path):
+    put(folder, content)
+    from numba.core import config
+
+    with monkeypatch.context() as changed:
+        changed.setattr(config, "ENABLE_AVX", 0)
+        assert find() is None
+    assert find() is not None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".numba_config.yaml").write_text("enable_avx: 0")
+    assert find() is None
+
+
+@on_a_level
+def test_an_edited_source_has_its_kernels_compiled(folder, content):
+    put(folder, made({}, sources={"fastbp.compiler.jit": ("another digest", 1)}))
+    index = library.library().file.index
+    assert not library.is_up_to_date(index, "fastbp.kernels.rng")
+    assert not library.is_up_to_date(index, "fastbp.kernels.tile")  # of which it knows nothing
+
+
+@on_a_level
+def test_without_a_library_nobody_is_warned(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find() is None
+
+
+def flipped(content, place):
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+@on_a_level
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda content: b"", "no library"),
+        (lambda content: content[:40], "no library"),
+        (lambda content: b"x" + content, "no library"),
+        (lambda content: flipped(content, 20), "index is damaged"),  # the digest
+        (lambda content: flipped(content, 90), "index is damaged"),
+        (lambda content: content[:-1], "cut short"),
+        (lambda content: content + b"x", "longer"),
+        (lambda content: flipped(content, -100), "machine code is damaged"),
+        (lambda content: made({}, level="aarch64" if machine_levels()[0] != "aarch64" else "x86-64-v3"), "it is for"),
+        (lambda content: made({}, version="0.0.1"), r"of fastbp 0\.0\.1"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_warned_of_once(folder, content, damage, reason, capsys):
+    put(folder, damage(content))
+    with pytest.warns(RuntimeWarning, match=reason) as caught:
+        assert [find(), find()] == [None, None]
+    assert len(caught) == 1
+    assert "python -m fastbp.compiler.build" in str(caught[0].message)
+    if "machine code" not in reason:
+        library.library.cache_clear()
+        assert main(["info"]) == 0
+        assert reason.strip("\\") in capsys.readouterr().out.replace("0.0.1", r"0\.0\.1")
+
+
+def test_an_index_says_what_was_put_in(tmp_path):
+    objects = {"b": (b"second", "f8"), "a": (b"first", "")}
+    content = made(objects, level="x86-64-v3")
+    assert content == made(dict(sorted(objects.items())), level="x86-64-v3")
+    (tmp_path / "x").write_bytes(content)
+    file = LibraryFile(tmp_path / "x")
+    assert {key: (file.code(entry), entry.returns) for key, entry in file.index.kernels.items()} == objects
+    assert file.index.level == "x86-64-v3"
+    assert b"pickle" not in content
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "level"),
+    [
+        ("x86_64", LEVELS["x86-64-v4"].features, "x86-64-v4"),
+        ("x86_64", LEVELS["x86-64-v3"].features, "x86-64-v3"),
+        ("x86_64", (*LEVELS["x86-64-v3"].features, "avx512f"), None),  # whose own tiles are wider
+        ("x86_64", ("sse2", "avx"), None),
+        ("aarch64", ("neon", "sve"), "aarch64"),
+        ("riscv64", (), None),
+    ],
+)
+def test_a_machine_has_the_level_with_vectors_of_its_own_width(monkeypatch, machine, features, level):
+    """Panels of a matrix are as wide as the tiles of whoever packs them, and another kernel may read them."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+    assert machine_levels.__wrapped__() == (() if level is None else (level,))
+
+
+COMPILE = """
+import sys, hashlib, json, re
+from fastbp.compiler.levels import LEVELS
+from fastbp.compiler import machinecode
+from fastbp.kernels import rng, tile
+from fastbp.compiler.signatures import signature
+import numpy as np
+level, order = sys.argv[1:]
+machinecode.compile_for(LEVELS[level])
+f = np.dtype("float32")
+kernels = {
+    "product": (tile.product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=f)),
+    "shuffle": (rng.shuffle, signature("i8[:] i8 i8")),
+}
+emit, assembly = machinecode._emit, []
+def noted(module, names):
+    code = emit(module, names)
+    assembly.append(machinecode.cpu_target.target_context._internal_codegen._tm.emit_assembly(module))
+    return code
+machinecode._emit = noted
+digests = {}
+for name in sorted(kernels, reverse=order == "backward"):
+    code, _ = machinecode.object_of(*kernels[name], name)
+    digests[name] = hashlib.sha256(code).hexdigest()
+text = "".join(assembly)
+neon, calls = re.findall(r"fmla\\s+v\\d+\\.4s", text), re.findall(r"\\bbl\\s+fma", text)
+words = {"zmm": text.count("%zmm"), "ymm": text.count("%ymm"), "neon": len(neon), "calls": len(calls)}
+print(json.dumps({"digests": digests} | words))
+"""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_machine_code_of_a_level(level):
+    """Compiled and read, **not run** here: vectors as wide as the level has, and no call of the C library's fma."""
+    found = compiled_for(level, "forward")
+    assert (found["zmm"] > 50) == (level == "x86-64-v4")
+    assert found["ymm"] > 50 or level != "x86-64-v3"
+    assert (found["neon"] > 10) == (level == "aarch64")
+    assert found["calls"] == 0
+
+
+def test_the_same_sources_give_the_same_bytes():
+    """Whatever the process has compiled before."""
+    found = [compiled_for("x86-64-v3", order)["digests"] for order in ("forward", "backward")]
+    assert found[0] == found[1]
+
+
+def compiled_for(level, order):
+    run = subprocess.run([sys.executable, "-c", COMPILE, level, order], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def test_a_library_calls_no_function_of_mathematics():
+    """The C library's logarithm has other last bits on other machines."""
+    code = """
+        import math
+        from fastbp.compiler import jit, machinecode
+        from fastbp.compiler.levels import LEVELS
+        from fastbp.compiler.signatures import signature
+        def logarithm(x):
+            x[0] = math.log(x[0])
+        machinecode.compile_for(LEVELS["x86-64-v3"])
+        try:
+            machinecode.object_of(jit.Kernel(logarithm), signature("f8[:]"), "x")
+        except machinecode.ForeignCodeError as error:
+            print(error)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("logarithm calls log\n")
+
+
+def is_whole():
+    """Does this machine have a library of all kernels, made from these sources?"""
+    index = library.library().file and library.library().file.index
+    return index is not None and library.is_up_to_date(index, "fastbp.layers.recurrent.lstm")
+
+
+needs_a_whole_library = pytest.mark.skipif(
+    not is_whole(), reason="first run python -m fastbp.compiler.build --level machine"
+)
+FIT = """
+import hashlib, numpy as np, fastbp, sys
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(300, 21)), rng.integers(0, 3, 300)
+layers = [fastbp.Dense(37, activation="gelu"), fastbp.Dropout(0.2), fastbp.Dense(3, activation="softmax")]
+model = fastbp.Sequential(layers, seed=0)
+model.compile("adam", "sparse_categorical_crossentropy")
+losses = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history["loss"]
+held = (model.predict(x), model.params, np.array(losses))
+heavy = sorted({"numba", "scipy", "sklearn", "pandas"} & set(sys.modules))
+print(hashlib.sha256(b"".join(part.tobytes() for part in held)).hexdigest(), *heavy)
+"""
+
+
+def run_python(code, **settings):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "FASTBP_KERNELS"))}
+    run = subprocess.run([sys.executable, "-c", code], env=clean | settings, capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+@needs_a_whole_library
+def test_the_bits_are_those_that_numba_compiles_for_the_level():
+    level = LEVELS[library.library().file.index.level]
+    told = run_python(FIT)
+    compiled = run_python(FIT, NUMBA_CPU_NAME=level.cpu, NUMBA_CPU_FEATURES=level.flags)
+    assert told == compiled[:1]  # and nothing heavy is imported
+    assert "numba" in compiled
+
+
+SIGMOID = """
+import sys, numpy as np
+sys.path.insert(0, {folder!r})
+import fastbp
+from fastbp.engine.link import apply_activation
+sigmoid = fastbp.activations.ACTIVATIONS["sigmoid"]()
+print(apply_activation(sigmoid, np.full((1, 1), 2.0)).item(), "numba" in sys.modules)
+"""
+
+
+@needs_a_whole_library
+@pytest.mark.parametrize("sources", [True, False], ids=["with sources", "without"])
+def test_an_edit_of_a_callee_in_another_file_is_noticed(tmp_path, sources):
+    package = tmp_path / "fastbp"
+    shutil.copytree(Path(fastbp.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / "kernels" / "vecmath.py").read_text()
+
+    def made():
+        if not sources:
+            compileall.compile_dir(package, quiet=2, legacy=True)
+            for path in package.rglob("*.py"):
+                path.unlink()
+        value, numba = run_python(SIGMOID.format(folder=str(tmp_path)))
+        return float(value), numba
+
+    assert made() == (pytest.approx(1 / (1 + np.exp(-2))), "False")
+    (package / "kernels" / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
+    assert made() == (4.0, "True")
+
+
+def test_numba_that_another_thread_is_importing_asks_for_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba.core.config", ModuleType("numba.core.config"))
+    assert not library.wants_compiling()
+    sys.modules["numba.core.config"].CPU_NAME = "haswell"
+    assert library.wants_compiling()
