@@ -11,6 +11,7 @@ import numpy as np
 from fastbp.distributed.shares import bounds
 from fastbp.engine.data import check_same_length, class_labels, tell_unknown_classes, validation_parts
 from fastbp.engine.rows import Rows
+from fastbp.models import fitting
 from fastbp.settings.checked import is_number
 
 
@@ -117,7 +118,7 @@ def class_weighted(model, ranks, table, class_weight):
             return rows.weighted(np.ones((0, rows.entries), model.dtype))
         with warnings.catch_warnings():  # a class may be in other slices alone
             warnings.simplefilter("ignore")
-            return model._class_weighted(rows, class_weight)
+            return fitting.class_weighted(model, rows, class_weight)
 
     slices = ranks.together(lambda: [weighted(rows) for rows in table.slices])
     if ranks.rank == 0:

@@ -1,0 +1,38 @@
+"""From the arrays that a user gives to the `Rows` of the engine: checked and converted."""
+
+import numpy as np
+
+from fastbp.engine.data import as_float_rows, as_table, check_rows, check_same_length, held, sample_weights
+from fastbp.engine.rows import Rows
+from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
+
+
+def rows_of(model, x, y, sample_weight=None):
+    """Check the user's arrays and convert them; build the model if it is not."""
+    x = as_float_rows(held(x), model.dtype, shape=model.engine and model.engine.network.input_shape)
+    check_rows(x)
+    y = as_table(y)
+    check_same_length(len(x), y=y)
+    y = as_numbers(y)
+    with model._as_before_on_error():
+        if model.engine is None:
+            model.build(x.shape[1:])
+        model.engine.network.check_input(x)
+        network, loss = model.engine.network, model.engine.loss
+        targets = prepared_targets(loss, y, network, model.dtype)
+        entries = loss.entries(network.loss_shape)
+        weight, mask = _weights(network, x, sample_weight, entries, model.dtype)
+    return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
+
+
+def _weights(network, x, sample_weight, entries, dtype):
+    """Return the weights and the mask of the rows' entries, each None where all count the same."""
+    weight = mask = None
+    if sample_weight is not None:
+        axes = network.loss_shape[:-1] if entries > 1 else ()
+        weight = sample_weights(sample_weight, len(x), dtype, entries=axes)
+    if network.output_masking is not None:
+        steps = network.output_mask(x)
+        mask = np.repeat(steps, entries // steps.shape[1], axis=1)
+        weight = mask.astype(dtype) if weight is None else weight.reshape(mask.shape) * mask
+    return weight, mask
