@@ -12,15 +12,14 @@ derivative comes from `out`, and the caller may give `out` for both.  A comparis
 each select keeps on its false side the value that passes NaN on.
 """
 
-# The decorators make formulas of methods without self.
-
 import math
 from dataclasses import dataclass
 
-from fastbp.compiler.formulas import check_activation, check_formula
+from fastbp.compiler.formulas import check_activation
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at
+from fastbp.kernels.entrywise import backward, forward
 from fastbp.kernels.softmax import ROWS, row_room, softmax_rows, softmax_rows_backward
 from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 from fastbp.registry import Registry
@@ -34,44 +33,6 @@ __all__ = [
 ]
 
 ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activation))
-
-
-def _named(function, formula):
-    # The cache and Numba tell kernels apart by these names.
-    function.__name__, function.__qualname__ = formula.__name__, formula.__qualname__
-    compiled = kernel(function, origin=formula)
-    compiled.formula = formula
-    return compiled
-
-
-def forward(formula):
-    """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
-    check_formula("forward", formula, ("x", "alpha"))
-    entry = inline(formula)
-
-    def loop(out, x, width, alpha):
-        setting = out.dtype.type(alpha)
-        for i in range(out.size):
-            out[i] = entry(x[i], setting)
-
-    return staticmethod(_named(loop, formula))
-
-
-def backward(formula):
-    """Make the backward kernel d[i] = formula(d[i], x[i], out[i], alpha) of a formula.
-
-    A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
-    took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
-    """
-    check_formula("backward", formula, ("d", "x", "out", "alpha"))
-    entry = inline(formula)
-
-    def loop(d, x, out, width, alpha):
-        setting = d.dtype.type(alpha)
-        for i in range(d.size):
-            d[i] = entry(d[i], x[i], out[i], setting)
-
-    return staticmethod(_named(loop, formula))
 
 
 class Activation:

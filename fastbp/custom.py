@@ -30,7 +30,7 @@ one number. A loss says in `check_output` and `prepare_targets` which outputs an
 used by name (``Dense(8, "squareplus")``) or as objects, are saved by name, and follow fastbp's own in all else. A loss
 that mixes a row's outputs is a `fastbp.CustomLoss`.
 
-Optimizers are dataclasses derived from `Optimizer` with a kernel as those of fastbp/optimizers/rules.py, under
+Optimizers are dataclasses derived from `Optimizer` with a kernel as those of fastbp/optimizers/adam.py, under
 ``@OPTIMIZERS.register("name")``; their settings stand in the row of ``dtype = optimizer_dtype(momentum="f8")``.
 
 **Layers**: a layer of a user's is made as those of fastbp are (fastbp/layers/core/dense.py is one to read;

@@ -1,6 +1,6 @@
 """Write the lists of public names from what the files register: run it after adding a layer, a loss and so on.
 
-    python tools/public_names.py            write fastbp/__init__.py, the stub, and __init__ of losses and optimizers
+    python tools/public_names.py            write fastbp/__init__.py, the stub, and __init__ of the families in GATHERED
     python tools/public_names.py --check    say which of these are out of date, and change nothing
 
 It reads the sources, imports nothing of fastbp and runs nothing of it.  A class under ``@FAMILY.register("name")`` or
@@ -17,8 +17,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "fastbp"
 BEGIN, END = "# From here on written by tools/public_names.py.\n", "# To here.\n"
 # Families whose every file is a home of its own; families that their __init__ gathers; files at the top.
-IN_THEIR_FILES, GATHERED = ("layers",), ("losses", "optimizers")
-SINGLE_FILES = ("schedules", "activations", "initializers", "regularizers")
+IN_THEIR_FILES, GATHERED = ("layers",), ("initializers", "losses", "optimizers")
+SINGLE_FILES = ("schedules", "activations", "regularizers")
 
 
 def files_of(family):

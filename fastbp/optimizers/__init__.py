@@ -1,8 +1,11 @@
-"""Optimizers, by Keras's names: `base` has the registry and what they share, `rules` the update rules."""
+"""Optimizers, by Keras's names: `base` has the registry and what they share, the other files the update rules."""
 
 # From here on written by tools/public_names.py.
+from fastbp.optimizers.adam import Adam, AdamW, Nadam
 from fastbp.optimizers.base import OPTIMIZERS, Optimizer
-from fastbp.optimizers.rules import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
+from fastbp.optimizers.lion import Lion
+from fastbp.optimizers.rmsprop import Adagrad, RMSprop
+from fastbp.optimizers.sgd import SGD
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Nadam", "Optimizer", "RMSprop"]
 

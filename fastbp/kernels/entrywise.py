@@ -1,0 +1,45 @@
+"""Decorators that make kernels over whole arrays of formulas for one entry.
+
+A formula is written as a method of the class that it belongs to, but without `self`.
+"""
+
+from fastbp.compiler.formulas import check_formula
+from fastbp.compiler.jit import inline, kernel
+
+
+def _named(function, formula):
+    # The cache and Numba tell kernels apart by these names.
+    function.__name__, function.__qualname__ = formula.__name__, formula.__qualname__
+    compiled = kernel(function, origin=formula)
+    compiled.formula = formula
+    return compiled
+
+
+def forward(formula):
+    """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
+    check_formula("forward", formula, ("x", "alpha"))
+    entry = inline(formula)
+
+    def loop(out, x, width, alpha):
+        setting = out.dtype.type(alpha)
+        for i in range(out.size):
+            out[i] = entry(x[i], setting)
+
+    return staticmethod(_named(loop, formula))
+
+
+def backward(formula):
+    """Make the backward kernel d[i] = formula(d[i], x[i], out[i], alpha) of a formula.
+
+    A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
+    took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
+    """
+    check_formula("backward", formula, ("d", "x", "out", "alpha"))
+    entry = inline(formula)
+
+    def loop(d, x, out, width, alpha):
+        setting = d.dtype.type(alpha)
+        for i in range(d.size):
+            d[i] = entry(d[i], x[i], out[i], setting)
+
+    return staticmethod(_named(loop, formula))
