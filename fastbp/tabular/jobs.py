@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import get_num_threads, limit_threads
 from fastbp.models.sequential import Sequential
+from fastbp.tabular.backends import register_backends
 from fastbp.tabular.learner import Part
 from fastbp.tabular.onenetwork import Given, new_network, train_network
-from fastbp.tabular.pace import Plan
+from fastbp.tabular.pace import Plan, pace_of_a_worker
+from fastbp.tabular.spark import PlainCalls, SparkCalls, is_spark
 
 # On which side of a network's cut a row is: bits, because a single row is on both.
 TRAINS, VALIDATES = 1, 2
@@ -28,6 +31,7 @@ MOST_SENT_BYTES = 1000
 MOST_LOSSES = 3
 # What libraries that need not be there say of a worker that is lost, by name.
 LOST_WORKER = {"RayActorError", "ActorDiedError", "ActorUnavailableError", "WorkerCrashedError", "FutureCancelledError"}
+register_backends()
 
 
 class Workers(NamedTuple):
@@ -128,25 +132,22 @@ def run_task(task, x, targets, weight, side, *valid):
     *valid
         The arrays of the `Part` to choose epochs by, where those are no rows of the first one.
     """
+    pace = pace_of_a_worker(task.deadline)
     # The first one is trained whatever the clock says: there must be something to predict with.
-    if task.number and _over(task.deadline):
+    if task.number and pace.stop():
         return None
     part = Part(*map(_plain, (x, targets, weight)))
     rows = np.flatnonzero(side & TRAINS)
     chosen_by = Part(*map(_plain, valid)) if valid else part.rows(np.flatnonzero(side & VALIDATES))
-    started = time.perf_counter()
+    started = working_time()
     with limit_threads(task.threads or worker_threads()):
         network = new_network(task.given, part, rows, task.number)
         network, learned = train_network(
-            network, task.given, part, rows, chosen_by, task.plan, lambda: _over(task.deadline), lambda share: None
+            network, task.given, part, rows, chosen_by, task.plan, pace.stop, lambda share: None
         )
     if valid:  # the whole ensemble will predict these rows
         learned = learned._replace(outputs=None)
-    return Trained(network.get_state(), learned, time.perf_counter() - started, _over(task.deadline))
-
-
-def _over(deadline):
-    return deadline is not None and time.time() >= deadline
+    return Trained(network.get_state(), learned, working_time() - started, pace.stop())
 
 
 def _plain(array):
@@ -222,21 +223,27 @@ def _run_once(workers, left, arguments_of, take):
     from joblib import Parallel, delayed
     from joblib.parallel import get_active_backend
 
+    backend = get_active_backend()[0]
+
     def calls(numbers):
         for number in numbers:
             arguments = arguments_of(number)
             if arguments is None:
                 return
-            yield delayed(_numbered)(number, *arguments)
+            function, arguments = tasks.call(_numbered, number, *arguments)
+            yield delayed(function)(*arguments)
 
     # Ray hands out results when all are there: it is given as many tasks at a time as it runs at once.
-    in_rounds = not get_active_backend()[0].supports_return_generator
+    in_rounds = not backend.supports_return_generator
     size, return_as = (workers.at_once, "list") if in_rounds else (len(left), "generator_unordered")
-    with Parallel(
-        workers.n_jobs, return_as=return_as, batch_size=1, max_nbytes=MOST_SENT_BYTES, mmap_mode="r"
-    ) as parallel:
+    with (
+        SparkCalls(backend, MOST_SENT_BYTES) if is_spark(backend) else PlainCalls() as tasks,
+        Parallel(
+            workers.n_jobs, return_as=return_as, batch_size=1, max_nbytes=MOST_SENT_BYTES, mmap_mode="r"
+        ) as parallel,
+    ):
         for numbers in [left[first : first + size] for first in range(0, len(left), size)]:
-            results = parallel(calls(numbers))
+            results = tasks.results(parallel, calls(numbers))
             with nullcontext() if in_rounds else _closed(results):
                 for number, result in results:
                     take(number, result)

@@ -1,5 +1,6 @@
 """Pace: how much of a training fits into a time limit, by what has been measured so far."""
 
+import time
 from threading import Lock
 from typing import NamedTuple
 
@@ -82,6 +83,15 @@ class Pace:
         with self._lock:
             expected = sum(self._durations) / len(self._durations) if self._durations else 0.0
         return self.left() > ENOUGH * expected
+
+
+def pace_of_a_worker(deadline):
+    """Return the `Pace` of a task that has to end at `deadline` (None: when it is done).
+
+    The deadline is by the clock on the wall, which machines share.  From here on what the worker compiles takes none of
+    its time, as in threads.
+    """
+    return Pace(None if deadline is None else working_time() + deadline - time.time())
 
 
 def planned(whole, left, costs, rounds, validations, enough_epochs):

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -18,13 +19,16 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 
 import fastbp
+from fastbp.compiler import compiling as compiling_module
 from fastbp.engine.cores import available_cores
-from fastbp.tabular import estimator, jobs
+from fastbp.tabular import estimator, jobs, pace
 from fastbp.tabular.bagging import train_ensemble
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.jobs import Workers, find_workers, sides
-from fastbp.tabular.learner import Part
+from fastbp.tabular.jobs import Task, Workers, find_workers, run_task, sides
+from fastbp.tabular.learner import Learned, Part
 from fastbp.tabular.objectives import Objective, classification_objective
+from fastbp.tabular.onenetwork import Given, Widths
+from fastbp.tabular.pace import Plan
 from fastbp.tabular.recipe import Recipe
 
 X, Y = load_iris(return_X_y=True)
@@ -274,17 +278,68 @@ class TestSearches:
         assert study.best_value == objective(best, n_jobs=None)
 
 
+@pytest.mark.parametrize(
+    ("name", "needed", "advice"),
+    [
+        ("dask", "distributed", r'pip install "fastbp\[dask\]"'),
+        ("ray", "ray", r'pip install "fastbp\[ray\]"'),
+        ("spark", "pyspark", "pip install pyspark joblibspark"),
+    ],
+)
+def test_a_backend_that_is_missing_names_its_install(monkeypatch, name, needed, advice):
+    monkeypatch.setitem(sys.modules, needed, None)
+    monkeypatch.delitem(joblib.parallel.BACKENDS, name, raising=False)
+    with pytest.raises(ImportError, match=f"joblib's backend '{name}' needs {needed}: {advice}"):
+        joblib.parallel_config(backend=name)
+
+
+class TestOneClock:
+    """What is compiled takes no time, of networks in threads and of those in workers."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        """Return a stand-in for the module `time` whose clocks go on by what is added to `now`."""
+        clock = SimpleNamespace(now=100.0)
+        clock.perf_counter = clock.time = lambda: clock.now
+        for module in (compiling_module, pace):
+            monkeypatch.setattr(module, "time", clock)
+        return clock
+
+    def _run(self, monkeypatch, clock, deadline):
+        """Run the task of a network that trains for 3 seconds and compiles for 50."""
+        asked = []
+
+        def train(network, given, part, rows, valid, plan, stop, tell):
+            with compiling_module.compiling():
+                clock.now += 50.0
+            clock.now += 3.0
+            asked.append(stop())
+            return network, Learned(1, 0.5, None)
+
+        monkeypatch.setattr(jobs, "train_network", train)
+        encoder = TableEncoder()
+        part = Part(encoder.fit_transform(X), Y)
+        given = Given(Widths.of(encoder), RECIPE, classification_objective(3), 0)
+        task = Task(0, given, Plan(1, 1, 1), deadline, 1)
+        return run_task(task, *part, sides(len(X), np.arange(100), np.arange(100, 150))), asked
+
+    @pytest.mark.parametrize(("deadline", "over"), [(None, False), (104.0, False), (102.0, True)])
+    def test_of_a_worker(self, monkeypatch, clock, deadline, over):
+        trained, asked = self._run(monkeypatch, clock, deadline)
+        assert trained.seconds == 3.0
+        assert asked == [over] == [trained.cut_short]
+
+
 RAY = """
 import sys
 import numpy as np, joblib, ray, fastbp
-from ray.util.joblib import register_ray
+from fastbp import TabularClassifier  # which has joblib find Ray's backend
 from sklearn.datasets import load_iris
 try:
     ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="ERROR")
 except Exception as error:
     print(repr(error))
     sys.exit(77)
-register_ray()
 X, y = load_iris(return_X_y=True)
 with joblib.parallel_config(backend="ray"):
     model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1).fit(X, y)

@@ -1,7 +1,5 @@
 """What Dask's workers do with a partition, a pandas table or an array."""
 
-import time
-
 import numpy as np
 
 from fastbp.engine.threads import limit_threads
@@ -9,6 +7,7 @@ from fastbp.interop.dask.summary import summary_of
 from fastbp.tabular.jobs import worker_threads
 from fastbp.tabular.learner import Part
 from fastbp.tabular.onenetwork import new_network, train_network
+from fastbp.tabular.pace import pace_of_a_worker
 
 
 def summarised(place, model, is_classes, X, y):
@@ -56,7 +55,8 @@ def gathered(parts):
 
 def trained(number, given, plan, deadline, valid, parts):
     """Train a network on the rows that the partitions give; return its number, its state and what was `Learned`."""
-    if number and deadline is not None and time.time() >= deadline:
+    pace = pace_of_a_worker(deadline)
+    if number and pace.stop():
         return number, None, None
     part = gathered(parts)
     rows = np.arange(len(part.x))
@@ -68,7 +68,7 @@ def trained(number, given, plan, deadline, valid, parts):
             rows,
             valid,
             plan,
-            lambda: deadline is not None and time.time() >= deadline,
+            pace.stop,
             lambda share: None,
         )
     return number, network.get_state(), learned._replace(outputs=None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import limit_threads
 from fastbp.interop.dask.partitions import gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
@@ -116,9 +117,9 @@ class DaskTraining:
         whole = whole_plan(n_rows, given.recipe)
         if self.deadline is None:
             return whole
-        started, rows = time.perf_counter(), np.arange(len(valid.x))
+        started, rows = working_time(), np.arange(len(valid.x))
         network = new_network(given, valid, rows, 0)
-        building = time.perf_counter() - started
+        building = working_time() - started
         with limit_threads(1):
             trial = Learner(network, valid, rows, given.objective, given.recipe, whole)
             costs = Costs(building, *trial.trial(valid, max(self.deadline - time.time(), 0.0)))
