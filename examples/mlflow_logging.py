@@ -3,9 +3,13 @@ Runs in MLflow
 ==============
 
 A logger of another service is a plain callback: `on_train_begin` writes the settings, `on_epoch_end` the figures,
-`on_train_end` the model's file. (Without mlflow, ``pip install mlflow``, the example says what it would write.)
+`on_train_end` the model's file. The run is opened around `fit`, so that MLflow marks it as failed where training fails.
+Runs lie where MLflow keeps them: by default in ``mlflow.db`` and ``mlruns/`` of the working directory, shown by
+``mlflow ui``, else where the variable ``MLFLOW_TRACKING_URI`` says. Without mlflow (``pip install mlflow``) the example
+prints the calls.
 """
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -46,8 +50,7 @@ class MLflowLogger(fastbp.Callback):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.fastbp")
             self.model.save(path)
-            if self.client is not None:
-                self.client.log_artifact(str(path))
+            self.call("log_artifact", str(path))
 
 
 def main(epochs=5):
@@ -56,7 +59,8 @@ def main(epochs=5):
     x = rng.uniform(-3, 3, (400, 1)).astype("float32")
     model = fastbp.Sequential([fastbp.Dense(32, "tanh"), fastbp.Dense(1)], seed=0)
     model.compile(fastbp.Adam(0.01), "mean_squared_error")
-    return model.fit(x, np.sin(x), epochs=epochs, validation_split=0.2, callbacks=[MLflowLogger()], verbose=0)
+    with contextlib.nullcontext() if mlflow is None else mlflow.start_run(run_name="sine"):
+        return model.fit(x, np.sin(x), epochs=epochs, validation_split=0.2, callbacks=[MLflowLogger()], verbose=0)
 
 
 if __name__ == "__main__":

@@ -83,14 +83,14 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
 
 def compile_as(model, keras_model, settings):
     """Compile a model as the Keras model is; raise ValueError where fastbp cannot."""
-    optimizer, loss, metrics = compile_settings(described_compile(keras_model))
+    optimizer, loss, metrics, weighted = compile_settings(described_compile(keras_model))
     if settings.not_spared and optimizer.weight_decay:
         raise ValueError(
             f"exclude_from_weight_decay spares {settings.not_spared[0]!r}: fastbp spares Dense, Embedding "
             "and recurrent layers only."
         )
-    check_masked_metrics(model, metrics)
-    model.compile(optimizer, loss, metrics)
+    check_masked_metrics(model, [*metrics, *weighted])
+    model.compile(optimizer, loss, metrics, weighted)
 
 
 def check_masked_metrics(model, metrics):

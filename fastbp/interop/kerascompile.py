@@ -13,7 +13,7 @@ from fastbp.optimizers import OPTIMIZERS
 from fastbp.schedules import SCHEDULES
 
 ABBREVIATIONS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
-COMPILED = ("optimizer", "loss", "metrics")
+COMPILED = ("optimizer", "loss", "metrics", "weighted_metrics")
 # Of settings that fastbp does not have, the values that ask for nothing.  None always does.
 NEUTRAL = {
     "optimizer": {},
@@ -26,12 +26,13 @@ LOOPS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
 
 def compile_settings(config):
-    """Return optimizer, loss and metrics of a Keras model's `get_compile_config()`."""
-    if config.get("loss_weights") is not None or config.get("weighted_metrics"):
-        raise ValueError("loss_weights and weighted_metrics have no counterpart in fastbp.")
-    described = settings_left(config, COMPILED, {}, (*LOOPS, "weighted_metrics"))
+    """Return optimizer, loss, metrics and weighted metrics of a Keras model's `get_compile_config()`."""
+    if config.get("loss_weights") is not None:
+        raise ValueError("loss_weights have no counterpart in fastbp.")
+    described = settings_left(config, COMPILED, {}, LOOPS)
     loss = loss_of(described["loss"])
-    return optimizer_of(described["optimizer"]), loss, metrics_of(described.get("metrics"), loss)
+    metrics, weighted = (metrics_of(described.get(name), loss) for name in ("metrics", "weighted_metrics"))
+    return optimizer_of(described["optimizer"]), loss, metrics, weighted
 
 
 def described_compile(keras_model):
@@ -45,7 +46,7 @@ def described_compile(keras_model):
     if not described:
         raise ValueError("Keras does not describe what it was compiled with.")
     given = getattr(getattr(keras_model, "_compile_config", None), "config", {})
-    for value in parts_of([given.get("loss"), given.get("metrics")]):
+    for value in parts_of([given.get("loss"), given.get("metrics"), given.get("weighted_metrics")]):
         module = value.__module__ if hasattr(value, "__name__") else type(value).__module__
         if not isinstance(value, str) and module.split(".")[0] != "keras":
             name = getattr(value, "__name__", type(value).__name__)

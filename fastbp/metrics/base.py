@@ -1,5 +1,6 @@
 """What metrics with settings share: their registry, their base, and targets beside outputs."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -44,6 +45,29 @@ def entry_by_entry(y_true, y_pred):
             f"outputs {y_pred.shape[1:]}: give one-hot rows for classes."
         )
     return y_true.reshape(y_pred.shape), y_pred
+
+
+def entry_weights(y_pred, sample_weight):
+    """Return the weights (n, ..., 1) beside outputs (n, ..., k), of one for each entry or each row; 1 for None."""
+    if sample_weight is None:
+        return np.ones((*np.shape(y_pred)[:-1], 1))
+    weight, entries = np.asarray(sample_weight, np.float64), np.shape(y_pred)[:-1]
+    if weight.size == math.prod(entries):
+        return weight.reshape(*entries, 1)
+    if weight.size != len(y_pred):
+        raise ValueError(
+            f"the weights have shape {weight.shape}, the outputs {np.shape(y_pred)}: give one for each row."
+        )
+    return np.broadcast_to(weight.reshape(-1, *[1] * len(entries)), (*entries, 1))
+
+
+def mean_of(values, y_pred, sample_weight):
+    """Return the mean of values (n, ...) of entries, weighted; 0 where no entry has a weight, as in Keras."""
+    if sample_weight is None:
+        return float(np.mean(values))
+    weight = entry_weights(y_pred, sample_weight)
+    values = values.reshape(*weight.shape[:-1], -1).mean(-1, keepdims=True)
+    return float((values * weight).sum() / weight.sum()) if weight.any() else 0.0
 
 
 def class_numbers(y_true, y_pred):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.metrics.base import SCORES, Score, entry_by_entry
+from fastbp.metrics.base import SCORES, Score, entry_by_entry, entry_weights
 
 # Keras's fuzz factor.
 EPSILON = 1e-7
@@ -25,8 +25,8 @@ class Threshold(Score):
         if self.thresholds is not None and (thresholds.size != 1 or not 0 <= thresholds[0] <= 1):
             self.refuse("thresholds", "it is one number from 0 to 1; give a metric for each of several.")
 
-    def counts(self, y_true, y_pred):
-        """Return how many entries are chosen and true, chosen, and true."""
+    def counts(self, y_true, y_pred, sample_weight):
+        """Return how many entries, or how much weight, are chosen and true, chosen, and true."""
         y_true, y_pred = entry_by_entry(y_true, y_pred)
         lowest = -np.inf if self.top_k is not None else 0.5
         chosen = y_pred > (lowest if self.thresholds is None else np.ravel(self.thresholds)[0])
@@ -37,8 +37,10 @@ class Threshold(Score):
             chosen &= ranks < self.top_k
         if self.class_id is not None:
             y_true, chosen = y_true[..., self.class_id], chosen[..., self.class_id]
-        true = y_true != 0
-        return (chosen & true).sum(), chosen.sum(), true.sum()
+        true, weight = y_true != 0, entry_weights(y_pred, sample_weight)
+        if self.class_id is not None:
+            weight = weight[..., 0]
+        return (weight * (chosen & true)).sum(), (weight * chosen).sum(), (weight * true).sum()
 
 
 @SCORES.register("precision")
@@ -64,9 +66,9 @@ class Precision(Threshold):
 
     name: str = "precision"
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
-        both, chosen, _ = self.counts(y_true, y_pred)
+        both, chosen, _ = self.counts(y_true, y_pred, sample_weight)
         return float(both / chosen) if chosen else 0.0
 
 
@@ -89,9 +91,9 @@ class Recall(Threshold):
 
     name: str = "recall"
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
-        both, _, true = self.counts(y_true, y_pred)
+        both, _, true = self.counts(y_true, y_pred, sample_weight)
         return float(both / true) if true else 0.0
 
 
@@ -124,7 +126,7 @@ class FBetaScore(Score):
         if self.average not in ("micro", "macro", "weighted"):
             self.refuse("average", 'it is "micro", "macro" or "weighted": a metric is one number.')
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_true, y_pred = entry_by_entry(y_true, y_pred)
         if y_pred.ndim != 2:
@@ -134,7 +136,8 @@ class FBetaScore(Score):
         else:
             chosen = y_pred > self.threshold
         axis = None if self.average == "micro" else 0
-        both, chosen, true = ((part).sum(axis, dtype=np.float64) for part in (chosen * y_true, chosen, y_true))
+        weight = entry_weights(y_pred, sample_weight)
+        both, chosen, true = ((weight * part).sum(axis) for part in (chosen * y_true, chosen, y_true))
         precision, recall = both / (chosen + EPSILON), both / (true + EPSILON)
         scores = (1 + self.beta**2) * precision * recall / (self.beta**2 * precision + recall + EPSILON)
         if self.average == "weighted":
@@ -191,7 +194,7 @@ class AUC(Score):
         if not isinstance(self.num_thresholds, int | np.integer) or self.num_thresholds < 2:
             self.refuse("num_thresholds", "it is a whole number of at least 2.")
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_true, y_pred = entry_by_entry(y_true, y_pred)
         if self.from_logits:
@@ -199,9 +202,10 @@ class AUC(Score):
         # The threshold number i lies below entries of the buckets i and higher, the first one below all.
         buckets = np.ceil(np.clip(y_pred, 0, 1) * (self.num_thresholds - 1)).astype(np.int64) - 1
         buckets, true = np.maximum(buckets, 0).ravel(), y_true.ravel() != 0
+        weights = np.broadcast_to(entry_weights(y_pred, sample_weight), y_pred.shape).ravel()
         rates = []
         for wanted in (true, ~true):
-            above = np.bincount(buckets[wanted], minlength=self.num_thresholds)[::-1].cumsum()[::-1]
-            rates.append(above / max(above[0], 1))
+            above = np.bincount(buckets[wanted], weights[wanted], self.num_thresholds)[::-1].cumsum()[::-1]
+            rates.append(above / (above[0] or 1.0))
         tpr, fpr = rates
         return float(((fpr[:-1] - fpr[1:]) * (tpr[:-1] + tpr[1:]) / 2).sum())

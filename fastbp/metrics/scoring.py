@@ -3,10 +3,13 @@
 They stand in ``compile(metrics=[...])`` beside the names of metrics.py, under their `name`, and files hold them.  Each
 is a frozen dataclass, registered, with
 
-    __call__(y_true, y_pred) -> float
+    __call__(y_true, y_pred, sample_weight=None) -> float
 
 for outputs y_pred (n, k), or (n, t, k) and so on, and targets of their shape, or of class numbers that without the last
-axis.  `heeds_mask` says whether Keras leaves masked time steps out of the metric, as fastbp does of all, and
+axis; `sample_weight` has a weight for each entry, (n,) or (n, t), or for each row.  In
+``compile(weighted_metrics=[...])`` they are given the weights of `fit` and `evaluate`, as Keras's are.
+
+`heeds_mask` says whether Keras leaves masked time steps out of the metric, as fastbp does of all, and
 `greater_is_better` which way is better.
 """
 
@@ -17,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.metrics.base import SCORES, Score, class_numbers, entry_by_entry
+from fastbp.metrics.base import SCORES, Score, class_numbers, entry_by_entry, entry_weights, mean_of
 from fastbp.metrics.confusion import AUC, F1Score, FBetaScore, Precision, Recall
 
 __all__ = [
@@ -57,10 +60,10 @@ class BinaryAccuracy(Score):
     name: str = "binary_accuracy"
     heeds_mask = True
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_true, y_pred = entry_by_entry(y_true, y_pred)
-        return float(np.mean((y_pred > self.threshold) == y_true))
+        return mean_of((y_pred > self.threshold) == y_true, y_pred, sample_weight)
 
 
 @SCORES.register("accuracy")
@@ -84,11 +87,11 @@ class Accuracy(Score):
     name: str = "accuracy"
     heeds_mask = True
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         if np.shape(y_pred)[-1] == 1:
-            return BinaryAccuracy()(y_true, y_pred)
-        return float(np.mean(np.argmax(y_pred, -1) == class_numbers(y_true, y_pred)))
+            return BinaryAccuracy()(y_true, y_pred, sample_weight)
+        return mean_of(np.argmax(y_pred, -1) == class_numbers(y_true, y_pred), y_pred, sample_weight)
 
 
 @SCORES.register("top_k_categorical_accuracy")
@@ -116,11 +119,11 @@ class TopKCategoricalAccuracy(Score):
         if not isinstance(self.k, int | np.integer) or isinstance(self.k, bool) or self.k < 1:
             self.refuse("k", "it is a whole number of at least 1.")
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_pred = np.asarray(y_pred)
         true = np.take_along_axis(y_pred, class_numbers(y_true, y_pred)[..., None], -1)
-        return float(np.mean((y_pred > true).sum(-1) < self.k))
+        return mean_of((y_pred > true).sum(-1) < self.k, y_pred, sample_weight)
 
 
 @SCORES.register("r2_score")
@@ -147,18 +150,21 @@ class R2Score(Score):
         if self.class_aggregation not in ("uniform_average", "variance_weighted_average"):
             self.refuse("class_aggregation", 'it is "uniform_average" or "variance_weighted_average".')
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_true, y_pred = (part.astype(np.float64) for part in entry_by_entry(y_true, y_pred))
         if y_pred.ndim != 2:
             raise ValueError(f"{self.name} takes outputs of shape (n, k), not {y_pred.shape}.")
-        total = ((y_true - y_true.mean(0)) ** 2).sum(0)
+        weight = entry_weights(y_pred, sample_weight)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scores = 1 - ((y_true - y_pred) ** 2).sum(0) / total
+            mean = (y_true * weight).sum(0) / weight.sum()
+            total = ((y_true - mean) ** 2 * weight).sum(0)
+            scores = 1 - ((y_true - y_pred) ** 2 * weight).sum(0) / total
         scores = np.where(np.isinf(scores), 0.0, scores)
         if self.class_aggregation == "uniform_average":
             return float(scores.mean())
-        return float((total * scores).sum() / total.sum())
+        with np.errstate(invalid="ignore"):
+            return float((total * scores).sum() / total.sum())
 
 
 class Error(Score):
@@ -166,12 +172,12 @@ class Error(Score):
 
     heeds_mask = True
     greater_is_better = False
-    of_errors: ClassVar[Callable]  # (errors) -> their mean
+    of_errors: ClassVar[Callable]  # (errors) -> what is averaged
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the metric."""
         y_true, y_pred = entry_by_entry(y_true, y_pred)
-        return float(self.of_errors(y_pred.astype(np.float64) - y_true))
+        return mean_of(self.of_errors(y_pred.astype(np.float64) - y_true), y_pred, sample_weight)
 
 
 @SCORES.register("mean_squared_error")
@@ -192,8 +198,8 @@ class MeanSquaredError(Error):
     name: str = "mean_squared_error"
 
     def of_errors(self, error):
-        """Return the metric of errors."""
-        return np.mean(error**2)
+        """Return what is averaged."""
+        return error**2
 
 
 @SCORES.register("mean_absolute_error")
@@ -214,13 +220,13 @@ class MeanAbsoluteError(Error):
     name: str = "mean_absolute_error"
 
     def of_errors(self, error):
-        """Return the metric of errors."""
-        return np.mean(np.abs(error))
+        """Return what is averaged."""
+        return np.abs(error)
 
 
 @SCORES.register("root_mean_squared_error")
 @dataclass(frozen=True)
-class RootMeanSquaredError(Error):
+class RootMeanSquaredError(MeanSquaredError):
     """Square root of the mean squared error, as the metric of this name, under a `name` of one's own.
 
     Parameters
@@ -236,6 +242,6 @@ class RootMeanSquaredError(Error):
     name: str = "root_mean_squared_error"
     heeds_mask = False
 
-    def of_errors(self, error):
-        """Return the metric of errors."""
-        return np.sqrt(np.mean(error**2))
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the metric."""
+        return float(np.sqrt(super().__call__(y_true, y_pred, sample_weight)))

@@ -10,7 +10,7 @@ from typing import Any
 class Weighted:
     """A metric that is given the rows' weights: `function` (y_true, y_pred, sample_weight).
 
-    `given` is what stood in `compile`: a name or a function.
+    `given` is what stood in `compile`: a name, a function, or a metric with settings.
     """
 
     function: Callable
@@ -35,6 +35,6 @@ def weighted(name, function, given):
     if "sample_weight" not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         raise ValueError(
             f"the metric {name!r} takes no weights: a weighted metric is a function of (y_true, y_pred, "
-            "sample_weight), or one of fastbp's by its name."
+            "sample_weight), or one of fastbp's."
         )
     return Weighted(function, given)

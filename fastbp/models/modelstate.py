@@ -4,6 +4,7 @@ import numpy as np
 
 from fastbp.engine.network import Network
 from fastbp.io import described
+from fastbp.metrics import resolve
 from fastbp.metrics.weighted import Weighted
 from fastbp.registry import describe, rebuild
 from fastbp.settings.warned import warn
@@ -27,19 +28,27 @@ def state_of(model):
         description["optimizer"] = describe(engine.optimizer)
         description["loss"] = describe(engine.loss) if hasattr(engine.loss, "registered") else engine.loss.name
         description["metrics"] = [
-            describe(metric) if hasattr(metric, "registered") else name
-            for name, metric in engine.metrics
-            if not isinstance(metric, Weighted)
+            _described_metric(metric, name) for name, metric in engine.metrics if not isinstance(metric, Weighted)
         ]
         if weighted := [metric.given for _, metric in engine.metrics if isinstance(metric, Weighted)]:
-            description["weighted_metrics"] = [one if isinstance(one, str) else one.__name__ for one in weighted]
+            description["weighted_metrics"] = [
+                one if isinstance(one, str) else _described_metric(one, resolve(one, engine.loss)[0])
+                for one in weighted
+            ]
         description["custom_metrics"] = model.custom_metrics
     return tensors, description
 
 
+def _described_metric(metric, name):
+    """Return a metric's settings, or its name, if it has none."""
+    return describe(metric) if hasattr(metric, "registered") else name
+
+
 def model_from(cls, tensors, description, custom_objects):
     """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
-    described.settings_in_range([description.get(key) for key in ("layers", "optimizer", "loss", "metrics")])
+    described.settings_in_range(
+        [description.get(key) for key in ("layers", "optimizer", "loss", "metrics", "weighted_metrics")]
+    )
     layers = [rebuild(layer) for layer in described.listed(description["layers"], "layers", lambda layer, name: None)]
     shape = tuple(described.listed(description["input_shape"], "input_shape", _row_size))
     dtype = described.text(description["dtype"], "dtype", {"float32", "float64"})

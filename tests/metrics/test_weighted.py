@@ -7,6 +7,8 @@ from sklearn import metrics
 from sklearn.utils.class_weight import compute_class_weight
 
 import fastbp
+from fastbp.interop.kerasmetrics import OBJECTS
+from fastbp.metrics import scoring
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
@@ -66,6 +68,83 @@ def test_of_classes_as_scikit_learn(name):
     assert ours.evaluate(X, y, sample_weight=WEIGHT)[1] == pytest.approx(expected, rel=1e-5)
     with_none = ours.evaluate(X, y)[1]
     assert with_none == pytest.approx(judge(y, given), rel=1e-5)
+
+
+# fastbp's metric with settings beside Keras's of the same settings, and what rows of y it is of.
+SETTINGS = {
+    "binary": (("BinaryAccuracy", {"threshold": 0.6}), "labels"),
+    "top 1": (("TopKCategoricalAccuracy", {"k": 1}), "classes"),
+    "top 2": (("TopKCategoricalAccuracy", {"k": 2}), "classes"),
+    "accuracy": (("CategoricalAccuracy", {}), "classes"),
+    "precision": (("Precision", {"thresholds": 0.35}), "labels"),
+    "precision of the top": (("Precision", {"top_k": 2, "class_id": 1}), "labels"),
+    "recall": (("Recall", {"thresholds": 0.3}), "labels"),
+    "recall of a class": (("Recall", {"class_id": 2}), "labels"),
+    "f1 macro": (("F1Score", {"average": "macro", "threshold": 0.4}), "labels"),
+    "fbeta weighted": (("FBetaScore", {"average": "weighted", "beta": 2.0}), "classes"),
+    "fbeta micro": (("FBetaScore", {"average": "micro", "beta": 0.5, "threshold": 0.3}), "labels"),
+    "auc": (("AUC", {"num_thresholds": 50}), "labels"),
+    "auc of logits": (("AUC", {"from_logits": True}), "labels"),
+    "r2": (("R2Score", {}), "quantities"),
+    "r2 by variance": (("R2Score", {"class_aggregation": "variance_weighted_average"}), "quantities"),
+    "mse": (("MeanSquaredError", {}), "quantities"),
+    "mae": (("MeanAbsoluteError", {}), "quantities"),
+    "rmse": (("RootMeanSquaredError", {}), "quantities"),
+}
+
+
+@pytest.mark.parametrize("weight", [WEIGHT, WEIGHT / 100, np.zeros(50), None], ids=["", "small", "none", "even"])
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_metrics_with_settings_as_keras(kind, weight):
+    (name, settings), of = SETTINGS[kind]
+    rng = np.random.default_rng(7)
+    logits = X @ rng.normal(size=(4, 3))
+    p = logits if "logits" in kind or of == "quantities" else np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    p = p.astype("float32")
+    y = {"classes": np.eye(3)[CLASSES], "labels": rng.random((50, 3)) < 0.4, "quantities": rng.normal(size=(50, 3))}[of]
+    theirs = getattr(keras.metrics, name)(**settings)
+    theirs.update_state(y.astype("float32"), p, None if weight is None else weight.astype("float32"))
+    with np.errstate(invalid="ignore"):
+        expected = float(theirs.result())
+    ours = OBJECTS[name][0](**settings)
+    found = ours(y.astype("float32"), p, weight)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
+    if weight is None:
+        np.testing.assert_equal(ours(y.astype("float32"), p), found)
+
+
+def test_metrics_with_settings_in_compile(tmp_path):
+    def chosen(module):
+        return [module.TopKCategoricalAccuracy(k=2, name="top2"), module.F1Score(average="macro", name="f")]
+
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    theirs.compile(
+        "sgd", "categorical_crossentropy", metrics=chosen(keras.metrics), weighted_metrics=chosen(keras.metrics)
+    )
+    y = np.eye(3)[CLASSES]
+    expected = theirs.evaluate(X, y, sample_weight=WEIGHT, verbose=0, return_dict=True)
+    by_hand = model(chosen(scoring), loss="categorical_crossentropy", metrics=chosen(scoring))
+    by_hand.set_weights(theirs.get_weights())
+    read = fastbp.from_keras(theirs)
+    by_hand.save(tmp_path / "m")
+    for ours in (by_hand, read, fastbp.load_model(tmp_path / "m")):
+        found = ours.evaluate(X, y, sample_weight=WEIGHT, return_dict=True)
+        assert found.keys() == expected.keys() == {"loss", "top2", "f", "weighted_top2", "weighted_f"}
+        assert found == pytest.approx(expected, rel=1e-5)
+    history = by_hand.fit(X, y, sample_weight=WEIGHT, validation_data=(X, y, WEIGHT), epochs=2, verbose=0).history
+    assert history["val_weighted_f"][-1] == pytest.approx(by_hand.evaluate(X, y, sample_weight=WEIGHT)[4])
+
+
+def test_metrics_with_settings_of_time_steps():
+    y, p = RNG.normal(size=(6, 5, 2)), RNG.normal(size=(6, 5, 2))
+    of_steps, of_rows = RNG.uniform(0, 2, (6, 5)), RNG.uniform(0, 2, 6)
+    for metric, theirs in ((scoring.MeanAbsoluteError(), keras.metrics.MeanAbsoluteError()),):
+        for weight in (of_steps, of_rows):
+            theirs.reset_state()
+            theirs.update_state(y, p, weight)
+            assert metric(y, p, weight) == pytest.approx(float(theirs.result()), rel=1e-5)
+    with pytest.raises(ValueError, match=r"the weights have shape \(7,\).*one for each row"):
+        scoring.MeanAbsoluteError()(y, p, np.ones(7))
 
 
 def test_time_steps_with_a_mask():
