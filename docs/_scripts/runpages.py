@@ -31,7 +31,7 @@ def run(app, docname, source):
     names, page = {}, Figures(docname)
 
     def told(block):
-        kind, function, code = block.groups()
+        _, function, code = block.groups()
         if function:
             module, _, name = function.rpartition(".")
             getattr(importlib.import_module(module), name)()
