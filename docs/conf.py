@@ -21,6 +21,7 @@ version = release = fastbp.__version__
 extensions = [
     "mathml",
     "myst_parser",
+    "runpages",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
