@@ -37,6 +37,28 @@ from lightgbm import LGBMClassifier
 LGBMClassifier(verbose=-1, random_state=0).fit(x, y)
 """
 
+LENET_STEP = """
+import numpy as np, fastbp
+layers = [
+    fastbp.Conv2D(6, 5, padding="same", activation="relu"), fastbp.MaxPooling2D(),
+    fastbp.Conv2D(16, 5, activation="relu"), fastbp.MaxPooling2D(), fastbp.Flatten(),
+    fastbp.Dense(120, activation="relu"), fastbp.Dense(84, activation="relu"), fastbp.Dense(10, activation="softmax"),
+]
+model = fastbp.Sequential(layers, input_shape=(28, 28, 1), seed=0)
+model.compile("adam", "sparse_categorical_crossentropy")
+x = np.random.default_rng(0).random((128, 28, 28, 1), np.float32)
+model.fit(x, np.arange(128) % 10, batch_size=128, verbose=0)
+"""
+
+LSTM_STEP = """
+import numpy as np, fastbp
+layers = [fastbp.Masking(), fastbp.LSTM(64), fastbp.Dense(9, activation="softmax")]
+model = fastbp.Sequential(layers, input_shape=(29, 12), seed=0)
+model.compile("adam", "sparse_categorical_crossentropy")
+x = np.random.default_rng(0).random((32, 29, 12), np.float32)
+model.fit(x, np.arange(32) % 9, batch_size=32, verbose=0)
+"""
+
 FASTBP_W3 = """
 import fastbp
 from benchmarks.common import WORKLOADS
@@ -73,9 +95,9 @@ class FreshProcesses:
         from sklearn.datasets import load_iris
 
         self._folder = tempfile.TemporaryDirectory()
-        self._iris = Path(self._folder.name) / "iris.npz"
+        self.iris = Path(self._folder.name) / "iris.npz"
         x, y = load_iris(return_X_y=True)
-        np.savez(self._iris, x=x, y=y)
+        np.savez(self.iris, x=x, y=y)
         return self
 
     def __exit__(self, *exception):
@@ -96,7 +118,7 @@ class FreshProcesses:
         environment = os.environ | {"FASTBP_CACHE_DIR": cache}
         # With it, fastbp's own modules would be compiled to bytecode in each process; a user's are kept.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, "-c", code, str(self._iris)]
+        command = [sys.executable, "-c", code, str(self.iris)]
         started = time.perf_counter()
         done = subprocess.run(command, check=True, env=environment, cwd=FOLDER, stdout=subprocess.PIPE, text=True)
         return time.perf_counter() - started, done.stdout

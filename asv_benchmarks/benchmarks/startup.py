@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from .processes import FASTBP_W3, IRIS, FreshProcesses
+from .processes import FASTBP_W3, IRIS, LENET_STEP, LSTM_STEP, FreshProcesses
 
 
 class Fresh:
@@ -49,6 +49,21 @@ class FirstFit(Fresh):
     time_cold.repeat = 2
 
     def time_warm(self, network):
+        self.processes.seconds(self.code)
+
+
+class FirstStep(Fresh):
+    """One step of LeNet-5 and of an LSTM, from starting Python to the end."""
+
+    params = ["LeNet-5", "LSTM"]
+    param_names = ("network",)
+
+    def setup(self, network):
+        super().setup()
+        self.code = {"LeNet-5": LENET_STEP, "LSTM": LSTM_STEP}[network]
+        self.processes.seconds(self.code)
+
+    def time_step(self, network):
         self.processes.seconds(self.code)
 
 

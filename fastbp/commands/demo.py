@@ -30,6 +30,7 @@ def run(arguments):
     if not folder.is_dir():
         raise TableError(f"--dir {folder}: there is no such folder.")
     name, target = arguments.name, TARGETS[arguments.name][0]
+    print(f"reading {name}, which scikit-learn bundles", flush=True)  # whose import takes a second
     data, model, predictions = (str(folder / (name + end)) for end in (".csv", ".fastbp", "_predictions.csv"))
     write_dataset(name, data)
     parser = arguments.parser
