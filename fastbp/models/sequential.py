@@ -824,14 +824,19 @@ class Sequential(Explainable):
         y = as_table(y)
         check_same_length(len(x), y=y)
         y = as_numbers(y)
+        if self.engine is not None:
+            return self._rows_of(x, y, sample_weight)
         with self._as_before_on_error():
-            if self.engine is None:
-                self.build(x.shape[1:])
-            self.engine.network.check_input(x)
-            network, loss = self.engine.network, self.engine.loss
-            targets = prepared_targets(loss, y, network, self.dtype)
-            entries = loss.entries(network.loss_shape)
-            weight, mask = self._weights(x, sample_weight, entries)
+            self.build(x.shape[1:])
+            return self._rows_of(x, y, sample_weight)
+
+    def _rows_of(self, x, y, sample_weight):
+        """Check arrays against the built model; return the `Rows`."""
+        network, loss = self.engine.network, self.engine.loss
+        network.check_input(x)
+        targets = prepared_targets(loss, y, network, self.dtype)
+        entries = loss.entries(network.loss_shape)
+        weight, mask = self._weights(x, sample_weight, entries)
         return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
     def _weights(self, x, sample_weight, entries):
