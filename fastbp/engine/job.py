@@ -38,14 +38,6 @@ class Update(NamedTuple):
     coefficients: np.ndarray
     made: np.ndarray
 
-    @property
-    def settings(self):
-        """UPDATE_SETTINGS of the job."""
-        optimizer = self.optimizer
-        limits = (optimizer.weight_decay, optimizer.clipvalue, optimizer.clipnorm, optimizer.global_clipnorm)
-        kept = optimizer.gradient_accumulation_steps is not None, optimizer.use_ema
-        return (self.coefficients.shape[1], *(limit or 0.0 for limit in limits), *kept)
-
 
 def make_steps(seed, counter, firsts, rows, training):
     """Return the STEP rows of consecutive steps: batch starts and sizes, counted from `counter`."""
@@ -88,6 +80,7 @@ class Job:
         # By ctypes: to set an entry of an array of NumPy's takes twice as long, and a call sets ten.
         self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
         self._places = None, None, None
+        self._row = self._state = self._n_sums = None
         arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": self._items}
         arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
@@ -142,23 +135,33 @@ class Job:
         numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
 
     def point_update(self, row, state, coefficients, made):
-        """Say where the optimizer's row, state, flat coefficients and the count of the steps of a call are."""
-        self.row["optimizer"], self.row["coefficients"] = address_of(row), address_of(coefficients)
-        self.row["state"], self.row["n_state"] = address_of(state), state.size
-        self._numbers[_MADE] = address_of(made)
+        """Say where the optimizer's row, state, coefficients and the count of the steps of a call are."""
+        numbers = self._numbers
+        numbers[_COEFFICIENTS], numbers[_MADE] = address_of(coefficients), address_of(made)
+        if row is not self._row or state is not self._state:
+            self._row, self._state = row, state
+            numbers[_OPTIMIZER], numbers[_STATE], numbers[_N_STATE] = address_of(row), address_of(state), state.size
 
-    def new_sums(self, n_steps, n_slices):
-        """Return room for what each step adds up: its slices' losses, its items' penalties, their squares."""
-        penalties, squares = n_slices, n_slices + self._has_penalties * len(self._plan.items)
-        self._loss_columns = squares
-        sums = np.zeros((n_steps, squares + self._has_squares * len(self._plan.items)))
-        self.row["penalties"], self.row["squares"] = penalties, squares
-        self.row["sums"], self.row["n_sums"] = address_of(sums), sums.shape[1]
-        return sums
+    def clear_sums(self, n_steps, n_slices):
+        """Make room for what each step adds up: its slices' losses, its items' penalties, their squares."""
+        if (n_steps, n_slices) == self._n_sums:
+            self._sums.fill(0.0)
+            return
+        numbers, n_items = self._numbers, len(self._plan.items)
+        penalties, squares = n_slices, n_slices + self._has_penalties * n_items
+        # Those of many steps are not kept.
+        self._n_sums = (n_steps, n_slices) if n_steps == 1 else None
+        self._sums = np.zeros((n_steps, squares + self._has_squares * n_items))
+        self._summed = self._sums[:, :squares]
+        numbers[_PENALTIES], numbers[_SQUARES] = penalties, squares
+        numbers[_SUMS], numbers[_N_SUMS] = address_of(self._sums), self._sums.shape[1]
 
-    def losses(self, sums):
+    def losses(self):
         """Return each step's loss, penalties included."""
-        return sums[:, : self._loss_columns].sum(axis=1)
+        losses = np.add.reduce(self._summed, axis=1)
+        if self._n_sums is None:
+            self._sums = self._summed = None
+        return losses
 
 
 def _items_for(plan, demands):
@@ -175,6 +178,10 @@ def _items_for(plan, demands):
 
 
 _ACCUMULATES = list(UPDATE_SETTINGS).index("accumulates")
-_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE, _APART = (
-    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "made", "apart")
+_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _APART = (
+    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "apart")
 )
+_OPTIMIZER, _STATE, _N_STATE, _COEFFICIENTS, _MADE = (
+    JOB.names.index(name) for name in ("optimizer", "state", "n_state", "coefficients", "made")
+)
+_SUMS, _N_SUMS, _PENALTIES, _SQUARES = (JOB.names.index(name) for name in ("sums", "n_sums", "penalties", "squares"))

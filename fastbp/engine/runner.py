@@ -13,9 +13,9 @@ from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.job import Demands, Job, address_of, make_steps
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_alone, run_together
+from fastbp.engine.updates import Rule
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses.base import LOSS_ROW, loss_address
-from fastbp.optimizers.base import OPT_ROW
 
 CACHE_LINE = 64
 # Kinds of jobs kept for the next call.
@@ -65,7 +65,7 @@ class Runner:
         if purpose.training and plan.sliced and plan.n_slices > 1:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
         self.ids = np.empty(plan.ids_size, np.int64)
-        self._jobs = {}
+        self._jobs, self._rule = {}, None
         self._step = make_steps(0, 0, np.zeros(1, np.int64), plan.rows, False)
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
 
@@ -103,7 +103,10 @@ class Runner:
             None where there are neither targets nor an update.
         """
         plan = self.plan
-        rows = plan.rows if len(steps) > 1 else int(steps["rows"][0])
+        if steps is self._step:
+            rows = int(self._step_numbers[0][_ROWS])
+        else:
+            rows = plan.rows if len(steps) > 1 else int(steps["rows"][0])
         if self._batch_size is not None and data.x is not None:
             for one in np.unique(steps["rows"]):
                 self._network.check_batch(int(one))
@@ -112,30 +115,37 @@ class Runner:
         job = self._job(data, backward, mean, update)
         long = len(steps) == 1 and rows * self._row_cost > LONG_MULTIPLY_ADDS
         job.point(data, steps, params, grads, long)
-        sums = None
-        if data.y is not None or update is not None:
-            sums = job.new_sums(len(steps), plan.slices(rows))
+        has_losses = data.y is not None or update is not None
+        if has_losses:
+            job.clear_sums(len(steps), plan.slices(rows))
         if update is not None:
-            # Named, so that they live as long as the call.
-            arrays = _update_arrays(update, plan.dtype)
-            job.point_update(*arrays)
+            # Named, so that it lives as long as the call.
+            coefficients = np.ascontiguousarray(update.coefficients)
+            job.point_update(self._rule.row, update.state, coefficients, update.made)
         wanted = get_num_threads() if plan.threads_pay(rows) else 1
         if wanted == 1 and not long:
             run_alone(job.alone)
         else:
             self._call(job, len(steps), wanted, long)
-        return None if sums is None else job.losses(sums)
+        return job.losses() if has_losses else None
 
     def _job(self, data, backward, mean, update):
         has_outputs = data.outputs is not None or data.dx is not None
-        demands = Demands(data.x is not None, has_outputs, backward, mean, update and update.settings)
-        if demands not in self._jobs:
+        settings = None if update is None else self._settings(update)
+        demands = Demands(data.x is not None, has_outputs, backward, mean, settings)
+        job = self._jobs.get(demands)
+        if job is None:
             if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
                 self._jobs.clear()
-            job = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+            job = self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
             self._bind(job)
-            self._jobs[demands] = job
-        return self._jobs[demands]
+        return job
+
+    def _settings(self, update):
+        """Return UPDATE_SETTINGS of a job for an update."""
+        if self._rule is None or not self._rule.holds(update.optimizer):
+            self._rule = Rule(update.optimizer, self.plan.dtype)
+        return update.coefficients.shape[1], *self._rule.settings
 
     def _bind(self, job):
         """Make the call of the driver for a job in this thread alone: its slots are filled once."""
@@ -213,17 +223,3 @@ def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
     return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
-
-
-# By the kernel, not by the class: a class may be given another kernel.
-@cache
-def _optimizer_address(kernel, dtype, float_type):
-    return address(kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", f=float_type, row=dtype))
-
-
-def _update_arrays(update, dtype):
-    """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients, the count."""
-    optimizer = update.optimizer
-    kernel_address = _optimizer_address(optimizer.kernel, optimizer.dtype, float_type_of(dtype))
-    row = optimizer.row(kernel_address).view(OPT_ROW)
-    return row, update.state, np.ascontiguousarray(update.coefficients).ravel(), update.made

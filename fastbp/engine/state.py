@@ -3,6 +3,7 @@
 `Sequential` stands in front of it: it checks what users give and documents it.
 """
 
+import math
 import reprlib
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from fastbp.engine.rows import of_entries
 from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach, is_finite
 from fastbp.engine.specs import changes as changed_settings
+from fastbp.engine.updates import Coefficients
 from fastbp.kernels.repeatable import dot
 from fastbp.losses import VectorJacobian
 from fastbp.metrics import check_metric
@@ -102,7 +104,8 @@ class Engine:
         from_logits = getattr(loss, "from_logits", False)
         self.fused_output = loss.link is not None and not from_logits
         self.state = self._initial_state(optimizer)
-        self._state_kind = self._kind_of_state()
+        self._coefficients = Coefficients(optimizer)
+        self._state_kind = self._coefficients.state_kind()
         self.step = 0
         self._free_runners = {}
 
@@ -144,13 +147,14 @@ class Engine:
 
     def __getstate__(self):
         """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        here = ("views", "_free_runners")
+        here = ("views", "_free_runners", "_coefficients")
         return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
         self.__dict__ |= state
         self.views = self.network.views(self.params, self.buffers)
         self._free_runners = {}
+        self._coefficients = None if self.optimizer is None else Coefficients(self.optimizer)
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
@@ -182,7 +186,7 @@ class Engine:
 
     def check_state(self):
         """Raise ValueError where the optimizer's settings are others than its state was made for."""
-        if self._state_kind != self._kind_of_state():
+        if self._state_kind != self._coefficients.state_kind():
             raise ValueError(f"{self.optimizer!r} keeps other numbers than when it was compiled: call compile again.")
 
     def next_update(self, n_steps):
@@ -190,8 +194,7 @@ class Engine:
         self.check_state()
         if self.step == 0 and self.optimizer.use_ema:
             self._average()[:] = self.params
-        coefficients = self.optimizer.all_coefficients(self.step + np.arange(n_steps))
-        return Update(self.optimizer, self.state, coefficients, self.made)
+        return Update(self.optimizer, self.state, self._coefficients.of_steps(self.step, n_steps), self.made)
 
     def run(self, runner, steps, data, **demands):
         """Run steps; where none is made, because something is raised, the buffers stay as they were."""
@@ -277,12 +280,13 @@ class Engine:
     @changes
     def train_on(self, rows):
         """Make one update with all of `rows`; return {"loss": before the update, metric: ...}."""
-        outputs, buffers = self._outputs_for_metrics(len(rows.x)), self.buffers.copy()
+        outputs = self._outputs_for_metrics(len(rows.x))
+        buffers = self.buffers.copy() if self.buffers.size else self.buffers
         with self.runner(len(rows.x), self.training_purpose(), rows.targets.shape[1]) as runner:
             data = Data(rows.x, rows.targets, rows.weight, outputs=outputs)
             steps = self.one_step(runner, len(rows.x), True, rows)
             loss = self.run(runner, steps, data, backward=True, update=self.next_update(1))[0]
-        if not np.isfinite(loss):
+        if not math.isfinite(loss):
             self.buffers[:] = buffers
             raise ArithmeticError(f"the loss of this batch is {loss}: no update was made. Check x, y and the weights.")
         return {"loss": float(loss)} | self.metric_values(rows, outputs)
@@ -290,7 +294,8 @@ class Engine:
     @changes
     def apply_gradients(self, grad):
         """Make one update with `grad` (P,), which is copied to `grads`."""
-        self.grads[:] = grad
+        if grad is not self.grads:
+            self.grads[:] = grad
         with self.runner(1, self.training_purpose(), 1) as runner:
             self.run(runner, self.one_step(runner, 1, True), Data(), update=self.next_update(1))
 
@@ -332,9 +337,6 @@ class Engine:
         """Return the optimizer's state before the first step: the slots of its rule, then those of kept.py."""
         state, kept = optimizer.init_state(self.params.size, self.dtype), len(optimizer.kept_slots())
         return state if kept == 0 else np.concatenate([state, np.zeros(kept * self.params.size, self.dtype)])
-
-    def _kind_of_state(self):
-        return self.optimizer.state_kind(), self.optimizer.kept_slots()
 
     def _average(self):
         """Return the slot (P,) of the parameters' moving average."""

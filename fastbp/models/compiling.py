@@ -51,8 +51,8 @@ def compile(
         functions of ``(y_true, y_pred)``: the outputs, and targets in their shape (class numbers in that without
         the last axis); where a mask reaches the outputs, the time steps that count. Weights do not count in them.
     weighted_metrics : list of str or functions, optional
-        Metrics in which `sample_weight` and `class_weight` count: names, or functions of ``(y_true, y_pred,
-        sample_weight)``. One that stands in `metrics` too is reported as ``"weighted_..."``.
+        Metrics in which `sample_weight` and `class_weight` count: names, metrics with settings, or functions of
+        ``(y_true, y_pred, sample_weight)``. One that stands in `metrics` too is reported as ``"weighted_..."``.
 
     Raises
     ------

@@ -14,14 +14,20 @@ def rows_of(model, x, y, sample_weight=None):
     y = as_table(y)
     check_same_length(len(x), y=y)
     y = as_numbers(y)
+    if model.engine is not None:
+        return _checked_rows(model, x, y, sample_weight)
     with model._as_before_on_error():
-        if model.engine is None:
-            model.build(x.shape[1:])
-        model.engine.network.check_input(x)
-        network, loss = model.engine.network, model.engine.loss
-        targets = prepared_targets(loss, y, network, model.dtype)
-        entries = loss.entries(network.loss_shape)
-        weight, mask = _weights(network, x, sample_weight, entries, model.dtype)
+        model.build(x.shape[1:])
+        return _checked_rows(model, x, y, sample_weight)
+
+
+def _checked_rows(model, x, y, sample_weight):
+    """Check arrays against the built model; return the `Rows`."""
+    network, loss = model.engine.network, model.engine.loss
+    network.check_input(x)
+    targets = prepared_targets(loss, y, network, model.dtype)
+    entries = loss.entries(network.loss_shape)
+    weight, mask = _weights(network, x, sample_weight, entries, model.dtype)
     return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
 

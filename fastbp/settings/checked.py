@@ -48,6 +48,7 @@ class Settings(metaclass=SettingsType):
             raise AttributeError(f"{type(self).__name__} has no setting {name!r}.{hint} It has: {known}.")
         else:
             object.__setattr__(self, name, value)
+            self.changes[0] += self._made
 
     def _assign(self, name, value):
         """Change one setting, or raise and change nothing."""
