@@ -49,7 +49,7 @@ def all_changes():
 
 def in_a_process(function):
     """Run a function of this module in a process of its own; return the lines that it printed."""
-    code = f"from tests.test_bounds import {function}; {function}()"
+    code = f"from {__name__} import {function}; {function}()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout.splitlines()
