@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.engine.rows import of_entries
+from fastbp.engine.weighted_rows import of_entries
 from fastbp.metrics import check_metric
 from fastbp.metrics.base import Score, check_score
 from fastbp.metrics.weighted import Weighted

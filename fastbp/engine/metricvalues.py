@@ -2,8 +2,8 @@
 
 import reprlib
 
-from fastbp.engine.link import apply_activation
-from fastbp.engine.rows import of_entries
+from fastbp.engine.output_activation import apply_activation
+from fastbp.engine.weighted_rows import of_entries
 from fastbp.metrics.weighted import Weighted
 
 

@@ -10,12 +10,12 @@ from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.tabular.calibration import MOST_PROBABILITIES
 from fastbp.tabular.ensemble import Ensemble
 from fastbp.tabular.folds import ALL_ALIKE, cut
-from fastbp.tabular.jobs import by_workers, find_workers
+from fastbp.tabular.joblib_tasks import by_workers, find_workers
 from fastbp.tabular.learner import Learner, epochs_between_validations, whole_plan
 from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.onenetwork import Given, Widths, new_network, train_network, without_training
-from fastbp.tabular.pace import Costs, Pace, planned
-from fastbp.tabular.unseen import Unseen, mean_outputs
+from fastbp.tabular.out_of_fold import Unseen, mean_outputs
+from fastbp.tabular.time_limit import Costs, Pace, planned
 
 # With a time limit, networks have as many epochs as `fast` has before there are fewer of them.
 ENOUGH_EPOCHS = 24

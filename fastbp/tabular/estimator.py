@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.callbacks.sharebar import progress_bar
 from fastbp.compiler.compiling import working_time
-from fastbp.engine.data import refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
+from fastbp.engine.user_arrays import refuse_masked
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.io import described
 from fastbp.io.saving import save_tensors
 from fastbp.kernels.repeatable import power
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.checkpoint import Checkpoint, made_of
 from fastbp.tabular.columns import has_names, with_rows
@@ -30,12 +30,12 @@ from fastbp.tabular.folds import absent_before
 from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
+from fastbp.tabular.multicolumn_targets import columns_of
 from fastbp.tabular.observers import Observers, checked_observers
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
-from fastbp.tabular.several import columns_of
 from fastbp.tabular.tablewarning import tell
-from fastbp.tabular.trainingrows import checked_weight, part_of, set_apart
+from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
 KIND = "tabular"
 # Seconds, or the share of the limit, by which a time limit may be missed without a word.

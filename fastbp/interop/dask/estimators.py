@@ -13,7 +13,7 @@ from fastbp.callbacks.sharebar import progress_bar
 from fastbp.interop.dask.partitions import predicted
 from fastbp.interop.dask.table import dask_table, import_dask, is_collection
 from fastbp.interop.dask.training import DaskTraining
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 from fastbp.tabular import classifier, regressor
 from fastbp.tabular.tablewarning import tell
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.engine.threads import limit_threads
 from fastbp.interop.dask.summary import summary_of
-from fastbp.tabular.jobs import worker_threads
+from fastbp.tabular.joblib_tasks import worker_threads
 from fastbp.tabular.learner import Part
 from fastbp.tabular.onenetwork import new_network, train_network
 

@@ -3,10 +3,10 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from fastbp.engine.data import real_array
+from fastbp.engine.user_arrays import real_array
 from fastbp.tabular.folds import separation
+from fastbp.tabular.groups_and_times import taken_columns
 from fastbp.tabular.learner import Part
-from fastbp.tabular.order import taken_columns
 
 
 def set_apart(X, groups, time, eval_set):

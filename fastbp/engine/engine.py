@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.engine.checks import check_loss, check_metrics
+from fastbp.engine.driver_call import Data, Update, make_steps
 from fastbp.engine.exclusive import changes, reads
-from fastbp.engine.job import Data, Update, make_steps
+from fastbp.engine.layer_ownership import changes as changed_settings
 from fastbp.engine.metricvalues import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach, is_finite
-from fastbp.engine.specs import changes as changed_settings
 from fastbp.kernels.repeatable import dot
 from fastbp.losses import VectorJacobian
 
@@ -303,7 +303,7 @@ class Engine:
         return [*names, "learning_rate", *(f"val_{name}" for name in names if with_validation)]
 
     def _initial_state(self, optimizer):
-        """Return the optimizer's state before the first step: the slots of its rule, then those of kept.py."""
+        """Return the optimizer's state before the first step: slots of its rule and of accumulation_and_average.py."""
         state, kept = optimizer.init_state(self.params.size, self.dtype), len(optimizer.kept_slots())
         return state if kept == 0 else np.concatenate([state, np.zeros(kept * self.params.size, self.dtype)])
 

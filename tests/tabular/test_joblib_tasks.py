@@ -19,10 +19,10 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Randomize
 
 import fastbp
 from fastbp.engine.cores import available_cores
-from fastbp.tabular import estimator, jobs
+from fastbp.tabular import estimator, joblib_tasks
 from fastbp.tabular.bagging import train_ensemble
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.jobs import Workers, find_workers, sides
+from fastbp.tabular.joblib_tasks import Workers, find_workers, sides
 from fastbp.tabular.learner import Part
 from fastbp.tabular.objectives import Objective, classification_objective
 from fastbp.tabular.recipe import Recipe
@@ -110,7 +110,7 @@ class TestWorkers:
             tries.append(arguments)
             raise joblib.externals.loky.process_executor.TerminatedWorkerError("killed")
 
-        monkeypatch.setattr(jobs, "_run_once", lose)
+        monkeypatch.setattr(joblib_tasks, "_run_once", lose)
         with pytest.raises(RuntimeError, match="the workers were lost 3 times"):
             fitted(n_jobs=2)
         assert len(tries) == 3
@@ -207,7 +207,7 @@ class TestClockAndCtrlC:
             raise KeyboardInterrupt
 
         model = fastbp.TabularClassifier("fast", n_jobs=2)
-        monkeypatch.setattr(jobs, "_run_once", interrupt)
+        monkeypatch.setattr(joblib_tasks, "_run_once", interrupt)
         with pytest.raises(KeyboardInterrupt):
             model.fit(X, Y)
         assert not hasattr(model, "ensemble_")

@@ -18,7 +18,7 @@ from fastbp.engine.threads import get_num_threads, limit_threads
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.learner import Part
 from fastbp.tabular.onenetwork import Given, new_network, train_network
-from fastbp.tabular.pace import Plan
+from fastbp.tabular.time_limit import Plan
 
 # On which side of a network's cut a row is: bits, because a single row is on both.
 TRAINS, VALIDATES = 1, 2
