@@ -64,7 +64,6 @@ from fastbp.layers.convolution.pooling import AveragePooling2D as AveragePooling
 from fastbp.layers.convolution.pooling import MaxPooling1D as MaxPooling1D
 from fastbp.layers.convolution.pooling import MaxPooling2D as MaxPooling2D
 from fastbp.layers.core.activation import Activation as Activation
-from fastbp.layers.core.blocks import SoftmaxBlocks as SoftmaxBlocks
 from fastbp.layers.core.branches import Concatenate as Concatenate
 from fastbp.layers.core.branches import Residual as Residual
 from fastbp.layers.core.dense import Dense as Dense
@@ -78,6 +77,7 @@ from fastbp.layers.core.rescaling import Rescaling as Rescaling
 from fastbp.layers.core.reshape import Flatten as Flatten
 from fastbp.layers.core.reshape import Reshape as Reshape
 from fastbp.layers.core.softmax import Softmax as Softmax
+from fastbp.layers.core.softmaxblocks import SoftmaxBlocks as SoftmaxBlocks
 from fastbp.layers.members.members import MemberDense as MemberDense
 from fastbp.layers.members.members import MemberMean as MemberMean
 from fastbp.layers.members.members import RepeatMembers as RepeatMembers

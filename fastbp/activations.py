@@ -23,7 +23,7 @@ from fastbp.kernels.entrywise import backward, forward
 from fastbp.kernels.softmax import ROWS, row_room, softmax_rows, softmax_rows_backward
 from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
 from fastbp.registry import Registry
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 __all__ = [
     "ACTIVATIONS",

@@ -6,7 +6,7 @@ from functools import wraps
 from importlib import import_module
 
 from fastbp.settings.naming import canonical, nearest
-from fastbp.settings.plain import plain
+from fastbp.settings.numpy_numbers import plain
 
 _REGISTRIES: dict[str, "Registry"] = {}
 _HOMES: dict[str, dict[str, str]] = {}

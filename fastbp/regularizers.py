@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fastbp.registry import Registry
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 __all__ = [
     "CONSTRAINTS",

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbp.kernels.repeatable import by_element, power
 from fastbp.registry import Registry
-from fastbp.settings.checked import checked_switch
+from fastbp.settings.validation import checked_switch
 
 __all__ = [
     "SCHEDULES",

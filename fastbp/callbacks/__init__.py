@@ -4,7 +4,7 @@
 """
 
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
-from fastbp.settings.latenames import late_names
+from fastbp.settings.lazy_names import late_names
 
 _NAMES = {name: f"fastbp.{home}" for name, home in _HOME_OF.items() if home.startswith("callbacks.")}
 

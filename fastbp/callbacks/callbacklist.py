@@ -5,7 +5,7 @@ from functools import cache
 
 from fastbp.callbacks.base import BATCH_ALIASES, BATCH_HOOKS, HOOKS, Callback
 from fastbp.settings.naming import nearest
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 class CallbackList:

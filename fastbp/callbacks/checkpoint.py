@@ -8,7 +8,7 @@ from fastbp.callbacks.folders import check_folder
 from fastbp.callbacks.monitor import Monitor
 from fastbp.io.saving import ModelFileError, noted, save_tensors
 from fastbp.schedules import check_numbers
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 # What a file says of the figure by which it was the best.
 NOTE = "checkpoint"

@@ -1,5 +1,8 @@
 """The progress of work whose share that is done is known: a bar on a terminal, ten lines in a log."""
 
+import sys
+from contextlib import contextmanager
+
 from fastbp.callbacks.screen import compiling_shown, screen_for, seconds_text
 from fastbp.compiler.compiling import working_time
 
@@ -49,3 +52,13 @@ class ShareBar:
         spent = self._clock() - self._started
         text = f"{self._what} - {share:4.0%} - {seconds_text(spent)}"
         return text if share in (0.0, 1.0) else f"{text} - {seconds_text(spent / share * (1 - share))} left"
+
+
+@contextmanager
+def progress_bar(verbose):
+    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
+    if verbose in (0, False):
+        yield None
+        return
+    with ShareBar("training", bar=verbose != 2, stream=sys.stderr) as bar:
+        yield bar

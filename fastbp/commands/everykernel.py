@@ -22,9 +22,9 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler import jit
 from fastbp.compiler.libraryfile import key_of
 from fastbp.compiler.signatures import Code
-from fastbp.engine import crew, plan, runner, threads
-from fastbp.engine.link import apply_activation
-from fastbp.engine.state import Engine
+from fastbp.engine import helper_threads, plan, runner, threads
+from fastbp.engine.engine import Engine
+from fastbp.engine.output_activation import apply_activation
 from fastbp.kernels import arraymath
 from fastbp.layers import LAYERS
 from fastbp.layers.base import kernel_address
@@ -157,8 +157,8 @@ def _set(values):
 
 
 def _finished_counters(*arguments):
-    counters = crew.open_counters(*arguments)
-    counters[-crew.FINISHED] = 1
+    counters = helper_threads.open_counters(*arguments)
+    counters[-helper_threads.FINISHED] = 1
     return counters
 
 

@@ -39,8 +39,8 @@ def read_for(model, path, how, *, ids=(), types=None, target=None):
     ids are names of columns to be copied as they are, types {name: type} what the user says of columns,
     target the column whose values are asked for.
     """
+    from fastbp.tabular.csv_types import Expected
     from fastbp.tabular.reading import read_file
-    from fastbp.tabular.settling import Expected
 
     reading = model.reading_
     forms, encoder = dict(model.encoder_.forms), model.encoder_

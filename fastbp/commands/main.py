@@ -12,7 +12,7 @@ import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, explain, export, info, predict, reportpage, train, warmup
-from fastbp.commands.later import import_later
+from fastbp.commands.lazy_imports import import_later
 from fastbp.commands.options import mute_output
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.tablewarning import TableWarning

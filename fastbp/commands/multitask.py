@@ -11,7 +11,7 @@ ALONE = ("metric", "class_weight", "quantiles")
 def train(table, arguments, say):
     """Return a dict: the fitted model, what was found in the table, and the scores of each target."""
     from fastbp.commands import training as one
-    from fastbp.commands.roles import roles_of
+    from fastbp.commands.column_roles import roles_of
     from fastbp.tabular.columns import target_names
     from fastbp.tabular.model import ESTIMATORS
     from fastbp.tabular.recognition import packed_form

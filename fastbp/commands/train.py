@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from fastbp.commands.arguments import TABLE_HELP, check_output, number
+from fastbp.commands.column_roles import add_roles, roles_of
 from fastbp.commands.estimators import add_estimator_options, new_estimator
 from fastbp.commands.options import (
     add_json,
@@ -17,7 +18,6 @@ from fastbp.commands.options import (
     tell,
     told_dropped,
 )
-from fastbp.commands.roles import add_roles, roles_of
 from fastbp.commands.training import asked_task, columns_of, fit, remembered, show_columns, target_values
 from fastbp.tabular.reading import STANDARD_INPUT
 from fastbp.tabular.recipe import PRESETS
@@ -93,8 +93,8 @@ def run(arguments):
     check_output(out, arguments.data)
 
     from fastbp.tabular.checkpoint import Checkpoint
+    from fastbp.tabular.csv_types import Expected
     from fastbp.tabular.reading import read_file
-    from fastbp.tabular.settling import Expected
 
     how, types = how_to_read(arguments), asked_types(arguments)
     expected = Expected(text=frozenset(arguments.id), kinds=types)

@@ -27,7 +27,7 @@ NO_CODE = frozenset(
     {
         *(f"fastbp.compiler.{name}" for name in ("compiling", "entry", "kernelcache", "kerneldigest", "kernelfolder")),
         *(f"fastbp.compiler.{name}" for name in ("levels", "library", "libraryfile", "sources")),
-        *("fastbp.io", "fastbp.io.files", "fastbp.settings.warned"),
+        *("fastbp.io", "fastbp.io.files", "fastbp.settings.user_warnings"),
     }
 )
 

@@ -17,7 +17,7 @@ from fastbp.compiler.kernelfolder import (
     read_kernel,
 )
 from fastbp.io.files import replace_file
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 def _cache_folder():

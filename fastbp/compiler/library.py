@@ -21,7 +21,7 @@ import fastbp
 from fastbp.compiler.levels import machine_levels
 from fastbp.compiler.libraryfile import ENDING, LibraryError, LibraryFile, entry_symbol, function_symbol, key_of
 from fastbp.compiler.signatures import Code
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 FOLDER = Path(__file__).parent / "built"
 _PACKAGE = Path(__file__).parents[1]

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.distributed.pieces import Piece
 from fastbp.distributed.rows import counts, gathered
 from fastbp.distributed.shares import batch_shares
+from fastbp.distributed.slice_steps import Piece
 from fastbp.engine.divergence import TrainingDiverged
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.epochs import mean_loss
 from fastbp.engine.interruptible_steps import STRETCH_SECONDS
-from fastbp.engine.job import Data, make_steps
 from fastbp.engine.snapshot import Reach
 
 

@@ -10,9 +10,9 @@ from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.segments import balanced_starts, checked_starts, segment
 from fastbp.distributed.stages import PipelineCompany
 from fastbp.engine.cores import available_cores
-from fastbp.engine.data import as_float_rows, as_table, check_rows, check_same_length
 from fastbp.engine.epochs import fit
 from fastbp.engine.threads import limit_threads
+from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length
 from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed

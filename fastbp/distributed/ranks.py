@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 
 class RankFailed(RuntimeError):

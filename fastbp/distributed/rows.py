@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.distributed.shares import bounds
-from fastbp.engine.data import check_same_length, class_labels, tell_unknown_classes, validation_parts
-from fastbp.engine.rows import Rows
+from fastbp.engine.user_arrays import check_same_length, class_labels, tell_unknown_classes, validation_parts
+from fastbp.engine.weighted_rows import Rows
 from fastbp.models import fitting
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 
 class Table(NamedTuple):

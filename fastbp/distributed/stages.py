@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from fastbp.distributed.company import Company, RankWatchers, share_settings
 from fastbp.distributed.epochs import RankEpochs
-from fastbp.engine.job import Data, make_steps
+from fastbp.distributed.rank_callbacks import Company, RankWatchers, share_settings
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach

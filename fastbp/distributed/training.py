@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastbp.callbacks.history import History
-from fastbp.distributed.company import Company, share_settings, share_weights
+from fastbp.distributed.rank_callbacks import Company, share_settings, share_weights
 from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.rows import class_weighted, ready_rows, sliced, split, validation_rows
 from fastbp.distributed.sums import FastSum, OrderedSum

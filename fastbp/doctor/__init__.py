@@ -4,10 +4,10 @@
 rows and its curves; `finding` and `diagnosis` are what comes out. Names load what they need when they are first used.
 """
 
-from fastbp.settings.latenames import late_names
+from fastbp.settings.lazy_names import late_names
 
 _HOMES = {
-    "CHECKS": "fastbp.doctor.registered",
+    "CHECKS": "fastbp.doctor.check_registry",
     "Diagnosis": "fastbp.doctor.diagnosis",
     "Doctor": "fastbp.doctor.callback",
     "Finding": "fastbp.doctor.finding",

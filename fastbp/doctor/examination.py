@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike
 
 import fastbp.doctor.checks  # noqa: F401  (which registers them)
 from fastbp.callbacks.history import History
+from fastbp.doctor.check_registry import CHECKS
 from fastbp.doctor.diagnosis import Diagnosis
 from fastbp.doctor.patient import Patient, copy_of
-from fastbp.doctor.registered import CHECKS
-from fastbp.engine.data import validation_parts
+from fastbp.engine.user_arrays import validation_parts
 from fastbp.models.arguments import checked_counts
 from fastbp.models.sequential import Sequential
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from fastbp.doctor.baseline import constant_loss
-from fastbp.explain.parts import layer_names, part_to
+from fastbp.explain.subnetwork import layer_names, part_to
 
 # Rows that go through the layers, and what their outputs may take.
 MOST_ROWS, MOST_BYTES = 1024, 2**26

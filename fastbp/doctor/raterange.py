@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.doctor.patient import copy_of
 from fastbp.models.arguments import checked_counts
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 # The test ends where the loss is so many times its first, as in fastai.
 DIVERGED = 4.0

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from fastbp.engine.data import check_rows
-from fastbp.engine.job import Update
+from fastbp.engine.driver_call import Update
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
+from fastbp.engine.user_arrays import check_rows
 
 
 class TrainingDiverged(ArithmeticError):

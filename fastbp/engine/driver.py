@@ -9,8 +9,8 @@ Read `run_steps` first.  A step has two phases, each a number of pieces that thr
 Where layers sum over the whole batch, the first is a phase for each *turn*: forward through the segments of the plan
 up to the last, which goes on to the loss and backward, and backward through the others.  Clipping by the global norm
 and max-norm constraints each add a phase.  A job may stop short: prediction ends after forward, evaluation after the
-loss, `value_and_grad` before the update.  Layers, loss, optimizer and the helpers of items.py are called through
-addresses; nothing here knows their kinds.
+loss, `value_and_grad` before the update.  Layers, loss, optimizer and the helpers of penalties_and_clipping.py are
+called through addresses; nothing here knows their kinds.
 """
 
 import numpy as np
@@ -18,8 +18,8 @@ import numpy as np
 from fastbp.compiler.jit import call, call_float, inline, kernel
 from fastbp.compiler.pointers import array_at, float64s_at, int64_at, part, rows_at
 from fastbp.compiler.records import row_dtype
-from fastbp.engine.crew import PAUSED, finish_all, is_given_up, tail, take_or_pause
-from fastbp.engine.items import ITEM
+from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
+from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.phases import atomic_load, atomic_max, finish, take, wait
 from fastbp.engine.plan import LAYER_ROW, LAYOUT
 from fastbp.layers.base import STEP
@@ -42,7 +42,7 @@ UPDATE_SETTINGS = {
     "clipvalue": "f8",
     "clipnorm": "f8",
     "global_clipnorm": "f8",
-    "accumulates": "i8",  # has a slot for the gradient of a round (kept.py)
+    "accumulates": "i8",  # has a slot for the gradient of a round (accumulation_and_average.py)
     "averages": "i8",  # and for the parameters' average
 }
 JOB = row_dtype(
@@ -94,7 +94,7 @@ JOB = row_dtype(
         ("limit_norms", "i8"),
         ("visit", "i8"),  # of lookup_update.py, for tables; the second where the gradient's norm is clipped
         ("revisit", "i8"),
-        ("add_gradient", "i8"),  # of kept.py
+        ("add_gradient", "i8"),  # of accumulation_and_average.py
         ("move_average", "i8"),
         # First columns of `sums`, after the slices' losses.
         ("penalties", "i8"),

@@ -9,9 +9,9 @@ from fastbp.callbacks.callbacklist import CallbackList
 from fastbp.callbacks.history import History
 from fastbp.callbacks.progbar import reporters
 from fastbp.engine.divergence import TrainingDiverged, divergence_error
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.interruptible_steps import Stretches
 from fastbp.engine.interrupts import InterruptGuard
-from fastbp.engine.job import Data, make_steps
 from fastbp.engine.snapshot import Reach
 from fastbp.kernels.repeatable import dot
 from fastbp.kernels.rng import shuffle

@@ -18,8 +18,8 @@ from fastbp.compiler.pointers import array_at, int64_at, part, rows_at
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
 from fastbp.engine.driver import JOB, optimizers_at
-from fastbp.engine.items import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, ZEROS
+from fastbp.engine.penalties_and_clipping import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.layers.base import STEP
 
 # Rows have 24 bits (embedding.py), entries of dout 39.

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine.specs import same
+from fastbp.engine.layer_ownership import same
 from fastbp.layers.base import Build, Layer, Param
 from fastbp.layers.core.branches import Fork
 from fastbp.settings.sizes import check_sizes, layout_of
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 class Source(NamedTuple):

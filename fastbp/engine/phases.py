@@ -22,7 +22,7 @@ OFFERS = 100
 LONGEST_SLEEP = 512
 # More pieces than a phase can have.
 ALL_PIECES = 2**40
-# Counters of a call behind those of its phases (crew.py).
+# Counters of a call behind those of its phases (helper_threads.py).
 TAIL = 8
 
 

@@ -23,9 +23,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.compiler.records import row_dtype
-from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
+from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
 from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_type_of, kernel_address
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
-from fastbp.engine.crew import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
+from fastbp.engine.driver_call import Demands, Job, address_of, make_steps
+from fastbp.engine.helper_threads import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.interrupts import heed_interrupt
-from fastbp.engine.job import Demands, Job, address_of, make_steps
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_alone, run_together
 from fastbp.engine.updates import Rule

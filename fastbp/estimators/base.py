@@ -15,9 +15,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastbp.activations import Activation
 from fastbp.engine import threads
-from fastbp.engine.data import held, real_array, refuse_masked, validation_parts
 from fastbp.engine.exclusive import changes, check_free
-from fastbp.engine.rows import Rows
+from fastbp.engine.user_arrays import held, real_array, refuse_masked, validation_parts
+from fastbp.engine.weighted_rows import Rows
 from fastbp.estimators.files import estimator_from, state_of
 from fastbp.estimators.lbfgs import fit_lbfgs
 from fastbp.estimators.lm import fit_lm

@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from fastbp.engine.data import tell_unknown_classes
+from fastbp.engine.user_arrays import tell_unknown_classes
 from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP, has_batches
 from fastbp.estimators.labels import Labels, plain_labels
 from fastbp.estimators.objectives import classification_objective

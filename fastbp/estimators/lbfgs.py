@@ -5,8 +5,8 @@ from scipy.optimize import minimize
 from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import threadpool_limits
 
-from fastbp.engine.job import Data, make_steps
-from fastbp.estimators.watchers import Watchers
+from fastbp.engine.driver_call import Data, make_steps
+from fastbp.estimators.fit_callbacks import Watchers
 
 
 def fit_lbfgs(mlp, objective, rows):

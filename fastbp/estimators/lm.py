@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.estimators.watchers import Watchers, data_loss
-from fastbp.settings.warned import warn
+from fastbp.estimators.fit_callbacks import Watchers, data_loss
+from fastbp.settings.user_warnings import warn
 from fastbp.solvers.levenberg import levenberg_marquardt
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.interruptible_steps import Stretches
-from fastbp.engine.job import Data, make_steps
+from fastbp.estimators.fit_callbacks import Watchers
 from fastbp.estimators.names import initial_rate, learning_rate_mode, optimizer_of
-from fastbp.estimators.watchers import Watchers
 from fastbp.kernels.repeatable import dot
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 # Below this, an adaptive learning rate ends training instead of falling further.
 SMALLEST_LEARNING_RATE = 1e-6

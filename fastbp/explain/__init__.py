@@ -5,7 +5,7 @@ what is behind them, `parts` cuts a piece out of a network, `statistics` looks i
 columns, `pictures` draws. Names load what they need when they are first used.
 """
 
-from fastbp.settings.latenames import late_names
+from fastbp.settings.lazy_names import late_names
 
 _HOMES = {
     "Attributions": "fastbp.explain.attributions",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.engine.data import as_float_rows, check_rows, held
+from fastbp.engine.user_arrays import as_float_rows, check_rows, held
 
 
 class Explainable:
@@ -80,7 +80,7 @@ class Explainable:
         >>> model.outputs_of("dense", np.ones((2, 4))).shape
         (2, 8)
         """
-        from fastbp.explain.parts import part_to
+        from fastbp.explain.subnetwork import part_to
 
         part = part_to(self._built("outputs_of"), name)
         return part.predict(self._checked_inputs("outputs_of", x))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastbp.explain.attributions import Attributions
-from fastbp.explain.paths import BLOCK, integrate
-from fastbp.explain.vectors import Vectors
+from fastbp.explain.category_vectors import Vectors
+from fastbp.explain.integrated_gradients import BLOCK, integrate
 from fastbp.settings.naming import nearest
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 # Of the largest output: how far a sum of contributions may be off before the way is cut finer, and before it is said.
 TOLERANCE, TOLD = 1e-4, 1e-2

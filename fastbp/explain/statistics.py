@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.explain.parts import layer_names, part_to
+from fastbp.explain.subnetwork import layer_names, part_to
 
 # The table's columns, in this order.
 COLUMNS = ("mean", "std", "min", "max", "zeros", "constant", "weights", "gradient", "ratio")

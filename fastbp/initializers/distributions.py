@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.initializers.base import INITIALIZERS
 from fastbp.kernels.repeatable import orthonormal_columns
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 
 @INITIALIZERS.register("random_normal")

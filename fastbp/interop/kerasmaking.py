@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from fastbp.activations import ELU, LeakyReLU
-from fastbp.engine.specs import walk
+from fastbp.engine.layer_ownership import walk
 from fastbp.interop.keras import to_keras_weights
 from fastbp.interop.kerasgraph import chain_of
 from fastbp.interop.kerasmasks import check_masks
@@ -12,7 +12,7 @@ from fastbp.interop.kerassettings import namesakes
 from fastbp.layers import Concatenate, Residual
 from fastbp.layers.core.branches import Fork
 from fastbp.models.sequential import Sequential
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 # Beside those with the same name.
 OTHERS = ("Bidirectional", "Concatenate", "Residual")

@@ -6,7 +6,7 @@ fastbp/__init__.py tells which file a name is in.
 
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
 from fastbp.registry import declare
-from fastbp.settings.latenames import late_names
+from fastbp.settings.lazy_names import late_names
 
 _BASE = "layers.base"
 _LAYER_HOMES = {

@@ -43,7 +43,7 @@ from fastbp.compiler.signatures import signature
 from fastbp.initializers import INITIALIZERS
 from fastbp.registry import Registry
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
-from fastbp.settings.checked import Settings, checked_switch, is_number, setting_names
+from fastbp.settings.validation import Settings, checked_switch, is_number, setting_names
 
 LAYERS = Registry("layer")
 

@@ -15,7 +15,7 @@ from fastbp.kernels.softmax import ROWS, row_room, softmax_rows
 from fastbp.kernels.vecmath import log, sigmoid, softplus
 from fastbp.losses.base import LOSSES, Loss, mean_over_outputs
 from fastbp.losses.targets import bounded_targets, class_targets, one_hot_targets
-from fastbp.settings.checked import checked_switch, is_number
+from fastbp.settings.validation import checked_switch, is_number
 
 
 class Crossentropy(Loss):

@@ -13,7 +13,7 @@ from fastbp.losses.base import LOSS_HEADER, LOSS_ROW, LOSS_ROW_SIZE, LOSSES, Los
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
 from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
 from fastbp.losses.targets import as_numbers
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 # A row of a part's loss, whose `kernel` is the loss's own, with where the part's outputs and targets are.
 _OF_LOSS = [(f"of_loss_{i}", "i8") for i in range(LOSS_ROW_SIZE // 8 - len(LOSS_HEADER))]

@@ -24,7 +24,7 @@ from fastbp.compiler.signatures import signature
 from fastbp.kernels.vecmath import log
 from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.losses.targets import bounded_targets, dense_targets, table_targets
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 # Keras's fuzz factor, for the logarithm of a predicted count.
 EPSILON = 1e-7

@@ -7,7 +7,7 @@ from fastbp.engine.epochs import Course
 from fastbp.layers import LAYERS, Layer
 from fastbp.metrics import resolve as resolve_metric
 from fastbp.metrics.weighted import Weighted, weighted
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 def checked_layers(layers):

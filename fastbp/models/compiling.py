@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from fastbp.engine.engine import Engine
 from fastbp.engine.exclusive import is_changed_here
-from fastbp.engine.state import Engine
 from fastbp.losses import LOSSES
 from fastbp.models.arguments import checked_metrics, is_count, names_of_functions
-from fastbp.models.taken import Taken
+from fastbp.models.compiled_settings import Taken
 from fastbp.optimizers import OPTIMIZERS
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.engine.data import as_float_rows, check_rows
-from fastbp.engine.job import Data
+from fastbp.engine.driver_call import Data
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
+from fastbp.engine.user_arrays import as_float_rows, check_rows
 from fastbp.layers.base import Layer
 
 # Beside the streams of the first initial values, which are numbered from 0.

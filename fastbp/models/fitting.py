@@ -3,9 +3,9 @@
 from numpy.typing import ArrayLike
 
 from fastbp.callbacks.history import History
-from fastbp.engine.data import class_weights, rows_kept, validation_parts
 from fastbp.engine.epochs import fit as fit_epochs
 from fastbp.engine.exclusive import changes
+from fastbp.engine.user_arrays import class_weights, rows_kept, validation_parts
 from fastbp.models.arguments import checked_callbacks, checked_course
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.engine.data import as_float_rows, as_table
-from fastbp.engine.specs import copies
+from fastbp.engine.layer_ownership import copies
+from fastbp.engine.user_arrays import as_float_rows, as_table
 from fastbp.models.arguments import checked_counts
 
 

@@ -7,7 +7,7 @@ from fastbp.io import described
 from fastbp.metrics import resolve
 from fastbp.metrics.weighted import Weighted
 from fastbp.registry import describe, rebuild
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 def state_of(model):

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.engine.data import as_float_rows, held
+from fastbp.engine.user_arrays import as_float_rows, held
 from fastbp.models.arguments import checked_verbose
-from fastbp.models.longpredict import predict_with_bar
+from fastbp.models.predict_progress import predict_with_bar
 
 
 def evaluate(

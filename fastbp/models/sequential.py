@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.exclusive import check_free
-from fastbp.engine.specs import check_owners, check_places, handle, own, walk
+from fastbp.engine.layer_ownership import check_owners, check_places, handle, own, walk
 from fastbp.explain.explainable import Explainable
 from fastbp.io import saving
 from fastbp.models import compiling, describing, fitting, predicting, singlesteps, weights
 from fastbp.models.arguments import checked_layers, checked_seed
+from fastbp.models.compiled_settings import Taken
+from fastbp.models.model_repr import html_of, line_of
 from fastbp.models.modelstate import model_from, restore, state_of
-from fastbp.models.shown import html_of, line_of
-from fastbp.models.taken import Taken
-from fastbp.models.userrows import rows_of
+from fastbp.models.user_data import rows_of
 
 _NEW = "make a new model, of copy.deepcopy(model.layers)"
 _COMPILE = "call compile, which keeps the weights"

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.engine.data import as_float_rows, check_rows, check_same_length, held, real_array
+from fastbp.engine.user_arrays import as_float_rows, check_rows, check_same_length, held, real_array
 from fastbp.models.predicting import loss_or_list
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp.engine.data import real_array
 from fastbp.engine.exclusive import check_free
+from fastbp.engine.user_arrays import real_array
 from fastbp.models.weightsfile import read_weights, write_weights
 
 

@@ -23,7 +23,7 @@ from fastbp.compiler.jit import inline
 from fastbp.compiler.records import make_row, row_dtype
 from fastbp.registry import Registry
 from fastbp.schedules import SCHEDULES, check_numbers
-from fastbp.settings.checked import Settings
+from fastbp.settings.validation import Settings
 
 __all__ = ["OPTIMIZERS", "Optimizer"]
 
@@ -137,7 +137,7 @@ class Optimizer(Settings):
         return ("gradient",) * (self.gradient_accumulation_steps is not None) + ("average",) * self.use_ema
 
     def all_coefficients(self, steps: np.ndarray) -> np.ndarray:
-        """Return `coefficients` of steps (n,), from 0; where slots are kept, with the columns of kept.py at the end."""
+        """Return `coefficients` of steps (n,), from 0, with the columns that accumulation_and_average.py needs."""
         numbers = steps + 1
         if not self.use_ema and self.gradient_accumulation_steps is None:
             return self.coefficients(numbers, self.learning_rates(numbers))

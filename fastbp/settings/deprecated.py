@@ -2,7 +2,7 @@
 
 from functools import wraps
 
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 class FastbpDeprecationWarning(FutureWarning):

@@ -11,10 +11,10 @@ import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, pointer_like, shift
-from fastbp.engine.crew import enter, leave, open_counters
 from fastbp.engine.driver import layer_gradient
+from fastbp.engine.driver_call import make_steps
+from fastbp.engine.helper_threads import enter, leave, open_counters
 from fastbp.engine.interrupts import heed_interrupt
-from fastbp.engine.job import make_steps
 from fastbp.engine.phases import finish, take, wait
 from fastbp.engine.plan import Plan, Purpose, round_up
 from fastbp.engine.threads import get_num_threads, run_together

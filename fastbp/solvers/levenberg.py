@@ -87,7 +87,7 @@ def levenberg_marquardt(engine, x, targets, weight=None, *, alpha=0.0, max_iter=
     --------
     >>> import numpy as np
     >>> from fastbp import Dense
-    >>> from fastbp.engine.state import Engine
+    >>> from fastbp.engine.engine import Engine
     >>> engine = Engine([Dense(5, activation="tanh"), Dense(1)], (1,), seed=0, dtype="float64")
     >>> x = np.linspace(-2, 2, 50)[:, None]
     >>> result = levenberg_marquardt(engine, x, np.sin(x))

@@ -4,9 +4,9 @@ import numpy as np
 
 from fastbp.models.card import card_text, facts, general, table
 from fastbp.tabular.categories import CategoryCoder
-from fastbp.tabular.mixture import Mixture
+from fastbp.tabular.mixed_targets import Mixture
+from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.numeric import DateCoder
-from fastbp.tabular.several import Quantities
 
 # Classes, and categories of a column, that a card names.
 MOST_NAMED = 10

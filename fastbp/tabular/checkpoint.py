@@ -15,9 +15,9 @@ from fastbp.io import described
 from fastbp.io.files import replace_file
 from fastbp.io.saving import ModelFileError, load_tensors, save_tensors
 from fastbp.models.sequential import Sequential
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 from fastbp.tabular.learner import Learned
-from fastbp.tabular.pace import Plan
+from fastbp.tabular.time_limit import Plan
 
 RUN = "run.json"
 KIND = "network of a checkpoint"

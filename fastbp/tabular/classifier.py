@@ -10,8 +10,8 @@ from sklearn.utils._param_validation import StrOptions
 from fastbp.estimators.labels import plain_labels
 from fastbp.tabular.calibration import fit_temperature, temper
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
+from fastbp.tabular.multicolumn_targets import SoftClasses, is_several, probabilities_of
 from fastbp.tabular.objectives import CLASSIFICATION_METRICS, classification_objective
-from fastbp.tabular.several import SoftClasses, is_several, probabilities_of
 from fastbp.tabular.target import Classes, refuse_missing
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.settings.naming import nearest
 from fastbp.tabular.errors import TableError
-from fastbp.tabular.objects import SECONDS, settle
+from fastbp.tabular.object_columns import SECONDS, settle
 from fastbp.tabular.pandastable import PandasTable
 from fastbp.tabular.sparsetable import SparseTable, is_sparse
 

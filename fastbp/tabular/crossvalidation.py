@@ -8,8 +8,8 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from fastbp.tabular.columns import with_rows
 from fastbp.tabular.folds import cut, later_blocks, separation
-from fastbp.tabular.order import taken_columns
-from fastbp.tabular.several import is_several, probabilities_of
+from fastbp.tabular.groups_and_times import taken_columns
+from fastbp.tabular.multicolumn_targets import is_several, probabilities_of
 from fastbp.tabular.tablewarning import tell
 
 

@@ -86,7 +86,7 @@ class CSVFile:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 # pandas types 2**20 fields at once, 12 % faster than all of them.  What has another type in another
-                # piece comes as objects: `fastbp.tabular.settling` has such columns read again, as text.
+                # piece comes as objects: `fastbp.tabular.csv_types` has such columns read again, as text.
                 warnings.simplefilter("ignore", pd.errors.DtypeWarning)
                 return pd.read_csv(io.BytesIO(self.content), **(defaults | options))
         except pd.errors.EmptyDataError:

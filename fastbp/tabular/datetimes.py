@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastbp.tabular.words import Form
+from fastbp.tabular.missing_words import Form
 
 DAY = 86_400
 

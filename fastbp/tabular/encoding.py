@@ -22,12 +22,12 @@ from fastbp.io import described
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
-from fastbp.tabular.encodershown import html_of, line_of
+from fastbp.tabular.encoded_matrix import widths_of, write
+from fastbp.tabular.encoder_repr import html_of, line_of
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.numeric import DateCoder, NumberCoder
 from fastbp.tabular.sparsetable import SparseTable
 from fastbp.tabular.tablewarning import tell
-from fastbp.tabular.writing import widths_of, write
 
 # Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
 THREAD_ROWS = 10_000

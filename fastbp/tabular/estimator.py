@@ -1,6 +1,5 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
-import sys
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
@@ -11,32 +10,32 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from fastbp.callbacks.sharebar import ShareBar
+from fastbp.callbacks.sharebar import progress_bar
 from fastbp.compiler.compiling import working_time
-from fastbp.engine.data import real_array, refuse_masked
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
+from fastbp.engine.user_arrays import refuse_masked
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.io import described
 from fastbp.io.saving import save_tensors
 from fastbp.kernels.repeatable import power
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
 from fastbp.tabular.checkpoint import Checkpoint, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.folds import absent_before, separation
+from fastbp.tabular.folds import absent_before
 from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
 from fastbp.tabular.learner import Part
+from fastbp.tabular.multicolumn_targets import columns_of
 from fastbp.tabular.observers import Observers, checked_observers
-from fastbp.tabular.order import taken_columns
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeats import use_repeats
-from fastbp.tabular.several import columns_of
 from fastbp.tabular.tablewarning import tell
+from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
 KIND = "tabular"
 # Seconds, or the share of the limit, by which a time limit may be missed without a word.
@@ -146,7 +145,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
-        X, apart, notices = _set_apart(X, groups, time, eval_set)
+        X, apart, notices = set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
         if checkpoint is not None:
@@ -219,14 +218,14 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         check_consistent_length(X, y)
         if len(y) == 1:
             raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
-        weight = _checked_weight(sample_weight, y)
+        weight = checked_weight(sample_weight, y)
         target = self._target_of(y, weight, names)
         targets = target.encode(y)
         weight = target.weigh(targets, weight)
         kept = np.ones(len(y), bool) if weight is None else weight > 0
         if kept.all():
-            return target, X, _part(None, targets, weight), kept
-        return target, _safe_indexing(X, np.flatnonzero(kept)), _part(None, targets[kept], weight[kept]), kept
+            return target, X, part_of(None, targets, weight), kept
+        return target, _safe_indexing(X, np.flatnonzero(kept)), part_of(None, targets[kept], weight[kept]), kept
 
     def _valid_part(self, encoder, target, eval_set):
         """Return the user's validation rows, and lines on what training had not seen in them."""
@@ -238,11 +237,11 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
-        weight = target.weigh(targets, _checked_weight(sample_weight, y))
+        weight = target.weigh(targets, checked_weight(sample_weight, y))
         if weight is not None and not weight.any():
             raise ValueError("the rows of eval_set have no weight.")
         surprises = []
-        part = _part(encoder.transform(X, surprises), targets, weight)
+        part = part_of(encoder.transform(X, surprises), targets, weight)
         return part, [f"eval_set: {line}" for line in surprises]
 
     def _learn_from_unseen(self, objective, part, valid, kept, with_repeats):
@@ -382,35 +381,3 @@ def _finite(unseen):
     """Return the rows (m,) and outputs (m, k) of an `Unseen` that are finite."""
     known = np.isfinite(unseen.outputs.min(axis=1)) & np.isfinite(unseen.outputs.max(axis=1))
     return (unseen.rows, unseen.outputs) if known.all() else (unseen.rows[known], unseen.outputs[known])
-
-
-def _set_apart(X, groups, time, eval_set):
-    """Return X without the column that names the groups, the `Separation` of its rows, and notes on their times."""
-    if eval_set is not None and not (groups is None and time is None):
-        raise ValueError("give eval_set, or groups and time: with eval_set no rows of X are set apart.")
-    X, groups, time = taken_columns(X, groups, time)
-    notices = []
-    return X, separation(_num_samples(X), groups, time, notices), notices
-
-
-def _checked_weight(sample_weight, y):
-    """Return weights (n,) in float64, or None."""
-    if sample_weight is None:
-        return None
-    weight = real_array(sample_weight, "sample_weight")
-    return _check_sample_weight(weight, y, dtype=np.float64, ensure_non_negative=True)
-
-
-def _part(x, targets, weight):
-    """Return rows for the core: their weights, in float32, have the mean 1."""
-    return Part(x, targets, None if weight is None else (weight / weight.mean()).astype(np.float32))
-
-
-@contextmanager
-def progress_bar(verbose):
-    """Context of what shows progress on stderr: a function that takes the share done, or None where not verbose."""
-    if verbose in (0, False):
-        yield None
-        return
-    with ShareBar("training", bar=verbose != 2, stream=sys.stderr) as bar:
-        yield bar

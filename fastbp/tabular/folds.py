@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.tabular.errors import TableError
-from fastbp.tabular.order import Given, group_codes, time_ranks
+from fastbp.tabular.groups_and_times import Given, group_codes, time_ranks
 
 # Groups that are dealt out so that each part has its share of every class; it takes 0.2 ms a group.
 MOST_STRATIFIED_GROUPS = 1000
@@ -47,9 +47,9 @@ def separation(n, groups=None, time=None, notices=None):
 
     Parameters
     ----------
-    groups : array-like (n,), or fastbp.tabular.order.Given, optional
+    groups : array-like (n,), or fastbp.tabular.groups_and_times.Given, optional
         Of text or numbers.
-    time : array-like (n,), or fastbp.tabular.order.Given, optional
+    time : array-like (n,), or fastbp.tabular.groups_and_times.Given, optional
         Of numbers, dates, times of day or durations, or text that is such by the rule of
         `fastbp.tabular.recognition`.
     notices : list, optional

@@ -7,10 +7,10 @@ import numpy as np
 
 import fastbp
 from fastbp.compiler.compiling import working_time
-from fastbp.engine.job import Data, make_steps
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.kernels.repeatable import by_element
 from fastbp.schedules import LogCosine
-from fastbp.tabular.pace import Plan
+from fastbp.tabular.time_limit import Plan
 
 # Steps between two updates of the running means, at most; each compiled call is one such group.
 MOST_GROUP_STEPS = 16

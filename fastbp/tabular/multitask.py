@@ -5,12 +5,12 @@ import math
 import numpy as np
 
 from fastbp.io import described
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 from fastbp.tabular.calibration import fit_temperature, tempered
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.folds import absent_before
-from fastbp.tabular.joint import joint_objective
-from fastbp.tabular.mixture import Mixture, by_target, target_table
+from fastbp.tabular.joint_objective import joint_objective
+from fastbp.tabular.mixed_targets import Mixture, by_target, target_table
 
 
 class TabularMultiTask(BaseTabular):

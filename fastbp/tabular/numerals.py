@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastbp.tabular.magnitudes import LEAST_PLAIN, PLAIN_A_BOUND, SCALES, find_scale, without_bound
-from fastbp.tabular.words import Form
+from fastbp.tabular.missing_words import Form
 
 PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 LEADING_ZERO = re.compile(r"[-+]?0\d+", re.ASCII)

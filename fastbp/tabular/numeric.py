@@ -1,9 +1,9 @@
 """Coders of numbers and dates.
 
 A coder is what one column of a table becomes. It reads a column (`read`), learns from what it read (`fit`, which raises
-`Useless`), and has columns in the three groups of the encoded table, which `fastbp.tabular.writing` writes: those of
-numbers and dates many at once by their `scales`, those of others by `encode`. `surprises` says what training had not
-seen.
+`Useless`), and has columns in the three groups of the encoded table, which `fastbp.tabular.encoded_matrix` writes:
+those of numbers and dates many at once by their `scales`, those of others by `encode`. `surprises` says what training
+had not seen.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.engine.specs import copies
+from fastbp.engine.layer_ownership import copies
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.learner import Learner, learn
 from fastbp.tabular.networks import table_network

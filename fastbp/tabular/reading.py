@@ -1,12 +1,12 @@
 """Read a table from a file: CSV, gzipped CSV, or Parquet where pyarrow is installed.
 
 pandas parses; what is decided here is how: the encoding and the delimiter (`fastbp.tabular.sniffing`), and what the
-columns hold (`fastbp.tabular.settling`).  The kind of file is told by its content, not by its name.
+columns hold (`fastbp.tabular.csv_types`).  The kind of file is told by its content, not by its name.
 
 What counts as missing
-    The empty field.  In a column whose other fields are numbers or dates, the words of `fastbp.tabular.words` ("NA",
-    "nan", "?" ...) as well.  In a column of text they stay what they are: a category named "None" or "NA" is a
-    category.
+    The empty field.  In a column whose other fields are numbers or dates, the words of
+    `fastbp.tabular.missing_words` ("NA", "nan", "?" ...) as well.  In a column of text they stay what
+    they are: a category named "None" or "NA" is a category.
 """
 
 import io
@@ -97,7 +97,7 @@ def read_table(path, text=()):
     >>> read_table(path)["city"].tolist()
     ['Rome', 'NA', 'Oslo']
     """
-    from fastbp.tabular.settling import Expected
+    from fastbp.tabular.csv_types import Expected
 
     return read_file(path, expected=Expected(text=frozenset(text))).frame
 
@@ -110,7 +110,7 @@ def read_file(path, how=None, *, expected=None, target=None, usual_decimal=None)
     path : str or path-like
         As of `read_table`.
     how : HowToRead, optional
-    expected : fastbp.tabular.settling.Expected, optional
+    expected : fastbp.tabular.csv_types.Expected, optional
         What is known of the columns.
     target : str, optional
         The column to be learnt, or several with commas between their names: rows without a value in any of them do
@@ -122,7 +122,7 @@ def read_file(path, how=None, *, expected=None, target=None, usual_decimal=None)
     ------
     TableError
     """
-    from fastbp.tabular.settling import Expected
+    from fastbp.tabular.csv_types import Expected
     from fastbp.tabular.sniffing import unpacked
 
     path, name = (None, "standard input") if str(path) == STANDARD_INPUT else (Path(path), str(path))
@@ -169,8 +169,8 @@ def _is_parquet(content):
 
 
 def _read_csv(content, name, how, expected, target, usual_decimal):
+    from fastbp.tabular.csv_types import settle
     from fastbp.tabular.csvfile import CSVFile
-    from fastbp.tabular.settling import settle
     from fastbp.tabular.sniffing import as_utf8, find_decimal, find_delimiter, split_separator_line
 
     content, notes = as_utf8(content, name, how.encoding)

@@ -12,8 +12,8 @@ import numpy as np
 from fastbp.io import described
 from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
 from fastbp.tabular.magnitudes import SCALES, without_bound
+from fastbp.tabular.missing_words import is_missing_word
 from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
-from fastbp.tabular.words import is_missing_word
 
 FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberForm)}  # tried in this order
 

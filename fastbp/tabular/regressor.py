@@ -7,9 +7,9 @@ from sklearn.utils.validation import _check_y
 
 from fastbp.losses.quantile import checked_quantiles
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
+from fastbp.tabular.multicolumn_targets import Quantities, is_several, numbers_of
 from fastbp.tabular.objectives import REGRESSION_METRICS, quantile_objective, regression_objective
 from fastbp.tabular.quantiles import uncrossed
-from fastbp.tabular.several import Quantities, is_several, numbers_of
 from fastbp.tabular.target import Quantity, refuse_missing
 
 

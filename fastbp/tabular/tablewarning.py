@@ -1,6 +1,6 @@
 """The warning that says what was done to a table."""
 
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 class TableWarning(UserWarning):

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastbp.engine.data import tell_unknown_classes
+from fastbp.engine.user_arrays import tell_unknown_classes
 from fastbp.estimators.files import packed_array, unpacked_array
 from fastbp.io import described
 

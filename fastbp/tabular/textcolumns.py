@@ -7,10 +7,10 @@ import numpy as np
 from fastbp.tabular.columns import column_kind, is_missing, to_numbers
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
+from fastbp.tabular.missing_words import is_missing_word
 from fastbp.tabular.numerals import PLAIN, NumberForm
 from fastbp.tabular.recognition import NEARLY_ALL, recognise
 from fastbp.tabular.vocabulary import counts_of
-from fastbp.tabular.words import is_missing_word
 
 # Odd values that a message shows.
 MOST_SHOWN = 3

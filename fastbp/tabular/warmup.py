@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.specs import copies
+from fastbp.engine.layer_ownership import copies
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.recipe import PRESETS
 

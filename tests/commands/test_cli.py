@@ -269,7 +269,7 @@ def test_ctrl_c_in_training_exits_with_130_and_replaces_no_model(there, folder, 
 
 LATER = """
 import sys
-from fastbp.commands.later import import_later
+from fastbp.commands.lazy_imports import import_later
 import_later("scipy.stats")
 import sklearn.base
 assert "scipy.optimize" not in sys.modules  # which scipy.stats imports

@@ -13,8 +13,8 @@ import pytest
 
 import fastbp
 from fastbp.commands import train
+from fastbp.commands.column_roles import roles_of
 from fastbp.commands.main import main
-from fastbp.commands.roles import roles_of
 from fastbp.tabular.errors import TableError
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.tabular.tablewarning.TableWarning")

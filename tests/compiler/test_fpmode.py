@@ -23,8 +23,8 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler import fpmode as _fpmode
 from fastbp.compiler.entrycode import EntryCompiler
 from fastbp.compiler.jit import Inline, Kernel, kernel, unkept_kernel
-from fastbp.engine.link import apply_activation
-from fastbp.engine.rows import Rows
+from fastbp.engine.output_activation import apply_activation
+from fastbp.engine.weighted_rows import Rows
 from fastbp.estimators import MLPClassifier, MLPRegressor
 from fastbp.kernels.rng import shuffle
 

@@ -330,7 +330,7 @@ SIGMOID = """
 import sys, numpy as np
 sys.path.insert(0, {folder!r})
 import fastbp
-from fastbp.engine.link import apply_activation
+from fastbp.engine.output_activation import apply_activation
 sigmoid = fastbp.activations.ACTIVATIONS["sigmoid"]()
 print(apply_activation(sigmoid, np.full((1, 1), 2.0)).item(), "numba" in sys.modules)
 """

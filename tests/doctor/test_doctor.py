@@ -13,7 +13,7 @@ from sklearn.preprocessing import scale
 
 import fastbp
 from fastbp import Dense
-from fastbp.doctor.registered import CHECKS
+from fastbp.doctor.check_registry import CHECKS
 
 SPARSE = "sparse_categorical_crossentropy"
 
@@ -570,7 +570,7 @@ def test_names_of_columns_are_escaped():
 
 def test_a_finding_needs_one_edit():
     """A function under the decorator is a check."""
-    from fastbp.doctor.registered import check, found
+    from fastbp.doctor.check_registry import check, found
 
     try:
 

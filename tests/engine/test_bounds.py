@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.engine.job import Data
+from fastbp.engine.driver_call import Data
 
 STRANGERS = [1000.0, 1e9, -1.0, 1e30, -1e30, np.inf, np.nan]
 NETWORKS = {

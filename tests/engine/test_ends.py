@@ -10,7 +10,7 @@ import fastbp
 from fastbp import BatchNormalization, Dense, Dropout, Embedding, Flatten
 from fastbp.engine import interruptible_steps as stretches
 from fastbp.engine import interrupts, runner
-from fastbp.engine.crew import open_counters, run_share
+from fastbp.engine.helper_threads import open_counters, run_share
 from fastbp.engine.interrupts import InterruptGuard
 from fastbp.solvers.levenberg import levenberg_marquardt
 from tests.engine.test_threads import run_script

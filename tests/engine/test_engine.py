@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastbp
+from fastbp.engine.engine import MOST_RUNNERS
 from fastbp.engine.snapshot import is_finite
-from fastbp.engine.state import MOST_RUNNERS
 
 MOST = np.finfo(np.float32).max
 

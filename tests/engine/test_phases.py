@@ -15,7 +15,7 @@ from numba import types
 
 from fastbp.compiler.jit import kernel, unkept_kernel
 from fastbp.engine import phases
-from fastbp.engine.crew import open_counters
+from fastbp.engine.helper_threads import open_counters
 from fastbp.engine.phases import finish, take, wait
 from tests.compiler.test_fpmode import assembly
 

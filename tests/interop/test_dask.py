@@ -25,7 +25,7 @@ from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, classes_of, merged, quantity_of, summary_of
 from fastbp.interop.dask.table import MEMORY_SHARE, memory_of_a_task
 from fastbp.tabular import estimator
-from fastbp.tabular.jobs import worker_threads
+from fastbp.tabular.joblib_tasks import worker_threads
 from fastbp.tabular.target import Classes, Quantity
 
 X, Y = load_iris(return_X_y=True)

@@ -29,7 +29,7 @@ ALLOWED = {
     "metrics/functions.py": "metrics tell one figure of all rows, which are the same rows each time",
     "metrics/confusion.py": "as the other metrics",
     "doctor/baseline.py": "findings: nothing goes on with them",
-    "explain/paths.py": "contributions of inputs: nothing goes on with them",
+    "explain/integrated_gradients.py": "contributions of inputs: nothing goes on with them",
     "explain/permutation.py": "importances: nothing goes on with them",
     "tabular/insight/contributions.py": "as the other contributions",
     "interop/onnx/repeats.py": "constants of another program's graph",

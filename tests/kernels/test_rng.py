@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import chi2, chisquare
 
 import fastbp
-from fastbp.engine.job import Data, make_steps
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.network import Network
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner

@@ -12,7 +12,7 @@ import pytest
 
 import fastbp
 from fastbp import GRU, LSTM, Bidirectional, Dense, Dropout, Flatten, Masking, Reshape, SimpleRNN
-from fastbp.engine.job import Data, make_steps
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.network import Network
 from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner

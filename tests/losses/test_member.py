@@ -8,7 +8,7 @@ import pytest
 
 import fastbp
 from fastbp import Dense, Dropout, Flatten, MemberDense, MemberLoss, MemberMean, RepeatMembers, Scaling
-from fastbp.engine import state as engine
+from fastbp.engine import engine as engine
 from fastbp.losses import LOSSES
 from tests.layers.test_layers import assert_near
 from tests.reference import autodiff

@@ -38,7 +38,7 @@ from fastbp import (
 from fastbp.layers import LAYERS
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
-from fastbp.settings.checked import Settings
+from fastbp.settings.validation import Settings
 from tests.oracles import ORACLES, shape_of
 
 X = np.random.default_rng(0).normal(size=(24, 4))

@@ -15,8 +15,8 @@ from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.learner import Learned, Part, RunningMean, epochs_of, late_fall, learn
 from fastbp.tabular.networks import knots
 from fastbp.tabular.objectives import classification_objective, regression_objective
-from fastbp.tabular.pace import Costs, Pace, Plan, planned
 from fastbp.tabular.recipe import MOST_EMBEDDED, PRESETS
+from fastbp.tabular.time_limit import Costs, Pace, Plan, planned
 
 RECIPE = replace(
     PRESETS["default"], folds=3, networks=3, epochs=3, least_steps=1, batch_size=64, hidden=((16,),), n_frequencies=4

@@ -14,8 +14,8 @@ from sklearn.base import clone
 import fastbp
 from fastbp import TabularClassifier, TabularMultiTask, TabularRegressor
 from fastbp.commands.main import main
-from fastbp.tabular.joint import joint_objective
-from fastbp.tabular.mixture import target_table
+from fastbp.tabular.joint_objective import joint_objective
+from fastbp.tabular.mixed_targets import target_table
 
 FAST = {"preset": "fast", "random_state": 0}
 QUICK = FAST | {"time_limit": 1e-3}

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fastbp.tabular.csv_types import Expected
 from fastbp.tabular.reading import HowToRead, TableError, read_file, read_table
-from fastbp.tabular.settling import Expected
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.doctor.registered import check, found
+from fastbp.doctor.check_registry import check, found
 
 RESTLESS = 0.1
 

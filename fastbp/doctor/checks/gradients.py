@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.doctor.registered import check, found
+from fastbp.doctor.check_registry import check, found
 
 # By how much smaller (larger) a layer's gradient may be than one behind it, each relative to the layer's weights.
 VANISHED, EXPLODED = 1e-4, 1e4
@@ -143,8 +143,8 @@ def frozen_layers(patient):
 @check("rows")
 def waiting_changes(patient):
     """Settings that were changed after `compile`, which the model has not taken."""
+    from fastbp.engine.layer_ownership import changes
     from fastbp.engine.network import said
-    from fastbp.engine.specs import changes
 
     model = patient.model
     if waiting := changes(model.layers, model.engine.layers):

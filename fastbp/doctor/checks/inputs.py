@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.doctor.registered import check, found
+from fastbp.doctor.check_registry import check, found
 from fastbp.engine.network import is_picky
 
 # Root mean squares of columns, and by how often their deviations may differ.

@@ -6,8 +6,8 @@ badly.
 
 import numpy as np
 
+from fastbp.doctor.check_registry import check, found
 from fastbp.doctor.checks.units import activation_of, curve
-from fastbp.doctor.registered import check, found
 
 # Ends are reached only in the limit: 0 and 1 are no targets outside of a sigmoid.
 TOUCH = 1e-6

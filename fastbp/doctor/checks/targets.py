@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from fastbp.doctor.check_registry import check, found
 from fastbp.doctor.checks.inputs import CLASSES, table
 from fastbp.doctor.checks.outputs import NUMBERS, last_activation, targets_of
-from fastbp.doctor.registered import check, found
 
 UNEQUAL, MOST_CLASSES = 10.0, 20
 NEIGHBOURS, MOST_CONTRARY = 10, 0.08

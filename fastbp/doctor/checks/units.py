@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.activations import ACTIVATIONS
-from fastbp.doctor.registered import check, found
+from fastbp.doctor.check_registry import check, found
 
 MOST_DEAD = 0.8
 MOST_SATURATED = 0.5

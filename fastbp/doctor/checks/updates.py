@@ -1,6 +1,6 @@
 """The next update next to the weights: is the learning rate too large, or too small?"""
 
-from fastbp.doctor.registered import check, found
+from fastbp.doctor.check_registry import check, found
 
 LARGE, SMALL = 0.5, 1e-6
 

@@ -9,11 +9,11 @@ from fastbp.interop.c.tablefunctions import FUNCTIONS
 from fastbp.interop.columnfacts import changes_of, known_numbers
 from fastbp.tabular.calibration import SMALLEST
 from fastbp.tabular.categories import CategoryCoder
-from fastbp.tabular.mixture import Mixture
+from fastbp.tabular.mixed_targets import Mixture
+from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.numeric import DateCoder
 from fastbp.tabular.repeats import hash_factors
 from fastbp.tabular.scaling import LIMIT
-from fastbp.tabular.several import Quantities
 from fastbp.tabular.target import Classes
 
 

@@ -9,12 +9,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.callbacks.sharebar import progress_bar
 from fastbp.interop.dask.partitions import predicted
 from fastbp.interop.dask.table import dask_table, import_dask, is_collection
 from fastbp.interop.dask.training import DaskTraining
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 from fastbp.tabular import classifier, regressor
-from fastbp.tabular.estimator import progress_bar
 from fastbp.tabular.tablewarning import tell
 
 # Parameters of the estimators in memory that these have not: workers train, with their threads.

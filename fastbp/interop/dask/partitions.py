@@ -4,10 +4,10 @@ import numpy as np
 
 from fastbp.engine.threads import limit_threads
 from fastbp.interop.dask.summary import summary_of
-from fastbp.tabular.jobs import worker_threads
+from fastbp.tabular.joblib_tasks import worker_threads
 from fastbp.tabular.learner import Part
 from fastbp.tabular.onenetwork import new_network, train_network
-from fastbp.tabular.pace import pace_of_a_worker
+from fastbp.tabular.time_limit import pace_of_a_worker
 
 
 def summarised(place, model, is_classes, X, y):

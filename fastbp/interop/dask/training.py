@@ -17,8 +17,8 @@ from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.learner import Learner, Part, epochs_between_validations, whole_plan
 from fastbp.tabular.onenetwork import Given, Widths, new_network
-from fastbp.tabular.pace import Costs, planned
 from fastbp.tabular.recipe import PRESETS
+from fastbp.tabular.time_limit import Costs, planned
 
 # Rows from which medians, quartiles, categories and the kinds of columns are learnt, at most.
 ENCODING_ROWS = 100_000

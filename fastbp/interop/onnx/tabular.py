@@ -10,8 +10,8 @@ from fastbp.interop.onnx.core import by_block
 from fastbp.interop.onnx.emitters import emit_network
 from fastbp.interop.onnx.graph import Graph, model_of, value_info
 from fastbp.tabular.calibration import SMALLEST
-from fastbp.tabular.mixture import Mixture
-from fastbp.tabular.several import Quantities
+from fastbp.tabular.mixed_targets import Mixture
+from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.target import Classes
 
 

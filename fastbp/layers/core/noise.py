@@ -16,7 +16,7 @@ from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.kernels.vecmath import cospi, log
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.layers.core.dropout import DROPOUT, check_rate, drop_threshold, rate_of
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 GAUSSIAN_NOISE = layer_dtype(("stddev", "f8"))
 

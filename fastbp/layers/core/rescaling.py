@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastbp.layers.base import LAYERS
 from fastbp.layers.core.elementwise import Elementwise, backward, forward
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 
 @LAYERS.register("Rescaling")

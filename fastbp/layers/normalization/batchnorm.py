@@ -25,7 +25,7 @@ from fastbp.compiler.pointers import array_at, at, copy_entries, part
 from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32

@@ -8,7 +8,7 @@ from fastbp.compiler.pointers import at, part
 from fastbp.initializers import Constant
 from fastbp.kernels.columnsums import sum_products
 from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 LAYER_SCALE = layer_dtype(
     ("positions", "i8"),  # product of the axes between the batch and the last one

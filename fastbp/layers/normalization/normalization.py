@@ -1,7 +1,7 @@
 """What normalisation layers share: gamma and beta, their settings, and the axis."""
 
 from fastbp.layers.base import Param, resolve_settings
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 
 def resolve_normalization(spec):

@@ -7,7 +7,7 @@ from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import part
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
 from fastbp.layers.core.branches import input_of
-from fastbp.layers.recurrent.packs import RECURRENT
+from fastbp.layers.recurrent.packed_sequences import RECURRENT
 
 MERGES = ["concat", "sum", "mul", "ave"]
 CONCAT, MUL, AVE = (MERGES.index(mode) for mode in ("concat", "mul", "ave"))

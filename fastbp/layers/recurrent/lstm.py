@@ -6,7 +6,7 @@ from typing import Any
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.layers.base import LAYERS, Layer
-from fastbp.layers.recurrent.packs import PACK, RECURRENT, keep_states, load_states, pack_of, step_of, zero
+from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, keep_states, load_states, pack_of, step_of, zero
 from fastbp.layers.recurrent.recurrent import (
     activate,
     copy_before,

@@ -1,4 +1,4 @@
-"""What the kernels of recurrent layers share: what comes before and after the loop over a pack's steps (packs.py).
+"""What kernels of recurrent layers share: the work around the loop over a pack's steps (packed_sequences.py).
 
 The input projections of all steps are one product for each gate, and so are the gradients of the kernels; between
 them a loop over the pack's steps runs inside the layer's kernel.
@@ -7,7 +7,7 @@ them a loop over the pack's steps runs inside the layer's kernel.
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, null, one, part
 from fastbp.kernels.transpose import transpose
-from fastbp.layers.recurrent.packs import (
+from fastbp.layers.recurrent.packed_sequences import (
     BEGINS,
     PACK,
     ROWS,

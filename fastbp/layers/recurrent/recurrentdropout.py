@@ -18,7 +18,7 @@ from fastbp.compiler.signatures import signature
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.layers.base import STEP
 from fastbp.layers.core.dropout import drop_threshold, rate_of
-from fastbp.layers.recurrent.packs import PACK, RANKS, RECURRENT, whole, zero
+from fastbp.layers.recurrent.packed_sequences import PACK, RANKS, RECURRENT, whole, zero
 
 
 @kernel

@@ -8,7 +8,7 @@ from fastbp.kernels.tile import product_address
 from fastbp.layers.base import Build, Param, resolve_settings, whole_number
 from fastbp.layers.core.activation import ACTIVATION, fill_activation
 from fastbp.layers.core.dropout import check_rate
-from fastbp.layers.recurrent.packs import BEGINS, MOST_STEPS, PACK
+from fastbp.layers.recurrent.packed_sequences import BEGINS, MOST_STEPS, PACK
 from fastbp.layers.recurrent.recurrentdropout import draw_masks_address
 
 # Offsets within a pack are multiples of 16 entries, a cache line of float32.

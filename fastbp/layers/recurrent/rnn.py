@@ -6,7 +6,7 @@ from typing import Any
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries
 from fastbp.layers.base import LAYERS, Layer
-from fastbp.layers.recurrent.packs import PACK, RECURRENT, pack_of, step_of
+from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent.recurrent import (
     activate,
     copy_before,

@@ -14,7 +14,7 @@ from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.kernels.vecmath import cospi, sinpi
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
-from fastbp.settings.checked import is_number
+from fastbp.settings.validation import is_number
 
 PERIODIC = layer_dtype(
     ("features", "i8"),  # d

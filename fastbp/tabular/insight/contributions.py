@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine.state import Engine
-from fastbp.explain.parts import part_of
-from fastbp.explain.paths import BLOCK, integrate
+from fastbp.engine.engine import Engine
+from fastbp.explain.integrated_gradients import BLOCK, integrate
+from fastbp.explain.subnetwork import part_of
 from fastbp.layers.core.branches import Concatenate
 from fastbp.layers.tables.columns import Columns
 from fastbp.layers.tables.scaling import Scaling

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastbp.compiler.entry import address_of
 from fastbp.engine.driver import JOB, UPDATE_SETTINGS
-from fastbp.engine.items import block_address
 from fastbp.engine.lookup_update import touched_address, visits
+from fastbp.engine.penalties_and_clipping import block_address
 from fastbp.layers.base import STEP, float_type_of
 
 

@@ -14,7 +14,7 @@ from joblib._parallel_backends import ThreadingBackend
 from sklearn.datasets import load_iris
 
 import fastbp
-from fastbp.tabular import jobs
+from fastbp.tabular import joblib_tasks
 from fastbp.tabular.spark import SparkCalls
 
 X, Y = load_iris(return_X_y=True)
@@ -59,7 +59,7 @@ def test_the_bits_of_one_process_and_one_copy_of_the_table():
     np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
     sizes = [len(one.value) * one.value.itemsize for one in sent]
     assert len([one for one in sent if one.value.ndim == 2]) == 1
-    assert min(sizes) >= jobs.MOST_SENT_BYTES // X.shape[1]
+    assert min(sizes) >= joblib_tasks.MOST_SENT_BYTES // X.shape[1]
     assert [one.ended for one in sent] == [1] * len(sent)
 
 
@@ -67,7 +67,7 @@ def test_an_error_of_a_task_is_the_user_s(monkeypatch):
     def fail(*arguments):
         raise ZeroDivisionError("of a metric")
 
-    monkeypatch.setattr(jobs, "train_network", fail)
+    monkeypatch.setattr(joblib_tasks, "train_network", fail)
     with joblib.parallel_config(backend="stand-in for Spark"), pytest.raises(ZeroDivisionError, match="of a metric"):
         fitted()
 
@@ -86,7 +86,7 @@ def test_a_task_that_spark_gives_up_is_a_lost_worker(monkeypatch):
     def lose_as(parallel):
         return type("Parallel", (), {"__call__": lambda self, calls: lose(parallel, calls)})()
 
-    monkeypatch.setattr(jobs, "SparkCalls", Losing)
+    monkeypatch.setattr(joblib_tasks, "SparkCalls", Losing)
     with (
         joblib.parallel_config(backend="stand-in for Spark"),
         pytest.raises(RuntimeError, match="lost 3 times") as error,

@@ -5,8 +5,8 @@ import pytest
 
 import fastbp
 from fastbp.engine import runner
-from fastbp.engine.job import address_of
-from fastbp.engine.state import PREDICT_ROWS, PREDICTION
+from fastbp.engine.driver_call import address_of
+from fastbp.engine.engine import PREDICT_ROWS, PREDICTION
 from fastbp.layers.base import STEP
 
 

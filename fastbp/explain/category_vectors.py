@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.engine.engine import Engine
 from fastbp.engine.network import is_picky
-from fastbp.engine.state import Engine
-from fastbp.explain.parts import names_of, part_of
+from fastbp.explain.subnetwork import names_of, part_of
 from fastbp.layers import Columns, Concatenate, Reshape
 
 UNSUITED = (

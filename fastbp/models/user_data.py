@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastbp.engine.data import as_float_rows, as_table, check_rows, check_same_length, held, sample_weights
-from fastbp.engine.rows import Rows
+from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length, held, sample_weights
+from fastbp.engine.weighted_rows import Rows
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
 
 

@@ -4,26 +4,22 @@
 """
 
 import math
-import reprlib
 from typing import NamedTuple
 
 import numpy as np
 
+from fastbp.engine.checks import check_loss, check_metrics
+from fastbp.engine.driver_call import Data, Update, make_steps
 from fastbp.engine.exclusive import changes, reads
-from fastbp.engine.job import Data, Update, make_steps
-from fastbp.engine.link import apply_activation
+from fastbp.engine.layer_ownership import changes as changed_settings
+from fastbp.engine.metricvalues import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.plan import Purpose
-from fastbp.engine.rows import of_entries
 from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach, is_finite
-from fastbp.engine.specs import changes as changed_settings
 from fastbp.engine.updates import Coefficients
 from fastbp.kernels.repeatable import dot
 from fastbp.losses import VectorJacobian
-from fastbp.metrics import check_metric
-from fastbp.metrics.base import Score, check_score
-from fastbp.metrics.weighted import Weighted
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -59,16 +55,6 @@ class Loan:
             self._free.append(self._runner)
 
 
-def value_of(name, metric, y, outputs, weight=None):
-    """Return a metric's value as a float; `weight`, of each entry, is for weighted ones."""
-    value = metric(y, outputs, weight) if isinstance(metric, Weighted) else metric(y, outputs)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        shown = reprlib.repr(value)
-        raise TypeError(f"the metric {name!r} returned {shown}: it must return a number.") from None
-
-
 class Engine:
     """Parameters (P,) of a network, their gradient, buffers (B,), the optimizer's state, and the counters.
 
@@ -97,7 +83,7 @@ class Engine:
         """
         changed = changed_settings(layers, self.layers) if layers is not None else []
         network = Network(layers, self.network.input_shape) if changed else self.network
-        _check_loss(loss, network)
+        check_loss(loss, network)
         if changed:
             self._go_on_with(network, layers, changed)
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
@@ -314,19 +300,7 @@ class Engine:
 
     def metric_values(self, rows, outputs):
         """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
-        if not self.metrics:
-            return {}
-        if self.fused_output:
-            entries = outputs.reshape(-1, self.network.raw_shape[-1])
-            outputs = apply_activation(self.network.output_activation, entries).reshape(outputs.shape)
-        outputs = self.network.finish(outputs).reshape(len(outputs), *self.network.output_shape)
-        y, weight = rows.y, rows.weight
-        if rows.mask is not None and not rows.mask.any():
-            return {name: float("nan") for name, _ in self.metrics}
-        if rows.mask is not None:
-            y, outputs = (of_entries(array, rows.mask, outputs.ndim - 1) for array in (y, outputs))
-            weight = weight[rows.mask]
-        return {name: value_of(name, function, y, outputs, weight) for name, function in self.metrics}
+        return metric_values(self, rows, outputs) if self.metrics else {}
 
     def figures(self, with_validation):
         """Return the names of what an epoch reports."""
@@ -334,7 +308,7 @@ class Engine:
         return [*names, "learning_rate", *(f"val_{name}" for name in names if with_validation)]
 
     def _initial_state(self, optimizer):
-        """Return the optimizer's state before the first step: the slots of its rule, then those of kept.py."""
+        """Return the optimizer's state before the first step: slots of its rule and of accumulation_and_average.py."""
         state, kept = optimizer.init_state(self.params.size, self.dtype), len(optimizer.kept_slots())
         return state if kept == 0 else np.concatenate([state, np.zeros(kept * self.params.size, self.dtype)])
 
@@ -352,16 +326,7 @@ class Engine:
 
     def check_metrics(self, rows):
         """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
-        shape = self.network.output_shape
-        y, outputs = rows.y[:1], np.zeros((1, *shape))
-        if rows.mask is not None:
-            y, outputs = (of_entries(array, np.ones_like(rows.mask[:1]), outputs.ndim - 1) for array in (y, outputs))
-        for name, metric in self.metrics:
-            function = metric.function if isinstance(metric, Weighted) else metric
-            if isinstance(function, Score):
-                check_score(name, function, y, outputs)
-            else:
-                check_metric(name, function, rows.y, shape, _activation_name(self.network))
+        check_metrics(self.metrics, self.network, rows)
 
     @changes
     def reset_states(self):
@@ -398,28 +363,3 @@ class Engine:
         runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
         state = 0 if self.state is None else self.state.nbytes
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
-
-
-def _activation_name(network):
-    """Return the name of the activation that ends a network."""
-    activation = network.output_activation
-    return "linear" if activation is None else activation.name
-
-
-def _check_loss(loss, network):
-    """Raise ValueError where a loss does not suit the outputs of a network."""
-    shape, entries = network.raw_shape, loss.entries(network.loss_shape)
-    n_outputs = int(np.prod(shape))
-    loss.check_output(_activation_name(network), n_outputs // entries)
-    if loss.link == "softmax" and shape[-1] * getattr(loss, "members", entries) != n_outputs:
-        raise ValueError(
-            f"{loss.name} takes one set of classes for each row (or member: MemberLoss); the outputs have shape "
-            f"{shape} (without the batch): end the model in Flatten and Dense."
-        )
-    network.check_output_mask()
-    number = network.output_masking
-    if number is not None and loss.whole_rows:
-        raise ValueError(
-            f"the mask of {network.layers[number].name!r} reaches {loss.name!r}, which takes the outputs of a row as a "
-            "whole: end the model in Flatten, behind which every time step counts."
-        )

@@ -12,11 +12,11 @@ import numpy as np
 
 from fastbp.tabular.columns import target_names
 from fastbp.tabular.datetimes import DateForm
+from fastbp.tabular.missing_words import is_missing_word, is_spreadsheet_error
 from fastbp.tabular.numerals import LEADING_ZERO, NumberForm
 from fastbp.tabular.recognition import recognise
 from fastbp.tabular.textcolumns import knowing, parsed_texts, told_odd, typed
 from fastbp.tabular.vocabulary import counts_of
-from fastbp.tabular.words import is_missing_word, is_spreadsheet_error
 
 # Beyond it floats do not know all whole numbers.
 EXACT = 2**53

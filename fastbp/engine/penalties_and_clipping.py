@@ -12,7 +12,7 @@ from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
 from fastbp.compiler.records import row_dtype
 from fastbp.compiler.signatures import signature
-from fastbp.engine.kept import add_gradient, move_average
+from fastbp.engine.accumulation_and_average import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.layers.core.blocks import slices_of
+from fastbp.layers.core.softmaxblocks import slices_of
 from fastbp.tabular.columns import as_frame, column_kind, is_missing, nearest_name, with_rows
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.sparsetable import is_sparse

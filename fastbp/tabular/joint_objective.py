@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.layers.core.blocks import slices_of
+from fastbp.layers.core.softmaxblocks import slices_of
 from fastbp.losses import JointLoss, MeanSquaredError, SparseCategoricalCrossentropy
 from fastbp.tabular.calibration import temper_blocks
 from fastbp.tabular.objectives import Objective, log_loss

@@ -21,15 +21,15 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Randomize
 import fastbp
 from fastbp.compiler import compiling as compiling_module
 from fastbp.engine.cores import available_cores
-from fastbp.tabular import estimator, jobs, pace
+from fastbp.tabular import estimator, joblib_tasks, time_limit
 from fastbp.tabular.bagging import train_ensemble
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.jobs import Task, Workers, find_workers, run_task, sides
+from fastbp.tabular.joblib_tasks import Task, Workers, find_workers, run_task, sides
 from fastbp.tabular.learner import Learned, Part
 from fastbp.tabular.objectives import Objective, classification_objective
 from fastbp.tabular.onenetwork import Given, Widths
-from fastbp.tabular.pace import Plan
 from fastbp.tabular.recipe import Recipe
+from fastbp.tabular.time_limit import Plan
 
 X, Y = load_iris(return_X_y=True)
 TWO_TARGETS = np.stack([Y, (X[:, 0] > 6)], axis=1).astype(float)
@@ -114,7 +114,7 @@ class TestWorkers:
             tries.append(arguments)
             raise joblib.externals.loky.process_executor.TerminatedWorkerError("killed")
 
-        monkeypatch.setattr(jobs, "_run_once", lose)
+        monkeypatch.setattr(joblib_tasks, "_run_once", lose)
         with pytest.raises(RuntimeError, match="the workers were lost 3 times"):
             fitted(n_jobs=2)
         assert len(tries) == 3
@@ -211,7 +211,7 @@ class TestClockAndCtrlC:
             raise KeyboardInterrupt
 
         model = fastbp.TabularClassifier("fast", n_jobs=2)
-        monkeypatch.setattr(jobs, "_run_once", interrupt)
+        monkeypatch.setattr(joblib_tasks, "_run_once", interrupt)
         with pytest.raises(KeyboardInterrupt):
             model.fit(X, Y)
         assert not hasattr(model, "ensemble_")
@@ -301,7 +301,7 @@ class TestOneClock:
         """Return a stand-in for the module `time` whose clocks go on by what is added to `now`."""
         clock = SimpleNamespace(now=100.0)
         clock.perf_counter = clock.time = lambda: clock.now
-        for module in (compiling_module, pace):
+        for module in (compiling_module, time_limit):
             monkeypatch.setattr(module, "time", clock)
         return clock
 
@@ -316,7 +316,7 @@ class TestOneClock:
             asked.append(stop())
             return network, Learned(1, 0.5, None)
 
-        monkeypatch.setattr(jobs, "train_network", train)
+        monkeypatch.setattr(joblib_tasks, "train_network", train)
         encoder = TableEncoder()
         part = Part(encoder.fit_transform(X), Y)
         given = Given(Widths.of(encoder), RECIPE, classification_objective(3), 0)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from fastbp.settings.naming import nearest
-from fastbp.settings.plain import plain
+from fastbp.settings.numpy_numbers import plain
 
 
 class SettingsType(type):

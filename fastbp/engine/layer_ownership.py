@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.settings.checked import Settings, setting_names
+from fastbp.settings.validation import Settings, setting_names
 
 
 class Change(NamedTuple):

@@ -1,7 +1,7 @@
 """A piece of a network as an engine of its own, with the weights of the whole."""
 
-from fastbp.engine.specs import copies, walk
-from fastbp.engine.state import Engine
+from fastbp.engine.engine import Engine
+from fastbp.engine.layer_ownership import copies, walk
 from fastbp.settings.naming import nearest
 
 

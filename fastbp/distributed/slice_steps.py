@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.distributed.rows import counts
-from fastbp.engine.job import Data, make_steps
+from fastbp.engine.driver_call import Data, make_steps
 from fastbp.kernels.rng import shuffle
 
 

@@ -3,11 +3,11 @@
 import copy
 from dataclasses import is_dataclass
 
+from fastbp.engine.layer_ownership import changes, copies, same, walk
 from fastbp.engine.network import said
-from fastbp.engine.specs import changes, copies, same, walk
 from fastbp.layers.base import Layer
 from fastbp.optimizers.base import Optimizer
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 class Taken:

@@ -3,9 +3,9 @@
 from fastbp.callbacks.backup import backup_of
 from fastbp.callbacks.base import BATCH_HOOKS
 from fastbp.callbacks.callbacklist import CallbackList
+from fastbp.engine.driver_call import Data, make_steps
+from fastbp.engine.engine import PREDICT_ROWS
 from fastbp.engine.interrupts import InterruptGuard
-from fastbp.engine.job import Data, make_steps
-from fastbp.engine.state import PREDICT_ROWS
 
 
 class Watchers:

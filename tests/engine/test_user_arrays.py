@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp.engine.data import as_float_rows, check_rows, class_weights, rows_kept, sample_weights, validation_parts
+from fastbp.engine.user_arrays import (
+    as_float_rows,
+    check_rows,
+    class_weights,
+    rows_kept,
+    sample_weights,
+    validation_parts,
+)
 
 FLOAT32 = np.dtype("float32")
 TABLE = np.arange(12.0).reshape(4, 3)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from fastbp.settings.warned import warn
+from fastbp.settings.user_warnings import warn
 
 
 def held(x):

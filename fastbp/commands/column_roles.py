@@ -77,7 +77,7 @@ def _numbers(column, option):
     import narwhals as nw
 
     from fastbp.tabular.columns import to_numbers
-    from fastbp.tabular.order import as_ordered
+    from fastbp.tabular.groups_and_times import as_ordered
 
     return to_numbers(as_ordered(nw.from_native(column, series_only=True), f"{option} {column.name}", column.index)[0])
 
