@@ -52,9 +52,10 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--resume",
-        metavar="FOLDER",
+        metavar="PATH",
         help="keep each network there as soon as it is trained, and go on with those that are there: after a kill the "
-        "same command ends as if nothing had happened; removed once the model is saved",
+        "same command ends as if nothing had happened; a folder under any name, such as run.ckpt, or a file in it; "
+        "removed once the model is saved",
     )
     parser.add_argument(
         "--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N", help="of all that is random (0)"

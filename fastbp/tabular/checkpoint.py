@@ -20,6 +20,7 @@ from fastbp.tabular.learner import Learned
 from fastbp.tabular.time_limit import Plan
 
 RUN = "run.json"
+NETWORK = "network_{}.fastbp"
 KIND = "network of a checkpoint"
 
 
@@ -33,18 +34,17 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path
-        A folder, which is made where there is none.
+        A folder, which is made where there is none, under any name ("run", "run.ckpt"); a file of such a folder stands
+        for it, and an empty file gives way to it.
 
     Raises
     ------
     CheckpointError
-        Where `path` is a file, or a folder of other things.
+        Where `path` is another file, or a folder of other things.
     """
 
     def __init__(self, path):
-        self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
-            raise CheckpointError(f"checkpoint={str(path)!r} is a file: name a folder, which fit makes.")
+        self.path = folder_of(Path(path))
         self._run = self._read()
 
     def _read(self):
@@ -52,7 +52,7 @@ class Checkpoint:
         try:
             run = json.loads((self.path / RUN).read_text())
             return {"seed": int(run["seed"]), "plan": run["plan"], "made_of": dict(run["made_of"])}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise CheckpointError(f"checkpoint={str(self.path)!r} is a folder of other things.") from None
             return {}
@@ -75,6 +75,8 @@ class Checkpoint:
         made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **made_of}
         if not self._run:
             self._run = {"seed": seed, "plan": None, "made_of": made_of}
+            if self.path.is_file():
+                self.path.unlink()  # an empty one
             self.path.mkdir(parents=True, exist_ok=True)
             self._write()
             return
@@ -96,7 +98,7 @@ class Checkpoint:
         replace_file(self.path / RUN, json.dumps(self._run).encode(), durable=True)
 
     def _file(self, number):
-        return self.path / f"network_{number}.fastbp"
+        return self.path / NETWORK.format(number)
 
     def kept(self, n):
         """Return how many of n networks are finished."""
@@ -127,10 +129,24 @@ class Checkpoint:
 
     def remove(self):
         """Remove what was written here, and the folder where nothing else is in it."""
-        for file in [*self.path.glob("network_*.fastbp"), self.path / RUN]:
+        for file in [*self.path.glob(NETWORK.format("*")), self.path / RUN]:
             file.unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
+
+
+def folder_of(path):
+    """Return the folder that a path stands for."""
+    if not path.exists() or path.is_dir():
+        return path
+    if (path.parent / RUN).exists() and (path.name == RUN or path.match(NETWORK.format("*"))):
+        return path.parent
+    if path.is_file() and path.stat().st_size == 0:
+        return path
+    raise CheckpointError(
+        f"checkpoint={str(path)!r} is a file: name a folder, which fit makes, under a name that is free, or a file of "
+        f"such a folder ({RUN})."
+    )
 
 
 def made_of(part, valid, recipe, objective, separation):

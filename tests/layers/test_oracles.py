@@ -111,9 +111,9 @@ def test_onnx_and_c(kind, tmp_path):
         model = test_onnx.randomize(fastbp.Sequential([layer], input_shape=shape_of(kind), seed=0))
         x = rng.standard_normal((5, *shape_of(kind)))
         test_onnx.assert_same(model, x)
-        if isinstance(layer.emit_c, str) or (kind == "Softmax" and layer.axis in (1, 2, (1, 2))):
-            with pytest.raises(ValueError, match=f"has no C: {layer.emit_c or 'axis='}"):
+        if isinstance(layer.emit_c, str):
+            with pytest.raises(ValueError, match=f"has no C: {layer.emit_c}"):
                 fastbp.to_c(model, tmp_path / "net.c")
         elif case < 2 or kind == "Softmax":
             (folder := tmp_path / str(case)).mkdir()
-            test_c.assert_same(model, x, folder, 2e-6)
+            test_c.assert_same(model, x, folder)

@@ -21,6 +21,8 @@ import fastbp
 from fastbp.io.files import ENDING
 from fastbp.io.saving import load_tensors
 
+EPOCHS = 40  # of the Sequential
+
 
 def table():
     rng = np.random.default_rng(0)
@@ -58,7 +60,7 @@ def backup(folder):
     model.compile("adam", "mean_squared_error")
     best = fastbp.ModelCheckpoint(folder / "best", monitor="loss", save_best_only=True)
     callbacks = [fastbp.BackupAndRestore(folder / "run"), best, fastbp.CSVLogger(folder / "log.csv", append=True)]
-    model.fit(x, y, epochs=40, batch_size=8, callbacks=callbacks, verbose=0)
+    model.fit(x, y, epochs=EPOCHS, batch_size=8, callbacks=callbacks, verbose=0)
     model.save(folder / "model")
 
 
@@ -97,6 +99,19 @@ def check_files(folder):
     return {path.name: path.stat().st_mtime_ns for path in files if path.name.startswith("network_")}
 
 
+def check_epochs(folder, before):
+    """Raise an error where more than the epoch under way is lost of a Sequential's; return the epochs in the backup."""
+    backups = list((folder / "run").glob("*")) if (folder / "run").exists() else []
+    epochs = [load_tensors(path)[1]["epoch"] for path in backups if ENDING not in path.name]
+    log = folder / "log.csv"
+    logged = len(log.read_text().splitlines()) - 1 if log.exists() else 0
+    if epochs:
+        assert epochs[0] >= max(before, logged - 1), f"{epochs[0]} epochs are kept, of {before} and {logged} in the log"
+        return epochs[0]
+    assert before == 0 or (folder / "model").exists() or logged == EPOCHS, "the backup was lost"
+    return 0
+
+
 def tensors_of(folder):
     return load_tensors(folder / "model")[0]
 
@@ -110,7 +125,7 @@ def main(kind, kills):
         assert attempt(work, whole, 300)
         work_seconds = time.monotonic() - work_seconds
         expected, done, ended = tensors_of(whole), 0, 0
-        folder, kept = Path(top) / "run", {}
+        folder, kept, epochs = Path(top) / "run", {}, 0
         while done < kills or not ended:
             folder.mkdir(exist_ok=True)
             seconds = choose.uniform(0, 1.2 * work_seconds) if done < kills else 300
@@ -120,9 +135,11 @@ def main(kind, kills):
                 for name, tensor in expected.items():
                     assert np.array_equal(found[name], tensor, equal_nan=True), name
                 shutil.rmtree(folder)
-                ended, kept = ended + 1, {}
+                ended, kept, epochs = ended + 1, {}, 0
                 continue
             done += 1
+            if kind == "backup":
+                epochs = check_epochs(folder, epochs)
             now = check_files(folder)
             assert kept.items() <= now.items() or (folder / "model").exists(), "a finished network was lost"
             kept = now

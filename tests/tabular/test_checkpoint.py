@@ -103,6 +103,20 @@ class TestErrors:
             fitted(tmp_path / "notes.txt")
         assert (tmp_path / "notes.txt").read_text() == "mine"
 
+    def test_a_file_of_the_folder_stands_for_it_and_an_empty_file_gives_way(self, tmp_path):
+        path = tmp_path / "run.ckpt"
+        path.touch()
+        whole = fitted(path)
+        assert path.is_dir()
+        times = {file: file.stat().st_mtime_ns for file in path.iterdir()}
+        for name in ("run.json", "network_2.fastbp"):
+            assert same(whole, fitted(path / name))
+        assert times == {file: file.stat().st_mtime_ns for file in path.iterdir()}
+        (tmp_path / "run.json").write_text("mine")
+        with pytest.raises(CheckpointError, match="damaged|is a file"):
+            fitted(tmp_path / "run.json")
+        assert (tmp_path / "run.json").read_text() == "mine"
+
     def test_a_damaged_network_is_trained_anew(self, tmp_path):
         whole, file = fitted(tmp_path), tmp_path / "network_4.fastbp"
         file.write_bytes(file.read_bytes()[:-100])
@@ -126,6 +140,16 @@ class TestCommandLine:
         assert self.train(tmp_path, "--resume", str(tmp_path / "run")) == 0
         assert not (tmp_path / "run").exists()
         assert (tmp_path / "iris.fastbp").exists()
+
+    def test_a_name_like_a_file_s(self, tmp_path, capsys):
+        assert self.train(tmp_path) == 0
+        whole = (tmp_path / "iris.fastbp").read_bytes()
+        assert self.train(tmp_path, "--resume", str(tmp_path / "run.ckpt")) == 0
+        assert (tmp_path / "iris.fastbp").read_bytes() == whole
+        assert not (tmp_path / "run.ckpt").exists()
+        assert self.train(tmp_path, "--resume", str(tmp_path / "iris.fastbp")) == 2
+        assert "is a file: name a folder" in capsys.readouterr().err
+        assert (tmp_path / "iris.fastbp").read_bytes() == whole
 
     def test_a_checkpoint_of_another_run_is_a_line(self, tmp_path, capsys):
         fitted(tmp_path / "run")

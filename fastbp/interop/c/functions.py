@@ -8,17 +8,34 @@ static void copy(const float *x, float *out, int n)
     for (int i = 0; i < n; i++) out[i] = x[i];
 }
 """,
+    "multiply_add": """
+/* out (k,) += x (d,) @ columns first to first + k of kernel (d, width); 32 products are added up on their own first,
+   because a long sum of floats loses digits */
+static void multiply_add(const float *x, const float *kernel, float *out, int d, int width, int first, int k)
+{
+    for (int left = 0; left < k; left += 64) {
+        const int columns = k - left < 64 ? k - left : 64;
+        float part[64];
+        for (int top = 0; top < d; top += 32) {
+            const int end = d - top < 32 ? d : top + 32;
+            for (int j = 0; j < columns; j++) part[j] = 0.0f;
+            for (int i = top; i < end; i++) {
+                const float *weights = kernel + i * width + first + left;
+                const float entry = x[i];
+                for (int j = 0; j < columns; j++) part[j] += entry * weights[j];
+            }
+            for (int j = 0; j < columns; j++) out[left + j] += part[j];
+        }
+    }
+}
+""",
     "dense": """
 /* out (rows, k) = x (rows, d) @ kernel (d, k) + bias (k,) */
 static void dense(const float *x, const float *kernel, const float *bias, float *out, int rows, int d, int k)
 {
     for (int row = 0; row < rows; row++, x += d, out += k) {
         for (int j = 0; j < k; j++) out[j] = bias ? bias[j] : 0.0f;
-        for (int i = 0; i < d; i++) {
-            const float *weights = kernel + i * k;
-            const float entry = x[i];
-            for (int j = 0; j < k; j++) out[j] += entry * weights[j];
-        }
+        multiply_add(x, kernel, out, d, k, 0, k);
     }
 }
 """,
@@ -36,17 +53,38 @@ static void normalize(const float *x, const float *gamma, const float *beta, flo
                       float epsilon, int centred)
 {
     for (int row = 0; row < rows; row++, x += d, out += d) {
-        float mean = 0.0f, square = 0.0f;
-        if (centred) {
-            for (int j = 0; j < d; j++) mean += x[j];
-            mean /= (float)d;
-        }
+        double total = 0.0, square = 0.0;
+        if (centred)
+            for (int j = 0; j < d; j++) total += x[j];
+        const float mean = (float)(total / d);
         for (int j = 0; j < d; j++) square += (x[j] - mean) * (x[j] - mean);
-        const float scale = 1.0f / sqrtf(square / (float)d + epsilon);
+        const float scale = 1.0f / sqrtf((float)(square / d) + epsilon);
         for (int j = 0; j < d; j++) {
             const float z = (x[j] - mean) * scale;
             out[j] = (gamma ? gamma[j] * z : z) + (beta ? beta[j] : 0.0f);
         }
+    }
+}
+""",
+    "normalize_groups": """
+/* out (rows, c) = (x - mean) / sqrt(variance + epsilon) * gamma (c,) + beta (c,), each group of columns by itself */
+static void normalize_groups(const float *x, const float *gamma, const float *beta, float *out, int rows, int c,
+                             int group, float epsilon)
+{
+    for (int first = 0; first < c; first += group) {
+        const double n = (double)rows * group;
+        double total = 0.0, square = 0.0;
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) total += x[row * c + j];
+        const float mean = (float)(total / n);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) square += (x[row * c + j] - mean) * (x[row * c + j] - mean);
+        const float scale = 1.0f / sqrtf((float)(square / n) + epsilon);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) {
+                const float z = (x[row * c + j] - mean) * scale;
+                out[row * c + j] = (gamma ? gamma[j] * z : z) + (beta ? beta[j] : 0.0f);
+            }
     }
 }
 """,
@@ -55,6 +93,19 @@ static void normalize(const float *x, const float *gamma, const float *beta, flo
 static void prelu(const float *x, const float *alpha, float *out, int n)
 {
     for (int i = 0; i < n; i++) out[i] = x[i] > 0.0f ? x[i] : alpha[i] * x[i];
+}
+""",
+    "softmax_along": """
+/* softmax over the middle axis of x (blocks, n, apart), in place */
+static void softmax_along(float *x, int blocks, int n, int apart)
+{
+    for (int block = 0; block < blocks; block++, x += n * apart)
+        for (int j = 0; j < apart; j++) {
+            float top = x[j], total = 0.0f;
+            for (int i = 1; i < n; i++) top = fmaxf(top, x[i * apart + j]);
+            for (int i = 0; i < n; i++) total += x[i * apart + j] = expf(x[i * apart + j] - top);
+            for (int i = 0; i < n; i++) x[i * apart + j] /= total;
+        }
 }
 """,
     "mix": """
@@ -91,9 +142,9 @@ static void repeat(const float *x, float *out, int times, int n)
 static void mean_rows(const float *x, float *out, int rows, int k)
 {
     for (int j = 0; j < k; j++) {
-        float total = 0.0f;
+        double total = 0.0;
         for (int i = 0; i < rows; i++) total += x[i * k + j];
-        out[j] = total / (float)rows;
+        out[j] = (float)(total / rows);
     }
 }
 """,
@@ -169,12 +220,8 @@ static void convolve(const float *x, const float *kernel, const float *bias, flo
                     const int y = row * step_h + a * gap_h - top, z = column * step_w + b * gap_w - left;
                     if (y < 0 || y >= h || z < 0 || z >= w) continue;
                     const float *entries = x + (y * w + z) * c, *weights = kernel + (a * kw + b) * c_group * k;
-                    for (int group = 0; group < groups; group++)
-                        for (int i = 0; i < c_group; i++) {
-                            const float entry = entries[group * c_group + i];
-                            const int first = group * k_group;
-                            for (int j = 0; j < k_group; j++) out[first + j] += entry * weights[i * k + first + j];
-                        }
+                    for (int group = 0, first = 0; group < groups; group++, first += k_group)
+                        multiply_add(entries + group * c_group, weights, out + first, c_group, k, first, k_group);
                 }
         }
 }
@@ -207,17 +254,19 @@ static void pool(const float *x, float *out, int h, int w, int c, int kh, int kw
     for (int row = 0; row < oh; row++)
         for (int column = 0; column < ow; column++, out += c)
             for (int i = 0; i < c; i++) {
-                float total = mean ? 0.0f : -INFINITY;
+                float largest = -INFINITY;
+                double total = 0.0;
                 int count = 0;
                 for (int a = 0; a < kh; a++)
                     for (int b = 0; b < kw; b++) {
                         const int y = row * step_h + a - top, z = column * step_w + b - left;
                         if (y < 0 || y >= h || z < 0 || z >= w) continue;
                         const float entry = x[(y * w + z) * c + i];
-                        total = mean ? total + entry : fmaxf(total, entry);
+                        total += entry;
+                        largest = fmaxf(largest, entry);
                         count++;
                     }
-                out[i] = mean ? total / (float)count : total;
+                out[i] = mean ? (float)(total / count) : largest;
             }
 }
 """,
@@ -240,14 +289,6 @@ static void mask_steps(const float *x, float value, float *mask, float *out, int
             if (x[s * d + i] < value || x[s * d + i] > value || isnan(x[s * d + i])) mask[s] = 1.0f;
         for (int i = 0; i < d; i++) out[s * d + i] = mask[s] > 0.0f ? x[s * d + i] : 0.0f;
     }
-}
-""",
-    "multiply_add": """
-/* out (k,) += x (d,) @ columns first to first + k of kernel (d, width) */
-static void multiply_add(const float *x, const float *kernel, float *out, int d, int width, int first, int k)
-{
-    for (int i = 0; i < d; i++)
-        for (int j = 0; j < k; j++) out[j] += x[i] * kernel[i * width + first + j];
 }
 """,
     "step_out": """
@@ -355,6 +396,8 @@ static void merge(const float *x, const float *y, float *out, int t, int u, int 
 }
 # What a function calls beside those of C's library.
 NEEDS = {
+    "dense": ("multiply_add",),
+    "convolve": ("multiply_add",),
     "simple_rnn": ("multiply_add", "step_out"),
     "lstm": ("multiply_add", "step_out"),
     "gru": ("multiply_add", "step_out"),

@@ -56,13 +56,14 @@ def activation(program, site, x):
 
 
 def softmax(program, site, x):
-    """The activation, of the last axes."""
+    """The activation, of neighbouring axes."""
     first, stop = site.spec.axes_of(len(site.output_shape))
-    if stop < len(site.output_shape):
-        raise ValueError(f"axis={site.spec.axis}: softmax is of the last axis there.")
+    blocks, n, apart = (
+        math.prod(site.output_shape[part]) for part in (slice(first), slice(first, stop), slice(stop, None))
+    )
     out = program.value(site.size)
     program.call("copy", x, out, site.size)
-    activate(program, ACTIVATIONS.resolve("softmax"), out, math.prod(site.output_shape[first:]))
+    program.call("softmax_along", out, blocks, n, apart)
     return out
 
 
