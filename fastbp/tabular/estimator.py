@@ -219,7 +219,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         check_consistent_length(X, y)
         if len(y) == 1:
             raise ValueError("Found a table with 1 sample while a minimum of 2 is required.")
-        weight = _checked_weight(sample_weight, y)
+        weight = checked_weight(sample_weight, y)
         target = self._target_of(y, weight, names)
         targets = target.encode(y)
         weight = target.weigh(targets, weight)
@@ -238,7 +238,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         y = self._checked_target(y)
         check_consistent_length(X, y)
         targets = target.encode(y)
-        weight = target.weigh(targets, _checked_weight(sample_weight, y))
+        weight = target.weigh(targets, checked_weight(sample_weight, y))
         if weight is not None and not weight.any():
             raise ValueError("the rows of eval_set have no weight.")
         surprises = []
@@ -393,7 +393,7 @@ def _set_apart(X, groups, time, eval_set):
     return X, separation(_num_samples(X), groups, time, notices), notices
 
 
-def _checked_weight(sample_weight, y):
+def checked_weight(sample_weight, y):
     """Return weights (n,) in float64, or None."""
     if sample_weight is None:
         return None
