@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.callbacks.backup import BackupAndRestore
+from fastbp.callbacks.checkpoint import ModelCheckpoint
 from fastbp.callbacks.history import History
 from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.segments import balanced_starts, checked_starts, segment
@@ -12,7 +14,8 @@ from fastbp.distributed.stages import PipelineCompany
 from fastbp.engine.cores import available_cores
 from fastbp.engine.epochs import fit
 from fastbp.engine.threads import limit_threads
-from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length
+from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length, validation_parts
+from fastbp.engine.weighted_rows import Rows
 from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
@@ -20,14 +23,25 @@ from fastbp.models.sequential import Sequential
 
 # Rows that go through the segments at a time, to predict.
 PREDICT_ROWS = 4096
+# What `Sequential` has, and why a pipeline has it not.
+NOT_HERE = {
+    "metrics": "figures beside the loss are computed of predict's outputs",
+    "weighted_metrics": "figures beside the loss are computed of predict's outputs",
+    "validation_split": "give validation_data, rows that you set apart",
+    "sample_weight": "rows count the same",
+    "class_weight": "rows count the same",
+    "initial_epoch": "a training is begun by one call of fit, and goes on by the next",
+    "steps_per_epoch": "an epoch goes over all rows",
+}
 
 
 class Whole(NamedTuple):
-    """The rows of a training: x (n, ...), targets (n, t) in the last rank, entries of a row that have a loss."""
+    """Rows: x (n, ...), targets (n, t) in the last rank with the `Rows` they are of, entries of a row with a loss."""
 
     x: np.ndarray
     targets: np.ndarray | None
     entries: int
+    rows: Rows | None
 
 
 class PipelineModel:
@@ -118,14 +132,17 @@ class PipelineModel:
         engine.params[:] = engine.network.initial_params(self._seed, engine.dtype, self.segment.first_param)
         engine.buffers[:] = engine.network.initial_buffers(self._seed, engine.dtype, self.segment.first_buffer)
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **settings: Any) -> None:
         """Choose what training minimises, and how; see `Sequential.compile`.
 
         Parameters
         ----------
         optimizer : str or optimizer object, default "rmsprop"
         loss : str or loss object
+        **settings
+            None: `metrics` are refused by name.
         """
+        _refuse("compile", settings)
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
         loss = LOSSES.resolve(loss)
@@ -142,9 +159,11 @@ class PipelineModel:
         epochs: int = 1,
         batch_size: int = 32,
         micro_batches: int | None = None,
+        validation_data: tuple | None = None,
         shuffle: bool = True,
         callbacks: list | None = None,
         verbose: int | str = "auto",
+        **settings: Any,
     ) -> History:
         """Train for a number of epochs; all ranks call it with the same arguments.
 
@@ -156,9 +175,13 @@ class PipelineModel:
             As those of `Sequential.fit`.
         micro_batches : int, optional
             Parts of a batch, by default four for each rank; no more than a batch has rows.
+        validation_data : tuple (x, y), optional
+            Rows whose loss, `val_loss`, each epoch ends with.
         callbacks : list of Callback, optional
             Run in rank 0. They see the figures, and may end training or set the optimizer's learning rate; the weights
-            are not theirs.
+            are not theirs: no rank has all of them, and what would keep or restore them is refused.
+        **settings
+            None: what else `Sequential.fit` has is refused by name.
 
         Returns
         -------
@@ -166,10 +189,13 @@ class PipelineModel:
             The same in all ranks.
         """
         with ranks_of(self._comm, self._timeout) as ranks:
+            ranks.together(_refuse, "fit", settings)
             given = epochs, batch_size, micro_batches, shuffle, callbacks, verbose
-            rows, course, n_micro, callbacks = ranks.together(self._checked, x, y, *given)
+            course, n_micro, callbacks = ranks.together(self._course, *given)
+            rows = ranks.together(self._whole, x, y)
+            validation = ranks.together(self._validation, validation_data)
             n_micro = min(n_micro or 4 * ranks.size, course.batch_size, len(rows.x))
-            same = course._replace(verbose=0), n_micro, len(rows.x)
+            same = course._replace(verbose=0), n_micro, len(rows.x), validation and len(validation.x)
             if any(other != same for other in ranks.exchange(same)):
                 raise ValueError("ranks have different numbers of rows, epochs, batch_size or micro_batches.")
             if ranks.rank:
@@ -178,19 +204,41 @@ class PipelineModel:
             self._training = True
             try:
                 with limit_threads(max(int(available_cores() / ranks.neighbours()), 1)):
-                    history = self.engine.alone(fit, self, rows, None, course, callbacks, company)
+                    history = self.engine.alone(fit, self, rows, validation, course, callbacks, company)
             finally:
                 self._training = False
             history.history, history.epoch = ranks.from_first((history.history, history.epoch))
             return history
 
-    def _checked(self, x, y, epochs, batch_size, micro_batches, shuffle, callbacks, verbose):
-        """Return the rows, the course, the micro-batches and the callbacks, or raise ValueError."""
+    def _course(self, epochs, batch_size, micro_batches, shuffle, callbacks, verbose):
+        """Return the course, the micro-batches and the callbacks, or raise ValueError."""
         self._model._check_compiled("fit")
         course = checked_course(epochs, batch_size, shuffle, verbose, None, None)
         if micro_batches is not None:
             (micro_batches,) = checked_counts(micro_batches=micro_batches)
-        x, targets, entries = np.asarray(x), None, 1
+        callbacks = checked_callbacks(callbacks)
+        for callback in callbacks:
+            if isinstance(callback, BackupAndRestore | ModelCheckpoint) or getattr(
+                callback, "restore_best_weights", False
+            ):
+                raise ValueError(
+                    f"{type(callback).__name__} keeps or restores a model's weights, and no rank of a pipeline has all "
+                    "of them: keep what get_weights() returns after fit."
+                )
+        return course, micro_batches, callbacks
+
+    def _validation(self, validation_data):
+        """Return the rows of `validation_data`, or None."""
+        if validation_data is None:
+            return None
+        x, y, weight = validation_parts(validation_data)
+        if weight is not None:
+            raise ValueError("validation_data=(x, y, sample_weight): a pipeline's rows count the same, give (x, y).")
+        return self._whole(x, y)
+
+    def _whole(self, x, y):
+        """Return the checked rows of a table."""
+        x, targets, entries, rows = np.asarray(x), None, 1, None
         if self.segment.first_layer == 0:
             x = as_float_rows(x, self.engine.dtype, shape=self.engine.network.input_shape)
             check_rows(x)
@@ -201,7 +249,7 @@ class PipelineModel:
             empty = np.zeros((len(x), *network.input_shape), self.engine.dtype)
             rows = self._model._rows(empty, y)
             targets, entries = rows.targets, rows.entries
-        return Whole(x, targets, entries), course, micro_batches, checked_callbacks(callbacks)
+        return Whole(x, targets, entries, rows)
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Return the outputs for x, in all ranks; all ranks call it with the same x.
@@ -218,19 +266,24 @@ class PipelineModel:
         with ranks_of(self._comm, self._timeout) as ranks:
             last = ranks.size - 1
             x = ranks.together(lambda: np.asarray(x) if ranks.rank else as_float_rows(x, self.engine.dtype))
-            parts = []
-            for first in range(0, len(x), PREDICT_ROWS):
-                part = x[first : first + PREDICT_ROWS]
-                if ranks.rank:
-                    part = np.empty((len(part), *self.engine.network.input_shape), self.engine.dtype)
-                    ranks.receive(part, ranks.rank - 1)
-                parts.append(np.ascontiguousarray(self._model.predict(part)))
-                if ranks.rank < last:
-                    ranks.wait_for([ranks.send(parts.pop(), ranks.rank + 1)])
+            parts = [np.ascontiguousarray(self._model.predict(part)) for part in self.handed_on(ranks, x)]
             shape = ranks.exchange(self.engine.network.output_shape)[last]
             out = np.concatenate(parts) if parts else np.empty((len(x), *shape), self.engine.dtype)
             ranks.copy_from(last, out)
             return out
+
+    def handed_on(self, ranks, x):
+        """Yield this rank's inputs for rows x, some at a time, in the last rank; the others hand them on."""
+        for first in range(0, len(x), PREDICT_ROWS):
+            part = x[first : first + PREDICT_ROWS]
+            if ranks.rank:
+                part = np.empty((len(part), *self.engine.network.input_shape), self.engine.dtype)
+                ranks.receive(part, ranks.rank - 1)
+            if ranks.rank == ranks.size - 1:
+                yield part
+            else:
+                out = np.ascontiguousarray(self._model.predict(part))
+                ranks.wait_for([ranks.send(out, ranks.rank + 1)])
 
     def get_weights(self) -> list[np.ndarray]:
         """Return all segments' weights, in all ranks, as `Sequential.get_weights` does; all ranks call it."""
@@ -255,3 +308,14 @@ class PipelineModel:
     def _check_idle(self, what):
         if self._training:
             raise RuntimeError(f"{what} is called by all ranks together, not by a callback, which rank 0 alone runs.")
+
+
+def _refuse(method, settings):
+    """Raise TypeError for settings that `Sequential` has and a pipeline has not, by name."""
+    for name, value in settings.items():
+        if name not in NOT_HERE:
+            raise TypeError(f"PipelineModel.{method} got an unexpected keyword argument {name!r}")
+        if value is not None:
+            raise TypeError(
+                f"PipelineModel.{method} has no {name}=, which fastbp.distributed.fit has: {NOT_HERE[name]}."
+            )

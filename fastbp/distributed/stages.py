@@ -1,6 +1,7 @@
 """The steps of a pipeline: micro-batches go forward through the segments, their gradients come back (GPipe)."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -100,6 +101,14 @@ class PipelineEpochs(RankEpochs):
         finally:
             self.model.bubble = self.waited / max(time.perf_counter() - started, 1e-9)
 
+    def evaluate(self, validation):
+        """Return the loss of a `Whole`, with all segments' penalties; all ranks call it."""
+        inputs = list(self.model.handed_on(self.ranks, validation.x))
+        loss = 0.0
+        if inputs:
+            loss = self.engine.mean_loss(replace(validation.rows, x=np.concatenate(inputs)), None)[0]
+        return {"loss": float(sum(self.ranks.exchange(loss + self.engine.penalty())))}
+
     def _next_steps(self):
         engine = self.engine
         if self.shuffled:
@@ -187,8 +196,7 @@ class PipelineCompany(Company):
         return len(rows.x)
 
     def restore(self, backup, model, callbacks):
-        """Refuse a backup: no rank has the whole model."""
-        self.ranks.together(lambda: backup and backup.restore(model, callbacks))
+        """Restore nothing: a backup is refused before, for no rank has the whole model."""
 
     def watchers(self, *arguments, rows):
         """Return the callbacks of this rank."""

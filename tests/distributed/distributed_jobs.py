@@ -127,6 +127,15 @@ def two_ranks(job):
     errors(job)
 
 
+def statistics(job):
+    """One epoch of a network that begins with batch statistics, of two slices."""
+    layers = [fastbp.BatchNormalization(), fastbp.Dense(2, "softmax")]
+    model = fastbp.Sequential(layers, input_shape=(5,), seed=3)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    settings = {"epochs": 1, "slices": 2, "reproducible": True, "shuffle": False}
+    job.keep("statistics", model, job.fit(model, X[:192], LABELS[:192], **settings))
+
+
 def interrupted(job):
     """Ctrl-C in one rank ends training in all, after the same step; cores are shared."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -262,19 +271,28 @@ def pipelines(job):
         first = model.predict(X)
         seen = []
         note = fastbp.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))  # noqa: B023
-        history = model.fit(X, LABELS, epochs=3, callbacks=[note], verbose=0)
+        others = MORE_X, MORE_LABELS
+        history = model.fit(X, LABELS, epochs=3, callbacks=[note], validation_data=others, verbose=0)
         assert seen == (history.history["loss"] if job.rank == 0 else [])
         assert 0 <= model.bubble <= 1
         weights, outputs = model.get_weights(), model.predict(X)
         if job.rank == 0:
             arrays = {"first": first, "outputs": outputs, "loss": history.history["loss"]}
+            arrays["val_loss"] = history.history["val_loss"]
             np.savez(job.folder / f"{name}_{job.size}", *weights, **arrays)
     model = fastbp.distributed.PipelineModel(deep_layers(), (5,), seed=3, starts=list(range(job.size)), timeout=60)
     model.compile(fastbp.SGD(1e30), "sparse_categorical_crossentropy")
+    backup = fastbp.BackupAndRestore(job.folder / "pipeline")
+    stopping = fastbp.EarlyStopping(restore_best_weights=True)
     for expected, text, call in [
         (fastbp.TrainingDiverged, "epoch 1", lambda: model.fit(X, LABELS, epochs=9, verbose=0)),
         (ValueError, "batch_size", lambda: model.fit(X, LABELS, batch_size=31 + job.rank, verbose=0)),
         (ValueError, "starts=", lambda: fastbp.distributed.PipelineModel(deep_layers(), (5,), starts=[1, 2])),
+        (ValueError, "BackupAndRestore keeps", lambda: model.fit(X, LABELS, callbacks=[backup], verbose=0)),
+        (ValueError, "EarlyStopping keeps", lambda: model.fit(X, LABELS, callbacks=[stopping], verbose=0)),
+        (TypeError, "fit has no class_weight=", lambda: model.fit(X, LABELS, class_weight={0: 2.0})),
+        (TypeError, "compile has no metrics=", lambda: model.compile("adam", "mse", metrics=["accuracy"])),
+        (ValueError, "give (x, y)", lambda: model.fit(X, LABELS, validation_data=(X, LABELS, WEIGHTS), verbose=0)),
         (ValueError, "make no", lambda: fastbp.distributed.PipelineModel([fastbp.Dense(1)], (5,))),
     ]:
         try:

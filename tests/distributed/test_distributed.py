@@ -147,11 +147,13 @@ def test_a_pipeline_trains_as_one_process_does(tmp_path):
         model.compile(optimizer, "sparse_categorical_crossentropy")
         found = np.load(tmp_path / f"{name}_3.npz")
         np.testing.assert_array_equal(found["first"], model.predict(jobs.X))
-        history = model.fit(jobs.X, jobs.LABELS, epochs=3, verbose=0).history
+        others = jobs.MORE_X, jobs.MORE_LABELS
+        history = model.fit(jobs.X, jobs.LABELS, epochs=3, validation_data=others, verbose=0).history
         for number, weight in enumerate(model.get_weights()):
             np.testing.assert_allclose(found[f"arr_{number}"], weight, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found["outputs"], model.predict(jobs.X), rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(found["loss"], history["loss"], rtol=1e-5)
+        np.testing.assert_allclose(found["val_loss"], history["val_loss"], rtol=1e-5)
 
 
 # Shares
@@ -201,3 +203,22 @@ def test_a_missing_mpi4py_names_its_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match=r'pip install "fastbp\[mpi\]"'):
         fastbp.distributed.fit(jobs.network(), jobs.X, jobs.LABELS)
+    with pytest.raises(ImportError, match=r'pip install "fastbp\[mpi\]"'):
+        fastbp.distributed.PipelineModel(jobs.deep_layers(), (5,))
+
+
+def test_batch_statistics_are_those_of_each_slice(tmp_path):
+    """Moving averages are the same in all ranks, and move as by numpy's mean and variance of each slice's rows."""
+    for ranks in (1, 2):
+        start(ranks, "statistics", tmp_path)
+    layer = fastbp.BatchNormalization()
+    mean, variance = np.zeros(5), np.ones(5)
+    for first in range(0, 192, 32):
+        slices = [jobs.X[half + first // 2 : half + first // 2 + 16].astype(np.float64) for half in (0, 96)]
+        for value, of in ((mean, np.mean), (variance, np.var)):
+            batch = np.mean([of(rows, axis=0) for rows in slices], axis=0)
+            value += (1 - layer.momentum) * (batch - value)
+    for ranks in (1, 2):
+        buffers = result(tmp_path, "statistics", ranks)[1]
+        np.testing.assert_allclose(np.sort(buffers), np.sort([*mean, *variance]), rtol=1e-5)
+    np.testing.assert_array_equal(buffers, result(tmp_path, "statistics", 1)[1])

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from sklearn.datasets import load_iris
+from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import GridSearchCV
 
 import fastbp
@@ -25,6 +26,7 @@ from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, classes_of, merged, quantity_of, summary_of
 from fastbp.interop.dask.table import MEMORY_SHARE, memory_of_a_task
 from fastbp.tabular import estimator
+from fastbp.tabular.checkpoint import CheckpointError
 from fastbp.tabular.joblib_tasks import worker_threads
 from fastbp.tabular.target import Classes, Quantity
 
@@ -118,8 +120,12 @@ def uneven():
     return dd.from_delayed(lazy, meta=meta, verify_meta=False), parts
 
 
+OF_FIT = "sample_weight", "eval_set", "groups", "time", "checkpoint"
+
+
 def fitted(ddf=None, kind=TabularClassifier, y="kind", **settings):
-    return kind("fast", random_state=0, **settings).fit(table() if ddf is None else ddf, y)
+    of_fit = {name: settings.pop(name) for name in OF_FIT if name in settings}
+    return kind("fast", random_state=0, **settings).fit(table() if ddf is None else ddf, y, **of_fit)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +222,110 @@ class TestTables:
         assert 0 < MEMORY_SHARE < 0.5
 
 
+class TestRowsAndTargets:
+    """Weights, rows to validate by, several targets and checkpoints, as of the estimators in memory."""
+
+    def test_rows_of_weight_0_are_left_out(self, client):
+        weight = np.arange(150) % 3 * 1.0
+        frame = FRAME.assign(weight=weight)
+        frame.loc[weight == 0, "kind"] = "z"
+        model = fitted(dd.from_pandas(frame, npartitions=3), sample_weight="weight")
+        assert model.n_rows_ == 100
+        assert model.model_.feature_names_in_.tolist() == ["a", "b", "c", "d", "city"]
+        assert model.model_.score(FRAME, FRAME["kind"]) > 0.9
+
+    def test_weights_move_the_mean(self, client):
+        x, y, weight = X[:, :2], X[:, 3], np.linspace(0, 3, 150)
+        parts = [da.from_array(array, chunks=(40, *array.shape[1:])) for array in (x, y, weight)]
+        model = fitted(parts[0], TabularRegressor, parts[1], sample_weight=parts[2], sample_rows=60)
+        np.testing.assert_allclose(model.model_._target, Quantity.of(y, weight), rtol=1e-12)
+
+    @pytest.mark.parametrize("lazy", [True, False])
+    def test_rows_to_validate_by(self, client, lazy):
+        rows = FRAME[::2].assign(kind=np.where(np.arange(75) % 5, FRAME["kind"][::2], "x"))
+        given = dd.from_pandas(rows, npartitions=2) if lazy else rows
+        model = fitted(eval_set=(given, "kind"))
+        assert model.n_rows_ == model.sample_rows_ == 150
+        p = model.model_.predict_proba(rows.drop(columns="kind"))
+        np.testing.assert_allclose(model.model_.best_score_, log_loss(rows["kind"], p), rtol=1e-5)
+
+    def test_several_targets(self, client):
+        model = fitted(table().drop(columns=["kind", "city"]), TabularRegressor, ["c", "d"])
+        found = model.predict(table()[["a", "b"]])
+        assert found.columns.tolist() == ["c", "d"]
+        found = found.compute()
+        np.testing.assert_array_equal(found, model.model_.predict(FRAME[["a", "b"]]))
+        assert r2_score(FRAME[["c", "d"]], found) > 0.8
+        means = [part.mean for part in model.model_._target.parts]
+        np.testing.assert_allclose(means, FRAME[["c", "d"]].mean())
+
+    def test_probabilities_of_classes(self, client):
+        shares = 0.7 * pd.get_dummies(FRAME["kind"]).astype(float) + 0.1
+        frame = pd.concat([FRAME.drop(columns="kind"), shares], axis=1)
+        model = fitted(dd.from_pandas(frame, npartitions=3), y=["x", "y", "z"])
+        assert model.classes_.tolist() == ["x", "y", "z"]
+        p = model.predict_proba(table().drop(columns="kind")).compute()
+        assert p.columns.tolist() == ["x", "y", "z"]
+        assert np.abs(p.to_numpy() - shares.to_numpy()).mean() < 0.1
+
+    def test_a_fit_that_was_broken_off_goes_on(self, whole, monkeypatch, ctrl_c, tmp_path):
+        told = []
+
+        def interrupt(share):
+            signal.raise_signal(signal.SIGINT)
+
+        with (
+            on_progress(monkeypatch, estimators, interrupt),
+            pytest.warns(UserWarning, match="Training interrupted by user"),
+        ):
+            fitted(checkpoint=tmp_path)
+        kept = len(list(tmp_path.glob("network_*")))
+        assert 1 <= kept < 6
+        with on_progress(monkeypatch, estimators, told.append):
+            model = fitted(checkpoint=tmp_path)
+        assert same(whole.model_, model.model_)
+        np.testing.assert_allclose(told, np.arange(kept + 1, 7) / 6)
+        assert same(whole.model_, fitted(checkpoint=tmp_path).model_)
+
+    @pytest.mark.parametrize(
+        ("settings", "what"),
+        [
+            ({"ddf": dd.from_pandas(FRAME.assign(a=FRAME["a"] + (FRAME.index == 7)), npartitions=3)}, "X, y or"),
+            ({"sample_rows": 60}, "sample_rows"),
+            ({"class_weight": "balanced"}, "eval_set or class_weight"),
+        ],
+    )
+    def test_a_checkpoint_of_another_fit(self, client, tmp_path, settings, what):
+        if not (tmp_path / "run").exists():
+            fitted(checkpoint=tmp_path / "run", time_limit=1e-3)
+        with pytest.raises(CheckpointError, match=f"belongs to another fit, of other .*{what}"):
+            fitted(checkpoint=tmp_path / "run", **settings)
+
+    @pytest.mark.parametrize(("name", "rows"), [("groups", "other groups"), ("time", "a later time")])
+    def test_what_is_for_tables_in_memory(self, name, rows):
+        with pytest.raises(ValueError, match=rf"{name}= is for tables in memory: set rows of {rows} apart .*eval_set"):
+            fitted(**{name: "city"})
+
+    @pytest.mark.parametrize(
+        ("weight", "message"),
+        [
+            (np.ones(150), "sample_weight is a ndarray"),
+            ("wait", "no column 'wait'"),
+            (da.ones(150, chunks=150), "X has 3 partitions and sample_weight 1"),
+            (da.full(150, -1.0, chunks=50), r"partition \d: Negative values"),
+            (da.zeros(150, chunks=50), r"0 sample\(s\) of a weight"),
+            (da.ones(120, chunks=40), r"partition \d: X has 50 rows and sample_weight 40"),
+        ],
+    )
+    def test_bad_weights(self, client, weight, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            fitted(sample_weight=weight)
+
+    def test_a_bad_eval_set(self):
+        with pytest.raises(ValueError, match="eval_set is a tuple"):
+            fitted(eval_set=table())
+
+
 class TestErrors:
     def test_a_missing_target_names_its_partition(self):
         frame = FRAME.copy()
@@ -268,11 +378,13 @@ class TestSampling:
     def test_sums_of_partitions_are_those_of_all_rows(self, scale):
         y = np.random.default_rng(0).normal(1e3, 2.0, 1000)
         y[::7] *= scale
-        parts = np.split(y, [0, 1, 400, 400])
-        whole = Summary(0)
-        for part in parts:
-            whole = merged(whole, summary_of(part, is_classes=False))
-        np.testing.assert_allclose(quantity_of(whole), Quantity.of(y, None), rtol=1e-12)
+        ends = [0, 1, 400, 400]
+        for weight in (None, np.arange(1000) % 5 * 0.5):
+            weights = [None] * 5 if weight is None else np.split(weight, ends)
+            whole = Summary(0)
+            for part, own in zip(np.split(y, ends), weights, strict=True):
+                whole = merged(whole, summary_of(part, is_classes=False, weight=own))
+            np.testing.assert_allclose(quantity_of(whole), Quantity.of(y, weight), rtol=1e-12)
 
     def test_classes_of_partitions_are_those_of_all_rows(self):
         y = np.array(["b", "a", "c", "b", "b"], object)

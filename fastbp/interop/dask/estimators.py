@@ -1,6 +1,5 @@
 """Tabular estimators for tables of Dask."""
 
-import time
 from numbers import Integral
 
 import numpy as np
@@ -10,29 +9,49 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.callbacks.sharebar import progress_bar
+from fastbp.compiler.compiling import working_time
+from fastbp.interop.dask.kept import KeptNetworks
 from fastbp.interop.dask.partitions import predicted
-from fastbp.interop.dask.table import dask_table, import_dask, is_collection
+from fastbp.interop.dask.table import dask_table, import_dask, is_collection, rows_here
 from fastbp.interop.dask.training import DaskTraining
 from fastbp.settings.user_warnings import warn
 from fastbp.tabular import classifier, regressor
+from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.tablewarning import tell
+from fastbp.tabular.time_limit import Pace
 
 # Parameters of the estimators in memory that these have not: workers train, with their threads.
 WITHOUT = ("n_threads", "n_jobs", "callbacks")
+# Of arguments of `fit` that tables of Dask have not, which rows to set apart in their place.
+WHICH_ROWS = {"groups": "other groups", "time": "a later time"}
 
 
 class _DaskTabular(BaseEstimator):
     """Base of both: `_local_kind` is the estimator for a table in memory, which does the rest."""
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
         """Fit the model to a table of Dask.
 
         Parameters
         ----------
         X : dask.dataframe.DataFrame, or dask.array.Array of shape (n_samples, n_features)
             Partitions may be empty and of any sizes; a column's categories may differ from one to the next.
-        y : str, or dask.dataframe.Series or dask.array.Array of shape (n_samples,)
-            The target, or the name of a column of X, which is then no feature. Its partitions are those of X.
+        y : str, list of str, or dask.dataframe.Series, DataFrame or dask.array.Array of shape (n_samples,) or \
+(n_samples, n_columns)
+            The target, or the name of a column of X, which is then no feature. Its partitions are those of X. Several
+            columns are, as for fastbp's own estimators, the probabilities of classes or several targets.
+        sample_weight : str, dask.dataframe.Series or dask.array.Array of shape (n_samples,), default=None
+            Or the name of a column of X. Rows of weight 0 are left out.
+        eval_set : tuple (X, y) or (X, y, sample_weight), default=None
+            Rows, of Dask or in memory, by which the best epochs are chosen and probabilities are calibrated; y may be
+            the name of a column. They are brought here whole, and none of the table are set apart for that.
+        groups, time : None
+            For tables in memory only: with rows of other groups, or of a later time, as `eval_set` the scores hold for
+            these.
+        checkpoint : str or path, default=None
+            A folder of this machine in which each network is kept as soon as it is there. Called again with the same
+            table, partition by partition, and settings, `fit` goes on with the networks that are missing, and ends
+            with the same bits; of ``random_state=None`` the seed is kept too. The folder stays.
 
         Returns
         -------
@@ -42,28 +61,38 @@ class _DaskTabular(BaseEstimator):
         Raises
         ------
         ValueError
-            For a target with missing values (the partition is named), fewer than two rows or classes, or partitions
-            of X and y that differ.
+            For a target with missing values (the partition is named), fewer than two rows or classes, partitions of
+            X, y and `sample_weight` that differ, `groups` or `time`, and a `checkpoint` of another fit.
         TypeError
             For tables that are none of Dask's.
         """
         self._validate_params()
-        deadline = None if self.time_limit is None else time.time() + self.time_limit
-        table, model = dask_table(X, y), self._new_local()
+        for name, given in (("groups", groups), ("time", time)):
+            if given is not None:
+                raise ValueError(
+                    f"{name}= is for tables in memory: set rows of {WHICH_ROWS[name]} apart yourself, and give them as "
+                    "eval_set=(X, y)."
+                )
+        pace = Pace(None if self.time_limit is None else working_time() + self.time_limit)
+        table, model, kept = dask_table(X, y, sample_weight), self._new_local(), KeptNetworks(checkpoint)
         model._validate_params()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        is_classes = isinstance(self, ClassifierMixin)
+        seed = kept.seed(seed, chosen=self.random_state is not None)
+        is_classes, eval_set = isinstance(self, ClassifierMixin), rows_here(eval_set)
         with progress_bar(self.verbose) as progress:
-            fitted = DaskTraining(model, table, is_classes, self.sample_rows, seed, deadline, progress).run()
+            fitted = DaskTraining(
+                model, table, is_classes, self.sample_rows, seed, pace, progress, eval_set, kept
+            ).run()
         name = table.target_name
         model._hold(
             fitted.encoder, fitted.ensemble, fitted.target, name if isinstance(name, str) else None, table.named
         )
         model._learn_from_unseen(fitted.objective, None, fitted.valid, None, with_repeats=False)
         self.model_, self.n_rows_, self.sample_rows_ = model, fitted.n_rows, fitted.sample_rows
+        self._target_columns = name if isinstance(name, list) else None
         if fitted.ensemble.interrupted:
             warn("Training interrupted by user.")
-        tell([*fitted.encoder.notices, *fitted.encoder.doubts])
+        tell([*fitted.encoder.notices, *fitted.encoder.doubts, *fitted.notices])
         return self
 
     def predict(self, X):
@@ -76,8 +105,8 @@ class _DaskTabular(BaseEstimator):
         Returns
         -------
         dask.dataframe.Series, dask.array.Array or array of shape (n_samples,)
-            Of a DataFrame of Dask a Series with its index (of quantiles a DataFrame), of an array an array: lazily,
-            partition by partition. Of a table in memory an array.
+            Lazily, partition by partition: of a DataFrame of Dask a Series with its index (of quantiles or several
+            targets a DataFrame), of an array an array. Of a table in memory an array.
         """
         return self._predictions(X, "predict")
 
@@ -114,6 +143,7 @@ class TabularClassifier(ClassifierMixin, _DaskTabular):
     ----------
     preset, time_limit, eval_metric, class_weight, categorical_features, random_state, verbose
         As of `fastbp.TabularClassifier`. A time limit goes by the clocks of the workers' machines, which must agree.
+        (`n_threads`, `n_jobs` and `callbacks` are not there: workers train, with their threads.)
     sample_rows : int, default=None
         Rows that each network is trained on, drawn anew for each, without replacement, from all partitions. None: what
         takes a quarter of the memory of a worker's thread, at most 1,000,000; all rows where there are fewer.
@@ -264,4 +294,7 @@ class TabularRegressor(RegressorMixin, _DaskTabular):
         self.verbose = verbose
 
     def _columns(self, method):
+        target = self.model_._target
+        if self.quantiles is None and isinstance(target, Quantities):
+            return self._target_columns or list(range(len(target.parts))), np.dtype(np.float64)
         return None if self.quantiles is None else list(self.quantiles), np.dtype(np.float64)

@@ -11,12 +11,16 @@ MEMORY_SHARE = 0.25
 
 
 class DaskTable(NamedTuple):
-    """Partitions of X and y, as `dask.delayed` objects, in pairs; whether columns have names; the target's name."""
+    """Partitions of X, y and the rows' weights (or Nones), as `dask.delayed` objects.
+
+    named: have columns names?  target_name: the target's name, or of several the list of them, or None.
+    """
 
     X: list
     y: list
+    weight: list
     named: bool
-    target_name: str | None
+    target_name: str | list | None
 
 
 def import_dask():
@@ -34,27 +38,67 @@ def is_collection(X):
     return import_dask().is_dask_collection(X)
 
 
-def dask_table(X, y):
-    """Return the `DaskTable` of X and y, or of a DataFrame and the name of its target."""
-    dask = import_dask()
+def dask_table(X, y, sample_weight=None):
+    """Return the `DaskTable` of X and y, or of a DataFrame and the names of its target and weights."""
     if not is_collection(X):
         raise TypeError(
             f"X is a {type(X).__name__}, no DataFrame or array of Dask: fit fastbp's own estimator to it, or write "
             "dask.dataframe.from_pandas(X, npartitions=8)."
         )
-    named = isinstance(X, dask.dataframe.DataFrame)
-    if isinstance(y, str):
-        if not named:
-            raise TypeError(f"y={y!r} is the name of a column, and X an array without names: give the targets.")
-        if y not in X.columns:
-            raise ValueError(f"there is no column {y!r}.{nearest(y, [str(name) for name in X.columns])}")
-        X, y = X.drop(columns=[y]), X[y]
-    if not is_collection(y):
-        raise TypeError(f"y is a {type(y).__name__}: give a Series or array of Dask, or the name of a column of X.")
-    table = DaskTable(_partitions(X), _partitions(y), named, getattr(y, "name", None) if named else None)
-    if len(table.X) != len(table.y):
-        raise ValueError(f"X has {len(table.X)} partitions and y {len(table.y)}: repartition y as X is.")
-    return table
+    X, y, sample_weight = taken_by_name(X, y, sample_weight)
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if not is_collection(value) and not (name == "sample_weight" and value is None):
+            raise TypeError(
+                f"{name} is a {type(value).__name__}: give a Series or array of Dask, or the name of a column of X."
+            )
+    parts = {"X": _partitions(X), "y": _partitions(y)}
+    parts["sample_weight"] = [None] * len(parts["X"]) if sample_weight is None else _partitions(sample_weight)
+    for name, several in parts.items():
+        if len(several) != len(parts["X"]):
+            raise ValueError(
+                f"X has {len(parts['X'])} partitions and {name} {len(several)}: repartition {name} as X is."
+            )
+    return DaskTable(*parts.values(), hasattr(X, "columns"), _name_of(y))
+
+
+def taken_by_name(X, y, sample_weight):
+    """Return X without the columns that are named, and these: for tables of Dask and for those in memory."""
+    taken = []
+    for given in (y, sample_weight):
+        names = given if isinstance(given, list) and given and all(isinstance(one, str) for one in given) else [given]
+        if not isinstance(names[0], str):
+            taken.append(given)
+            continue
+        if not hasattr(X, "columns"):
+            raise TypeError(f"{given!r} is the name of a column, and X an array without names: give the values.")
+        for name in names:
+            if name not in X.columns:
+                raise ValueError(f"there is no column {name!r}.{nearest(name, [str(one) for one in X.columns])}")
+        taken.append(X[given])
+    named = [name for given in (y, sample_weight) if isinstance(given, str | list) for name in _listed(given)]
+    named = [name for name in named if isinstance(name, str)]
+    return (X.drop(columns=named) if named else X), *taken
+
+
+def rows_here(eval_set):
+    """Return rows to validate by with their targets, and weights, in memory; None for None."""
+    if eval_set is None:
+        return None
+    if not isinstance(eval_set, tuple) or len(eval_set) not in (2, 3):
+        raise ValueError(f"eval_set is a tuple (X, y) or (X, y, sample_weight), not {type(eval_set).__name__}.")
+    return import_dask().compute(*taken_by_name(*(*eval_set, None)[:3]))
+
+
+def _listed(given):
+    return given if isinstance(given, list) else [given]
+
+
+def _name_of(y):
+    """Return a target's name, the names of its columns, or None."""
+    if hasattr(y, "columns"):
+        names = list(y.columns)
+        return names if len(names) > 1 else names[0]
+    return getattr(y, "name", None) if hasattr(y, "to_delayed") and not hasattr(y, "chunks") else None
 
 
 def _partitions(collection):

@@ -8,9 +8,10 @@ import numpy as np
 
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import limit_threads
-from fastbp.interop.dask.partitions import gathered, network_rows, raw_rows, summarised, trained
+from fastbp.interop.dask.kept import KeptNetworks
+from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
-from fastbp.interop.dask.summary import Summary, classes_of, merged, quantity_of
+from fastbp.interop.dask.summary import Summary, merged, target_of
 from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_dask, memory_of_a_task
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
@@ -29,7 +30,7 @@ MOST_ROWS = 1_000_000
 
 
 class Fitted(NamedTuple):
-    """What came of it: parts of a tabular estimator."""
+    """What came of it: parts of a tabular estimator, and what is to be said."""
 
     encoder: TableEncoder
     target: object
@@ -38,6 +39,7 @@ class Fitted(NamedTuple):
     ensemble: Ensemble
     n_rows: int
     sample_rows: int
+    notices: list
 
 
 class DaskTraining:
@@ -50,62 +52,78 @@ class DaskTraining:
     is_classes : bool
     sample_rows : int or None
     seed : int
-    deadline : float or None
-        By the clock on the wall.
+    pace : Pace
     progress : callable or None
         Called with the share of the networks that are done.
+    eval_set : tuple, optional
+        Rows in memory to validate by; by default some of the table's.
+    checkpoint : KeptNetworks, optional
     """
 
-    def __init__(self, model, table, is_classes, sample_rows, seed, deadline, progress):
+    def __init__(self, model, table, is_classes, sample_rows, seed, pace, progress, eval_set=None, checkpoint=None):
         self.table, self.is_classes, self.sample_rows, self.seed = table, is_classes, sample_rows, seed
-        self.deadline, self.progress, self.client = deadline, progress, client()
-        self.delayed, self.local = import_dask().delayed, model
+        self.pace, self.progress, self.client = pace, progress, client()
+        self.eval_set, self.checkpoint = eval_set, checkpoint or KeptNetworks(None)
+        self.delayed, self.local, self.notices = import_dask().delayed, model, []
         # One node of each graph: its text is sent once, not with each task.
         self.model = self.delayed(model, traverse=False)
 
     def run(self):
         """Return what was `Fitted`."""
-        target, sizes = self._target()
+        target, sizes, digests = self._target()
         n = int(sum(sizes))
-        n_valid = max(min(n // 10, VALIDATION_ROWS), 1)
+        n_valid = 0 if self.eval_set is not None else max(min(n // 10, VALIDATION_ROWS), 1)
         first = draw(sizes, n_valid, ENCODING_ROWS, 0, 0, self.seed)
         encoder, valid = self._encoder(first, target)
         rows = min(self.sample_rows or self._affordable(encoder), n - n_valid)
         recipe = PRESETS[self.local.preset].suited(rows, encoder.n_numeric)
         objective = self.local._objective(target)
         given = Given(Widths.of(encoder), recipe, objective, self.seed)
+        self.checkpoint.begin(self.seed, digests, valid, recipe, objective, rows)
         whole = draw(sizes, n_valid, ENCODING_ROWS, rows, recipe.networks, self.seed)
-        tasks = self._tasks(whole, (encoder, target), given, valid, self._plan(rows, given, valid))
-        return Fitted(encoder, target, objective, valid, self._ensemble(tasks), n, rows)
+        plan = self.checkpoint.plan(lambda: self._plan(rows, given, valid))
+        ensemble = self._ensemble(whole, (encoder, target), given, valid, plan)
+        return Fitted(encoder, target, objective, valid, ensemble, n, rows, self.notices)
 
     def _over_partitions(self, function, places, *arguments):
-        """Return function(place, *arguments, X, y) of partitions, delayed."""
-        call = self.delayed(function, pure=False)
-        return [call(place, *arguments, self.table.X[place], self.table.y[place]) for place in places]
+        """Return function(place, *arguments, X, y, weight) of partitions, delayed."""
+        call, table = self.delayed(function, pure=False), self.table
+        return [call(place, *arguments, table.X[place], table.y[place], table.weight[place]) for place in places]
 
     def _compute(self, tasks):
         return import_dask().compute(*tasks)
 
     def _target(self):
-        """Return the target by all rows, and the partitions' sizes."""
+        """Return the target by all rows, the partitions' sizes, and their digests for a checkpoint."""
         places = range(len(self.table.X))
-        summaries = self._compute(self._over_partitions(summarised, places, self.model, self.is_classes))
+        tasks = self._over_partitions(summarised, places, self.model, self.is_classes)
+        digests = self._over_partitions(digested, places) if self.checkpoint.wanted else []
+        found = self._compute([*tasks, *digests])
+        summaries, digests = found[: len(tasks)], found[len(tasks) :]
         whole = reduce(merged, summaries, Summary(0))
         if whole.n < 2:
-            raise ValueError(f"Found a table with {whole.n} sample(s) while a minimum of 2 is required.")
-        target = classes_of(whole, self.local.class_weight) if self.is_classes else quantity_of(whole)
-        return target, [summary.n for summary in summaries]
+            weighty = "" if self.table.weight[0] is None else " of a weight"
+            raise ValueError(f"Found a table with {whole.n} sample(s){weighty} while a minimum of 2 is required.")
+        names = self.table.target_name if isinstance(self.table.target_name, list) else None
+        class_weight = self.local.class_weight if self.is_classes else None
+        target = target_of(whole, self.is_classes, class_weight, names)
+        return target, [summary.n for summary in summaries], digests
 
     def _encoder(self, draw, target):
         """Return the encoder of drawn rows, and the `Part` to validate by."""
         places = np.flatnonzero(draw.valid + draw.encoding)
         found = self._compute(self._over_partitions(raw_rows, places, self.delayed(draw, traverse=False), self.model))
         encoder = TableEncoder().fit(
-            _together([raw for _, _, raw in found]), categorical_features=self.local.categorical_features
+            _together([raw for *_, raw in found]), categorical_features=self.local.categorical_features
         )
-        targets = target.encode(np.concatenate([y for _, y, _ in found if y is not None]))
-        x = encoder.transform(_together([X for X, y, _ in found if y is not None]), [])
-        return encoder, gathered([Part(x, targets, target.weigh(targets, None))])
+        if self.eval_set is not None:
+            valid, self.notices = self.local._valid_part(encoder, target, self.eval_set)
+            return encoder, valid
+        found = [(X, y, weight) for X, y, weight, _ in found if y is not None]
+        targets = target.encode(np.concatenate([y for _, y, _ in found]))
+        weight = None if found[0][2] is None else np.concatenate([weight for *_, weight in found])
+        x = encoder.transform(_together([X for X, _, _ in found]), [])
+        return encoder, gathered([Part(x, targets, target.weigh(targets, weight))])
 
     def _affordable(self, encoder):
         """Return the rows of a network that suit a worker's memory."""
@@ -115,45 +133,55 @@ class DaskTraining:
     def _plan(self, n_rows, given, valid):
         """Return the `Plan` of each network: the recipe's, or what the time limit allows by a trial here."""
         whole = whole_plan(n_rows, given.recipe)
-        if self.deadline is None:
+        if not self.pace.limited:
             return whole
         started, rows = working_time(), np.arange(len(valid.x))
         network = new_network(given, valid, rows, 0)
         building = working_time() - started
         with limit_threads(1):
             trial = Learner(network, valid, rows, given.objective, given.recipe, whole)
-            costs = Costs(building, *trial.trial(valid, max(self.deadline - time.time(), 0.0)))
+            costs = Costs(building, *trial.trial(valid, max(self.pace.left(), 0.0)))
         at_once = sum(self.client.ncores().values()) if self.client else 1
         rounds = -(-given.recipe.networks // max(at_once, 1))
-        left = max(self.deadline - time.time() - costs.validation, 1e-3)
+        left = max(self.pace.left() - costs.validation, 1e-3)
         return planned(whole, left, costs, rounds, 1 / epochs_between_validations(whole.epochs), ENOUGH_EPOCHS)
 
-    def _tasks(self, draw, fitted, given, valid, plan):
-        """Return a delayed task for each network, after those that draw its rows."""
-        numbers = range(given.recipe.networks)
-        places = np.flatnonzero(draw.networks.sum(axis=0))
+    def _tasks(self, numbers, draw, fitted, given, valid, plan):
+        """Return a delayed task for each of some networks, after those that draw its rows."""
+        places = np.flatnonzero(draw.networks[numbers].sum(axis=0))
         constants = [self.delayed(one, traverse=False) for one in (draw, fitted, given, valid)]
         common, encoding, given, valid = constants
-        drawn = self._over_partitions(network_rows, places, common, self.model, encoding, list(numbers))
+        drawn = self._over_partitions(network_rows, places, common, self.model, encoding, numbers)
         train = self.delayed(trained, pure=False)
         plan = self.delayed(plan, traverse=False)
-        return [train(i, given, plan, self.deadline, valid, [parts[i] for parts in drawn]) for i in numbers]
+        deadline = time.time() + self.pace.left() if self.pace.limited else None
+        return [
+            train(number, given, plan, deadline, valid, [parts[i] for parts in drawn])
+            for i, number in enumerate(numbers)
+        ]
 
-    def _ensemble(self, tasks):
+    def _ensemble(self, draw, fitted, given, valid, plan):
         """Return the `Ensemble` of the networks that end, in the order of their numbers."""
-        results, interrupted = {}, False
+        n = given.recipe.networks
+        results = {number: kept for number in range(n) if (kept := self.checkpoint.network(number)) is not None}
+        missing = [number for number in range(n) if number not in results]
+        interrupted = False
         try:
-            for number, state, learned in finished(tasks, self.client):
+            for number, state, learned, cut_short in finished(
+                self._tasks(missing, draw, fitted, given, valid, plan) if missing else [], self.client
+            ):
                 if state is not None:
-                    results[number] = state, learned
+                    results[number] = Sequential.from_state(*state), learned
+                    if not cut_short:
+                        self.checkpoint.keep(number, *results[number])
                 if self.progress is not None:
-                    self.progress(len(results) / len(tasks))
+                    self.progress(len(results) / n)
         except KeyboardInterrupt:
             interrupted = True
             if not results:
                 raise
         ordered = [results[number] for number in sorted(results)]
-        ensemble = Ensemble([Sequential.from_state(*state) for state, _ in ordered])
+        ensemble = Ensemble([network for network, _ in ordered])
         ensemble.history, ensemble.interrupted = [learned.figures() for _, learned in ordered], interrupted
         return ensemble
 
