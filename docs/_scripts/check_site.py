@@ -50,7 +50,9 @@ class Page(HTMLParser):
 
 def check(site):
     """Return the faults of a site, a line each."""
-    pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    # Below _static the theme keeps a template, which is no page.
+    found = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.relative_to(site).parts]
+    pages = {path: Page(path) for path in found}
     faults = [f"{site}: there is no page"] if not pages else []
     for path, page in pages.items():
         here = path.relative_to(site)
