@@ -10,6 +10,7 @@ sys.path[:0] = [str(HERE / "_scripts"), str(HERE.parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
 
 import api_pages  # noqa: E402
+import command_pages  # noqa: E402
 import gallery_pages  # noqa: E402
 
 import fastbp  # noqa: E402
@@ -29,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_scripts", "_written/examples"]
+exclude_patterns = ["_build", "_scripts", "_written/examples", "_written/commands.md"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
@@ -72,3 +73,4 @@ sphinx_gallery_conf = gallery_pages.configuration()
 def setup(app):
     """Write the pages that come from the package and its examples before Sphinx looks for pages."""
     api_pages.write(HERE / "_written" / "api")
+    command_pages.write(HERE / "_written" / "commands.md")

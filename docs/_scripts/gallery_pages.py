@@ -15,7 +15,10 @@ TASKS = [
     (
         "tables",
         "Tables",
-        ["adult_like", "house_prices_quantiles", "tabular_ensemble", "explain_table", "report", "cross_validation"],
+        [
+            *("adult_like", "house_prices_quantiles", "tabular_ensemble", "explain_a_table", "report_page"),
+            "cross_validation",
+        ],
     ),
     (
         "first",
@@ -53,20 +56,20 @@ def configuration():
     shutil.rmtree(source, ignore_errors=True)
     scripts = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
     listed = {name for _, _, names in TASKS for name in names}
+    if unknown := listed - scripts.keys():
+        raise KeyError(f"examples/ has no {', '.join(sorted(unknown))}, which TASKS of {Path(__file__).name} names.")
     for folder, heading, names in TASKS:
-        here = [name for name in names if name in scripts]
-        if not names:
-            here = [name for name in scripts if name not in listed]
-        if here:
-            _write_task(source / folder, heading, [scripts[name] for name in here])
+        here = names or [name for name in scripts if name not in listed]
+        _write_task(source / folder, heading, [scripts[name] for name in here])
     return {
-        "examples_dirs": [str(source / folder) for folder, _, _ in TASKS if (source / folder).exists()],
-        "gallery_dirs": [f"_written/gallery/{folder}" for folder, _, _ in TASKS if (source / folder).exists()],
+        "examples_dirs": [str(source / folder) for folder, _, _ in TASKS],
+        "gallery_dirs": [f"_written/gallery/{folder}" for folder, _, _ in TASKS],
         "filename_pattern": r"\.py$",
         "within_subsection_order": "FileNameSortKey",
         "download_all_examples": False,
         "show_signature": False,
         "show_memory": False,
+        "write_computation_times": False,  # pages that load scripts from a network
         "abort_on_example_error": True,
         "remove_config_comments": True,
         "min_reported_time": 1000,

@@ -43,7 +43,8 @@ class Served(NamedTuple):
 
 def find(kernel, signature):
     """Return the `Code` of one of fastbp's kernels for a signature, or None where it has to be compiled."""
-    if not (kernel.kept and kernel.module.startswith("fastbp.")) or wants_compiling():
+    # A formula in a namespace without a name (`exec`) has the module None.
+    if not (kernel.kept and str(kernel.module).startswith("fastbp.")) or wants_compiling():
         return None
     served = library()
     if served.file is None:
