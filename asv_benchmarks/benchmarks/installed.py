@@ -59,7 +59,10 @@ class Installed:
         """Return [(module, milliseconds of its own)] of what a process imports, in order."""
         done = subprocess.run(
             [sys.executable, "-X", "importtime", *arguments],
-            **{"check": True, "env": self.environment(), "cwd": folder or self.path, "capture_output": True},
+            check=True,
+            env=self.environment(),
+            cwd=folder or self.path,
+            capture_output=True,
         )
         lines = (line.split("|") for line in done.stderr.decode().splitlines() if line.startswith("import time:"))
         return [(name.strip(), int(own.split(":")[1]) / 1e3) for own, _, name in lines if "self" not in own]
