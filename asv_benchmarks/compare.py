@@ -1,8 +1,8 @@
 """Compare fastbp with its peers, here and now.
 
-    python asv_benchmarks/compare.py [--sections steps,late,lenet,recurrent,predict,startup,scaling] [--only W1,W3]
-        [--threads 1,2] [--peers jax,jax-steps,torch,torch-compile,sklearn,onnxruntime,lightgbm] [--repeats 5]
-        [--peer-python jax=PATH] [--json FILE]
+    python asv_benchmarks/compare.py [--sections steps,late,lenet,recurrent,predict,startup,library,scaling]
+        [--only W1,W3] [--threads 1,2] [--peers jax,jax-steps,torch,torch-compile,sklearn,onnxruntime,lightgbm]
+        [--repeats 5] [--peer-python jax=PATH] [--json FILE]
 
 Sections:
 
@@ -12,7 +12,8 @@ Sections:
 - lenet: milliseconds a training step of LeNet-5, the same way; jax-steps is JAX with a call a step, no scan.
 - recurrent: microseconds a training step of an LSTM and a GRU, each peer's multiple of it, and the losses.
 - predict: microseconds of `predict`, one row and 10,000.
-- startup: seconds of fresh processes, with a filled and an empty kernel cache; memory of a large fit.
+- startup: seconds of fresh processes that have a read-only installation and no cache; imports; memory of a large fit.
+- library: steps and predictions by kernels of the library, beside the same ones compiled for this very CPU.
 - scaling: what a step costs as width, depth, batch and rows double, and whether there is a cliff.
 
 Whoever is compared runs in a process of its own that may use as many cores as it has threads.  They take turns, and
@@ -28,7 +29,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SECTIONS = ["steps", "late", "lenet", "recurrent", "predict", "startup", "scaling"]
+SECTIONS = ["steps", "late", "lenet", "recurrent", "predict", "startup", "library", "scaling"]
 PEERS = ["jax", "jax-steps", "torch", "torch-compile", "sklearn", "onnxruntime", "lightgbm"]
 
 

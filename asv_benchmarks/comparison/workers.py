@@ -19,6 +19,10 @@ COMPARE = Path(__file__).parents[1] / "compare.py"
 PAUSE_SECONDS = 0.3
 
 
+# fastbp whose kernels are all compiled, for this very CPU; in every process, or taken from the user's cache.
+COMPILED = "compiled"
+SETTINGS = {COMPILED: {"FASTBP_KERNELS": "jit"}}
+
 _pythons = {}
 
 
@@ -44,8 +48,9 @@ class Worker:
     def __init__(self, section, name, case, threads):
         limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
         self._command = [python_of(name), str(COMPARE), "--worker", section, name, case, str(threads)]
+        environment = {**os.environ, **limits, **SETTINGS.get(name, {})}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(self._command, text=True, env={**os.environ, **limits}, **pipes)
+        self._process = subprocess.Popen(self._command, text=True, env=environment, **pipes)
         self.about = self._read()
 
     def ask(self, **request):

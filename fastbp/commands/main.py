@@ -102,6 +102,7 @@ def _engine_errors():
     """Return the engine's errors that are no bugs, if it has been imported at all."""
     names = (
         ("fastbp.compiler.jit", "NoCompilerError"),
+        ("fastbp.compiler.levels", "LevelError"),
         ("fastbp.engine.divergence", "TrainingDiverged"),
         ("fastbp.io.saving", "ModelFileError"),
     )

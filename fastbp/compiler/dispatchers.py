@@ -7,14 +7,40 @@ from functools import cache
 
 import numba
 from numba import types
-from numba.core import bytecode, compiler
+from numba.core import bytecode, compiler, config
 from numba.core.codegen import JITCodeLibrary
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from fastbp.compiler.entrycode import EntryCompiler
 from fastbp.compiler.kernelcache import KernelCache
+from fastbp.compiler.levels import SETTING, named_level
+from fastbp.compiler.library import wants_compiling
 from fastbp.compiler.signatures import Code
+
+
+def _follow_named_level():
+    """Have Numba compile for the level that FASTBP_KERNELS names: all kernels of a process are of one width.
+
+    Raises
+    ------
+    RuntimeError
+        Where Numba has made its code generator before, for this very CPU.
+    """
+    level = named_level()
+    if level is None or wants_compiling():
+        return
+    config.CPU_NAME, config.CPU_FEATURES = level.cpu, level.flags
+    made_for = cpu_target.target_context.codegen().magic_tuple()[1:]
+    if made_for != (level.cpu, level.flags):
+        raise RuntimeError(
+            f"{SETTING} is {level.name}, but Numba has compiled for {made_for[0]} in this process already: set also "
+            f"NUMBA_CPU_NAME={level.cpu} and NUMBA_CPU_FEATURES={level.flags}, or train before other code compiles."
+        )
+
+
+_follow_named_level()  # before the first dispatcher, which makes Numba's code generator
 
 
 def make(compiled):

@@ -4,15 +4,22 @@ A level is a set of instructions that many CPUs have: one file of machine code s
 spelled out: with empty ones Numba gave x86-64-v4 the code of v3.
 """
 
+import os
 import platform
 import sys
 from functools import cache
 from typing import NamedTuple
 
+# The environment variable that names a level, or "jit": all kernels are compiled.
+SETTING = "FASTBP_KERNELS"
 _V2 = ("cx16", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
 _V4 = (*_V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
 _X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
+
+
+class LevelError(ValueError):
+    """FASTBP_KERNELS names no level that this machine can run."""
 
 
 class Level(NamedTuple):
@@ -47,19 +54,47 @@ def machine_levels():
     """Return the names of the levels whose machine code this machine runs as its own: one, or none.
 
     Not that of a level with narrower vectors than the CPU's.  Kernels hand each other matrices as panels, which are as
-    wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.
+    wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.  So the
+    level that FASTBP_KERNELS names stands for the CPU: what is compiled beside its library is compiled for it.
     """
+    named = named_level()
+    if named is not None:
+        return (named.name,)
+    return tuple(name for name in runnable_levels() if not _cpu_features().get(LEVELS[name].beyond))
+
+
+def named_level():
+    """Return the level that FASTBP_KERNELS names, or None.
+
+    Raises
+    ------
+    LevelError
+        Where it names no level that this machine can run, and is not "jit" either.
+    """
+    name = os.environ.get(SETTING, "").lower()
+    if name in ("", "jit"):
+        return None
+    if name not in runnable_levels():
+        levels = " or ".join(("jit", *runnable_levels()))
+        raise LevelError(f"{SETTING} is {name!r}: this machine can run {levels}; unset, the best one is taken.")
+    return LEVELS[name]
+
+
+def runnable_levels():
+    """Return the names of the levels whose instructions this machine has, the best one first."""
     if sys.platform != "linux":
         return ()
-    from llvmlite import binding
-
-    has = binding.get_host_cpu_features()
-    machine = platform.machine().lower()
+    has, machine = _cpu_features(), platform.machine().lower()
     return tuple(
         level.name
         for level in LEVELS.values()
         if machine in level.machines
-        and not has.get(level.beyond)
         # Every AArch64 of Linux has NEON; LLVM does not list it on each.
         and (machine in _ARM or all(has.get(feature) for feature in level.features))
     )
+
+
+def _cpu_features():
+    from llvmlite import binding
+
+    return binding.get_host_cpu_features()

@@ -2,7 +2,8 @@
 
 Beside this file stand libraries (libraryfile.py), one for each CPU level that somebody built or installed: the best one
 that fits this machine is taken.  A kernel is taken from it if the files that stand behind the kernel are those that it
-was compiled from; else it is compiled, as users' own kernels are.  `FASTBP_KERNELS=jit` has all compiled.
+was compiled from; else it is compiled, as users' own kernels are.  `FASTBP_KERNELS=jit` has all compiled;
+`FASTBP_KERNELS=x86-64-v3` takes that level's library, and what is compiled beside it is compiled for that level.
 
 A start of a dense network reads and checks 60 source files (3 ms) and links 17 kernels (3 ms).
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import fastbp
-from fastbp.compiler.levels import machine_levels
+from fastbp.compiler.levels import SETTING, machine_levels, named_level
 from fastbp.compiler.libraryfile import ENDING, LibraryError, LibraryFile, entry_symbol, function_symbol, key_of
 from fastbp.compiler.signatures import Code
 from fastbp.settings.user_warnings import warn
@@ -62,7 +63,7 @@ def find(kernel, signature):
 
 def wants_compiling():
     """Do settings ask for other machine code than the library's?  (Numba's: of the environment, a file, or Python.)"""
-    if os.environ.get("FASTBP_KERNELS", "").lower() == "jit" or os.path.exists(".numba_config.yaml"):
+    if os.environ.get(SETTING, "").lower() == "jit" or os.path.exists(".numba_config.yaml"):
         return True
     if any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ):
         return True
@@ -70,7 +71,9 @@ def wants_compiling():
     # can have set them in Python.
     config = sys.modules.get("numba.core.config")
     named = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
-    return named != (None, None) or not getattr(config, "ENABLE_AVX", True)
+    level = named_level()
+    ours = level is not None and named == (level.cpu, level.flags)  # `dispatchers` has said so
+    return (named != (None, None) and not ours) or not getattr(config, "ENABLE_AVX", True)
 
 
 @cache

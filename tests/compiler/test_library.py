@@ -19,7 +19,7 @@ from llvmlite import binding
 import fastbp
 from fastbp.commands.main import main
 from fastbp.compiler import jit, library
-from fastbp.compiler.levels import LEVELS, machine_levels
+from fastbp.compiler.levels import LEVELS, LevelError, machine_levels, runnable_levels
 from fastbp.compiler.libraryfile import LibraryFile, key_of, library_content
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.sources import file_digest, file_size, modules_behind
@@ -47,7 +47,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.delenv("FASTBP_KERNELS", raising=False)
     for name in [name for name in os.environ if name.startswith("NUMBA_")]:
         monkeypatch.delenv(name)
-    caches = library.library, library._warn_of, library._is_unchanged
+    caches = library.library, library._warn_of, library._is_unchanged, machine_levels
     for cached in caches:
         cached.cache_clear()
     yield tmp_path
@@ -55,16 +55,16 @@ def folder(tmp_path, monkeypatch):
         cached.cache_clear()
 
 
-def compiled_object(kernel):
-    """Return the object file of a kernel for this machine's level, compiled in a process of its own."""
+def compiled_object(kernel, level=None):
+    """Return the object file of a kernel for a level, or this machine's, compiled in a process of its own."""
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-        from fastbp.compiler.levels import LEVELS, machine_levels
+        from fastbp.compiler.levels import LEVELS
         from fastbp.compiler.libraryfile import key_of, symbol_of
         from fastbp.compiler import machinecode
         from tests.compiler import test_library
-        machinecode.compile_for(LEVELS[machine_levels()[0]])
+        machinecode.compile_for(LEVELS[{level or machine_levels()[0]!r}])
         kernel = test_library.kernel_of_ours()
         symbol = symbol_of(key_of(kernel, test_library.VECTOR))
         code, returns = machinecode.object_of(kernel, test_library.VECTOR, symbol)
@@ -354,6 +354,63 @@ def test_an_edit_of_a_callee_in_another_file_is_noticed(tmp_path, sources):
     assert made() == (pytest.approx(1 / (1 + np.exp(-2))), "False")
     (package / "kernels" / "vecmath.py").write_text(f"{text}\n\n@inline\ndef sigmoid(x):\n    return x + x\n")
     assert made() == (4.0, "True")
+
+
+@on_a_level
+def test_a_level_that_is_named_stands_for_the_cpu(folder, monkeypatch):
+    """The narrowest one that this machine can run: its library is taken, though the CPU's own vectors are wider."""
+    level = runnable_levels()[-1]
+    monkeypatch.setenv("FASTBP_KERNELS", level.upper())
+    kernel, x = kernel_of_ours(), np.arange(3.0)
+    put(folder, made({key_of(kernel, VECTOR): (compiled_object(kernel, level), "")}))
+    assert library.library().file.index.level == level
+    assert library.find(kernel, VECTOR) is not None
+    kernel(x)
+    assert x.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("name", ["v3", "x86-64-v9", "jit!"])
+def test_a_level_that_is_none_is_an_error_that_names_the_levels(folder, monkeypatch, name, capsys):
+    monkeypatch.setenv("FASTBP_KERNELS", name)
+    with pytest.raises(LevelError, match=f"FASTBP_KERNELS is '{name}': this machine can run jit"):
+        find()
+    assert main(["info"]) == 2
+    assert f"FASTBP_KERNELS is '{name}'" in capsys.readouterr().err
+
+
+NAMED = """
+import fastbp, sys
+{before}
+from fastbp.compiler import dispatchers
+from numba.core.registry import cpu_target
+print(*cpu_target.target_context.codegen().magic_tuple()[1:])
+"""
+
+
+@on_a_level
+def test_what_is_compiled_beside_a_named_level_is_compiled_for_it():
+    level = LEVELS[runnable_levels()[-1]]
+    assert run_python(NAMED.format(before=""), FASTBP_KERNELS=level.name) == [level.cpu, level.flags]
+
+
+@on_a_level
+def test_numba_that_has_compiled_for_the_cpu_before_is_told_of():
+    """Two widths in one process would mix two layouts of panels."""
+    code = NAMED.format(before="import numba; numba.njit(lambda x: x + 1)(1)")
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run_python(code, FASTBP_KERNELS=runnable_levels()[-1])
+    assert "set also NUMBA_CPU_NAME=" in raised.value.stderr
+
+
+@pytest.mark.skipif(
+    not all((library.FOLDER / f"{name}.kernels").exists() for name in runnable_levels()),
+    reason="first run python -m fastbp.compiler.build",
+)
+@pytest.mark.parametrize("name", [name for name in runnable_levels() if name not in machine_levels()])
+def test_a_narrower_level_has_the_bits_that_numba_compiles_for_it(name):
+    told = run_python(FIT, FASTBP_KERNELS=name)
+    level = LEVELS[name]
+    assert told == run_python(FIT, NUMBA_CPU_NAME=level.cpu, NUMBA_CPU_FEATURES=level.flags)[:1]
 
 
 def test_numba_that_another_thread_is_importing_asks_for_nothing(monkeypatch):

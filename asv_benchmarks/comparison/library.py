@@ -1,0 +1,63 @@
+"""Microseconds a step and a prediction by kernels of the library, and by the same kernels compiled for this very CPU.
+
+Both are fastbp, in processes that take turns.  "x": how many times as long the compiled ones take, the median of the
+ratios within a turn and the ratio of the fastest turns, which a busy machine disturbs less.
+"""
+
+from benchmarks.common import WORKLOADS
+from benchmarks.recurrent import RECURRENT
+
+from comparison.workers import COMPILED, medians, ratios, threads_text, workers
+
+PEERS = []
+NAMES = ["fastbp", COMPILED]
+LENET = "LeNet-5, batch 128"
+ROWS = {"predict, 1 row": 1, "predict, 10,000 rows": 10_000}
+TURN_SECONDS = 0.1
+
+
+def run(report, options, peers):
+    """Print a table for each number of threads."""
+    columns = {"network": "", "library": ".1f", COMPILED: ".1f", "x": ".3f", "x fastest": ".3f", "same loss": ""}
+    for threads in options.threads:
+        title = f"{threads_text(threads)}, microseconds a step or a call (median of {options.repeats} turns)"
+        row = report.table(title, columns)
+        for case in (*WORKLOADS, LENET, *RECURRENT, *ROWS):
+            if case.startswith(tuple(options.only)):
+                row(case, *_compare(case, threads, options.repeats))
+
+
+def _compare(case, threads, repeats):
+    with workers("library", NAMES, case, threads) as running:
+        steps = running["fastbp"].about["steps"]
+        request = {"rows": ROWS[case]} if case in ROWS else {"epochs": 1}
+        for _ in range(2):  # the first one warms up
+            warm = max(worker.ask(**request)["seconds"] for worker in running.values())
+        if case not in ROWS:
+            request = {"epochs": max(round(TURN_SECONDS / warm), 1)}
+        turns = [{name: worker.ask(**request) for name, worker in running.items()} for _ in range(repeats)]
+    count = request.get("epochs", 1) * steps
+    times = [seconds / count * 1e6 for seconds in medians(turns, "seconds", NAMES)]
+    fastest = [min(turn[name]["seconds"] for turn in turns) for name in NAMES]
+    losses = {turn[name].get("loss") for turn in turns[-1:] for name in NAMES}
+    return [*times, *ratios(turns, "seconds", NAMES), fastest[1] / fastest[0], "yes" if len(losses) == 1 else "no"]
+
+
+def make(name, case, threads):
+    """Return a worker; the environment tells it which kernels to take."""
+    from benchmarks.lenet import LENET_TRAINERS, LeNet
+    from benchmarks.peers import TRAINERS
+
+    from comparison import predict, recurrent, steps
+
+    if case in ROWS:
+        worker = predict.TimedPredictor("fastbp", WORKLOADS[predict.NETWORK], threads)
+        worker.about = {"steps": 1}
+    elif case in RECURRENT:
+        worker = recurrent.TimedRecurrent("fastbp", RECURRENT[case], threads)
+        worker.about = {"steps": RECURRENT[case].steps}
+    elif case == LENET:
+        worker = steps.TimedTrainer(COMPILED, LENET_TRAINERS["fastbp"], LeNet(), threads)
+    else:
+        worker = steps.TimedTrainer(COMPILED, TRAINERS["fastbp"], WORKLOADS[case], threads)
+    return worker
