@@ -11,11 +11,11 @@ import numpy as np
 
 from fastbp.engine.exclusive import changes, reads
 from fastbp.engine.job import Data, Update, make_steps
+from fastbp.engine.lending import Runners
 from fastbp.engine.link import apply_activation
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.plan import Purpose
 from fastbp.engine.rows import of_entries
-from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach, is_finite
 from fastbp.engine.specs import changes as changed_settings
 from fastbp.engine.updates import Coefficients
@@ -27,8 +27,6 @@ from fastbp.metrics.weighted import Weighted
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
-# Kinds of runners kept for the next call.
-MOST_RUNNERS = 8
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
 PREDICTION = Purpose(training=False)
@@ -43,20 +41,6 @@ class Snapshot(NamedTuple):
     buffers: np.ndarray
     step: int
     epoch: int
-
-
-class Loan:
-    """The context of a lent runner (`contextlib.contextmanager` takes three times as long: 1.3 us)."""
-
-    def __init__(self, runner, free):
-        self._runner, self._free = runner, free
-
-    def __enter__(self):
-        return self._runner
-
-    def __exit__(self, kind, error, trace):
-        if error is None:
-            self._free.append(self._runner)
 
 
 def value_of(name, metric, y, outputs, weight=None):
@@ -87,7 +71,7 @@ class Engine:
         self.loss = self.optimizer = self.state = None
         self.metrics = []
         self.fused_output = False
-        self._free_runners = {}
+        self._free_runners = Runners()
 
     @changes
     def compile(self, optimizer, loss, metrics, layers=None):
@@ -107,7 +91,7 @@ class Engine:
         self._coefficients = Coefficients(optimizer)
         self._state_kind = self._coefficients.state_kind()
         self.step = 0
-        self._free_runners = {}
+        self._free_runners = Runners()
 
     def _go_on_with(self, network, layers, changed):
         """Take a network of the same layers with other settings; parameters and buffers keep their values."""
@@ -147,31 +131,17 @@ class Engine:
 
     def __getstate__(self):
         """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        here = ("views", "_free_runners", "_coefficients")
+        here = ("views", "_free_runners")
         return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
         self.__dict__ |= state
         self.views = self.network.views(self.params, self.buffers)
-        self._free_runners = {}
-        self._coefficients = None if self.optimizer is None else Coefficients(self.optimizer)
+        self._free_runners = Runners()
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
-        loss = loss or self.loss
-        key = (rows, purpose, n_targets, type(loss))
-        free = self._free_runners.get(key)
-        if free is None:
-            # A model that meets batches of ever new sizes must not collect workspaces for all of them.
-            for old in list(self._free_runners)[: -MOST_RUNNERS + 1]:
-                self._free_runners.pop(old, None)
-            free = self._free_runners[key] = []
-        try:
-            runner = free.pop()
-        except IndexError:
-            loss = loss if n_targets else None
-            runner = Runner(self.network, rows, self.dtype, purpose, loss, n_targets, self.buffers)
-        return Loan(runner, free)
+        return self._free_runners.lend(self, rows, purpose, n_targets, loss or self.loss)
 
     def training_purpose(self):
         """Return the purpose of a plan that trains."""
