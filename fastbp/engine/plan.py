@@ -91,6 +91,9 @@ class Purpose(NamedTuple):
     keep_batch: bool = False  # keep the whole batch's regions, to look at them afterwards
 
 
+PREDICTION = Purpose(training=False)
+
+
 class Cut(NamedTuple):
     """How batches of some sizes are cut: all of a plan that the bits of its results depend on."""
 
@@ -231,9 +234,13 @@ class Plan:
 
     def threads_pay(self, rows):
         """Is there work for a second thread in a batch of `rows` rows?"""
-        if self.table_updates(rows) >= THREAD_UPDATES:
+        if self.tables and self.table_updates(rows) >= THREAD_UPDATES:
             return True
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def few_rows(self):
+        """Return up to how many rows there is none."""
+        return max(min(self.slice_rows, (THREAD_MULTIPLY_ADDS - 1) // self.row_multiply_adds), 0)
 
     def table_updates(self, rows):
         """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""

@@ -14,7 +14,7 @@ from fastbp.engine.job import Data, Update, make_steps
 from fastbp.engine.lending import Runners
 from fastbp.engine.link import apply_activation
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
-from fastbp.engine.plan import Purpose
+from fastbp.engine.plan import PREDICTION, Purpose
 from fastbp.engine.rows import of_entries
 from fastbp.engine.snapshot import Reach, is_finite
 from fastbp.engine.specs import changes as changed_settings
@@ -29,7 +29,6 @@ from fastbp.metrics.weighted import Weighted
 PREDICT_ROWS = 4096
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
-PREDICTION = Purpose(training=False)
 
 
 class Snapshot(NamedTuple):
@@ -193,6 +192,9 @@ class Engine:
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
             with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
+                if len(x) <= runner.few_rows:
+                    runner.predict(self.params, self.grads, x, outputs)
+                    return outputs
                 self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
 
