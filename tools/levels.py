@@ -120,7 +120,7 @@ def activated():
     import numpy as np
 
     from fastbp.activations import ACTIVATIONS
-    from fastbp.engine.link import apply_activation
+    from fastbp.engine.output_activation import apply_activation
 
     found = {}
     for dtype in ("float32", "float64"):

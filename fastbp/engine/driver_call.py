@@ -134,6 +134,10 @@ class Job:
         numbers[_GRADS] = address = address_of(grads)
         numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
 
+    def point_rows(self, x, outputs):
+        """Say where the rows and the outputs of a call are that is else the one before."""
+        self._numbers[_X], self._numbers[_OUTPUTS] = address_of(x), address_of(outputs)
+
     def point_update(self, row, state, coefficients, made):
         """Say where the optimizer's row, state, coefficients and the count of the steps of a call are."""
         numbers = self._numbers
@@ -184,4 +188,5 @@ _STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _APART = (
 _OPTIMIZER, _STATE, _N_STATE, _COEFFICIENTS, _MADE = (
     JOB.names.index(name) for name in ("optimizer", "state", "n_state", "coefficients", "made")
 )
+_X, _OUTPUTS = map(JOB.names.index, ("x", "outputs"))
 _SUMS, _N_SUMS, _PENALTIES, _SQUARES = (JOB.names.index(name) for name in ("sums", "n_sums", "penalties", "squares"))

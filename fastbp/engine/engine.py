@@ -12,10 +12,10 @@ from fastbp.engine.checks import check_loss, check_metrics
 from fastbp.engine.driver_call import Data, Update, make_steps
 from fastbp.engine.exclusive import changes, reads
 from fastbp.engine.layer_ownership import changes as changed_settings
+from fastbp.engine.lending import Runners
 from fastbp.engine.metricvalues import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
-from fastbp.engine.plan import Purpose
-from fastbp.engine.runner import Runner
+from fastbp.engine.plan import PREDICTION, Purpose
 from fastbp.engine.snapshot import Reach, is_finite
 from fastbp.engine.updates import Coefficients
 from fastbp.kernels.repeatable import dot
@@ -23,11 +23,8 @@ from fastbp.losses import VectorJacobian
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
-# Kinds of runners kept for the next call.
-MOST_RUNNERS = 8
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
-PREDICTION = Purpose(training=False)
 
 
 class Snapshot(NamedTuple):
@@ -39,20 +36,6 @@ class Snapshot(NamedTuple):
     buffers: np.ndarray
     step: int
     epoch: int
-
-
-class Loan:
-    """The context of a lent runner (`contextlib.contextmanager` takes three times as long: 1.3 us)."""
-
-    def __init__(self, runner, free):
-        self._runner, self._free = runner, free
-
-    def __enter__(self):
-        return self._runner
-
-    def __exit__(self, kind, error, trace):
-        if error is None:
-            self._free.append(self._runner)
 
 
 class Engine:
@@ -73,7 +56,7 @@ class Engine:
         self.loss = self.optimizer = self.state = None
         self.metrics = []
         self.fused_output = False
-        self._free_runners = {}
+        self._free_runners = Runners()
 
     @changes
     def compile(self, optimizer, loss, metrics, layers=None):
@@ -93,7 +76,7 @@ class Engine:
         self._coefficients = Coefficients(optimizer)
         self._state_kind = self._coefficients.state_kind()
         self.step = 0
-        self._free_runners = {}
+        self._free_runners = Runners()
 
     def _go_on_with(self, network, layers, changed):
         """Take a network of the same layers with other settings; parameters and buffers keep their values."""
@@ -133,31 +116,17 @@ class Engine:
 
     def __getstate__(self):
         """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        here = ("views", "_free_runners", "_coefficients")
+        here = ("views", "_free_runners")
         return {name: value for name, value in self.__dict__.items() if name not in here}
 
     def __setstate__(self, state):
         self.__dict__ |= state
         self.views = self.network.views(self.params, self.buffers)
-        self._free_runners = {}
-        self._coefficients = None if self.optimizer is None else Coefficients(self.optimizer)
+        self._free_runners = Runners()
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
-        loss = loss or self.loss
-        key = (rows, purpose, n_targets, type(loss))
-        free = self._free_runners.get(key)
-        if free is None:
-            # A model that meets batches of ever new sizes must not collect workspaces for all of them.
-            for old in list(self._free_runners)[: -MOST_RUNNERS + 1]:
-                self._free_runners.pop(old, None)
-            free = self._free_runners[key] = []
-        try:
-            runner = free.pop()
-        except IndexError:
-            loss = loss if n_targets else None
-            runner = Runner(self.network, rows, self.dtype, purpose, loss, n_targets, self.buffers)
-        return Loan(runner, free)
+        return self._free_runners.lend(self, rows, purpose, n_targets, loss or self.loss)
 
     def training_purpose(self):
         """Return the purpose of a plan that trains."""
@@ -209,6 +178,9 @@ class Engine:
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
             with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
+                if len(x) <= runner.few_rows:
+                    runner.predict(self.params, self.grads, x, outputs)
+                    return outputs
                 self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
 

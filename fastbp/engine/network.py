@@ -100,7 +100,7 @@ class Network:
         self._picky = any(is_picky(layer.spec) for layer in self.layers)
         self._check_picky_layers()
 
-    @property
+    @cached_property
     def raw_shape(self):
         """Shape of a row of outputs as losses see them: before a last layer that finishes predictions."""
         return self.layers[-1].input_shapes[0] if self.layers[-1].spec.finish else self.output_shape

@@ -91,6 +91,93 @@ class Purpose(NamedTuple):
     keep_batch: bool = False  # keep the whole batch's regions, to look at them afterwards
 
 
+PREDICTION = Purpose(training=False)
+
+
+class Cut(NamedTuple):
+    """How batches of some sizes are cut: all of a plan that the bits of its results depend on."""
+
+    sliced: bool
+    slice_rows: int
+    chunk_rows: int
+    tables: tuple[str, ...]  # whose gradients are made row by row
+    room_rows: int  # there may be so many rows
+
+
+class Cutter:
+    """What decides how a network's batches are cut.
+
+    Parameters
+    ----------
+    network : Network
+    dtype : numpy dtype
+    purpose : Purpose
+
+    Attributes
+    ----------
+    placed : dict
+        The layers that have rows in the table, by their numbers.
+    row_multiply_adds : int
+        Of products, and one for each output.
+    """
+
+    def __init__(self, network, dtype, purpose):
+        self._network, self._itemsize, self._purpose = network, np.dtype(dtype).itemsize, purpose
+        placed = self.placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
+        self.n_segments = 1 + purpose.training * sum(bool(p.build.whole_batch) for p in placed.values())
+        passes = 3 if purpose.training else 1
+        self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
+        row_entries = _size(network.input_shape)
+        for p in placed.values():
+            gradients = p.build.branches if purpose.training else 0
+            row_entries += (1 + gradients) * _size(p.output_shape) + p.build.extra
+        self._row_entries = row_entries
+        trained = [p for p in network.params if purpose.training and network.layers[p.layer].spec.trainable]
+        self._tables = [p for p in trained if made_by_rows(p.param, self._itemsize)]
+
+    def cut(self, rows):
+        """Return the `Cut` of batches of `rows` rows; raise ValueError where these are too many."""
+        _check_draws(self._network, rows, self._purpose)
+        # The second scheme's workspace may be too large for the batch: only lazy tables must have it.
+        is_tall = rows * self._row_entries * self._itemsize > WORKSPACE_BYTES
+        tables = tuple(p.name for p in self._tables if p.param.lazy or not is_tall)
+        return Cut(*self._slices(rows, is_tall, bool(tables)), tables, room_rows(rows))
+
+    def _slices(self, rows, is_tall, has_tables):
+        """Return whether threads take slices through all of a step, and the rows of slices and chunks."""
+        training, size, n_params = self._purpose.training, self._itemsize, self._network.n_params
+        few = max(min(FEW_SLICES, MAX_SLICES), int(rows * self.row_multiply_adds / LONGEST_SLICE))
+        limit = PARTIAL_BYTES * max(rows * self._row_entries * size / ACTIVATION_BYTES, 1)
+        for most in (max(few, min(rows // SLICE_ROWS, MAX_SLICES)), few):
+            slice_rows = self._slice_rows(rows, most)
+            if small := n_params * -(-rows // slice_rows) * size <= limit:
+                break
+        whole = self._purpose.keep_batch or self.n_segments > 1 or has_tables
+        if (not training or is_tall or small) and not whole:
+            chunk_bytes = CHUNK_BYTES if training else PREDICTION_BYTES
+            chunk_rows = min(max(chunk_bytes // (size * self._row_entries) // 32 * 32, 32), slice_rows)
+            # Without gradients to add up, a slice is one chunk.
+            return True, slice_rows if training else chunk_rows, chunk_rows
+        # A wide layer's weights are read once a slice: 64 rows for each reading, if that leaves two slices.
+        chunk_rows = slice_rows = 64 if rows >= 128 else 32
+        if self.n_segments > 1:
+            # Every slice reads the sums of all slices: few enough that it costs nothing.
+            slice_rows *= -(-rows // (few * slice_rows))
+        return False, slice_rows, chunk_rows
+
+    def _slice_rows(self, rows, most):
+        """Return the rows of each of at most so many slices."""
+        slices = min(max(rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
+        # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
+        grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
+        return round_up(-(-rows // slices), grain)
+
+
+def room_rows(rows):
+    """Return for how many rows there is room where batches of `rows` rows come, and others: a power of two."""
+    return max(REGION_ROWS, 1 << (rows - 1).bit_length())
+
+
 class Plan:
     """Layer table, items and layout for one network, batch size, dtype and purpose.
 
@@ -105,23 +192,21 @@ class Plan:
     purpose : Purpose
     n_weights : int, default 1
         Entries of a row of weights.
+    roomy : bool, default False
+        Whether there is room for all batches that have the same `Cut`, not for `rows` rows alone.
     """
 
-    def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1):
-        self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
-        self.n_params = network.n_params
-        _check_draws(network, rows, purpose)
-        placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
+    def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1, roomy=False):
+        self.dtype, self.purpose, self.n_params = np.dtype(dtype), purpose, network.n_params
+        cutter = Cutter(network, dtype, purpose)
+        cut = cutter.cut(rows)
+        self.sliced, self.slice_rows, self.chunk_rows = cut.sliced, cut.slice_rows, cut.chunk_rows
+        self.rows, self._like_rows = cut.room_rows if roomy else rows, cut.room_rows
+        self.n_slices = self.slices(self.rows)
+        placed, self.row_multiply_adds = cutter.placed, cutter.row_multiply_adds
         self._number_rows(placed)
-        passes = 3 if purpose.training else 1
-        self.row_multiply_adds = passes * sum(p.build.multiply_adds + _size(p.output_shape) for p in placed.values())
-        row_entries = _size(network.input_shape)
-        for p in placed.values():
-            gradients = p.build.branches if purpose.training else 0
-            row_entries += (1 + gradients) * _size(p.output_shape) + p.build.extra
-        self.tables = self._choose_tables(network, row_entries) if purpose.training else {}
-        self._choose_slices(network.n_params, row_entries)
-        self.region_rows = self.chunk_rows if self.sliced else round_up(rows, REGION_ROWS)
+        self.tables = {p.name: p.param for p in network.params if p.name in cut.tables}
+        self.region_rows = self.chunk_rows if self.sliced else round_up(self.rows, REGION_ROWS)
         self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
@@ -138,50 +223,6 @@ class Plan:
         self.segments = np.array([*segments, len(self.names)], np.int64)
         self.n_segments = len(segments)
 
-    def _choose_tables(self, network, row_entries):
-        """Return {name: parameter} of the tables whose gradients are made row by row."""
-        trained = {p.name: p.param for p in network.params if network.layers[p.layer].spec.trainable}
-        chosen = {name: p for name, p in trained.items() if made_by_rows(p, self.dtype.itemsize)}
-        # The second scheme's workspace may be too large for the batch: only lazy tables must have it.
-        return {name: p for name, p in chosen.items() if p.lazy or not self._is_tall(row_entries)}
-
-    def _is_tall(self, row_entries):
-        """Are the activations of a batch too large for one workspace?"""
-        return self.rows * row_entries * self.dtype.itemsize > WORKSPACE_BYTES
-
-    def _choose_slices(self, n_params, row_entries):
-        few, size = (
-            max(min(FEW_SLICES, MAX_SLICES), int(self.rows * self.row_multiply_adds / LONGEST_SLICE)),
-            self.dtype.itemsize,
-        )
-        limit = PARTIAL_BYTES * max(self.rows * row_entries * size / ACTIVATION_BYTES, 1)
-        for most in (max(few, min(self.rows // SLICE_ROWS, MAX_SLICES)), few):
-            slice_rows = self._slice_rows(most)
-            if small := n_params * -(-self.rows // slice_rows) * size <= limit:
-                break
-        whole = self.purpose.keep_batch or self.n_segments > 1 or self.tables
-        self.sliced = (not self.purpose.training or self._is_tall(row_entries) or small) and not whole
-        if self.sliced:
-            chunk_bytes = CHUNK_BYTES if self.purpose.training else PREDICTION_BYTES
-            cached_rows = max(chunk_bytes // (size * row_entries) // 32 * 32, 32)
-            self.chunk_rows = min(cached_rows, slice_rows)
-            # Without gradients to add up, a slice is one chunk.
-            self.slice_rows = slice_rows if self.purpose.training else self.chunk_rows
-        else:
-            # A wide layer's weights are read once a slice: 64 rows for each reading, if that leaves two slices.
-            self.chunk_rows = self.slice_rows = 64 if self.rows >= 128 else 32
-            if self.n_segments > 1:
-                # Every slice reads the sums of all slices: few enough that it costs nothing.
-                self.slice_rows *= -(-self.rows // (few * self.slice_rows))
-        self.n_slices = self.slices(self.rows)
-
-    def _slice_rows(self, most):
-        """Return the rows of each of at most so many slices."""
-        slices = min(max(self.rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
-        # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
-        grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
-        return round_up(-(-self.rows // slices), grain)
-
     def region(self, work, offset, row_entries):
         """Return a region of the first workspace as an array (rows of a batch or chunk, row_entries)."""
         rows = min(self.rows, self.region_rows)
@@ -193,9 +234,13 @@ class Plan:
 
     def threads_pay(self, rows):
         """Is there work for a second thread in a batch of `rows` rows?"""
-        if self.table_updates(rows) >= THREAD_UPDATES:
+        if self.tables and self.table_updates(rows) >= THREAD_UPDATES:
             return True
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def few_rows(self):
+        """Return up to how many rows there is none."""
+        return max(min(self.slice_rows, (THREAD_MULTIPLY_ADDS - 1) // self.row_multiply_adds), 0)
 
     def table_updates(self, rows):
         """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""
@@ -274,7 +319,7 @@ class Plan:
         """Place what a layer's `prepare` makes of its parameters: for backward, and for a forward pass of many rows."""
         spec, build, training = layer.spec_as_built(), layer.build, self.purpose.training
         has_dx = has_dx or (spec.always_prepare and training)
-        packed = build.packed > PLAIN_ENTRIES and self.rows >= (PANEL_READERS if training else PREDICTION_READERS)
+        packed = build.packed > PLAIN_ENTRIES and self._like_rows >= (PANEL_READERS if training else PREDICTION_READERS)
         if has_dx or packed:
             row["prepare"] = kernel_address(type(spec), "prepare", float_type_of(self.dtype))
         row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
@@ -345,7 +390,7 @@ class Plan:
         """Return the rows of a parameter's items."""
         rows, columns = p.param.shape[0], _size(p.param.shape[1:])
         if p.name in self.tables:
-            return item_rows(p.param, self.rows)
+            return item_rows(p.param, self._like_rows)
         if p.param.max_norm:
             return rows  # the norms of columns need whole columns
         # Rows of a matrix come by tiles of 8; of more axes the first one's indices stand for themselves.
@@ -353,7 +398,7 @@ class Plan:
         # Every entry meets as many inputs as a row has windows (1 in a dense layer of inputs (n, d)); of gradients
         # made in phase 1, phase 2 has only sums to make.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
-        return max(round_up(ITEM_MULTIPLY_ADDS // (columns * self.rows * windows), tile), tile)
+        return max(round_up(ITEM_MULTIPLY_ADDS // (columns * self._like_rows * windows), tile), tile)
 
 
 def _chain(items):

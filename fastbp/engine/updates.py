@@ -47,6 +47,13 @@ class Coefficients:
         self._optimizer, self._seen = optimizer, -1
         self._kind, self._first, self._ahead = None, 0, None
 
+    def __getstate__(self):
+        """Keep nothing but the optimizer: how many assignments there were is another process's."""
+        return {"_optimizer": self._optimizer}
+
+    def __setstate__(self, state):
+        self.__init__(state["_optimizer"])
+
     def state_kind(self):
         """Return what the state depends on; a state goes on with settings that have the same."""
         if self._seen != Optimizer.changes[0]:
