@@ -337,7 +337,7 @@ def test_nothing_outside_is_read():
 @both_dtypes
 @pytest.mark.parametrize("transposed", [False, True], ids=["x", "x^T"])
 def test_narrow_products(dtype, transposed):
-    """Every size up to 40, and some beyond: the bits of each row alone; infinity, NaN; what stands behind b is unread."""
+    """Every size up to 40, and some beyond: the bits of each row alone; infinity, NaN; nothing behind b is read."""
     address, rng = product_address(float_type_of(dtype)), np.random.default_rng(1)
     sizes = [(40 - n % 7, n, k) for n in range(2, 17) for k in range(1, 41)]
     for m, n, k in [*sizes, (97, 3, 700), (64, 12, 257), (33, 4, 512)]:
