@@ -21,10 +21,12 @@ from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
-from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat, store_vector
+from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
+from fastbp.kernels.quads import quad_rows, run_quads
+from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Products whose sums are added up apart.
 SECTION = 64 * DEPTH
@@ -112,6 +114,24 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                 copy_panel(panel, b_panel, b_stride, depth)
                 b_panel, b_panel_stride = panel, columns
             i = 0
+            narrow = quad_rows(out, width, a_row, a_col)
+            if narrow > 0 and m >= narrow:
+                i = m // narrow * narrow
+                run_quads(
+                    m // narrow,
+                    width,
+                    shift(out, j),
+                    out_stride,
+                    shift(init, j),
+                    init_stride,
+                    shift(a, first * a_col),
+                    a_row,
+                    a_col,
+                    b_panel,
+                    b_panel_stride,
+                    depth,
+                    np.int64(fold),
+                )
             for kind in range(HEIGHTS):
                 height = tile_height(out, width, kind)
                 tiles = (m - i) // height
@@ -207,20 +227,19 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     mask = edge_mask(builder, edge, vector) if masked else None
     sums = {(r, v): builder.alloca(vector) for r in range(rows) for v in range(vectors)}
 
-    def below(base, stride, tile):
-        return builder.gep(base, [builder.mul(builder.mul(tile, stride), ir.I64(rows))])
-
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
     # The lower half of 12 rows goes by a pointer of its own: x86 has no registers for the offsets of 11 rows.
     half = rows if rows <= 8 else rows // 2
-    offsets = [_opaque(builder, builder.mul(a_row, ir.I64(r))) for r in range(1, min(half + 1, rows))]
+    offsets = [opaque(builder, builder.mul(a_row, ir.I64(r))) for r in range(1, min(half + 1, rows))]
     a_rows = [ir.I64(0), *offsets]
 
     with cgutils.for_range(builder, tiles) as loop:
-        out_tile, a_tile = below(out, out_stride, loop.index), below(a, a_row, loop.index)
-        initial_sums(builder, sums, below(init, init_stride, loop.index), init_stride, init, mask_of)
+        out_tile = below(builder, out, out_stride, loop.index, rows)
+        a_tile = below(builder, a, a_row, loop.index, rows)
+        init_tile = below(builder, init, init_stride, loop.index, rows)
+        initial_sums(builder, sums, init_tile, init_stride, init, mask_of)
         with cgutils.for_range(builder, depth) as inner:
             b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
             b_vectors = [
@@ -230,7 +249,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
             a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
             for r in range(rows):
                 if r == half:
-                    a_column = _opaque(builder, builder.gep(a_column, [a_rows[half]]))
+                    a_column = opaque(builder, builder.gep(a_column, [a_rows[half]]))
                 scalar = builder.load(builder.gep(a_column, [a_rows[r % half]]))
                 spread = splat(builder, scalar, shape.lanes)
                 for v in range(vectors):
@@ -239,74 +258,3 @@ def _emit_tiles(function, shape, rows, vectors, masked):
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()
-
-
-def initial_sums(builder, sums, init_tile, init_stride, init, mask_of):
-    """Set the accumulators {(row, vector): place} to what `init_tile` holds, or to zero of a null `init`."""
-    is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))
-    with builder.if_else(is_null) as (zero, load):
-        with zero:
-            for place in sums.values():
-                builder.store(ir.Constant(place.type.pointee, None), place)
-        with load:
-            for (r, v), place in sums.items():
-                vector = place.type.pointee
-                start = _entry(builder, init_tile, init_stride, r, v * vector.count)
-                builder.store(load_vector(builder, start, vector, mask_of(v)), place)
-
-
-def fold_sums(builder, sums, out_tile, out_stride, fold, mask_of):
-    """If `fold` is not 0, add what the tile of `out` holds to the accumulators {(row, vector): place}."""
-    with builder.if_then(builder.icmp_signed("!=", fold, ir.I64(0))):
-        for (r, v), place in sums.items():
-            vector = place.type.pointee
-            before = load_vector(
-                builder, _entry(builder, out_tile, out_stride, r, v * vector.count), vector, mask_of(v)
-            )
-            builder.store(builder.fadd(before, builder.load(place)), place)
-
-
-def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
-    """Store the accumulators {(row, vector): place}; in the last vector of each row only the first `edge` lanes count.
-
-    A masked store takes AMD's Zen 3 some ten cycles.  Where rows follow each other without a gap, the lanes beyond one
-    are overwritten by the next, so only the last row needs its mask: 784 rows of 6 columns and 25 products each take
-    6.5 us instead of 9.9 (8 columns: 5.0).
-    """
-    rows, vectors = (1 + max(numbers) for numbers in zip(*sums, strict=True))
-    lanes = sums[0, 0].type.pointee.count
-
-    def store(r, v, mask):
-        value = builder.load(sums[r, v])
-        store_vector(builder, value, _entry(builder, out_tile, out_stride, r, v * lanes), mask)
-
-    if mask_of(vectors - 1) is None or rows == 1:
-        for r, v in sums:
-            store(r, v, mask_of(v))
-        return
-    width = builder.add(edge, ir.I64((vectors - 1) * lanes))
-    beyond = builder.sub(ir.I64(lanes), edge)
-    dense = builder.and_(builder.icmp_signed("==", out_stride, width), builder.icmp_signed("<=", beyond, width))
-    with builder.if_else(dense) as (overlapping, apart):
-        with overlapping:
-            for r, v in sums:
-                store(r, v, mask_of(v) if r == rows - 1 else None)
-        with apart:
-            for r, v in sums:
-                store(r, v, mask_of(v))
-
-
-def _entry(builder, base, stride, row, column):
-    """Return the pointer to an entry of a tile."""
-    offset = builder.add(builder.mul(stride, ir.I64(row)), ir.I64(column))
-    return builder.gep(base, [offset])
-
-
-def _opaque(builder, value):
-    """Return the value, of which LLVM knows no more where it comes from.
-
-    It would compute eight row addresses from each other, a chain of eight additions in every turn of a loop that
-    could take four cycles.
-    """
-    kind = ir.FunctionType(value.type, [value.type])
-    return builder.asm(kind, "", "=r,0", [value], side_effect=False)

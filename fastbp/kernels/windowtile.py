@@ -24,7 +24,7 @@ from fastbp.compiler.pointers import null_like, same_place, shift
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
-from fastbp.kernels.tile import fold_sums, initial_sums, store_tile
+from fastbp.kernels.tilesums import fold_sums, initial_sums, store_tile
 
 
 def _tile_runner(by_lanes):

@@ -332,3 +332,33 @@ def test_nothing_outside_is_read():
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert finished.stdout.strip() == "whole"
+
+
+@both_dtypes
+@pytest.mark.parametrize("transposed", [False, True], ids=["x", "x^T"])
+def test_narrow_products(dtype, transposed):
+    """Every size up to 40, and some beyond: the bits of each row alone; infinity, NaN; nothing behind b is read."""
+    address, rng = product_address(float_type_of(dtype)), np.random.default_rng(1)
+    sizes = [(40 - n % 7, n, k) for n in range(2, 17) for k in range(1, 41)]
+    for m, n, k in [*sizes, (97, 3, 700), (64, 12, 257), (33, 4, 512)]:
+        a, b, init = (part.astype(dtype) for part in operands(m, n, k))
+        a[rng.integers(m), rng.integers(k)] = np.inf
+        b[rng.integers(k), rng.integers(n)] = np.nan
+        a_flat = np.append(a.T if transposed else a, np.nan).astype(dtype)
+        b_flat = np.append(b, np.nan).astype(dtype)
+
+        def run(first, rows, init=init, a_flat=a_flat, b_flat=b_flat, m=m, n=n, k=k):
+            strides, start = ((1, m), first) if transposed else ((k, 1), first * k)
+            out = np.full(rows * n + 20, Product.sentinel, dtype)
+            run_product(address, out, 0, n, init[0], 0, 0, a_flat[start:], *strides, b_flat, 0, n, rows, n, k)
+            assert (out[rows * n :] == Product.sentinel).all()
+            return out[: rows * n].reshape(rows, n)
+
+        out, (x, y) = run(0, m), (a.astype(float), b.astype(float))
+        assert np.array_equal(out, np.concatenate([run(i, 1) for i in range(m)]), equal_nan=True), (m, n, k)
+        with np.errstate(invalid="ignore"):
+            expected, size = init[0] + x @ y, (np.abs(x) @ np.abs(y) + np.abs(init[0])).astype(float)
+        assert np.array_equal(np.isnan(out), np.isnan(expected)), (m, n, k)
+        finite = np.isfinite(expected)
+        assert np.array_equal(out[~finite], expected[~finite].astype(dtype), equal_nan=True)
+        assert (np.abs(out[finite] - expected[finite]) <= (k + 2) * ROUNDING[dtype] * size[finite]).all(), (m, n, k)
