@@ -240,7 +240,8 @@ class Plan:
 
     def few_rows(self):
         """Return up to how many rows there is none."""
-        return max(min(self.slice_rows, (THREAD_MULTIPLY_ADDS - 1) // self.row_multiply_adds), 0)
+        # Dropout alone predicts without a multiply-add.
+        return max(min(self.slice_rows, (THREAD_MULTIPLY_ADDS - 1) // max(self.row_multiply_adds, 1)), 0)
 
     def table_updates(self, rows):
         """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""

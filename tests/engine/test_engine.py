@@ -107,3 +107,9 @@ def test_a_shared_runner_gives_the_bits_of_one_of_its_own(layers):
         for other in (alone, fitted):
             assert other.params.tobytes() == shared.params.tobytes()
             assert other.engine.buffers.tobytes() == shared.engine.buffers.tobytes()
+
+
+def test_a_network_without_arithmetic_predicts_its_input():
+    model = fastbp.Sequential([fastbp.Dropout(0.5)], input_shape=(3,), seed=0)
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    np.testing.assert_array_equal(model.predict(x), x)
