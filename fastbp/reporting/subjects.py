@@ -30,7 +30,7 @@ class Subject:
 
     Attributes
     ----------
-    kind : {"classes", "quantity", "quantiles"}
+    kind : {"classes", "quantity", "quantiles", "targets"}
     labels : list of str
         Classes, quantiles or targets.
     truth : (n,) codes of classes, or (n, t)
@@ -128,16 +128,18 @@ class TabularSubject(Subject):
         found = self.model.explain(self.rows(rows))
         texts = []
         for place, row in enumerate(rows):
-            frame = found
-            if found.columns.nlevels > 1:
-                first = list(dict.fromkeys(found.columns.get_level_values(0)))
-                number = int(self.decided[row]) if self.kind == "classes" else len(first) // 2
-                frame = found[first[number]]
-            shown = frame.iloc[place].drop("(base value)")
+            shown = self.contributions_to(found, row).iloc[place].drop("(base value)")
             sign = -1 if self.kind == "classes" and len(self.labels) == 2 and self.decided[row] == 0 else 1
             largest = shown.iloc[np.argsort(-np.abs(shown.to_numpy()), kind="stable")[:3]]
             texts.append("; ".join(f"{self._told(row, name)} ({sign * value:+.3g})" for name, value in largest.items()))
         return texts
+
+    def contributions_to(self, found, row):
+        """Return the frame of contributions to what was predicted for a row, of those to all outputs."""
+        if found.columns.nlevels == 1:
+            return found
+        first = list(dict.fromkeys(found.columns.get_level_values(0)))
+        return found[first[int(self.decided[row]) if self.kind == "classes" else len(first) // 2]]
 
     def rows(self, places):
         """Return some rows of the table."""
@@ -329,7 +331,9 @@ class ArraySubject(Subject):
 def subject_of(model, X, y, history=None):
     """Return the `Subject` of a model, or raise TypeError."""
     if isinstance(model, BaseTabular) and hasattr(model, "tasks_"):
-        raise TypeError("report takes a model of one target, or of several quantities: fit an estimator for each.")
+        from fastbp.reporting.targets import MultiTaskSubject
+
+        return MultiTaskSubject(model, X, y)
     if isinstance(model, BaseTabular):
         return TabularSubject(model, X, y)
     if not hasattr(model, "predict"):
