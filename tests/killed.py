@@ -105,11 +105,11 @@ def check_epochs(folder, before):
     if (folder / "model").exists():  # it was killed when all was done: the next one begins anew
         shutil.rmtree(folder)
         return 0
-    # Of trainings that ended, before they could save the model, the log holds all epochs.
-    logged = (len(log.read_text().splitlines()) - 1) % EPOCHS if log.exists() else 0
+    rows = log.read_text().splitlines()[1:] if log.exists() else []
+    logged = int(rows[-1].split(",")[0]) + 1 if rows else 0
     files = [path for path in backup.glob("*") if ENDING not in path.name] if backup.exists() else []
     if not files:
-        assert before == 0 or logged == 0, f"the backup of {before} epochs was lost"
+        assert before == 0 or logged == EPOCHS, f"the backup of {before} epochs was lost"
         return 0
     (kept,) = (load_tensors(path)[1]["epoch"] for path in files)
     assert kept >= max(before, logged - 1), f"{kept} epochs are kept, of {before} before and {logged} in the log"
