@@ -16,8 +16,7 @@ from fastbp.io.files import write_out
 from fastbp.reporting import figures
 from fastbp.reporting.page import cards, page, table
 from fastbp.reporting.page import figures as side_by_side
-from fastbp.reporting.subjects import subject_of
-from fastbp.reporting.targets import parts_of
+from fastbp.reporting.targets import parts_of, subject_of
 
 # Rows that are shown as the worst ones, that are predicted one by one, and that are shown as the slowest ones.
 WORST, TIMED, SLOWEST = 10, 24, 3

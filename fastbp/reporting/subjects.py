@@ -6,7 +6,6 @@ import numpy as np
 
 from fastbp.explain.permutation import permutation_importances
 from fastbp.tabular.columns import as_table, column_kind, is_missing
-from fastbp.tabular.estimator import BaseTabular
 from fastbp.tabular.insight.dependence import listed
 
 # Rows that importances of other models are found by, and columns at most.
@@ -326,19 +325,6 @@ class ArraySubject(Subject):
     def _some(self):
         n = len(self.predicted)
         return np.linspace(0, n - 1, min(n, MOST_ROWS)).round().astype(int)
-
-
-def subject_of(model, X, y, history=None):
-    """Return the `Subject` of a model, or raise TypeError."""
-    if isinstance(model, BaseTabular) and hasattr(model, "tasks_"):
-        from fastbp.reporting.targets import MultiTaskSubject
-
-        return MultiTaskSubject(model, X, y)
-    if isinstance(model, BaseTabular):
-        return TabularSubject(model, X, y)
-    if not hasattr(model, "predict"):
-        raise TypeError(f"report takes a model that predicts, not {type(model).__name__}.")
-    return ArraySubject(model, X, y, history)
 
 
 def _described(column):

@@ -1,8 +1,9 @@
-"""What a report asks a model of several targets: one subject for the model, and one for each of its targets."""
+"""The subject of a model; of one of several targets, a subject for the model and one for each of its targets."""
 
 import numpy as np
 
-from fastbp.reporting.subjects import Subject, TabularSubject
+from fastbp.reporting.subjects import ArraySubject, Subject, TabularSubject
+from fastbp.tabular.estimator import BaseTabular
 from fastbp.tabular.mixture import target_table
 from fastbp.tabular.target import Classes
 
@@ -80,3 +81,12 @@ class TargetSubject(TabularSubject):
 def parts_of(subject: Subject) -> list[Subject]:
     """Return the subjects that a report judges one by one: those of several targets, or the model's own."""
     return getattr(subject, "targets", [subject])
+
+
+def subject_of(model, X, y, history=None):
+    """Return the `Subject` of a model, or raise TypeError."""
+    if isinstance(model, BaseTabular):
+        return (MultiTaskSubject if hasattr(model, "tasks_") else TabularSubject)(model, X, y)
+    if not hasattr(model, "predict"):
+        raise TypeError(f"report takes a model that predicts, not {type(model).__name__}.")
+    return ArraySubject(model, X, y, history)
