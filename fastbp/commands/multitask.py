@@ -114,8 +114,8 @@ def predictions(model, frame, with_probabilities):
     return pd.DataFrame(table)
 
 
-def evaluate(model, arguments):
-    """Read the table, predict, and print the report of each target."""
+def read_answered(model, arguments):
+    """Return the table that a command judges a model by, and its features; tell of it."""
     from fastbp.commands.arguments import tell_unseen
 
     names = model.target_names_
@@ -127,7 +127,30 @@ def evaluate(model, arguments):
     model.encoder_.transform(features, unseen, odd)
     tell(odd)
     tell_unseen(unseen, arguments.allow_unseen)
-    scores, reports = _reports(model, table.frame, features)
+    return table.frame, features
+
+
+def answers(model, frame):
+    """Yield (name, which rows have it, their values) of each target: codes of classes, or quantities."""
+    from fastbp.tabular.columns import as_frame, is_missing, take_column
+    from fastbp.tabular.task import number_values
+
+    frame, classes = as_frame(frame), class_targets(model)
+    for name in model.target_names_:
+        column = take_column(frame, name)
+        known = ~is_missing(column)
+        if not known.any():
+            raise TableError(f"the target column {name!r} is empty.")
+        column = column.filter(known.tolist())
+        form = target_forms(model).get(name)
+        yield name, known, codes_of(classes[name], column) if name in classes else number_values(column, form)
+
+
+def evaluate(model, arguments):
+    """Read the table, predict, and print the report of each target."""
+    names = model.target_names_
+    frame, features = read_answered(model, arguments)
+    scores, reports = _reports(model, frame, features)
     if arguments.json:
         print_json({"data": arguments.data, "model": arguments.model, "target": names, "scores": scores})
         return
@@ -139,25 +162,30 @@ def evaluate(model, arguments):
 def _reports(model, frame, features):
     """Return {target: scores} and {target: report}, over the rows that have the target."""
     from fastbp.commands import report
-    from fastbp.tabular.columns import as_frame, is_missing, take_column
-    from fastbp.tabular.task import number_values
 
-    outputs, frame, classes = model._outputs(features), as_frame(frame), class_targets(model)
+    outputs, classes = model._outputs(features), class_targets(model)
     proba = dict(zip(classes, model._probabilities(outputs), strict=True))
     decoded = dict(zip(model.target_names_, model._target.decode(outputs), strict=True))
     scores, reports = {}, {}
-    for name in model.target_names_:
-        column = take_column(frame, name)
-        known = ~is_missing(column)
-        if not known.any():
-            raise TableError(f"the target column {name!r} is empty.")
-        column = column.filter(known.tolist())
+    for name, known, truth in answers(model, frame):
         if name in classes:
-            codes, p = codes_of(classes[name], column), proba[name][known]
-            scores[name] = report.class_scores(codes, p)
-            reports[name] = report.class_report(codes, p, [str(label) for label in classes[name]])
+            scores[name] = report.class_scores(truth, proba[name][known])
+            reports[name] = report.class_report(truth, proba[name][known], [str(label) for label in classes[name]])
         else:
-            truth = number_values(column, target_forms(model).get(name))
             scores[name] = report.quantity_scores(truth, decoded[name][known])
             reports[name] = report.side_by_side({"": scores[name]})
     return scores, reports
+
+
+def answered(model, arguments):
+    """Return the features and the targets of the table that a report judges a model by, as pandas frames."""
+    import numpy as np
+    import pandas as pd
+
+    frame, features = read_answered(model, arguments)
+    classes, columns = class_targets(model), {}
+    for name, known, truth in answers(model, frame):
+        values = classes[name][truth] if name in classes else truth
+        columns[name] = np.full(len(frame), None, object) if name in classes else np.full(len(frame), np.nan)
+        columns[name][known] = values
+    return features.to_native() if hasattr(features, "to_native") else features, pd.DataFrame(columns)

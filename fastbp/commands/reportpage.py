@@ -21,18 +21,27 @@ def run(arguments):
 
     from pathlib import Path
 
-    from fastbp.commands.loading import codes_of, load_model, read_answered, target_form
+    from fastbp.commands import multitask
+    from fastbp.commands.loading import load_model
     from fastbp.reporting.report import report
-    from fastbp.tabular.task import number_values
 
     model = load_model(arguments.model)
-    name = model.target_name_
-    features, column = read_answered(model, arguments)
-    is_classifier = hasattr(model, "classes_")
-    y = model.classes_[codes_of(model.classes_, column)] if is_classifier else number_values(column, target_form(model))
-    rows = features.to_native()
+    several = hasattr(model, "tasks_")
+    rows, y = (multitask.answered if several else _answered)(model, arguments)
+    names = model.target_names_ if several else [model.target_name_]
     rows.index += 1  # rows of the file
-    title = f"{Path(arguments.model).name}: {name}, by {Path(arguments.data).name}"
+    title = f"{Path(arguments.model).name}: {', '.join(names)}, by {Path(arguments.data).name}"
     report(model, rows, y, arguments.out, title=title)
     size = Path(arguments.out).stat().st_size / 1e3
-    print(f"wrote {arguments.out} ({size:.0f} kB): {len(y)} rows, {name!r}")
+    print(f"wrote {arguments.out} ({size:.0f} kB): {len(y)} rows, {', '.join(map(repr, names))}")
+
+
+def _answered(model, arguments):
+    """Return the features of the table, a pandas frame, and the target."""
+    from fastbp.commands.loading import codes_of, read_answered, target_form
+    from fastbp.tabular.task import number_values
+
+    features, column = read_answered(model, arguments)
+    if hasattr(model, "classes_"):
+        return features.to_native(), model.classes_[codes_of(model.classes_, column)]
+    return features.to_native(), number_values(column, target_form(model))

@@ -179,10 +179,15 @@ def dependences(subject, frame):
     """Return figures of the partial dependence of the strongest columns."""
     strongest = frame["importance"].sort_values(ascending=False, kind="stable")
     names = [name for name, value in strongest.items() if value > 0][:MOST_DEPENDENCES]
-    return [_dependence(f"dependence-{number}", subject.dependence(name)) for number, name in enumerate(names)]
+    target = getattr(subject, "name", None)  # one of several
+    end, title = ("", "By {}") if target is None else (f"-{subject.number}", f"{short(target)} by {{}}")
+    return [
+        _dependence(f"dependence-{number}{end}", title.replace("{}", short(str(name))), subject.dependence(name))
+        for number, name in enumerate(names)
+    ]
 
 
-def _dependence(identity, frame):
+def _dependence(identity, title, frame):
     known, column = frame[~pd.isna(frame.index)], str(frame.index.name)
     values, outputs = known.index, list(frame.columns)[:MOST_LINES]
     is_date = pd.api.types.is_datetime64_any_dtype(values)
@@ -193,7 +198,7 @@ def _dependence(identity, frame):
     if not is_line:
         names = [str(value) for value in values[:MOST_BARS]]
         content = bars(names, known[outputs[-1]].tolist()[:MOST_BARS], _mean_label(outputs, -1), column, signed=True)
-        return figure(identity, f"By {short(column)}", content, caption)
+        return figure(identity, title, content, caption)
     x = values.astype("datetime64[s]").astype(np.int64).to_numpy(float) if is_date else values.to_numpy(float)
     y = known[outputs].to_numpy(float)
     ticks = None
@@ -204,7 +209,7 @@ def _dependence(identity, frame):
     for number, output in enumerate(outputs):
         chart.line(x, y[:, number], number, str(output) if len(outputs) > 1 else None)
         chart.points(x, y[:, number], number)
-    return figure(identity, f"By {short(column)}", chart.svg(f"partial dependence on {column}"), caption)
+    return figure(identity, title, chart.svg(f"partial dependence on {column}"), caption)
 
 
 def _mean_label(outputs, place):

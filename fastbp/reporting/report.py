@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from datetime import UTC, datetime
 from html import escape
@@ -15,7 +16,7 @@ from fastbp.io.files import write_out
 from fastbp.reporting import figures
 from fastbp.reporting.page import cards, page, table
 from fastbp.reporting.page import figures as side_by_side
-from fastbp.reporting.subjects import subject_of
+from fastbp.reporting.targets import parts_of, subject_of
 
 # Rows that are shown as the worst ones, that are predicted one by one, and that are shown as the slowest ones.
 WORST, TIMED, SLOWEST = 10, 24, 3
@@ -56,7 +57,7 @@ def report(model, X, y, out=None, *, history=None, title=None):
 
     Parameters
     ----------
-    model : TabularClassifier, TabularRegressor, Sequential, or an estimator with scikit-learn's methods
+    model : a tabular estimator, Sequential, or an estimator with scikit-learn's methods
         Fitted.
     X, y : table and target
         Rows to judge by: rows that the model was not trained on.
@@ -84,7 +85,7 @@ def report(model, X, y, out=None, *, history=None, title=None):
     and residuals of quantities; coverage of quantiles; importances and the partial dependence of the strongest
     columns; the worst rows with what their predictions went by (tabular estimators), and how long predictions take,
     with the slowest rows; the columns' types and missing values; settings and versions. It holds values of the rows
-    that it shows.
+    that it shows. Of a `TabularMultiTask` each target has its figures, by the rows that have it.
 
     Examples
     --------
@@ -98,24 +99,18 @@ def report(model, X, y, out=None, *, history=None, title=None):
     """
     subject = subject_of(model, X, y, history)
     title = title or f"{type(model).__name__}{_of_target(model)}"
-    sections = [
-        section
-        for section in (
-            _quality(subject),
-            _columns_that_count(subject),
-            _worst(subject),
-            _speed(subject),
-            _columns(subject),
-            _settings(subject),
-        )
-        if section is not None
-    ]
-    n = len(subject.truth)
-    what = {"classes": f"{len(subject.labels)} classes", "quantity": "a quantity", "quantiles": "quantiles"}
-    if subject.kind == "quantity" and len(subject.labels) > 1:
-        what["quantity"] = f"{len(subject.labels)} quantities"
+    drawn = (_quality, _columns_that_count, _worst, _speed, _columns, _settings)
+    if subject.kind == "targets":
+        drawn = (_learning, _each_target, _columns_that_count, _speed, _columns, _settings)
+    sections = [section for draw in drawn for section in _listed(draw(subject))]
+    n, k = len(subject.truth), len(subject.labels)
+    what = {"classes": f"{k} classes", "quantity": "a quantity", "quantiles": "quantiles", "targets": f"{k} targets"}
+    if subject.kind == "quantity" and k > 1:
+        what["quantity"] = f"{k} quantities"
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    head = f'<p class="soft">{what[subject.kind]}, judged by {n:,} rows; {now}</p>' + cards(_scores(subject))
+    head = f'<p class="soft">{what[subject.kind]}, judged by {n:,} rows; {now}</p>'
+    if subject.kind != "targets":
+        head += cards(_scores(subject))
     made = Report(page(title, head, sections))
     if out is not None:
         made.save(out)
@@ -123,8 +118,13 @@ def report(model, X, y, out=None, *, history=None, title=None):
 
 
 def _of_target(model):
-    name = getattr(model, "target_name_", None)
+    name = getattr(model, "target_name_", None) or ", ".join(getattr(model, "target_names_", []))
     return f": {name}" if name else ""
+
+
+def _listed(sections):
+    """Return one section, some or None as a list."""
+    return sections if isinstance(sections, list) else [] if sections is None else [sections]
 
 
 def _scores(subject):
@@ -167,11 +167,31 @@ def _quality(subject):
     return "quality", "How good it is", side_by_side(made)
 
 
+def _learning(subject):
+    made = figures.learning_curves(subject)
+    return ("learning", "How it learnt", side_by_side(made)) if made else None
+
+
+def _each_target(subject):
+    """Return the sections of each target: how good it is, and its worst rows; ids end in the target's number."""
+    sections = []
+    for one in subject.targets:
+        told = f"<p class=soft>{one.kind}, {len(one.truth):,} rows have it</p>" + cards(_scores(one))
+        for name, title, html in (_quality(one), _worst(one)):
+            # A page holds each id once.
+            numbered = re.sub(r'(<figure id="[^"]*)', rf"\1-{one.number}", html)
+            sections.append((f"{name}-{one.number}", f"{one.name}: {title.lower()}", told + numbered))
+            told = ""
+    return sections
+
+
 def _columns_that_count(subject):
     found = subject.importances()
     if found is None:
         return None
-    made = [figures.importances(found), *figures.dependences(subject, found[0])]
+    made = [figures.importances(found)]
+    for one in parts_of(subject):
+        made += figures.dependences(one, found[0])
     told = "<p class=soft>By the strongest columns: the mean prediction where the column has one value in all rows.</p>"
     return "columns-that-count", "What it goes by", side_by_side(made) + told
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from fastbp.explain.permutation import permutation_importances
 from fastbp.tabular.columns import as_table, column_kind, is_missing
-from fastbp.tabular.estimator import BaseTabular
 from fastbp.tabular.insight.dependence import listed
 
 # Rows that importances of other models are found by, and columns at most.
@@ -30,7 +29,7 @@ class Subject:
 
     Attributes
     ----------
-    kind : {"classes", "quantity", "quantiles"}
+    kind : {"classes", "quantity", "quantiles", "targets"}
     labels : list of str
         Classes, quantiles or targets.
     truth : (n,) codes of classes, or (n, t)
@@ -128,16 +127,18 @@ class TabularSubject(Subject):
         found = self.model.explain(self.rows(rows))
         texts = []
         for place, row in enumerate(rows):
-            frame = found
-            if found.columns.nlevels > 1:
-                first = list(dict.fromkeys(found.columns.get_level_values(0)))
-                number = int(self.decided[row]) if self.kind == "classes" else len(first) // 2
-                frame = found[first[number]]
-            shown = frame.iloc[place].drop("(base value)")
+            shown = self.contributions_to(found, row).iloc[place].drop("(base value)")
             sign = -1 if self.kind == "classes" and len(self.labels) == 2 and self.decided[row] == 0 else 1
             largest = shown.iloc[np.argsort(-np.abs(shown.to_numpy()), kind="stable")[:3]]
             texts.append("; ".join(f"{self._told(row, name)} ({sign * value:+.3g})" for name, value in largest.items()))
         return texts
+
+    def contributions_to(self, found, row):
+        """Return the frame of contributions to what was predicted for a row, of those to all outputs."""
+        if found.columns.nlevels == 1:
+            return found
+        first = list(dict.fromkeys(found.columns.get_level_values(0)))
+        return found[first[int(self.decided[row]) if self.kind == "classes" else len(first) // 2]]
 
     def rows(self, places):
         """Return some rows of the table."""
@@ -324,17 +325,6 @@ class ArraySubject(Subject):
     def _some(self):
         n = len(self.predicted)
         return np.linspace(0, n - 1, min(n, MOST_ROWS)).round().astype(int)
-
-
-def subject_of(model, X, y, history=None):
-    """Return the `Subject` of a model, or raise TypeError."""
-    if isinstance(model, BaseTabular) and hasattr(model, "tasks_"):
-        raise TypeError("report takes a model of one target, or of several quantities: fit an estimator for each.")
-    if isinstance(model, BaseTabular):
-        return TabularSubject(model, X, y)
-    if not hasattr(model, "predict"):
-        raise TypeError(f"report takes a model that predicts, not {type(model).__name__}.")
-    return ArraySubject(model, X, y, history)
 
 
 def _described(column):

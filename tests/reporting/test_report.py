@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
@@ -327,3 +328,55 @@ def test_explain_command(files, classifier, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[0] in ("job", "age")
     assert main(["explain", str(model), str(path), "--row", "101"]) == 2
     assert "--row 101: the table has 100 rows" in capsys.readouterr().err
+
+
+# Several targets
+
+
+@pytest.fixture(scope="module")
+def several():
+    X, score = table()
+    y = pd.DataFrame({"score": score, "late": np.where(X["noise"] > 0, "yes", "<no>"), "trade": X["job"].str[-3:]})
+    y.loc[::9, "score"], y.loc[::11, "late"] = np.nan, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastbp.TableWarning)
+        model = fastbp.TabularMultiTask(**FAST).fit(X[:160], y[:160])
+    return model, X[160:], y[160:]
+
+
+def test_each_of_several_targets_has_its_figures(several):
+    model, X, y = several
+    html = fastbp.report(*several).html
+    page = Page(html)
+    ids = re.findall(r'id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(page.figures) >= {"learning-curves", "predictions-0", "roc-1", "confusion-matrix-2", "importances"}
+    assert set(page.figures) >= {f"dependence-0-{number}" for number in range(3)}
+    known = y["late"].notna()
+    p = model.predict_proba(X[known])[0]
+    truth = y["late"][known]
+    assert f"{accuracy_score(truth, model.predict(X[known])[:, 1]):.1%} accuracy" in page.text
+    assert f"{roc_auc_score(truth == 'yes', p[:, 1]):.4f} ROC AUC" in page.text
+    known = y["score"].notna()
+    error = model.predict(X[known])[:, 0].astype(float) - y["score"][known]
+    assert f"{np.sqrt(np.square(error).mean()):.4g} RMSE" in page.text
+    assert f"{known.sum()} rows have it" in page.text
+    assert "TabularMultiTask: score, late, trade" in page.text
+    # A worst row by its name in the whole table.
+    assert f" {error.abs().idxmax()} " in page.text[page.text.index("score: the worst rows", 400) :]
+    with pytest.raises(ValueError, match="y has no value in any target"):
+        fastbp.report(model, X, y.assign(score=np.nan, late=None, trade=None))
+    one = fastbp.report(model, X, y.assign(score=np.nan)).html
+    assert "predictions-0" not in one
+    assert "roc-1" in one
+
+
+def test_report_command_of_several_targets(several, csv, capsys):
+    model, X, y = several
+    path = csv(X.join(y))
+    own = path.with_name("own.fastbp")
+    model.save(own)
+    out = path.with_name("r.html")
+    assert main(["report", str(own), str(path), "--out", str(out)]) == 0
+    assert f"{len(X)} rows, 'score', 'late', 'trade'" in capsys.readouterr().out
+    assert Page(out.read_text()).figures.count("importances") == 1

@@ -101,15 +101,19 @@ def check_files(folder):
 
 def check_epochs(folder, before):
     """Raise an error where more than the epoch under way is lost of a Sequential's; return the epochs in the backup."""
-    backups = list((folder / "run").glob("*")) if (folder / "run").exists() else []
-    epochs = [load_tensors(path)[1]["epoch"] for path in backups if ENDING not in path.name]
-    log = folder / "log.csv"
-    logged = len(log.read_text().splitlines()) - 1 if log.exists() else 0
-    if epochs:
-        assert epochs[0] >= max(before, logged - 1), f"{epochs[0]} epochs are kept, of {before} and {logged} in the log"
-        return epochs[0]
-    assert before == 0 or (folder / "model").exists() or logged == EPOCHS, "the backup was lost"
-    return 0
+    log, backup = folder / "log.csv", folder / "run"
+    if (folder / "model").exists():  # it was killed when all was done: the next one begins anew
+        shutil.rmtree(folder)
+        return 0
+    rows = log.read_text().splitlines()[1:] if log.exists() else []
+    logged = int(rows[-1].split(",")[0]) + 1 if rows else 0
+    files = [path for path in backup.glob("*") if ENDING not in path.name] if backup.exists() else []
+    if not files:
+        assert before == 0 or logged == EPOCHS, f"the backup of {before} epochs was lost"
+        return 0
+    (kept,) = (load_tensors(path)[1]["epoch"] for path in files)
+    assert kept >= max(before, logged - 1), f"{kept} epochs are kept, of {before} before and {logged} in the log"
+    return kept
 
 
 def tensors_of(folder):
@@ -138,9 +142,9 @@ def main(kind, kills):
                 ended, kept, epochs = ended + 1, {}, 0
                 continue
             done += 1
+            now = check_files(folder)
             if kind == "backup":
                 epochs = check_epochs(folder, epochs)
-            now = check_files(folder)
             assert kept.items() <= now.items() or (folder / "model").exists(), "a finished network was lost"
             kept = now
     print(f"{kind}: {done} kills, {ended} runs that ended with the bits of an unbroken one ({work_seconds:.2f} s each)")
