@@ -1,6 +1,6 @@
 """One network on many processes: what a step takes, what a model says it should take, and what torch's DDP takes.
 
-    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M,pipeline] [--turns 5] [--torch PYTHON] [--nice -10]
+    python asv_benchmarks/compare_distributed.py [--cases W3,W5,10M,pipeline,overlap] [--turns 5] [--torch PYTHON]
 
 Each measurement is a job of its own, of some seconds; the jobs take turns, and the fastest step of all turns counts,
 because whatever else runs on the machine only adds.  ``--torch`` names a Python that has torch.  On a machine that is
@@ -33,7 +33,7 @@ priority = 0
 def main():
     """Run the comparison that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--cases", default="W3,W5,10M,pipeline")
+    parser.add_argument("--cases", default="W3,W5,10M,pipeline,overlap")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--torch", help="a Python that has torch")
     parser.add_argument("--nice", type=int, default=0, help="priority of the measured steps")
@@ -47,6 +47,8 @@ def main():
     for case in options.cases.split(","):
         if case == "pipeline":
             compare_pipelines(options)
+        elif case == "overlap":
+            compare_overlap(options)
         else:
             compare(case, options)
 
@@ -58,6 +60,8 @@ def jobs(case, torch):
         "1 process, 1 thread": ("fit", 1, 1, rows, {}),
         "1 process, 1 thread, half batch": ("fit", 1, 1, rows // 2, {}),
         "1 process, 2 threads": ("fit", 1, 2, rows, {}),
+        "2 processes apart, half batch": ("fit", 2, 1, rows // 2, {"apart": True}),
+        "2 processes apart": ("fit", 2, 1, rows, {"apart": True}),
         "2 processes, strong": ("fit", 2, 1, rows // 2, {}),
         "2 processes, strong, reproducible": ("fit", 2, 1, rows // 2, {"reproducible": True}),
         "2 processes, weak": ("fit", 2, 1, rows, {}),
@@ -101,18 +105,32 @@ def compare_pipelines(options):
         print(f"  {micro:2d} micro-batches: {seconds * 1e6:8.0f} us, waiting {waited:4.0%} (ideally {ideal:.0%})")
 
 
+def compare_overlap(options):
+    """Print what work and an all-reduce take one after the other, at once, and at once in four parts."""
+    request = {"kind": "overlap", "case": "W5", "threads": 1, "rows": 0, "nice": options.nice}
+    turns = [run(request, 2, None, floats) for _ in range(options.turns)]
+    print(f"\n1 ms of work in two processes and the all-reduce of W5's gradient; load {os.getloadavg()[0]:.1f}")
+    names = "work alone", "one after the other", "at once", "at once, in four parts as they are made"
+    for name, *seconds in zip(names, *turns, strict=True):
+        print(f"  {name:<42}{min(seconds) * 1e6:8.0f} us")
+
+
 def floats(text):
     """Return the numbers of a line "[1.0, 2.0]"."""
     return tuple(json.loads(text))
 
 
 def predicted(best):
-    """Return what the model says of two processes: arithmetic + what Python and MPI add + the all-reduce."""
+    """Return what the model says of two processes: arithmetic + what Python and MPI add + the all-reduce.
+
+    Two processes of one machine share its last cache and its memory's bus, through which each moves weights, gradients
+    and two moments: their arithmetic is that of two processes at once, which tell each other nothing.
+    """
     rest = best["a small step, W1"] - best["a small step of 1 process, W1"]
     shared = best["all-reduce of the gradient"] - best["all-reduce of 1 number"] + max(rest, 0)
     return {
-        "2 processes, strong": best["1 process, 1 thread, half batch"] + shared,
-        "2 processes, weak": best["1 process, 1 thread"] + shared,
+        "2 processes, strong": best["2 processes apart, half batch"] + shared,
+        "2 processes, weak": best["2 processes apart"] + shared,
     }
 
 
@@ -156,6 +174,8 @@ def serve(kind, case, threads, rows, nice, **more):
     priority = nice
     if kind == "torch":
         return torch_step(case, rows)
+    if kind == "overlap":
+        return overlap_step(case)
     if kind == "pipeline":
         return pipeline_step(case, rows, **more)
     return reduce_step(case, rows) if kind == "reduce" else fit_step(case, threads, rows, **more)
@@ -177,8 +197,8 @@ def table(case, rows):
     return rng.normal(size=(n, sizes[0])).astype(np.float32), rng.integers(0, max(sizes[-1], 2), size=n), batches
 
 
-def fit_step(case, threads, rows, **settings):
-    """Train with fastbp; return the seconds of the fastest step."""
+def fit_step(case, threads, rows, apart=False, **settings):
+    """Train with fastbp; return the seconds of the fastest step. `apart`: every rank trains a network of its own."""
     import fastbp
     from fastbp.distributed.epochs import RankEpochs
 
@@ -187,10 +207,14 @@ def fit_step(case, threads, rows, **settings):
     hidden = [fastbp.Dense(units, activation="relu") for units in sizes[1:-1]]
     model = fastbp.Sequential([*hidden, fastbp.Dense(max(sizes[-1], 2), "softmax")], input_shape=sizes[:1], seed=0)
     model.compile(fastbp.Adam(1e-3), "sparse_categorical_crossentropy")
-    begun, over, size = [], [], int(os.environ.get("PMI_SIZE", "1"))
+    begun, over, size = [], [], 1 if apart else int(os.environ.get("PMI_SIZE", "1"))
     clock = time.perf_counter
     common = {"epochs": -(-STEPS[case] // batches), "batch_size": rows * size, "verbose": 0}
     begin()
+    if apart:
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Barrier()
     if size == 1:
         # Calls of one step each, which take 20 us longer than those of many.
         hooks = {"begin": lambda batch, logs: begun.append(clock()), "end": lambda batch, logs: over.append(clock())}
@@ -259,6 +283,52 @@ def reduce_step(case, rows):
             add(flats)
             times.append(time.perf_counter() - started)
         return min(times) if ranks.rank == 0 else None
+
+
+def overlap_step(case):
+    """Return the seconds of 1 ms of work, of it and an all-reduce in a row, at once, and at once in four parts."""
+    import numpy as np
+    from mpi4py import MPI
+
+    comm, sizes = MPI.COMM_WORLD, CASES[case][0]
+    total = np.ones(sum((a + 1) * b for a, b in pairwise(sizes)), np.float32)
+    a, parts = np.ones(50_000, np.float32), np.array_split(total, 4)
+
+    def work(n):
+        for _ in range(n):
+            np.add(a, 1e-9, out=a)
+
+    def in_a_row():
+        work(n)
+        comm.Allreduce(MPI.IN_PLACE, total)
+
+    def at_once():
+        sent = comm.Iallreduce(MPI.IN_PLACE, total)
+        work(n)
+        sent.Wait()
+
+    def in_parts():
+        sent = []
+        for bucket in parts:
+            work(n // 4)
+            sent.append(comm.Iallreduce(MPI.IN_PLACE, bucket))
+        MPI.Request.Waitall(sent)
+
+    def seconds_of(function):
+        times = []
+        for _ in range(200):
+            total[:] = 1
+            comm.Barrier()
+            started = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    n = 4
+    n = comm.bcast(4 * max(round(1e-3 / seconds_of(lambda: work(4))), 1))
+    begin()
+    found = [seconds_of(one) for one in (lambda: work(n), in_a_row, at_once, in_parts)]
+    return found if comm.rank == 0 else None
 
 
 def torch_step(case, rows):

@@ -1,7 +1,7 @@
 """One ensemble, its networks trained by joblib's workers: the same bits as in one process.
 
 What one learns: ``n_jobs=`` has workers train a network each; which workers is joblib's affair. Here they are processes
-of this machine ("loky"). With a Ray cluster it is ``ray.util.joblib.register_ray()`` and ``backend="ray"``, with Dask a
+of this machine ("loky"). With a Ray cluster it is ``ray.init(address=...)`` and ``backend="ray"``, with Dask a
 ``Client`` and ``backend="dask"``: nothing else changes.
 """
 

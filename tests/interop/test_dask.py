@@ -94,6 +94,21 @@ class TestBags:
         np.testing.assert_allclose(told, np.arange(1, 7) / 6)
         client.wait_for_workers(2, timeout=60)
 
+    @pytest.mark.filterwarnings("ignore:time_limit")
+    def test_a_limit_leaves_one_network(self, client):
+        with joblib.parallel_config(backend="dask"):
+            model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1, time_limit=1e-3).fit(X, Y)
+        assert len(model.ensemble_.networks) == 1
+
+    def test_ctrl_c_leaves_the_networks_that_are_done(self, client, monkeypatch, ctrl_c):
+        with (
+            joblib.parallel_config(backend="dask"),
+            on_progress(monkeypatch, estimator, lambda share: signal.raise_signal(signal.SIGINT)),
+            pytest.warns(UserWarning, match="Training interrupted by user"),
+        ):
+            model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1).fit(X, Y)
+        assert 1 <= len(model.ensemble_.networks) < 6
+
     def test_a_grid_search(self, client):
         model, grid = fastbp.TabularClassifier("fast", random_state=0), {"eval_metric": ["log_loss", "accuracy"]}
         with joblib.parallel_config(backend="dask"):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,12 @@ class TestWorkers:
         with on_progress(monkeypatch, kill):
             assert same(whole, fitted(n_jobs=2))
         assert 0 < killed[0] < 1
+
+    def test_two_fits_at_once(self):
+        with ThreadPoolExecutor(2) as pool:
+            fits = [pool.submit(fitted, n_jobs=2) for _ in range(2)]
+            models = [fit.result(timeout=120) for fit in fits]
+        assert same(*models)
 
     def test_workers_that_are_lost_without_end_are_an_error(self, monkeypatch):
         tries = []
