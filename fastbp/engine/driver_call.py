@@ -139,8 +139,8 @@ class Job:
             return
         self._places = steps, params, grads
         numbers[_STEPS], numbers[_PARAMS] = address_of(steps), address_of(params)
-        numbers[_GRADS] = address = address_of(grads)
-        numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
+        numbers[_GRADS] = gradient = address_of(grads)
+        numbers[_PARTIALS] = gradient if self._partials is None else address_of(self._partials)
 
     def point_update(self, row, state, coefficients, made):
         """Say where the optimizer's row, state, flat coefficients and the count of the steps of a call are."""

@@ -294,7 +294,7 @@ class Engine:
         return np.empty((n, self.n_outputs), self.dtype) if self.metrics else None
 
     def metric_values(self, rows, outputs):
-        """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
+        """Return {metric: value} for `WeightedRows` and raw outputs (n, k); a fused link is applied first."""
         return metric_values(self, rows, outputs) if self.metrics else {}
 
     def figures(self, with_validation):
@@ -323,7 +323,7 @@ class Engine:
                     self.params[part] = self._average()[part]
 
     def check_metrics(self, rows):
-        """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        """Raise ValueError where a metric of fastbp does not suit the targets or outputs of `WeightedRows`."""
         check_metrics(self.metrics, self.network, rows)
 
     @changes

@@ -70,7 +70,7 @@ class Alone:
 
 
 def fit(model, train, validation, course, callbacks, company=None):
-    """Train `model` on `train` (`Rows`) as a `Course` says; return the `History`."""
+    """Train `model` on `train` (`WeightedRows`) as a `Course` says; return the `History`."""
     company = company or Alone()
     history, engine = History(), model.engine
     callbacks = [*reporters(course.verbose), *callbacks, history]

@@ -8,7 +8,7 @@ DIGITS = 1 << DIGIT_BITS
 # An item has room for a count of each digit, for the number of its keys, and for their place.
 ROOM = DIGITS + 2
 # Table rows that the batch does not read are updated so many entries at a time.
-ZEROS = 1024
+UNREAD_ENTRIES = 1024
 # A table of more bytes gets its gradient row by row.  (Partial gradients may have as many.)  A table of 8,192 x 32
 # takes 140, 431 and 1,382 us a step so, in batches of 256, 1,024 and 8,192 rows.  With a dense gradient it takes 196,
 # 834 and 16,325 us, because each item looks through the whole batch.  A table of 9,000 x 16 (576 kB) takes 171 us so,
@@ -49,7 +49,7 @@ def place_rooms(items, param, layer_row, rows, room, first_id):
     items["x"], items["x_stride"] = layer_row["x"] + x, layer_row["n_in"]
     items["dout"], items["dout_stride"] = layer_row["dout"] + out, layer_row["n_out"]
     items["row"] = [room(2 * param.shape[1]) for _ in items]
-    items["zeros"] = [room(ZEROS) for _ in items]
+    items["unread"] = [room(UNREAD_ENTRIES) for _ in items]
     items["keys"], items["swap"] = first_id, first_id + rows * count
     items["digits"] = first_id + 2 * rows * count + ROOM * np.arange(len(items))
     return first_id + 2 * rows * count + ROOM * len(items)

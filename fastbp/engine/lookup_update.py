@@ -19,7 +19,7 @@ from fastbp.compiler.pointers import array_at, int64_at, part, rows_at
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
 from fastbp.engine.driver import JOB, optimizers_at
-from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, ZEROS
+from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, UNREAD_ENTRIES
 from fastbp.engine.penalties_and_clipping import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.layers.base import STEP
 
@@ -135,18 +135,18 @@ def update_reads(job, item, step, factor, c, work):
     params, state = array_at(job.params, job.n_params, work), array_at(job.state, job.n_state, work)
     optimizer, rate = optimizers_at(job.optimizer, 1)[0], decay_rate(job, item, step, c)
     keys = int64s_at(job.ids + 8 * int64_at(job.ids, item.digits + PLACE), int64_at(job.ids, item.digits + COUNT))
-    zeros = part(work, item.zeros, ZEROS)
+    unread_g = part(work, item.unread, UNREAD_ENTRIES)
     if not item.lazy:
         # NaN, and not 0, where `factor` is NaN: if the norm of the whole gradient is NaN, every gradient becomes so.
-        for j in range(ZEROS):
-            zeros[j] = work.dtype.type(0.0 * factor)
+        for j in range(UNREAD_ENTRIES):
+            unread_g[j] = work.dtype.type(0.0 * factor)
     done, i = item.start, 0
     while i < keys.size:
         start = item.start + (keys[np.uint64(i)] >> KEY_SHIFT) * item.columns
         if item.lazy:
             fetch_row(item, keys, i + AHEAD, params, state)
         else:
-            update_between(job, item, rate, optimizer, c, params, state, zeros, done, start)
+            update_between(job, item, rate, optimizer, c, params, state, unread_g, done, start)
         done = start + item.columns
         i = add_row(item, work, keys, i)
         g = part(work, item.row - start, done)
@@ -156,7 +156,7 @@ def update_reads(job, item, step, factor, c, work):
             scale_each(g, factor, start, done)
         update_row(job, item, rate, optimizer, c, params, state, g, start, done)
     if not item.lazy:
-        update_between(job, item, rate, optimizer, c, params, state, zeros, done, item.stop)
+        update_between(job, item, rate, optimizer, c, params, state, unread_g, done, item.stop)
 
 
 @inline
@@ -176,11 +176,11 @@ def decay_rate(job, item, step, c):
 
 
 @inline
-def update_between(job, item, rate, optimizer, c, params, state, zeros, first, last):
+def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, last):
     """Update the entries from `first` to before `last`, with g = 0."""
-    for start in range(first, last, ZEROS):
-        stop = min(start + ZEROS, last)
-        update_row(job, item, rate, optimizer, c, params, state, part(zeros, -start, stop), start, stop)
+    for start in range(first, last, UNREAD_ENTRIES):
+        stop = min(start + UNREAD_ENTRIES, last)
+        update_row(job, item, rate, optimizer, c, params, state, part(unread_g, -start, stop), start, stop)
 
 
 @inline

@@ -42,7 +42,7 @@ ITEM = row_dtype(
         ("dout", "i8"),  # of its gradient
         ("dout_stride", "i8"),
         ("row", "i8"),  # offset in work of room for a row's gradient, and for a part of its sum
-        ("zeros", "i8"),  # and for the gradient of rows that the batch does not read
+        ("unread", "i8"),  # and for the gradient of rows that the batch does not read
         ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
         ("swap", "i8"),
         ("digits", "i8"),

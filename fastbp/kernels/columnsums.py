@@ -11,7 +11,7 @@ import numpy as np
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline
 from fastbp.compiler.lazy import cgutils, intrinsic, ir
-from fastbp.compiler.pointers import at, null, null_like, one, same_place, shift
+from fastbp.compiler.pointers import at, null, null_like, same_place, shift, unit
 
 # Columns at a time; their sums stay in the first-level cache.
 WIDTH = 64
@@ -93,7 +93,7 @@ def sum_rows(product, total, accumulate, rows, x, x_row):
     """
     w = total.size
     init = at(total, 0) if accumulate else null(total)
-    call(product, (at(total, 0), w, init, w, one(total), 0, 0, x, x_row, 1, w, rows))
+    call(product, (at(total, 0), w, init, w, unit(total), 0, 0, x, x_row, 1, w, rows))
 
 
 def sum_of_terms(term):

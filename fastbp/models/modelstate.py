@@ -38,7 +38,7 @@ def state_of(model):
 
 
 def model_from(cls, tensors, description, custom_objects):
-    """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
+    """Return the `Sequential` (class `cls`) that `state_of` described."""
     described.settings_in_range([description.get(key) for key in ("layers", "optimizer", "loss", "metrics")])
     layers = [rebuild(layer) for layer in described.listed(description["layers"], "layers", lambda layer, name: None)]
     shape = tuple(described.listed(description["input_shape"], "input_shape", _row_size))

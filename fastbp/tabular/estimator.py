@@ -350,7 +350,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
-        """Return the estimator of which `get_state` returned these."""
+        """Return the estimator that `get_state` described."""
         estimator = with_parameters(cls, description["parameters"], {})
         parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):

@@ -122,7 +122,7 @@ class Quantities(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the quantity, or the quantities, of which `get_state` returned this."""
+        """Return the quantity, or the quantities, that `get_state` described."""
         if "several" not in state:
             return Quantity.from_state(state)
         parts = state["several"]

@@ -94,7 +94,7 @@ class Repeats:
 
     @classmethod
     def from_state(cls, tensors, strength):
-        """Return the repeats of which `get_state` returned these."""
+        """Return the repeats that `get_state` described."""
         size = (len(tensors["keys"]),)
         keys = described.shaped(tensors["keys"], "keys", size, np.uint64)
         if len(keys) == 0 or (keys[1:] <= keys[:-1]).any():

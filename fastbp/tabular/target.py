@@ -94,7 +94,7 @@ class Classes(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the classes of which `get_state` returned this."""
+        """Return the classes that `get_state` described."""
         classes = unpacked_array(state["classes"], "classes")
         if len(classes) < 2:
             raise ValueError(f"a classifier has {len(classes)} classes.")
@@ -165,7 +165,7 @@ class Quantity(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the quantity of which `get_state` returned this."""
+        """Return the quantity that `get_state` described."""
         for name, value in state.items():
             described.real(value, name)
         described.real(state["scale"], "scale", SMALLEST)

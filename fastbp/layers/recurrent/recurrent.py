@@ -5,7 +5,7 @@ each gate, too.  Between these, the layer's own kernel loops over the pack's ste
 """
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, one, part
+from fastbp.compiler.pointers import at, copy_entries, null, part, unit
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.recurrent.packed_sequences import (
     BEGINS,
@@ -196,7 +196,7 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
                 dz = at(work, pack + dz_of(layer, gate) + r * u + low - gate * u)
                 dbias = at(grads, layer.bias + low)
                 init = dbias if accumulate else null(grads)
-                call(layer.product, (dbias, u, init, u, one(grads), 0, 0, dz, u, 1, high - low, n))
+                call(layer.product, (dbias, u, init, u, unit(grads), 0, 0, dz, u, 1, high - low, n))
         return
     for gate in range(g):
         x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
