@@ -194,7 +194,7 @@ class Engine:
     @reads
     def predict(self, x):
         """x (n, d) -> predictions (n, k); both may have more axes."""
-        if x.shape[1:] != self.network.input_shape:  # kernels would read what stands behind x
+        if x.shape[1:] != self.network.input_shape:  # kernels would read memory beyond x
             raise ValueError(f"x has rows of shape {x.shape[1:]}; the model takes {self.network.input_shape}.")
         if self.network.raw_shape == self.network.output_shape or len(x) <= FINISH_ROWS:
             return self.network.finish(self._outputs(x))

@@ -274,7 +274,7 @@ class Network:
     def _masking(self, source):
         """Return the number of the layer that writes the mask of an output, by its layer's number; or None.
 
-        A mask of t steps goes on through layers whose outputs have several axes, of which t is the first.
+        A mask of t steps goes on through layers whose outputs have several axes, the first of size t.
         """
         while source >= 0:
             layer = self.layers[source]

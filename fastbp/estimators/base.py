@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator, ABC):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target values (class labels in classification, real numbers in regression).
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. A batch of which they sum to zero makes no update and is left out of the epoch's loss.
+            Sample weights. A batch makes no update, and is left out of the epoch's loss, if its weights sum to zero.
         validation_data : tuple (X, y) or (X, y, sample_weight), default=None
             Rows to score after every epoch, in `validation_scores_`; with ``early_stopping=True`` they take the
             place of those that would be set aside.

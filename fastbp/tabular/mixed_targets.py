@@ -1,4 +1,4 @@
-"""Several targets of one table, some of them classes and some quantities, any entry of which may be missing."""
+"""Several targets of one table: some are classes, some are quantities, and any entry may be missing."""
 
 from typing import NamedTuple
 

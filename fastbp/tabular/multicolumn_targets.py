@@ -132,7 +132,7 @@ class Quantities(NamedTuple):
 
 
 class SoftClasses(NamedTuple):
-    """Classes of which every row of training has the probabilities, in the order of their columns."""
+    """Classes with probabilities: each training row has one for each class, in the order of the columns."""
 
     classes: np.ndarray
     factors: None = None

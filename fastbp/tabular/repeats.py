@@ -104,7 +104,7 @@ class Repeats:
         return cls(keys, sums, counts, described.real(strength, "strength", STRENGTHS[0] / 2))
 
     def mixed(self, outputs, x):
-        """Return the prediction for rows x (n, d) of which the networks predict outputs (n, k)."""
+        """Return the prediction for rows x (n, d), where outputs (n, k) are those of the networks."""
         return self.seen(x).mixed(outputs, self.strength)
 
 

@@ -37,7 +37,7 @@ class Classes(NamedTuple):
 
     @classmethod
     def of(cls, y, weight, class_weight):
-        """Return the classes of y (n,), of which at least two have a row with a weight."""
+        """Return the classes of y (n,).  At least two of them have a row with a weight."""
         if y.dtype.kind not in "biufOSU":
             raise ValueError(f"y holds {y.dtype} values: classes are text, numbers or booleans.")
         try:
