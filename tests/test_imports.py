@@ -217,7 +217,9 @@ def test_layers_are_where_the_package_says():
     assert set(fastbp.layers.__all__) <= set(dir(fastbp.layers))
     for name in fastbp.layers.__all__:
         assert getattr(fastbp.layers, name)
-    with pytest.raises(AttributeError, match="module 'fastbp.layers' has no attribute 'Dens'"):
+    with pytest.raises(
+        AttributeError, match=r"module 'fastbp.layers' has no attribute 'Dens'\. Did you mean 'Dense'\?"
+    ):
         fastbp.layers.Dens  # noqa: B018
     with pytest.raises(KeyError):
         LAYERS["Dens"]

@@ -156,7 +156,7 @@ def _packed(value, name, arrays):
 
 
 def _unpacked(state, arrays):
-    """Return the state of which `_packed` made `state`."""
+    """Return the state that `_packed` turned into `state`."""
     ((kind, content),) = state.items()
     if kind == "dict":
         return {key: _unpacked(one, arrays) for key, one in content.items()}

@@ -28,7 +28,7 @@ class Callback:
     model: Any = None
     # While an estimator trains: the estimator, whose network `model` is.
     owner: Any = None
-    # While `Sequential.fit` runs: the rows that it trains on, checked (`Rows`).
+    # While `Sequential.fit` runs: the rows that it trains on, checked (`WeightedRows`).
     training_rows: Any = None
     params: dict
     # Names of the attributes that `get_state` returns.

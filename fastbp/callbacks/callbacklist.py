@@ -23,7 +23,7 @@ class CallbackList:
         Hooks that this training does not call.
     owner : estimator, optional
         Whose network the model is.
-    rows : Rows, optional
+    rows : WeightedRows, optional
         Those of training.
     """
 

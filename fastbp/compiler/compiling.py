@@ -1,8 +1,8 @@
-"""What is told of compiling, and a clock that leaves it out.
+"""Messages while kernels compile, and a clock that does not count this time.
 
-Kernels of the library take no time.  What has to be compiled (a user's formula, another CPU, an edited source) is
-compiled once per machine and kept; it may take seconds in which nothing else seems to happen.  A progress bar listens
-(`listening`); where none does, a line on the log says so after TELL_AFTER seconds.
+Kernels of the library need no compiling.  Others (a user's formula, another CPU, an edited source) are compiled once
+on a machine and kept.  That may take seconds in which nothing else happens.  A progress bar says so (`listening`);
+without one, a line on the log says so after TELL_AFTER seconds.
 """
 
 import logging
@@ -30,7 +30,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def working_time():
-    """Return the seconds of a clock that stands still while kernels are compiled, as `time.perf_counter` otherwise."""
+    """Return the seconds of `time.perf_counter`, less those in which kernels were compiled."""
     with _watch.lock:
         now = time.perf_counter()
         return now - _watch.spent - (now - _watch.since if _watch.depth else 0.0)
@@ -38,7 +38,7 @@ def working_time():
 
 @contextmanager
 def compiling():
-    """Let the time within not count, and tell those who listen once it is over."""
+    """Context: its time does not count in `working_time`; listeners are told at its end."""
     with _watch.lock:
         if _watch.depth == 0:
             _watch.since, _watch.compiles = time.perf_counter(), False

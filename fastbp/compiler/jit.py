@@ -4,7 +4,7 @@ A *kernel* is a plain function that compiles for one signature at a time, on fir
 module, and is called through its address (`call`).  So a network compiles the kernels it uses and
 no others, and the same machine code serves every caller, at any number of threads: the same bits.
 
-What Numba is told, and where it keeps machine code, stands in dispatchers.py and kernelcache.py.
+dispatchers.py has Numba's options; kernelcache.py keeps the machine code.
 """
 
 import functools
@@ -34,7 +34,7 @@ class _Compiled:
 
     @property
     def _numba_type_(self):
-        """What Numba takes the name of the function for, in another one that it compiles."""
+        """Numba's type of the function, which it asks for where another function that it compiles names this one."""
         return self.dispatcher._numba_type_
 
     @functools.cached_property
@@ -87,7 +87,7 @@ class Kernel(_Compiled):
     ----------
     py_func : function
     module, qualname : str
-        Of the formula that `py_func` wraps, or of itself: names of one's own for each kernel of the package.
+        Of the formula that `py_func` wraps, or of `py_func`. Each kernel of the package has names of its own.
     kept : bool
         Is its machine code kept on disk?
     """

@@ -47,8 +47,8 @@ def _warn_unsafe(error):
 class KernelCache:
     """One file a compiled kernel, named by all that its machine code depends on (in the place of Numba's cache).
 
-    No index file, so that two processes compiling at once cannot mix their entries up; files
-    appear by renaming, so that a reader sees a whole one or none.  A folder that can only be read is read.
+    There is no index file, so two processes that compile at once cannot mix their entries up.  Files appear by
+    renaming, so a reader sees a whole file or none.  The folder may be read-only.
     """
 
     def __init__(self, function):
@@ -69,7 +69,7 @@ class KernelCache:
         return _cache_folder() / name
 
     def load_overload(self, sig, target_context):
-        """Return the machine code for a signature; None, said to whoever waits, where it has to be compiled."""
+        """Return the machine code for a signature; if it has to be compiled, tell listeners so and return None."""
         target_context.refresh()
         found = self._kept(sig, target_context)
         if found is None:
@@ -89,11 +89,11 @@ class KernelCache:
             return None
         try:
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:  # what is whole and none of ours is compiled anew
+        except Exception:  # a whole file that does not hold a kernel of this version: compile anew
             return None
 
     def save_overload(self, sig, data):
-        # Such code holds addresses of this process: of a large array that it names, of a C function.
+        # Dynamic globals are addresses in this process, of a large array or a C function: such code is not kept.
         if data.library.has_dynamic_globals:
             return
         try:
@@ -103,7 +103,7 @@ class KernelCache:
             payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
             make_folder(path.parent)
             check_folder(path.parent)
-            path.unlink(missing_ok=True)  # what cannot be used, whose owner and mode a replaced file would keep
+            path.unlink(missing_ok=True)  # replacing a file that cannot be used would keep its owner and mode
             replace_file(path, kernel_content(path, payload), mode=0o644)
             _prune_once(path.parents[1])
         except UnsafeFolderError as error:

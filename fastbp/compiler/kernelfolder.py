@@ -1,7 +1,7 @@
-"""The folder of compiled kernels: whose it must be, for it is code that runs, and what is removed from it.
+"""The folder of compiled kernels.  Files in it are code that runs, so its owner is checked.  Old files are removed.
 
-A file holds the digest of its name and of the rest, then the rest: one that is damaged, or that was
-given another kernel's name, is none.
+A file begins with a digest of its own name and of its content.  A file that is damaged, or has another kernel's name,
+does not count.
 """
 
 import contextlib

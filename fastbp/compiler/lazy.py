@@ -1,7 +1,7 @@
-"""Names of Numba's and LLVM's for the bodies of intrinsics: they load those when one is first read.
+"""Modules of Numba and llvmlite that are imported when one of their names is first used.
 
-``import numba`` takes 0.3 s, which nobody should wait for whose kernels are compiled already.  So a file that writes
-instructions for LLVM takes `ir`, `types` and `cgutils` from here and uses them within functions only.
+``import numba`` takes 0.3 s.  A process whose kernels are compiled already does not need it.  So a file that writes
+instructions for LLVM takes `ir`, `types` and `cgutils` from here, and uses them within functions only.
 """
 
 import functools
@@ -16,7 +16,7 @@ class _Names:
         self._module = module
 
     def __getattr__(self, name):
-        if name.startswith("__"):  # who looks through a module's names (doctest) needs nothing
+        if name.startswith("__"):  # doctest looks through the names of modules: this imports nothing
             raise AttributeError(name)
         value = getattr(importlib.import_module(self._module), name)
         setattr(self, name, value)
@@ -42,7 +42,7 @@ numba, errors, arrayobj = _Names("numba"), _Names("numba.core.errors"), _Names("
 
 
 class Intrinsic:
-    """A function for compiled callers whose instructions are written by hand: Numba's, made when a caller compiles."""
+    """An intrinsic of Numba, with instructions written by hand.  Numba's object is made when a caller compiles."""
 
     def __init__(self, definition):
         functools.update_wrapper(self, definition)

@@ -1,8 +1,8 @@
 """The kernel library: machine code that was compiled ahead of time, linked as networks ask for it, without Numba.
 
-Beside this file stand libraries (libraryfile.py), one for each CPU level that somebody built or installed: the best one
-that fits this machine is taken.  A kernel is taken from it if the files that stand behind the kernel are those that it
-was compiled from; else it is compiled, as users' own kernels are.  `FASTBP_KERNELS=jit` has all compiled;
+The folder of this file holds libraries (libraryfile.py), one for each CPU level that was built or installed.  The best
+one that fits this machine is used.  A kernel is taken from it only if its source files are still those that it was
+compiled from.  Otherwise the kernel is compiled, as users' own kernels are.  `FASTBP_KERNELS=jit` compiles all kernels.
 `FASTBP_KERNELS=x86-64-v3` takes that level's library, and what is compiled beside it is compiled for that level.
 
 A start of a dense network reads and checks 60 source files (3 ms) and links 17 kernels (3 ms).

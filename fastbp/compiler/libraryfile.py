@@ -2,10 +2,10 @@
 
     magic, digest of what follows, length of the index, index (JSON), object files one behind the other
 
-Nothing in it is a pickle.  The index names the versions that made it, the digest of every source file, which files
-stand behind each module, and of each kernel where its object file is, its digest and the names of its two symbols.
-So a start reads and checks the index (0.1 MB), and of the rest what a network asks for.  The same objects give the same
-bytes.
+Nothing in it is a pickle.  The index has the versions that made the library, the digest of every source file, the
+modules that each module imports, and for each kernel the place and the digest of its object file and the names of its
+two symbols.  So a start reads and checks the index (0.1 MB) and the object files of those kernels that a network needs.
+The same objects give the same bytes.
 """
 
 import hashlib

@@ -26,7 +26,7 @@ def null(typingctx, array):
 
 
 @intrinsic
-def one(typingctx, array):
+def unit(typingctx, array):
     """Return a pointer to a 1 of the type that the array holds."""
 
     def codegen(context, builder, signature, args):

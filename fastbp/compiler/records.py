@@ -1,8 +1,8 @@
-"""Rows: fixed-size records through which Python tells compiled code what to do.
+"""Records: fixed-size structures through which Python tells compiled code what to do.
 
-A row starts with its family's header (the same names at the same places), goes on with the fields of
-its own kind, and is padded to the family's size, so that rows of different kinds stand in one table
-and a kernel reads its own by name: `row.n_in`.  Fields are int64 ("i8") or float64 ("f8").
+A record starts with the header of its family (the same names at the same places).  The fields of its own kind follow.
+It is padded to the family's size, so that records of different kinds stand in one table.  A kernel reads its record's
+fields by name, as in `row.n_in`: in kernels a record of a table is a row.  Fields are int64 ("i8") or float64 ("f8").
 """
 
 import numpy as np

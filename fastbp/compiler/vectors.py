@@ -82,8 +82,11 @@ def edge_mask(builder, edge, vector):
 
 
 def _mask_flags(builder, mask):
-    """Return the mask as LLVM's flags: at each use, because flags that a loop has to keep are packed and unpacked
-    in every turn of it (4 instructions on AVX2, whose masks are whole numbers)."""
+    """Return the mask as LLVM's flags.
+
+    The flags are made anew at each use.  Flags that a loop keeps are packed and unpacked in each turn (4 instructions),
+    because the masks of AVX2 are whole numbers.
+    """
     return builder.icmp_signed("<", mask, ir.Constant(mask.type, None))
 
 

@@ -7,7 +7,7 @@ from fastbp.compiler.pointers import at, null
 
 @intrinsic
 def rows(typingctx, array, offset, first, last, columns):
-    """Rows `first` to `last` of the matrix (..., columns) that begins at entry `offset` of a flat array: a view.
+    """A view of rows `first` to before `last` of the matrix (..., columns) that begins at entry `offset` of an array.
 
     Parameters
     ----------

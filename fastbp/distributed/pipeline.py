@@ -15,13 +15,13 @@ from fastbp.engine.cores import available_cores
 from fastbp.engine.epochs import fit
 from fastbp.engine.threads import limit_threads
 from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length, validation_parts
-from fastbp.engine.weighted_rows import Rows
+from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
 from fastbp.models.sequential import Sequential
 
-# Rows that go through the segments at a time, to predict.
+# WeightedRows that go through the segments at a time, to predict.
 PREDICT_ROWS = 4096
 # What `Sequential` has, and why a pipeline has it not.
 NOT_HERE = {
@@ -41,7 +41,7 @@ class Whole(NamedTuple):
     x: np.ndarray
     targets: np.ndarray | None
     entries: int
-    rows: Rows | None
+    rows: WeightedRows | None
 
 
 class PipelineModel:
@@ -176,7 +176,7 @@ class PipelineModel:
         micro_batches : int, optional
             Parts of a batch, by default four for each rank; no more than a batch has rows.
         validation_data : tuple (x, y), optional
-            Rows whose loss, `val_loss`, each epoch ends with.
+            WeightedRows whose loss, `val_loss`, each epoch ends with.
         callbacks : list of Callback, optional
             Run in rank 0. They see the figures, and may end training or set the optimizer's learning rate; the weights
             are not theirs: no rank has all of them, and what would keep or restore them is refused.

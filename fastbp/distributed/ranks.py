@@ -1,6 +1,6 @@
 """The ranks of a training: what they tell each other, and how they end where one is gone.
 
-Nothing is a protocol of our own: collective calls of MPI, each of which every rank makes in the same order.  Two things
+There is no protocol of our own: all ranks make the same collective calls of MPI in the same order.  Two things
 could keep ranks waiting for ever.  An error that one of them raises is told with the next `exchange`, which all of them
 make, and raised by all.  A rank that is gone tells nothing: a thread of each rank looks at how long a call of MPI has
 lasted, and ends the process.

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.distributed.shares import bounds
 from fastbp.engine.user_arrays import check_same_length, class_labels, tell_unknown_classes, validation_parts
-from fastbp.engine.weighted_rows import Rows
+from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.models import fitting
 from fastbp.settings.validation import is_number
 
@@ -18,7 +18,7 @@ from fastbp.settings.validation import is_number
 class Table(NamedTuple):
     """A rank's rows in slices.
 
-    slices (list of `Rows`), sizes (of every slice of all ranks), first (the number of the rank's first slice).
+    slices (list of `WeightedRows`), sizes (of every slice of all ranks), first (the number of the rank's first slice).
     """
 
     slices: list
@@ -42,7 +42,7 @@ class Table(NamedTuple):
 
 
 def ready_rows(model, ranks, x, y, sample_weight):
-    """Return the rank's `Rows`, which may be none at all; all ranks' rows have weights, or none has."""
+    """Return the rank's `WeightedRows`, which may be none at all; all ranks' rows have weights, or none has."""
     if _is_empty(x):
         check_same_length(0, y=y)
         if sample_weight is not None:
@@ -77,7 +77,7 @@ def _no_rows(model, sample):
 
 
 def validation_rows(model, ranks, validation_data):
-    """Return the rank's `Rows` of `validation_data`, or None where no rank has any."""
+    """Return the rank's `WeightedRows` of `validation_data`, or None where no rank has any."""
     given = ranks.exchange(validation_data is not None)
     if not all(given):
         if any(given):
@@ -145,7 +145,7 @@ def split(ranks, table, share):
 
 
 def gathered(ranks, table):
-    """Return, in rank 0, `Rows` of all ranks as metrics need them: y, weights and the mask; None in the others."""
+    """Return, in rank 0, what metrics need of the rows of all ranks: y, weights and the mask; None in other ranks."""
 
     def whole(name):
         parts = [getattr(part, name) for part in table.slices]
@@ -155,7 +155,7 @@ def gathered(ranks, table):
     if y is None:
         return None
     nothing = np.empty((len(y), 0))
-    return Rows(nothing, nothing, weight, y, mask, table.slices[0].entries)
+    return WeightedRows(nothing, nothing, weight, y, mask, table.slices[0].entries)
 
 
 def counts(rows):

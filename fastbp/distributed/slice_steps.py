@@ -13,7 +13,7 @@ class Piece:
     Parameters
     ----------
     engine : Engine
-    rows : Rows
+    rows : WeightedRows
     number : int
         Of the slice.
     shares : tuple of (batches,) arrays

@@ -1,4 +1,4 @@
-"""fit: `Sequential.fit` by many processes, each of which has some of the rows."""
+"""fit: `Sequential.fit` by many processes.  Each process has some of the rows."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def fit(
     comm: Any = None,
     **settings: Any,
 ) -> History:
-    """Train a model by all processes (ranks) of an MPI job, each of which gives its rows.
+    """Train a model by all processes (ranks) of an MPI job. Each rank gives its own rows.
 
     The program is started by ``mpiexec -n 4 python train.py``, or by a cluster's ``srun``. Every rank makes the same
     model and calls `fit` with the same settings; afterwards every rank has the same model and the same history. Run by

@@ -9,7 +9,7 @@ def constant_loss(loss, rows):
     Parameters
     ----------
     loss : Loss
-    rows : Rows
+    rows : WeightedRows
     """
     formula = FORMULAS.get(getattr(loss, "name", None))
     if formula is None or type(loss).__module__.partition(".")[0] != "fastbp":

@@ -21,9 +21,9 @@ class Patient:
     ----------
     model : Sequential
         Compiled; the checks may do with it what they like.
-    rows : Rows, optional
+    rows : WeightedRows, optional
         Of training.
-    validation : Rows, optional
+    validation : WeightedRows, optional
     history : dict, optional
         {figure: values by epoch}.
     batch_size : int
@@ -45,7 +45,7 @@ class Patient:
 
     @cached_property
     def sample(self):
-        """Some of the rows, evenly spread: `Rows`."""
+        """Some of the rows, evenly spread: `WeightedRows`."""
         biggest = max(int(np.prod(placed.output_shape)) for placed in self.network.layers)
         most = min(MOST_ROWS, max(64, MOST_BYTES // (biggest * self.engine.dtype.itemsize)))
         return self.rows.part(self._places(most))

@@ -1,9 +1,12 @@
-"""What an update keeps for each parameter beside the rule's own slots: the gradient of a round, the moving average.
+"""Accumulated gradients, and the moving average of the parameters: two more slots of an optimizer's state.
 
-Slots of the optimizer's state, behind those of its rule: "gradient" (if gradients are accumulated), then "average".
-The last three coefficients of a step are c[-3] its share of the mean (1 / steps of a round where the update is made, 0
-where the gradient is only added up), c[-2] the momentum of the average (0 at the first update) and c[-1] whether the
-average takes the parameters' place.
+The slots stand after those of the optimizer's rule: "gradient" (if gradients are accumulated), then "average".  A
+*round* is the number of batches that make one update together.  The last three coefficients c of a step belong to the
+slots:
+
+- c[-3]: 1 / batches of a round in the step that makes the update, 0 in the steps that only add their gradient;
+- c[-2]: the momentum of the average, 0 at the first update;
+- c[-1]: whether the parameters are set to the average.
 """
 
 import numpy as np
@@ -13,7 +16,7 @@ from fastbp.compiler.jit import kernel
 
 @kernel
 def add_gradient(grads, state, c, slot, start, stop):
-    """Add grads[start:stop] to its slot, at state[slot:]; at the end of a round grads = their mean, and 0 remains."""
+    """Add grads[start:stop] to the slot at state[slot:].  At the end of a round: grads = the mean, and the slot = 0."""
     share, zero = grads.dtype.type(c[c.size - 3]), grads.dtype.type(0.0)
     if share == zero:
         for i in range(np.uint64(start), np.uint64(stop)):
@@ -26,7 +29,7 @@ def add_gradient(grads, state, c, slot, start, stop):
 
 @kernel
 def move_average(params, state, c, start, stop):
-    """state[-P:] = m * state[-P:] + (1 - m) * params, of entries start to stop; where c says so, params = that."""
+    """state[-P:] = m * state[-P:] + (1 - m) * params, for entries start to stop; if c[-1], params = the average."""
     momentum = params.dtype.type(c[c.size - 2])
     rest = params.dtype.type(1.0 - c[c.size - 2])
     slot = np.uint64(state.size - params.size)

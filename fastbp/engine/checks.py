@@ -34,7 +34,7 @@ def check_loss(loss, network):
 
 
 def check_metrics(metrics, network, rows):
-    """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+    """Raise ValueError where a metric of fastbp does not suit the targets or outputs of `WeightedRows`."""
     shape = network.output_shape
     y, outputs = rows.y[:1], np.zeros((1, *shape))
     if rows.mask is not None:

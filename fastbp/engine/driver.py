@@ -1,13 +1,14 @@
 """The compiled driver: forward, loss, backward and update for a stretch of steps, in one call.
 
-Read `run_steps` first.  A step has two phases, each a number of pieces that threads take by ticket:
+Read `run_steps` first.  A step has two phases, and each phase has a number of pieces that threads take one by one:
 
-1. slices of rows: gather, forward, loss, backward (`run_slice`); parameters are only read;
-2. items, pieces of parameters: gradient, penalties, update (`run_items`); of tables of which a batch reads a few
-   rows, the gradient of those alone (lookup_update.py).
+1. A piece is a slice of the batch: gather, forward, loss, backward (`run_slice`).  Parameters are only read.
+2. A piece is an item, a part of one parameter: gradient, penalties, update (`run_items`).  A large table gets the
+   gradient of those rows alone that the batch reads (lookup_update.py).
 
-Where layers sum over the whole batch, the first is a phase for each *turn*: forward through the segments of the plan
-up to the last, which goes on to the loss and backward, and backward through the others.  Clipping by the global norm
+Where layers sum over the whole batch, the plan has several segments, and the first phase becomes one phase for each
+*turn*.  The first turns go forward through one segment each.  The turn of the last segment also computes the loss and
+goes backward through this segment; the turns after it go backward through the others.  Clipping by the global norm
 and max-norm constraints each add a phase.  A job may stop short: prediction ends after forward, evaluation after the
 loss, `value_and_grad` before the update.  Layers, loss, optimizer and the helpers of penalties_and_clipping.py are
 called through addresses; nothing here knows their kinds.
@@ -130,7 +131,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
     mine = work[thread if layout.sliced else 0]
     params, grads = array_at(job.params, job.n_params, mine), array_at(job.grads, job.n_params, mine)
     state, shared = array_at(job.state, job.n_state, mine), array_at(job.shared, job.shared_size, mine)
-    # Many slices' gradients, of which each is `n_params` long.
+    # The gradients of all slices one after the other, `n_params` entries each; `part` finds a slice's own.
     partials = array_at(job.partials, 1, mine)
     phase = 0
     if job.prepare:
@@ -172,7 +173,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
                     if not np.isfinite(sums[i]):
                         finish_all(counters, n_threads)
                         return
-        # Of a round of batches even one without weights is added up.
+        # Where gradients of several batches are accumulated, a batch without weights takes part, too.
         if (job.backward or job.update) and not (job.update and step.divisor == 0 and job.accumulates == 0):
             coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
             phase = run_items(
@@ -182,7 +183,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
             if phase < 0:
                 return
         if job.update and not is_given_up(counters, n_threads):
-            # By the largest: a thread that comes late was told of an earlier step.
+            # The largest count holds: a late thread may bring the number of an earlier step.
             atomic_max(array_at(job.made, 1, counters), 0, step.counter + 1)
     finish_all(counters, n_threads)
 
@@ -203,8 +204,8 @@ def is_unfinished(counters, phase, pieces, n_threads):
 def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared, work, partials):
     """Phase 1: take one slice of the batch, chunk by chunk, through one segment; return its summed loss in the last."""
     n_segments = job.n_segments
-    # Turns 0, 1, 2 go forward through segments 0, 1, 2 (the last), backward through 2, and through 1 and 0 in turns
-    # 3 and 4.
+    # With three segments: turns 0, 1 and 2 go forward through segments 0, 1 and 2; turn 2 goes backward through segment
+    # 2 as well, turn 3 through segment 1, turn 4 through segment 0.
     segment = min(turn, 2 * (n_segments - 1) - turn)
     low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
     forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
@@ -213,7 +214,7 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
     value = 0.0
     for chunk in range(first, last, layout.chunk_rows):
         n = min(layout.chunk_rows, last - chunk)
-        # Region row of the chunk's first row: a sliced workspace holds one chunk, else the whole batch.
+        # The chunk's first row in the regions: a sliced workspace holds one chunk, another one holds the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
         row, row0 = step.first + chunk, step.before + chunk - start
@@ -239,7 +240,7 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
                 for i in range(items.size):
                     gradient = part(partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
-    # The loss of a mean: what the step adds up.
+    # Divided here, so that the sum over all slices is the step's mean loss.
     return value / step.divisor if job.mean and step.divisor != 0 else value
 
 
@@ -261,7 +262,7 @@ def chunk_loss(job, layout, loss, step, row, start, stop, work):
 
 @inline
 def loss_scale(job, step):
-    """Return the factor on a step's losses: 0 where nothing in the batch has a weight."""
+    """Return the factor of a step's losses: 1 / divisor, or 0 where all weights of the batch are 0."""
     if not job.mean:
         return 1.0
     return 1.0 / step.divisor if step.divisor != 0 else 0.0
@@ -274,10 +275,10 @@ def run_items(
 ):  # fmt: skip
     """Phase 2, and the phases that clipping, long calls and max-norm add.
 
-    Return the number of the next phase, or -1 where the call pauses: before anything is updated.
+    Return the number of the next phase, or -1 where the call pauses, which it does before any update.
     """
     changes = job.update and not job.sum_squares and not job.apart
-    # A batch whose gradient is only added up.
+    # True where this batch's gradient is only accumulated, and a later batch makes the update.
     waits = job.accumulates and coefficients[np.uint64(job.n_coefficients - 3)] == 0
     taken = 0
     while True:
@@ -389,7 +390,7 @@ def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
 def update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared, waits):
     """Clip the item's gradient, decay its parameters, update them, prepare what depends on them.
 
-    Where the step `waits` for the end of its round, only the average moves.
+    Where the step `waits` (its gradient is only accumulated), only the moving average changes.
     """
     if not waits:
         if job.clip_values:
@@ -411,7 +412,7 @@ def update_item(item, scale, job, table, optimizer, step, coefficients, params, 
 
 @inline
 def prepare_item(item, table, params, shared):
-    """Have the layer prepare the item's rows (its first parameter's only)."""
+    """Have the layer prepare the item's rows; nothing depends on other parameters than its first, block 0."""
     layer = table[item.layer]
     if layer.prepare and item.block == 0:
         call(layer.prepare, (layer, params, shared, item.first, item.last))

@@ -1,4 +1,4 @@
-"""A job: what one call of the compiled driver is to do, and where its arrays are."""
+"""The arguments of one call of the compiled driver: a `JOB` record tells what to do, and where the arrays are."""
 
 import ctypes
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from fastbp.layers.base import STEP, float_type_of
 class Data(NamedTuple):
     """The arrays of a run, C-contiguous and in the model's dtype (`order`: int64).
 
-    x (n, d), y (n, t), weight (n,), order (at least the rows the steps name,), and, overwritten,
-    outputs (n, k) and dx (n, d).
+    Read: x (n, d), y (n, t), weight (n,), order (m,) for all rows that the steps name.  Overwritten: outputs (n, k) and
+    dx (n, d).
     """
 
     x: np.ndarray | None = None
@@ -50,7 +50,7 @@ def make_steps(seed, counter, firsts, rows, training):
 
 
 class Demands(NamedTuple):
-    """What tells one kind of job of a plan from another: how far a step goes and what it needs for that."""
+    """How far the steps of a call go, and what they need.  Calls with equal demands share one `Job`."""
 
     has_rows: bool
     has_outputs: bool
@@ -77,7 +77,7 @@ class Job:
     def __init__(self, plan, loss_row, shared, partials, ids, demands):
         self._plan, self._partials, self._items = plan, partials, _items_for(plan, demands)
         self.row = np.zeros(1, JOB)
-        # By ctypes: to set an entry of an array of NumPy's takes twice as long, and a call sets ten.
+        # A call sets ten entries.  Through ctypes each takes half the time of an entry of a NumPy array.
         self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
         self._places = None, None, None
         self._row = self._state = self._n_sums = None
@@ -94,7 +94,8 @@ class Job:
     def _set_demands(self, demands):
         row, items = self.row, self._items
         row["backward"], row["mean"] = demands.backward, demands.mean
-        # What backward reads, or a forward pass.
+        # `prepare` makes what a layer's backward kernel reads.  The forward kernel reads it as well in layers without a
+        # backward kernel, and in layers that pack their parameters.
         table = self._plan.table
         read_forward = (table["backward"] == 0) | (table["packed"] >= 0)
         row["prepare"] = demands.backward or table["prepare"][read_forward].any()
@@ -131,8 +132,8 @@ class Job:
             return
         self._places = steps, params, grads
         numbers[_STEPS], numbers[_PARAMS] = address_of(steps), address_of(params)
-        numbers[_GRADS] = address = address_of(grads)
-        numbers[_PARTIALS] = address if self._partials is None else address_of(self._partials)
+        numbers[_GRADS] = gradient = address_of(grads)
+        numbers[_PARTIALS] = gradient if self._partials is None else address_of(self._partials)
 
     def point_rows(self, x, outputs):
         """Say where the rows and the outputs of a call are that is else the one before."""
@@ -169,9 +170,10 @@ class Job:
 
 
 def _items_for(plan, demands):
-    """Return the plan's items; those of tables are as any other's where the job needs, or has, their dense gradient.
+    """Return the plan's items; `reads` becomes 0 in those that this job treats with a dense gradient.
 
-    A lazy table's rows have to be told apart in any update.
+    A job without an update makes every gradient dense.  A job with a given gradient (no backward), or with accumulated
+    ones, has dense gradients; it still updates lazy tables row by row.
     """
     items = plan.items.copy()
     if demands.settings is None:

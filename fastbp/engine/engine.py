@@ -166,7 +166,7 @@ class Engine:
     @reads
     def predict(self, x):
         """x (n, d) -> predictions (n, k); both may have more axes."""
-        if x.shape[1:] != self.network.input_shape:  # kernels would read what stands behind x
+        if x.shape[1:] != self.network.input_shape:  # kernels would read memory beyond x
             raise ValueError(f"x has rows of shape {x.shape[1:]}; the model takes {self.network.input_shape}.")
         if self.network.raw_shape == self.network.output_shape or len(x) <= FINISH_ROWS:
             return self.network.finish(self._outputs(x))
@@ -271,7 +271,7 @@ class Engine:
         return np.empty((n, self.n_outputs), self.dtype) if self.metrics else None
 
     def metric_values(self, rows, outputs):
-        """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
+        """Return {metric: value} for `WeightedRows` and raw outputs (n, k); a fused link is applied first."""
         return metric_values(self, rows, outputs) if self.metrics else {}
 
     def figures(self, with_validation):
@@ -297,7 +297,7 @@ class Engine:
                     self.params[part] = self._average()[part]
 
     def check_metrics(self, rows):
-        """Raise ValueError where a metric of fastbp's own does not suit the targets or the outputs of `Rows`."""
+        """Raise ValueError where a metric of fastbp does not suit the targets or outputs of `WeightedRows`."""
         check_metrics(self.metrics, self.network, rows)
 
     @changes

@@ -70,7 +70,7 @@ class Alone:
 
 
 def fit(model, train, validation, course, callbacks, company=None):
-    """Train `model` on `train` (`Rows`) as a `Course` says; return the `History`."""
+    """Train `model` on `train` (`WeightedRows`) as a `Course` says; return the `History`."""
     company = company or Alone()
     history, engine = History(), model.engine
     callbacks = [*reporters(course.verbose), *callbacks, history]
@@ -260,10 +260,10 @@ class Epochs:
         return engine.metric_values(self.train.part(seen), self.outputs[seen])
 
     def _make_whole(self, before, steps, update, done):
-        """Put the buffers right where a loss has raised in a call of several steps, of which some were made.
+        """Put the buffers right after a loss has raised in a call of several steps.
 
-        The parameters are those after the last whole step, but the step that failed has moved the buffers: the epoch
-        is run again up to there.
+        The parameters are those after the last whole step.  The step that failed has changed the buffers, so the epoch
+        is run again up to the last whole step.
         """
         engine = self.engine
         made = engine.step - before.step

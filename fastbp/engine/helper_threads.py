@@ -1,13 +1,13 @@
-"""The crew of one compiled call: the thread that makes it, and helpers that are inside only while it is.
+"""The threads of one compiled call: the calling thread, and helpers that work only while the call runs.
 
-A signal's handler may raise in the main thread before and after any compiled call, and a debugger or a time limit in
-any thread.  So whatever must not be left half done happens in compiled code.  The caller opens a door, works, shuts it
-and waits until all helpers are out; a helper that comes before or after that touches nothing but the counters, which
-it owns.  Whenever Python goes on, no thread is at work on anybody's arrays.
+A signal's handler may raise in the main thread before and after any compiled call; a debugger or a time limit may raise
+in any thread.  So everything that must not be left half done happens in compiled code.  The calling thread opens a
+door, works, shuts the door, and waits until all helpers are out.  A helper that arrives before or after that touches
+nothing but the counters, and it holds a reference to these.  So no thread works on anybody's arrays while Python runs.
 
-A long call *pauses* when its time is over: the threads finish the pieces that they have and go out.  Python looks for
-signals, and calls again with the counters so far; pieces that are done stay done.  So the results are those of one
-call, whatever the clock says.  Phases that change parameters do not pause: a step is made whole, or not at all.
+A long call *pauses* when its time is over: the threads finish their pieces and go out.  Python looks for signals, and
+calls again with the same counters; finished pieces stay finished.  So the results are those of one call, whatever the
+clock says.  Phases that change parameters do not pause: a step is made whole, or not at all.
 """
 
 import os
@@ -19,13 +19,13 @@ from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.engine.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
 
-# Places in the counters, from their end: who is inside, whether somebody raised, whether the call pauses, when it is
-# to, how many nanoseconds it has before that (0: no end), and whether all is done.
+# Places in the counters, counted from their end: the helpers inside, whether a thread raised, whether the call pauses,
+# the time at which it pauses, the nanoseconds until then (0: it never pauses), and whether all is done.
 DOOR, GIVEN_UP, PAUSED, DEADLINE, LASTS, FINISHED = 1, 2, 3, 4, 5, 6
-# What the door counts, beside the helpers that are inside.
+# The door's counter is the number of helpers inside, plus one of these while they cannot enter.
 SHUT, NOT_OPEN = 2**40, 2**41
-# A helper that finds the door not yet open looks so many times (some milliseconds), then leaves: its caller was
-# stopped before the call.
+# A helper that finds the door not yet open looks so many times (some milliseconds).  Then it leaves: the calling thread
+# was stopped before its call.
 LOOKS = 20_000
 
 
@@ -37,7 +37,7 @@ def open_counters(phases, seconds=0.0):
 
 
 def paused_counters(counters):
-    """Return what a paused call goes on with: its counters behind a new door, which no helper of before can enter."""
+    """Return the counters for the rest of a paused call, with a new door that no helper of the first part can enter."""
     again = counters.copy()
     again[-DOOR], again[-PAUSED] = NOT_OPEN, 0
     return again
@@ -108,7 +108,7 @@ def leave(counters, thread):
 
 @inline
 def give_up(counters):
-    """Let every piece count as taken and as done, so that nobody goes on or waits for this thread's."""
+    """Count every piece as taken and as done, so that no thread goes on, and none waits for this one."""
     atomic_add(counters, tail(counters, GIVEN_UP), 1)
     for i in range(counters.size - TAIL):
         atomic_add(counters, i, ALL_PIECES)
@@ -116,7 +116,7 @@ def give_up(counters):
 
 @inline
 def finish_all(counters, n_threads):
-    """Say that nothing is left to do: the call needs not go on, even if somebody has paused."""
+    """Say that all work is done: the call is not repeated, even if a thread has paused."""
     if n_threads > 1:
         atomic_add(counters, tail(counters, FINISHED), 1)
 
@@ -129,7 +129,7 @@ def is_given_up(counters, n_threads):
 
 @inline
 def take_or_pause(counters, phase, taken, n_threads):
-    """As `phases.take`, where the call may pause: then there are no more pieces, after one at least."""
+    """As `phases.take`, but a call that is to pause has no more pieces, once this thread has had one."""
     if n_threads == 1:
         return taken
     deadline = counters[tail(counters, DEADLINE)]
@@ -145,7 +145,7 @@ def take_or_pause(counters, phase, taken, n_threads):
 
 @intrinsic
 def _call_and_leave(typingctx, address, arguments, counters, thread):
-    """Call the kernel at `address`, which returns nothing; give up if it raises, leave, and only then raise."""
+    """Call the kernel at `address`, which returns nothing.  If it raises: give up, leave, and only then raise."""
 
     def codegen(context, builder, signature, args):
         where, packed, counters, thread = args
@@ -168,6 +168,6 @@ def _call_and_leave(typingctx, address, arguments, counters, thread):
 
 @kernel
 def run_share(entry, jobs, work, counters, thread, n_threads):
-    """Call the driver at the address `entry` as one of its crew."""
+    """Call the driver at the address `entry` as one of the threads of its call."""
     if enter(counters, thread):
         _call_and_leave(entry, (jobs, work, counters, thread, n_threads), counters, thread)

@@ -1,17 +1,17 @@
-"""Stretches: an epoch cut into compiled calls that are short enough for Ctrl-C, progress bars and time limits."""
+"""An epoch is cut into stretches: compiled calls that are short enough for Ctrl-C, progress bars and time limits."""
 
 import time
 
 # Seconds of one compiled call: Ctrl-C and the progress bar wait no longer than that.
 STRETCH_SECONDS = 0.2
-# The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
+# The first call has so many multiply-adds (about 20 ms): nothing has been measured before it.
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8
-# What an entry of a large table costs beside the batch's own work (3 ns, of memory), in multiply-adds.
+# An update of a table's entry takes as long as so many multiply-adds (3 ns, for its memory).
 ENTRY_MULTIPLY_ADDS = 75
 
 
 class Stretches:
-    """Runs steps of one runner on one `Data`, in compiled calls whose lengths follow the clock.
+    """Runs steps of one runner on one `Data`, in compiled calls of STRETCH_SECONDS each.
 
     Parameters
     ----------
@@ -24,16 +24,16 @@ class Stretches:
         self.engine, self.runner, self.data = engine, runner, data
         plan = runner.plan
         step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
-        # Where the call that runs, or the last one, ends.
+        # The number of the step after the current call, or after the last one.
         self.end = 0
-        # Steps of each call, where they are not to follow the clock.
+        # The number of steps in each call, if it is not to be measured.
         self.fixed = None
         self.length = max(int(FIRST_STRETCH_MULTIPLY_ADDS / step_multiply_adds), 1)
 
     def run(self, steps, update):
         """Run an epoch's steps; yield (steps done, losses of the last call) after each call.
 
-        Whoever leaves the loop early has the steps so far, and no more, behind him.  The engine's `step` counts them.
+        A caller that leaves the loop early has made the steps so far, and no others.  The engine's `step` counts them.
         """
         engine, done = self.engine, 0
         while done < len(steps):
@@ -44,7 +44,7 @@ class Stretches:
             part_update = update._replace(coefficients=update.coefficients[part])
             losses = engine.run(self.runner, stretch, self.data, backward=True, update=part_update)
             seconds = max(time.perf_counter() - started, 1e-6)
-            # At most tenfold, in case the call was too short to tell (or compiled something).
+            # The next call has at most ten times as many steps: this one may have been too short to be measured well.
             if self.fixed is None:
                 self.length = max(1, min(int(len(stretch) * STRETCH_SECONDS / seconds), 10 * self.length))
             done += len(stretch)

@@ -1,8 +1,8 @@
-"""Layer specs of a model: who holds them, what a model took of them, and what was changed since.
+"""The user's layer objects and a model's own copies of them: which model owns a layer, and what was changed since.
 
-A model reads its layers' settings when it is compiled (or built, before that), into copies that nobody else has:
-network, plan and files go by the copies alone.  What `model.layers` holds are the user's settings: *handles*, which
-share their settings with the objects that the user gave, and know their model besides.
+A model copies its layers' settings when it is compiled (or built, if that comes first).  Network, plan and files use
+these copies alone.  `model.layers` holds *handles*: objects that share their settings with those that the user gave,
+and that know their model besides.
 """
 
 import copy
@@ -16,7 +16,7 @@ from fastbp.settings.validation import Settings, setting_names
 
 
 class Change(NamedTuple):
-    """One setting of a layer that differs from what the model took."""
+    """One setting of a layer that differs from the model's copy."""
 
     taken: object  # the model's copy
     setting: str
@@ -66,7 +66,7 @@ def check_owners(specs):
 
 
 def handle(spec, model):
-    """Return an object with the same settings, now and after changes, that knows its model."""
+    """Return an object that shares all settings with `spec`, also later changes, and knows its model."""
     made = type(spec).__new__(type(spec))
     object.__setattr__(made, "__dict__", spec.__dict__)
     object.__setattr__(made, "_made", True)
@@ -75,17 +75,17 @@ def handle(spec, model):
 
 
 def own(spec, model):
-    """Note whose handle a spec is."""
+    """Note in a spec that it is the handle of `model`."""
     object.__setattr__(spec, "_owner", weakref.ref(model))
 
 
 def copies(specs):
-    """Return copies of the specs that nobody else has."""
+    """Return copies of the specs, for a model alone."""
     return [_copy(spec) for spec in specs]
 
 
 def _copy(value):
-    """Return a copy of a setting, or itself where it never changes: an initializer may hold a large array."""
+    """Return a copy of a setting.  A frozen object is not copied: an initializer may hold a large array."""
     if isinstance(value, float | int | str | None):
         return value
     if isinstance(value, Settings):
@@ -94,7 +94,7 @@ def _copy(value):
         return made
     if type(value) in (tuple, list):
         parts = [_copy(part) for part in value]
-        # The same tuple is soon found equal.
+        # An unchanged tuple is kept, because `same` finds it equal at once.
         return value if type(value) is tuple and all(map(_is, parts, value)) else type(value)(parts)
     return value if _is_frozen(value) else copy.deepcopy(value)
 
@@ -117,14 +117,14 @@ def changes(specs, taken):
 
 
 def _holds(value, within):
-    """Is it the setting that holds the layers within a layer?"""
+    """Does the setting hold layers of `within`, the ids of the layers inside a layer?"""
     if isinstance(value, tuple | list):
         return any(_holds(part, within) for part in value) if within else False
     return id(value) in within
 
 
 def same(a, b):
-    """Are two settings equal?  Arrays by their entries, objects by what they hold, unless they know better."""
+    """Are two settings equal?  Arrays are compared by entries, objects by attributes or by an `__eq__` of their own."""
     if a is b:
         return True
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):

@@ -1,20 +1,21 @@
-"""What a plan decides about tables (embeddings): whose gradient is made row by row (lookup_update.py)."""
+"""The plan's part about tables (embeddings): which of them get their gradient row by row (lookup_update.py)."""
 
 import numpy as np
 
 # Sorting takes so many bits a pass.
 DIGIT_BITS = 8
 DIGITS = 1 << DIGIT_BITS
-# Room of an item for the digits' counts, the number of its keys and their place.
+# An item has room for a count of each digit, for the number of its keys, and for their place.
 ROOM = DIGITS + 2
-# Rows that the batch does not read are updated by so many entries a call.
-ZEROS = 1024
-# A table's gradient is made row by row where it has more bytes than partial gradients may have.  8,192 x 32, batches of
-# 256, 1,024, 8,192 rows: 140, 431, 1,382 us a step; 196, 834 and 16,325 with a dense gradient, for which each item
-# looks through the batch.  9,000 x 16 (576 kB), 512 rows: 171 and 143.
+# Table rows that the batch does not read are updated so many entries at a time.
+UNREAD_ENTRIES = 1024
+# A table of more bytes gets its gradient row by row.  (Partial gradients may have as many.)  A table of 8,192 x 32
+# takes 140, 431 and 1,382 us a step so, in batches of 256, 1,024 and 8,192 rows.  With a dense gradient it takes 196,
+# 834 and 16,325 us, because each item looks through the whole batch.  A table of 9,000 x 16 (576 kB) takes 171 us so,
+# in batches of 512 rows, and 143 with a dense gradient.
 BYTES = 512 * 1024
-# An item updates so many entries at least (20 to 50 us), and a table has so many items at most: each looks through
-# all that the batch reads.
+# An item updates at least so many entries (20 to 50 us), and a table has at most so many items, because each item looks
+# through all reads of the batch.
 ITEM_ENTRIES = 65536
 MAX_ITEMS = 16
 
@@ -27,7 +28,7 @@ def made_by_rows(param, itemsize):
 
 
 def updated_entries(param, rows):
-    """Return how many entries of a table a step updates, at most."""
+    """Return the number of a table's entries that a step updates, at most."""
     return rows * param.lookup.count * param.shape[1] if param.lazy else param.size
 
 
@@ -38,16 +39,17 @@ def item_rows(param, rows):
 
 
 def place_rooms(items, param, layer_row, rows, room, first_id):
-    """Write to a table's items what the batch reads of it, and their rooms; return the end of those in `ids`.
+    """Write to a table's items where the batch's reads stand, and the offsets of their rooms.
 
-    `room(entries)` gives room in the workspace.
+    `room(entries)` returns the offset of new room in the workspace.  Rooms for whole numbers stand in `ids`, from
+    `first_id` on; return where they end.
     """
     count, x, out = param.lookup
     items["reads"], items["lazy"] = count, param.lazy
     items["x"], items["x_stride"] = layer_row["x"] + x, layer_row["n_in"]
     items["dout"], items["dout_stride"] = layer_row["dout"] + out, layer_row["n_out"]
     items["row"] = [room(2 * param.shape[1]) for _ in items]
-    items["zeros"] = [room(ZEROS) for _ in items]
+    items["unread"] = [room(UNREAD_ENTRIES) for _ in items]
     items["keys"], items["swap"] = first_id, first_id + rows * count
     items["digits"] = first_id + 2 * rows * count + ROOM * np.arange(len(items))
     return first_id + 2 * rows * count + ROOM * len(items)

@@ -1,12 +1,13 @@
-"""Tables whose gradient is made row by row: the rows that a batch reads, sorted, and their update.
+"""The update of tables (embeddings) row by row: the table rows that a batch reads are sorted, then updated in order.
 
-The dense gradient of a table (`layer.gradient`) has a row for each of its rows, almost all of them zero where the
-table is much higher than a batch.  Here each row that the batch reads gets its gradient in a room of one row, in batch
-order, just before the optimizer's kernel updates it; nothing reads or writes `grads`.  The rows between them, which
-have g = 0, are updated from a room of zeros (the same bits as with a dense gradient) or, in a lazy table, left alone.
+The dense gradient of a table (`layer.gradient`) has as many rows as the table.  A batch reads few of them, and the
+others are zero.  Here no dense gradient is made.  For each table row that the batch reads, its gradient is added up in
+a room of one row, in batch order; then the optimizer's kernel updates the row at once.  `grads` is neither read nor
+written.  The table rows between have the gradient 0: they are updated from a room of zeros (with the same bits as by a
+dense gradient), and in a lazy table they are not updated.
 
-A *key* names a row of the item and where a part of its gradient stands: ``row << KEY_SHIFT | entry of dout``.  All
-items of a table share one room for keys: an item's own begin after those of the rows before it.
+A *key* stands for one read of the batch: ``table row of the item << KEY_SHIFT | place in dout``.  All items of a table
+share one room for keys, in the order of their table rows.
 """
 
 from functools import cache
@@ -18,16 +19,16 @@ from fastbp.compiler.pointers import array_at, int64_at, part, rows_at
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
 from fastbp.engine.driver import JOB, optimizers_at
-from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, ZEROS
+from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, UNREAD_ENTRIES
 from fastbp.engine.penalties_and_clipping import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.layers.base import STEP
 
-# Rows have 24 bits (embedding.py), entries of dout 39.
+# A table row's number has 24 bits (embedding.py), a place in dout has 39.
 KEY_SHIFT = 39
 # After the digits' counts: how many keys there are, and their offset in ids.
 COUNT, PLACE = DIGITS, DIGITS + 1
 
-# A row's gradient adds so many parts of it one after the other, and then such sums.
+# The gradient of a table row is added up in sums of so many reads, and these sums are added up in turn.
 FOLD = 1024
 
 int64s_at = rows_at(np.dtype(np.int64))
@@ -35,9 +36,9 @@ int64s_at = rows_at(np.dtype(np.int64))
 
 @inline
 def sort_reads(item, rows, work, ids):
-    """Write the keys of what `rows` batch rows read of the item, sorted; keep their number and their place.
+    """Write the sorted keys of the item's reads by `rows` batch rows; note their number and their place.
 
-    Stable, least digit first: parts of one row's gradient stay in batch order.
+    The sort goes from the least digit to the highest and is stable: reads of one table row stay in batch order.
     """
     height = item.last - item.first
     first = count_reads(item, rows, work, 0, item.first) if item.first > 0 else 0
@@ -62,7 +63,7 @@ def sort_reads(item, rows, work, ids):
 
 @inline
 def count_reads(item, rows, work, first, last):
-    """How many times the batch reads rows first to last of the table."""
+    """Return how many times the batch reads table rows from `first` to before `last`."""
     n = 0
     for row in range(rows):
         for i in range(item.reads):
@@ -89,14 +90,14 @@ def sort_digit(source, target, digits, n, shift):
 
 @inline
 def add_row(item, work, keys, first):
-    """Write the gradient of the row that key `first` names to the item's room; return the next row's first key."""
+    """Write the gradient of the table row of key number `first` to the item's room; return the next row's first key."""
     g, some = part(work, item.row, item.columns), part(work, item.row + item.columns, item.columns)
     for j in range(g.size):
         g[j] = 0
     row = keys[np.uint64(first)] >> KEY_SHIFT
     i = first
     while i < keys.size and keys[np.uint64(i)] >> KEY_SHIFT == row:
-        # The first FOLD go to g at once, the others by sums of so many.
+        # The first FOLD reads are added to g directly, the others by way of sums of FOLD reads.
         into = g if i == first else some
         if i > first:
             for j in range(g.size):
@@ -127,25 +128,25 @@ def reads_squares(item, work, ids):
 
 @inline
 def update_reads(job, item, step, factor, c, work):
-    """Update the item's rows: those that the batch reads, and where it is not lazy those between, of g = 0.
+    """Update the item's table rows that the batch reads; in a table that is not lazy also those between, with g = 0.
 
-    A gradient is limited as the job has it, and multiplied by `factor`.
+    Gradients are clipped by the job's `clipvalue`, then multiplied by `factor`.
     """
     params, state = array_at(job.params, job.n_params, work), array_at(job.state, job.n_state, work)
     optimizer, rate = optimizers_at(job.optimizer, 1)[0], decay_rate(job, item, step, c)
     keys = int64s_at(job.ids + 8 * int64_at(job.ids, item.digits + PLACE), int64_at(job.ids, item.digits + COUNT))
-    zeros = part(work, item.zeros, ZEROS)
+    unread_g = part(work, item.unread, UNREAD_ENTRIES)
     if not item.lazy:
-        # Not 0 where the gradient's norm is NaN: then every gradient is.
-        for j in range(ZEROS):
-            zeros[j] = work.dtype.type(0.0 * factor)
+        # NaN, and not 0, where `factor` is NaN: if the norm of the whole gradient is NaN, every gradient becomes so.
+        for j in range(UNREAD_ENTRIES):
+            unread_g[j] = work.dtype.type(0.0 * factor)
     done, i = item.start, 0
     while i < keys.size:
         start = item.start + (keys[np.uint64(i)] >> KEY_SHIFT) * item.columns
         if item.lazy:
             fetch_row(item, keys, i + AHEAD, params, state)
         else:
-            update_between(job, item, rate, optimizer, c, params, state, zeros, done, start)
+            update_between(job, item, rate, optimizer, c, params, state, unread_g, done, start)
         done = start + item.columns
         i = add_row(item, work, keys, i)
         g = part(work, item.row - start, done)
@@ -155,12 +156,12 @@ def update_reads(job, item, step, factor, c, work):
             scale_each(g, factor, start, done)
         update_row(job, item, rate, optimizer, c, params, state, g, start, done)
     if not item.lazy:
-        update_between(job, item, rate, optimizer, c, params, state, zeros, done, item.stop)
+        update_between(job, item, rate, optimizer, c, params, state, unread_g, done, item.stop)
 
 
 @inline
 def fetch_row(item, keys, i, params, state):
-    """Have what the update of the row of key i overwrites brought into the cache."""
+    """Begin to load what the update of the table row of key i overwrites into the cache."""
     if i < keys.size:
         start = item.start + (keys[np.uint64(i)] >> KEY_SHIFT) * item.columns
         prefetch_row(params, start, item.columns)
@@ -170,16 +171,16 @@ def fetch_row(item, keys, i, params, state):
 
 @inline
 def decay_rate(job, item, step, c):
-    """Return the share of themselves that the item's parameters lose."""
+    """Return the share by which weight decay shrinks the item's parameters."""
     return c[0] * item.learning_rate * job.weight_decay * item.decay * step.decay
 
 
 @inline
-def update_between(job, item, rate, optimizer, c, params, state, zeros, first, last):
-    """Update entries first to last with g = 0."""
-    for start in range(first, last, ZEROS):
-        stop = min(start + ZEROS, last)
-        update_row(job, item, rate, optimizer, c, params, state, part(zeros, -start, stop), start, stop)
+def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, last):
+    """Update the entries from `first` to before `last`, with g = 0."""
+    for start in range(first, last, UNREAD_ENTRIES):
+        stop = min(start + UNREAD_ENTRIES, last)
+        update_row(job, item, rate, optimizer, c, params, state, part(unread_g, -start, stop), start, stop)
 
 
 @inline
@@ -241,7 +242,7 @@ def update_given(job, item, step, factor, c, work):
 
 
 def visits(backward, clips_norm):
-    """Return {a job's field: kernel} of what an update does to tables, with the batch's gradient or a given one."""
+    """Return {field of the job: name of the kernel} for an update of tables, by the batch or by a given gradient."""
     if clips_norm:
         return (
             {"visit": "sort_and_measure", "revisit": "update_sorted"}

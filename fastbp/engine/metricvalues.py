@@ -18,7 +18,7 @@ def value_of(name, metric, y, outputs, weight=None):
 
 
 def metric_values(engine, rows, outputs):
-    """Return {metric: value} for `Rows` with raw outputs (n, k); the loss's link, if fused, is applied first."""
+    """Return {metric: value} for `WeightedRows` and raw outputs (n, k); a fused link is applied first."""
     network = engine.network
     if engine.fused_output:
         entries = outputs.reshape(-1, network.raw_shape[-1])

@@ -183,19 +183,19 @@ class Network:
                 raise ValueError(f"x[{where}] is {value[row, *place]:g}: {rule} (layer {layer.name!r}).")
 
     def rows_read(self, x):
-        """Return (parameter, its rows that inputs x (n, ...) of the model name) of each lazy table, as far as known."""
+        """Return (parameter, the table rows that inputs x (n, ...) read) for each lazy table whose inputs are known."""
         lazy = [p for p in self.params if p.param.lazy]
         got = self._pass_on(x) if lazy else []
         return [(p, _rows_named(p.param, got[p.layer])) for p in lazy if got[p.layer] is not None]
 
     def readers(self):
-        """Return (layer, places in a row of the input that it reads as they are) of those that compute something."""
+        """Return (layer, the places of an input row that it reads unchanged) for each layer that computes something."""
         got = self._pass_on(np.arange(math.prod(self.input_shape)).reshape(1, *self.input_shape))
         pairs = [(placed.spec, places) for placed, places in zip(self.layers, got, strict=True) if places is not None]
         return [(spec, places) for spec, places in pairs if spec.passes_on(places) is None]
 
     def _pass_on(self, x):
-        """Return what each layer gets of x (n, ...), or None where layers before it compute something new."""
+        """Return the entries of x (n, ...) that each layer gets, or None where an earlier layer computes new ones."""
         got, given = [], {-1: x}
         for number, layer in enumerate(self.layers):
             got.append(given[layer.sources[0].layer] if len(layer.sources) == 1 else None)
@@ -203,7 +203,7 @@ class Network:
         return got
 
     def _check_picky_layers(self):
-        """Raise ValueError where a layer that must check its inputs does not get them from the model's input."""
+        """Raise ValueError where a layer that checks its inputs does not get entries of the model's input."""
         got = self._pass_on(np.zeros((1, *self.input_shape)))
         for layer, value in zip(self.layers, got, strict=True):
             if value is None and is_picky(layer.spec):
@@ -213,7 +213,7 @@ class Network:
                 )
 
     def has_layout_of(self, other):
-        """Do parameters and buffers of another network of the same layers have the same places?"""
+        """Do the parameters and buffers of another network of the same layers have the same shapes, and so places?"""
         pairs = (self.params, other.params), (self.buffers, other.buffers)
         return all([p.param.shape for p in one] == [p.param.shape for p in two] for one, two in pairs)
 
@@ -226,7 +226,7 @@ class Network:
 
     @cached_property
     def batch_size(self):
-        """The number of rows that every batch must have, because a layer keeps states of them; or None."""
+        """The number of rows that every batch must have, because a stateful layer keeps a state of each; or None."""
         sizes = {layer.name: layer.spec.batch_size for layer in self.layers if layer.spec.batch_size is not None}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"stateful layers must agree on batch_size; they have {sizes}.")
@@ -274,7 +274,7 @@ class Network:
     def _masking(self, source):
         """Return the number of the layer that writes the mask of an output, by its layer's number; or None.
 
-        A mask of t steps goes on through layers whose outputs have several axes, of which t is the first.
+        A mask of t steps goes on through layers whose outputs have several axes, the first of size t.
         """
         while source >= 0:
             layer = self.layers[source]

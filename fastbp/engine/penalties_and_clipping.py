@@ -1,7 +1,7 @@
-"""What the driver may do to rows and parameter blocks beside layers, loss and update.
+"""Optional work of the driver: copies of batch rows, sums of partial gradients, penalties, clipping, decay, max-norm.
 
-Each is a kernel of its own that the job names by its address only if the run needs it, so that nobody
-waits for penalties or clipping to compile who does not use them.
+Each is a kernel of its own.  The job has its address only if the run needs it, so that penalties and clipping are not
+compiled for a run without them.
 """
 
 from functools import cache
@@ -15,7 +15,8 @@ from fastbp.compiler.signatures import signature
 from fastbp.engine.accumulation_and_average import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
-# A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
+# An item is a piece of one parameter: the rows from `first` to before `last` of its leading axis, which are the entries
+# from `start` to before `stop` of params.
 ITEM = row_dtype(
     256,
     [
@@ -41,7 +42,7 @@ ITEM = row_dtype(
         ("dout", "i8"),  # of its gradient
         ("dout_stride", "i8"),
         ("row", "i8"),  # offset in work of room for a row's gradient, and for a part of its sum
-        ("zeros", "i8"),  # and for the gradient of rows that the batch does not read
+        ("unread", "i8"),  # and for the gradient of rows that the batch does not read
         ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
         ("swap", "i8"),
         ("digits", "i8"),
@@ -92,7 +93,7 @@ def add_partials(partials, grads, n_slices, start, stop):
 @kernel
 def add_penalty(item, factor, params, grads):
     """grads += factor * (l1 * sign(w) + 2 * l2 * w); return factor * (l1 * sum |w| + l2 * sum w**2)."""
-    # Loops of one thing each, and sums in lanes: in float32 one loop for all took 1.4 ns an entry, these take 0.45.
+    # Each loop does one thing, and sums go in lanes: in float32 they take 0.45 ns an entry.  One loop took 1.4.
     total = 0.0
     if item.l1 > 0:
         l1 = params.dtype.type(factor * item.l1)

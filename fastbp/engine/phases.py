@@ -1,11 +1,12 @@
 """Phases: how the threads of one compiled call share out the pieces of its work.
 
-A phase is over when all its pieces are done, not when all threads have come by: a thread that the machine keeps
-waiting holds nobody up unless it has a piece in hand, and walks through the phases it missed when it wakes.
+A phase is over when all its pieces are done.  It does not matter whether all threads have come by.  So a thread that
+the machine does not run holds nobody up unless it has a piece in hand; when it runs again, it passes through the phases
+that it missed.
 
-Whoever waits polls for some 10 us, as long as two phases of a small step take, then offers its core to others, then
-sleeps, longer and longer: a thread that holds a piece may have to wait for the very core that the poller has, or for
-the time that a container's CPU quota leaves them both.
+A waiting thread polls for some 10 us, which is as long as two phases of a small step take.  Then it offers its core to
+other threads.  Then it sleeps, longer and longer: the thread that holds a piece may need the very core of the waiting
+one, or the time that a container's CPU quota leaves them both.
 """
 
 import os
@@ -16,13 +17,13 @@ from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 
 # About 10 us of polling: a `pause` of x86 takes 20 to 45 ns, a `yield` of AArch64 hardly longer than the look.
 SPINS = 4000 if platform.machine().lower() in ("aarch64", "arm64") else 300
-# Then the core is offered to whoever else wants it, so many times (1 us each where nobody does).
+# Then the core is offered to other threads, so many times (1 us each where nobody wants it).
 OFFERS = 100
-# Then sleep, 1, 2, 4 ... and at last so many microseconds (Linux adds 50 to each).
+# Then the thread sleeps for 1, 2, 4 ... microseconds, and for so many at most (Linux adds 50 to each).
 LONGEST_SLEEP = 512
 # More pieces than a phase can have.
 ALL_PIECES = 2**40
-# Counters of a call behind those of its phases (helper_threads.py).
+# A call has so many counters after those of its phases (helper_threads.py).
 TAIL = 8
 
 
@@ -52,12 +53,12 @@ def _entry(context, builder, signature, args):
 
 
 def add_in_order(builder, place, value):
-    """Emit an addition to memory: who sees it sees what this thread wrote before; this one sees what the last did."""
+    """Emit an addition to memory.  A thread that sees the sum also sees all that this thread wrote before."""
     return builder.atomic_rmw("add", place, value, "acq_rel")
 
 
 def load_in_order(builder, place):
-    """Emit a load: what is read after it is what the writer of the value had written before."""
+    """Emit a load.  Later reads of this thread see all that the value's writer wrote before the value."""
     return builder.load_atomic(place, "acquire", 8)
 
 
@@ -127,20 +128,20 @@ def sleep(typingctx, microseconds):
 
 @inline
 def take(counters, phase, taken, n_threads):
-    """Return the number of the next piece of a phase that nobody has; `taken` counts this thread's own so far."""
+    """Return the number of the next free piece of a phase; `taken` is the number of pieces that this thread has had."""
     return taken if n_threads == 1 else atomic_add(counters, 2 * phase, 1)
 
 
 @inline
 def finish(counters, phase, n_threads):
-    """Say that a piece is done: what it wrote is there for whoever sees the count."""
+    """Count a piece as done: a thread that sees the count sees what the piece wrote."""
     if n_threads > 1:
         atomic_add(counters, 2 * phase + 1, 1)
 
 
 @inline
 def wait(counters, phase, pieces, n_threads, ends=-1):
-    """Wait until all pieces of a phase are done; with `ends`, a place in the counters, or until that is not zero."""
+    """Wait until all pieces of a phase are done, or until the counter at `ends` (if that is not -1) is not zero."""
     if n_threads == 1:
         return
     looks, microseconds = 0, 1

@@ -3,19 +3,19 @@
 All splits are made here, from the sizes alone and never from the number of threads: that is why
 results have the same bits at any number of threads.
 
-A batch is cut into *slices* of rows, a slice into *chunks*.  Two schemes, by what is larger:
+A batch is cut into *slices* of rows, and a slice into *chunks*.  There are two schemes:
 
-- `sliced` (small networks, tall batches): a thread takes a slice through forward, loss, backward and
-  gradient, chunk by chunk, with a workspace of one chunk that stays in its cache; each slice's gradient
-  has its own place in `partials`, and phase 2 adds them in order.
-- otherwise (wide networks): the workspace holds the whole batch, a slice is one chunk, and phase 2
-  computes each parameter block's gradient over all rows just before it updates the block.
+- `sliced` (small networks, tall batches).  A thread takes a slice through forward, loss, backward and gradient, chunk
+  by chunk.  Its workspace holds one chunk, which stays in the cache.  Each slice's gradient has a place of its own in
+  `partials`, and phase 2 adds these up in order.
+- Not `sliced` (wide networks).  The workspace holds the whole batch, and a slice is one chunk.  Phase 2 computes the
+  gradient of each parameter block over all rows, just before it updates the block.
 
-A table of which a batch reads a few rows (an embedding) gets its gradient row by row in phase 2, sorted by the rows
-(lookup_update.py), where it is lazy or large.  Such plans are of the second scheme, too.
+An embedding table that is lazy or large gets its gradient row by row in phase 2 (lookup_update.py).  A plan with such a
+table is not sliced.
 
-A layer that sums over the whole batch has two rows of the table in training.  A *segment* ends between them: all
-slices go through one segment before any of them begins the next.  Such plans are of the second scheme.
+A layer that sums over the whole batch has two records in the layer table of a training plan.  A *segment* ends between
+the two: all slices go through one segment before any slice begins the next.  Such a plan is not sliced.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_typ
 
 LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
 
-# Offsets in a workspace of what is not a layer's, and the sizes of slices.
+# Offsets of the regions of a workspace that belong to no layer, and the sizes of slices.
 LAYOUT = row_dtype(
     128,
     [
@@ -55,30 +55,33 @@ LAYOUT = row_dtype(
 ALIGNMENT = 16
 # A chunk's activations and gradients should stay in a core's second-level cache.
 CHUNK_BYTES = 256 * 1024
-# At prediction a chunk is read once, layer by layer, and weights once a chunk: 64 to 128 rows take 5 to 12 % less time
-# than 32 in five networks (LeNet-5, with 36 KB a row, has its 32).
+# Prediction reads all weights once a chunk, so its chunks are larger: 64 to 128 rows take 5 to 12 % less time than 32,
+# in five networks.  (A row of LeNet-5 has 36 KB: its chunks keep 32 rows.)
 PREDICTION_BYTES = 1024 * 1024
-# Regions, and the rows at which slices and chunks begin, are multiples of so many rows: recurrent layers pack 16.
+# Regions have a multiple of so many rows, and slices and chunks begin at one, because recurrent layers pack 16 rows.
 REGION_ROWS = 16
-# Slices make work for threads; one of fewer multiply-adds (about 5 us) costs more than it brings.
+# Several threads work on several slices; a slice of fewer multiply-adds (about 5 us) costs more than it saves.
 SLICE_MULTIPLY_ADDS = 200_000
-# So many slices at most, or one for so many rows: adding up their gradients then takes a 700th of phase 1.
+# A batch has at most FEW_SLICES slices, or one for SLICE_ROWS rows and at most MAX_SLICES.  With so many rows in each,
+# adding up the gradients of the slices takes a 700th of phase 1.
 FEW_SLICES, SLICE_ROWS, MAX_SLICES = 16, 256, 64
-# A slice of more (forward; 0.05 s with backward) would keep Ctrl-C waiting: there are more slices instead.
+# A slice has at most so many multiply-adds forward (0.05 s with backward): Ctrl-C waits for the end of a slice.
 LONGEST_SLICE = 5e8
-# Partial gradients up to this size are cheaper than reading the batch's activations again; of more activations than
-# ACTIVATION_BYTES (images), in proportion.  LeNet-5, batch 128 (2 MB and 10 MB), takes 1.24 times as long without.
+# A plan is sliced if its partial gradients have at most this size: the other scheme reads the batch's activations once
+# more, which is dearer.  The limit grows in proportion where a batch has more than ACTIVATION_BYTES of activations, as
+# images have.  LeNet-5 with batches of 128 rows (2 MB of partial gradients, 10 MB of activations) takes 1.24 times as
+# long without that.
 PARTIAL_BYTES = 512 * 1024
 ACTIVATION_BYTES = 2 * 1024 * 1024
-# Above this workspace, slices are used whatever the network, so that memory stays bounded.
+# A plan that would need a larger workspace is sliced, whatever the network, so that memory stays bounded.
 WORKSPACE_BYTES = 256 * 1024 * 1024
-# Random numbers that a layer has for a step: rng.py counts them in 32 bits.
+# A layer has so many random numbers in a step: rng.py counts them in 32 bits.
 MOST_DRAWS = 2**32
-# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
+# An item of phase 2 takes about 100 us: long enough to use a packed panel many times, short enough to balance threads.
 ITEM_MULTIPLY_ADDS = 4_000_000
-# Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
+# A step of fewer multiply-adds (about 20 us) runs on one thread: a second one costs more than it saves.
 THREAD_MULTIPLY_ADDS = 1_000_000
-# Updating so many entries of tables takes as long.
+# Updating so many entries of tables takes as long as THREAD_MULTIPLY_ADDS do.
 THREAD_UPDATES = 50_000
 
 
@@ -158,17 +161,19 @@ class Cutter:
             chunk_rows = min(max(chunk_bytes // (size * self._row_entries) // 32 * 32, 32), slice_rows)
             # Without gradients to add up, a slice is one chunk.
             return True, slice_rows if training else chunk_rows, chunk_rows
-        # A wide layer's weights are read once a slice: 64 rows for each reading, if that leaves two slices.
+        # A slice reads all weights of a wide layer once.  64 rows a slice need half the readings of 32 rows, but
+        # batches of fewer than 128 rows would then have one slice, and work for one thread.
         chunk_rows = slice_rows = 64 if rows >= 128 else 32
         if self.n_segments > 1:
-            # Every slice reads the sums of all slices: few enough that it costs nothing.
+            # Every slice reads the sums of all slices, so there are at most `few` of them.
             slice_rows *= -(-rows // (few * slice_rows))
         return False, slice_rows, chunk_rows
 
     def _slice_rows(self, rows, most):
         """Return the rows of each of at most so many slices."""
         slices = min(max(rows * self.row_multiply_adds // SLICE_MULTIPLY_ADDS, 1), most)
-        # Slices of 32 rows fill all tiles; of 16 where these are work enough for a thread (recurrent layers).
+        # Slices of 32 rows fill all tiles.  Slices of 16 rows will do where they are work enough for a thread, as in
+        # recurrent layers.
         grain = REGION_ROWS if REGION_ROWS * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS else 32
         return round_up(-(-rows // slices), grain)
 
@@ -212,7 +217,7 @@ class Plan:
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
     def _number_rows(self, placed):
-        """Give every layer its row of the table (the second, if it has two), and find where segments begin."""
+        """Number the records of the layer table (`row_of` names the second, if a layer has two); find the segments."""
         self.names, self.row_of, segments = [], {}, [0]
         for number, layer in placed.items():
             if self.purpose.training and layer.build.whole_batch:
@@ -244,7 +249,7 @@ class Plan:
         return max(min(self.slice_rows, (THREAD_MULTIPLY_ADDS - 1) // max(self.row_multiply_adds, 1)), 0)
 
     def table_updates(self, rows):
-        """Return how many entries of tables made row by row a step of `rows` rows updates, at most."""
+        """Return how many entries of tables with row-by-row gradients a step of `rows` rows updates, at most."""
         return sum(updated_entries(param, rows) for param in self.tables.values())
 
     def _place_regions(self, network, placed, n_targets, n_weights):
@@ -312,12 +317,12 @@ class Plan:
         self._place_shared(row, layer, is_wanted)
 
     def _panel_room(self, layer):
-        """Return the offset of what a layer packs for its gradient, or -1: reading it in place is as fast."""
+        """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""
         reads = self.purpose.training and layer.spec.trainable and layer.build.panels * self.region_rows > PLAIN_ENTRIES
         return self._region(layer.build.panels) if reads else -1
 
     def _place_shared(self, row, layer, has_dx):
-        """Place what a layer's `prepare` makes of its parameters: for backward, and for a forward pass of many rows."""
+        """Place the arrays that `prepare` makes of a layer's parameters for backward, and for forward of many rows."""
         spec, build, training = layer.spec_as_built(), layer.build, self.purpose.training
         has_dx = has_dx or (spec.always_prepare and training)
         packed = build.packed > PLAIN_ENTRIES and self._like_rows >= (PANEL_READERS if training else PREDICTION_READERS)
@@ -328,15 +333,15 @@ class Plan:
         row["packed"] = self._shared_room(build.packed) if packed else -1
 
     def _end_backward(self, row, layer):
-        """Have nothing go back through a layer; what its forward pass may read then is made before every call."""
+        """Take the backward kernel from a layer; `tabulate` then prepares, before every call, what forward reads."""
         row["backward"] = 0
         if layer.spec.tabulate is not None:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
             row["shared"] = self._shared_room(layer.build.shared)
 
     def _fill_first_row(self, place, layer):
-        """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
-        whole = self.table.view(f"V{LAYER_ROW_SIZE}")  # with the fields of its kind, which the header does not name
+        """Write the first record of a layer that sums over the whole batch; its second one stands at `place`."""
+        whole = self.table.view(f"V{LAYER_ROW_SIZE}")  # copies the fields of the layer's kind, too
         whole[place - 1] = whole[place]
         first, float_type = self.table[place - 1 : place], float_type_of(self.dtype)
         first["gradient"] = first["prepare"] = 0
@@ -359,7 +364,7 @@ class Plan:
         """Cut the trainable parameters into items; the largest come first, for balance."""
         parts = [self._items_of(p, network.layers[p.layer]) for p in network.params]
         joined = np.concatenate([np.zeros(0, ITEM), *parts])
-        # Into zeros of the dtype, because joining leaves out its padding.
+        # np.concatenate drops the padding of the dtype, so the items are copied into an array that has it.
         items = np.zeros(len(joined), ITEM)
         items[:] = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
         _chain(items)
@@ -375,7 +380,7 @@ class Plan:
         items = np.zeros(len(firsts), ITEM)
         items["layer"], items["block"] = self.row_of[p.layer], p.block
         items["first"], items["last"] = firsts, lasts
-        # A column that has a norm runs over the leading axes: a filter of a convolution.
+        # max_norm limits the norm of each column: of a filter, in a convolution.
         items["columns"] = (
             _size(p.param.shape[len(p.param.shape) - p.param.norm_axes :]) if p.param.max_norm else columns
         )
@@ -393,17 +398,17 @@ class Plan:
         if p.name in self.tables:
             return item_rows(p.param, self._like_rows)
         if p.param.max_norm:
-            return rows  # the norms of columns need whole columns
-        # Rows of a matrix come by tiles of 8; of more axes the first one's indices stand for themselves.
+            return rows  # the norm of a column needs the whole column
+        # Products make 8 rows of a matrix at a time.  With more axes, a row is one index of the first axis.
         tile = 8 if len(p.param.shape) < 3 else 1
-        # Every entry meets as many inputs as a row has windows (1 in a dense layer of inputs (n, d)); of gradients
-        # made in phase 1, phase 2 has only sums to make.
+        # An entry's gradient sums as many products for each row as the layer has windows (1 in a dense layer).  In a
+        # sliced plan phase 1 makes these products, and phase 2 only adds up the slices.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
         return max(round_up(ITEM_MULTIPLY_ADDS // (columns * self._like_rows * windows), tile), tile)
 
 
 def _chain(items):
-    """Have each item name the first one of its parameter, and the next: so the norm of its gradient is added up."""
+    """Link the items of each parameter from first to last, so that the norm of its gradient can be added up."""
     first, last = {}, {}
     for piece, item in enumerate(zip(items["layer"].tolist(), items["block"].tolist(), strict=True)):
         items["head"][piece], items["tail"][piece] = first.setdefault(item, piece), -1

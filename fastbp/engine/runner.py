@@ -20,13 +20,13 @@ from fastbp.losses.base import LOSS_ROW, loss_address
 CACHE_LINE = 64
 # Kinds of jobs kept for the next call.
 MOST_JOBS = 8
-# A step of more multiply-adds (some 5 to 50 ms) may pause.
+# A call of one step with more multiply-adds (some 5 to 50 ms) may pause.
 LONG_MULTIPLY_ADDS = 5e8
-# What an entry of a region costs beside the products, in multiply-adds (a logistic function: 0.5 ns).
+# An entry of a region costs as long as so many multiply-adds, beside the products (a logistic function: 0.5 ns).
 REGION_MULTIPLY_ADDS = 12
 # Seconds before a long call pauses: Ctrl-C waits no longer than that.
 CALL_SECONDS = 0.2
-# Of calls in one thread that do not pause.
+# The counters of a call in one thread that does not pause.
 NO_COUNTERS = np.zeros(0, np.int64)
 _SEED, _COUNTER, _TRAINING, _ROWS, _DIVISOR = map(STEP.names.index, ("seed", "counter", "training", "rows", "divisor"))
 
@@ -76,7 +76,7 @@ class Runner:
 
     def one_step(self, seed, counter, rows, training, divisor):
         """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
-        # As numbers: to write the fields of a row by name takes eight times as long (2.4 us).
+        # The fields are written by number: by name it takes eight times as long (2.4 us).
         whole, real = self._step_numbers
         whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
         real[_DIVISOR] = divisor
@@ -166,12 +166,12 @@ class Runner:
         return update.coefficients.shape[1], *self._rule.settings
 
     def _bind(self, job):
-        """Make the call of the driver for a job in this thread alone: its slots are filled once."""
+        """Make the call of the driver for a job in this thread alone, with its slots filled."""
         driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
         job.alone, job.in_crew = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1), None
 
     def _crew_call(self, job):
-        """Return the call of the driver for a job as one of a crew, whose counters and threads stand at its end."""
+        """Return the call of the driver for a job in several threads; its last slots are counters and thread."""
         if job.in_crew is None:
             float_type = float_type_of(self.plan.dtype)
             driver = address(run_steps, _takes(_DRIVER_TAKES, float_type))
@@ -180,7 +180,7 @@ class Runner:
         return job.in_crew
 
     def _call(self, job, n_steps, wanted, long):
-        """Call the driver in `wanted` threads, or fewer where other calls have the cores; again if it pauses."""
+        """Call the driver in `wanted` threads, or in fewer if other calls use cores; call again after each pause."""
         if self.plan.sliced and len(self.work) < wanted:
             self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
             for one in self._jobs.values():
@@ -199,7 +199,7 @@ class Runner:
 
         def share(thread, n_threads):
             try:
-                # One thread alone takes pieces by the counters too: the call may pause.
+                # Even one thread alone takes its pieces by the counters, because the call may pause.
                 call.ending_in(place, size, thread, max(n_threads, 2))()
             except BaseException as error:  # a user's loss that raises
                 errors.append(error)
@@ -216,14 +216,14 @@ class Runner:
 
 
 def aligned(make, shape, dtype):
-    """Return make(shape, dtype) from an address that begins a cache line: no vector then lies in two."""
+    """Return make(shape, dtype) at the beginning of a cache line, so that no vector lies in two lines."""
     size, line = math.prod(shape), CACHE_LINE // dtype.itemsize
     room = make(size + line, dtype)
     start = -room.ctypes.data % CACHE_LINE // dtype.itemsize
     return room[start : start + size].reshape(shape)
 
 
-# The driver's, and behind its address those of one of its crew.
+# The arguments of the driver; those of `run_share` are its address and then these.
 _DRIVER_TAKES = "job[:] f[:,:] i8[:] i8 i8"
 
 

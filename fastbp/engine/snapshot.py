@@ -1,11 +1,12 @@
-"""What training on some rows can change: all parameters, but of a lazy table only the rows that they read.
+"""Snapshots: copies of the parameters that training on some data can change.
 
-So an epoch's snapshot of a table of a million rows, and the look for NaN after it, cost what its batches cost.
+These are all parameters, except that training changes only those rows of a lazy table that the data read.  So an
+epoch's snapshot of a table of a million rows, and the search for NaN after the epoch, cost no more than its batches.
 """
 
 import numpy as np
 
-# Above this share of a table's rows a copy of all of them is cheaper than one row by row.
+# Where the data read more than this share of a table's rows, a copy of the whole table is cheaper.
 MOST_ROWS = 0.5
 
 
@@ -56,12 +57,12 @@ class Reach:
         """Yield the rows of each table in each slot."""
         for part, shape, rows in self.tables:
             for slot in slots:
-                # Indexing takes four times as long, a kernel that prefetches no less.
+                # `slot[rows]` takes four times as long; a kernel that prefetches takes as long as `take`.
                 yield slot[part].reshape(shape).take(rows, axis=0)
 
 
 def is_finite(array):
     """Is the array free of NaN and infinity?"""
-    # A finite sum has finite terms, and is there in a third of the time; a sum may overflow, though.
+    # If the sum is finite, so are all terms, and the sum takes a third of the time.  It may overflow, though.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

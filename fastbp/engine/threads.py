@@ -1,12 +1,13 @@
 """Threads: how many a compiled call may have, and the parked Python threads that help with it.
 
-No threading layer of Numba's is used: a `parallel=True` function loads slowly from a cache, its OpenMP layer kills
-a forked child and its workqueue layer a process whose Python threads run kernels at once.  Starting and joining a
-Python thread takes 0.1 ms, waking a parked one 0.02 ms, and nobody waits for one that has not woken yet.
+Numba's own threading layers are not used.  A `parallel=True` function loads slowly from a cache.  Its OpenMP layer
+kills forked children.  Its workqueue layer ends a process in which two Python threads run kernels at once.  Starting
+and joining a Python thread takes 0.1 ms; waking a parked one takes 0.02 ms, and no call waits for a thread that has not
+woken yet.
 
-A signal's handler may raise in the main thread.  CPython calls handlers where a Python function begins, after a call,
-where a loop turns back, and while a lock is waited for; between other lines it does not.  So an assignment and the
-`try` behind it are one, and a `finally` that makes no call before its assignment is safe.
+A signal's handler may raise in the main thread.  CPython calls handlers at the beginning of a Python function, after a
+call, at the end of a loop's turn, and while a lock is waited for.  It does not call them between other lines.  So
+nothing can be raised between an assignment and the `try` after it, nor in a `finally` before its first call.
 """
 
 import os
@@ -73,7 +74,7 @@ def get_num_threads() -> int:
 
 @contextmanager
 def limit_threads(n: int):
-    """Context in which compiled calls made by this Python thread have at most `n` threads; others are not touched."""
+    """Context: compiled calls of this Python thread have at most `n` threads; other Python threads are not limited."""
     outer = getattr(_of_thread, "limits", ())
     _of_thread.limits = (*outer, n)
     try:
@@ -85,12 +86,12 @@ def limit_threads(n: int):
 def run_together(function, wanted):
     """Call function(thread, n_threads) in up to `wanted` threads at once, this one included.
 
-    Fits that other Python threads run at the same time count: no more threads than cores.  Whatever is raised here,
-    by the function or by a signal's handler, is raised when the function has returned in all threads.
+    Threads of fits that run at the same time in other Python threads count: there are no more threads than cores.
+    An exception, of the function or of a signal's handler, is raised after the function has returned in all threads.
     """
     global _busy
     cores = available_cores()
-    # No lock: without a call, the lines from here to `try` are one (see above), and so are those of `finally`.
+    # No lock is needed: between here and `try`, and in `finally`, there is no call, so nothing is raised (see above).
     free = cores - _busy
     n_threads = 1 if wanted == 1 or free <= 1 else wanted if wanted < free else free
     _busy += n_threads
@@ -104,7 +105,7 @@ def run_together(function, wanted):
 
 
 def run_alone(function):
-    """Call function() in this thread; others have a core less meanwhile."""
+    """Call function() in this thread; meanwhile calls of other Python threads have one core less."""
     global _busy
     _busy += 1
     try:
@@ -118,7 +119,7 @@ def _run_in_threads(function, n_threads):
     try:
         for i in range(1, n_threads):
             helper = _idle_helper()
-            if helper is None:  # the system allows no more threads: those that run do all the pieces
+            if helper is None:  # the system allows no more threads: those that there are do all pieces
                 break
             share = Share(function, i, n_threads)
             shares.append(share)
@@ -129,7 +130,7 @@ def _run_in_threads(function, n_threads):
 
 
 def _wait_for(shares):
-    """Wait until all shares are done, whatever is raised meanwhile; then raise the first of that."""
+    """Wait until all shares are done, even if something is raised meanwhile; then raise the first exception."""
     raised = None
     for share in shares:
         done = False
@@ -144,7 +145,7 @@ def _wait_for(shares):
 
 
 class Share:
-    """A helper's part in one call: whoever claims it first, the helper to run it or the caller to drop it."""
+    """A helper's part in one call.  Either the helper claims it first and runs it, or the caller does and drops it."""
 
     def __init__(self, function, thread, n_threads):
         self._function, self._arguments = function, (thread, n_threads)
@@ -152,7 +153,7 @@ class Share:
         self._done.acquire()
 
     def run(self):
-        """Call the function, unless the caller needs it no more."""
+        """Call the function, unless the caller has dropped the share."""
         if self._claimed.setdefault("by", "helper") == "helper":
             try:
                 self._function(*self._arguments)
@@ -160,9 +161,9 @@ class Share:
                 self._done.release()
 
     def wait(self):
-        """Return when the function has returned, at once if it was not begun: it never will be then.
+        """Return when the function has returned.  If it was not begun, drop the share and return at once.
 
-        It may be called again, where an exception has ended it.
+        If an exception ends `wait`, it may be called again.
         """
         if self._claimed.setdefault("by", "caller") == "helper":
             with self._done:
@@ -172,8 +173,8 @@ class Share:
 def start_thread(thread, then=None):
     """Start a `threading.Thread`, and call then() when it runs; return False where the system allows no more threads.
 
-    By a thread that is there for that: a handler that raised in the main thread's ``Thread.start`` would come out as
-    a KeyError, or leave a thread among the running ones that never ran.
+    A thread of its own calls ``Thread.start``.  In the main thread a signal's handler could raise within it; then a
+    KeyError would come out, or a thread that never ran would stay among the running ones.
     """
     started, over = [], threading.Lock()
     over.acquire()
@@ -212,9 +213,10 @@ class Helper(threading.Thread):
 
     def run(self):
         """Run shares until there has been none for a while."""
-        # Who has taken it from the idle ones at the very end finds that it does nothing, and does all himself.
+        # A caller may take the helper from the idle ones just before it ends.  Then the helper does nothing, and the
+        # caller does all pieces.
         while self._wake.acquire(timeout=IDLE_SECONDS):
-            # Without a name for the share here, nothing keeps its arrays alive while the thread sleeps.
+            # No local variable holds the share, so that its arrays are freed while the thread sleeps.
             self._share.run()
             self._share = None
             self.home.append(self)
@@ -223,7 +225,7 @@ class Helper(threading.Thread):
 
 
 def _idle_helper():
-    """Return a helper that sleeps, a new one if there is none, or None: there are enough, or no more can start."""
+    """Return an idle helper, or a new one; None where there are enough, or the system allows no more threads."""
     helper = _take_idle()
     if helper is None and _n_helpers() < available_cores() - 1:
         new = Helper()
@@ -303,7 +305,7 @@ def map_in_threads(function, arguments, n_threads):
 
 
 def _forget_other_threads():
-    """In a forked child none of the parent's threads goes on."""
+    """Reset the counts in a forked child, which has none of its parent's other threads."""
     global _busy
     _busy = 0
     _idle.clear()
@@ -315,7 +317,7 @@ def _compiler_lock():
 
 
 def _hold_compiler():
-    """Before `os.fork`: wait until no thread compiles, some seconds perhaps; a child could not go on from there."""
+    """Before `os.fork`: wait until no thread compiles, perhaps for seconds.  A child could never take the lock."""
     lock = _compiler_lock()
     if lock is not None:
         lock.acquire()

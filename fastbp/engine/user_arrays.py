@@ -130,7 +130,7 @@ def sample_weights(sample_weight, n, dtype, name="sample_weight", entries=()):
 
     Returns
     -------
-    array (n,), or (n, e) where there are `entries`, of which the product is e
+    array (n,), or (n, e) where e is the product of `entries`, if there are any
     """
     try:
         weights = real_array(sample_weight, name)
@@ -164,7 +164,7 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False, mask=None):
     dtype : numpy dtype
     entries : int, default 1
     soft : bool, default False
-        Whether y may hold shares of classes, of which the largest tells the class, as in Keras.
+        Whether y may hold shares of classes. The largest share of a row tells its class, as in Keras.
     mask : bool array (n, entries), optional
         Which entries count.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Rows:
+class WeightedRows:
     """Rows ready for the kernels.
 
     Attributes

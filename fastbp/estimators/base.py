@@ -17,7 +17,7 @@ from fastbp.activations import Activation
 from fastbp.engine import threads
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.user_arrays import held, real_array, refuse_masked, validation_parts
-from fastbp.engine.weighted_rows import Rows
+from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.estimators.files import estimator_from, state_of
 from fastbp.estimators.lbfgs import fit_lbfgs
 from fastbp.estimators.lm import fit_lm
@@ -109,7 +109,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def _validation_score(self, rows):
-        """Return the score that early stopping goes by, on `Rows`."""
+        """Return the score that early stopping goes by, on `WeightedRows`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, validation_data=None):
@@ -122,7 +122,7 @@ class BaseMLP(BaseEstimator, ABC):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target values (class labels in classification, real numbers in regression).
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights. A batch of which they sum to zero makes no update and is left out of the epoch's loss.
+            Sample weights. A batch makes no update, and is left out of the epoch's loss, if its weights sum to zero.
         validation_data : tuple (X, y) or (X, y, sample_weight), default=None
             Rows to score after every epoch, in `validation_scores_`; with ``early_stopping=True`` they take the
             place of those that would be set aside.
@@ -207,16 +207,16 @@ class BaseMLP(BaseEstimator, ABC):
         return None if sample_weight is None else checked_weight(sample_weight, X)
 
     def _validation_rows(self, objective, dtype, validation_data):
-        """Return the user's validation data as `Rows`."""
+        """Return the user's validation data as `WeightedRows`."""
         X, y, weight = validation_parts(validation_data)
         X, y = self._checked(X, y, reset=False)
         weight = None if weight is None else checked_weight(weight, X)
         return self._rows(objective, dtype, X, self._targets(y), weight)
 
     def _rows(self, objective, dtype, X, targets, weight):
-        """Return checked data as `Rows`: for the kernels, in the model's dtype, and the targets as they are."""
+        """Return checked data as `WeightedRows`: for the kernels, in the model's dtype, and the targets as they are."""
         x, weight = as_rows(X, dtype), None if weight is None else np.ascontiguousarray(weight, dtype)
-        return Rows(x, self._network_targets(objective, targets, dtype), weight, targets)
+        return WeightedRows(x, self._network_targets(objective, targets, dtype), weight, targets)
 
     def _initialize(self, objective, model):
         """Set the fitted attributes as they are before the first epoch."""
@@ -316,7 +316,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict, custom_objects: dict | None = None):
-        """Return the estimator of which `get_state` returned these."""
+        """Return the estimator that `get_state` described."""
         return estimator_from(cls, tensors, description, custom_objects or {})
 
     def __getstate__(self):

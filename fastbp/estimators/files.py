@@ -54,7 +54,7 @@ def state_of(mlp):
 
 
 def estimator_from(cls, tensors, description, custom_objects):
-    """Return the estimator (class `cls`) of which `state_of` returned these."""
+    """Return the estimator (class `cls`) that `state_of` described."""
     mlp = with_parameters(cls, description["parameters"], custom_objects)
     fitted, names = description["fitted"], description["names"]
     if unknown := {*fitted, *names} - {*PLAIN, *NAMES}:
@@ -110,7 +110,7 @@ def packed(value):
 
 
 def unpacked(value, custom_objects):
-    """Return the parameter of which `packed` made `value`."""
+    """Return the parameter that `packed` turned into `value`."""
     if isinstance(value, dict) and "pairs" in value:
         return dict(value["pairs"])
     if isinstance(value, dict) and "random_state" in value:
@@ -135,7 +135,7 @@ def _checked_state(state):
 
 
 def unpacked_array(value, name):
-    """Return the array (n,) of labels or names of which `packed_array` made `value`."""
+    """Return the array (n,) of labels or names that `packed_array` turned into `value`."""
     kind, values = described.listed(value, name, lambda part, name: None, 2)
     dtype = np.dtype(described.text(kind, f"the dtype of {name}"))
     described.listed(values, name, _label)

@@ -17,7 +17,7 @@ class Watchers:
     objective : Objective
     steps : int
         Batches an epoch, for the callbacks.
-    validation : Rows or None
+    validation : WeightedRows or None
         What the validation figures are computed on.
     """
 

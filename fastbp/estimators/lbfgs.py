@@ -16,7 +16,7 @@ def fit_lbfgs(mlp, objective, rows):
     ----------
     mlp : BaseMLP
     objective : Objective
-    rows : Rows
+    rows : WeightedRows
     """
     engine, n = mlp.model_.engine, len(rows.x)
     steps = make_steps(engine.seed, 0, [0], [n], training=True)

@@ -17,7 +17,7 @@ def fit_lm(mlp, objective, rows):
     ----------
     mlp : MLPRegressor
     objective : Objective
-    rows : Rows
+    rows : WeightedRows
     """
     engine = mlp.model_.engine
     total = len(rows.x) if rows.weight is None else rows.weight.sum()

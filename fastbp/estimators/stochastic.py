@@ -42,8 +42,8 @@ def fit_stochastic(mlp, objective, rows, validation, incremental):
     mlp : BaseMLP
         Its fitted attributes are written.
     objective : Objective
-    rows : Rows
-    validation : Rows or None
+    rows : WeightedRows
+    validation : WeightedRows or None
         Given by the user; early stopping sets rows aside where it is None.
     incremental : bool
     """
@@ -89,7 +89,7 @@ def _begin(mlp, validates):
 
 
 def _split(mlp, rows):
-    """Return the row numbers to train on, and the `Rows` set aside."""
+    """Return the row numbers to train on, and the `WeightedRows` set aside."""
     stratify = rows.y if mlp._stratifies() else None
     parts = train_test_split(
         np.arange(len(rows.x)),

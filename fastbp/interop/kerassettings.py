@@ -42,7 +42,7 @@ class Model:
     spares : function of a variable
         Does the optimizer spare it weight decay?
     not_spared : list of str
-        Names of such variables of which fastbp cannot say that; filled here.
+        Filled here: names of variables that Keras spares and fastbp cannot.
     """
 
     batch_size: int | None = None

@@ -46,7 +46,7 @@ def text(value, name, known=None):
 
 
 def listed(value, name, of, length=None):
-    """Return a list of so many values, each of which passes `of(value, name)`."""
+    """Return a list of so many values; `of(value, name)` checks each."""
     if type(value) is not list or (length is not None and len(value) != length):
         many = "" if length is None else f" of {length} values"
         raise ValueError(f"{name} is {_shown(value)}; it should be a list{many}.")

@@ -48,7 +48,7 @@ def replace_file(path: str | Path, content: bytes, *, durable: bool = False, mod
     durable : bool, default False
         Wait until it is on the disk before renaming, so that a power cut leaves one of the two as well.
     mode : int, default 0o666
-        Of a new file, of which the process's umask takes away.
+        The mode of a new file, less the bits of the process's umask.
 
     Raises
     ------

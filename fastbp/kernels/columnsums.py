@@ -1,8 +1,9 @@
-"""Sums over rows: out (n,) = init + a * the sum of the rows of b (k, n), the gradient of a bias; and of formulas.
+"""Sums over rows: out (n,) = init + a * the sum of the rows of b (k, n).  This is the gradient of a bias.
 
-Eight rows are added as a tree, eight such sums make a block, 64 blocks a section: a million equal rows in float32, of
-which one chain makes an error of 1e-2, are exact to some last bits.  A tree has fewer additions that wait for each
-other than a tile has, whose one row is a chain: 10,000 rows of 1 take 16 us instead of 24 (of 256 columns, as long).
+Eight rows are added as a tree.  Eight such sums make a block, and 64 blocks make a section.  So the sum of a million
+equal rows in float32 is exact but for some last bits; one chain of additions would be off by 1e-2.  In a tree fewer
+additions wait for each other than in a tile, which adds one row after the other: 10,000 rows of one column take 16 us
+instead of 24.  (With 256 columns both take the same time.)
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline
 from fastbp.compiler.lazy import cgutils, intrinsic, ir
-from fastbp.compiler.pointers import at, null, null_like, one, same_place, shift
+from fastbp.compiler.pointers import at, null, null_like, same_place, shift, unit
 
 # Columns at a time; their sums stay in the first-level cache.
 WIDTH = 64
@@ -86,20 +87,20 @@ def clear_unless(accumulate, total):
 
 @inline
 def sum_rows(product, total, accumulate, rows, x, x_row):
-    """total (w,) = the sum, or += it, of rows whose first entries x names, each `x_row` entries behind the last.
+    """total (w,) = (or +=) the sum of rows: x points to the first one, and they begin `x_row` entries apart.
 
     It is ones^T @ x by the tiles (`product`, from `product_address`), which add up columns faster than a loop would.
     """
     w = total.size
     init = at(total, 0) if accumulate else null(total)
-    call(product, (at(total, 0), w, init, w, one(total), 0, 0, x, x_row, 1, w, rows))
+    call(product, (at(total, 0), w, init, w, unit(total), 0, 0, x, x_row, 1, w, rows))
 
 
 def sum_of_terms(term):
     """Make the function that sums term(x, y, z), a formula for one entry, over the rows of three arrays.
 
-    It is ``f(total, accumulate, rows, x, x_row, y, y_row, z, z_row)``: total (w,) = the sum, or += it, of rows whose
-    first entries the pointers x, y and z name; a row is `x_row` entries behind the one before.
+    It is ``f(total, accumulate, rows, x, x_row, y, y_row, z, z_row)``: total (w,) = (or +=) the sum over rows.  The
+    pointers x, y and z point to the first rows, and the rows of x begin `x_row` entries apart.
     """
     term = inline(term)
 

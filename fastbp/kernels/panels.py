@@ -1,13 +1,13 @@
 """Packing: a matrix b as the panels that a product's tiles read, each the columns of one tile, without gaps.
 
-In b (k, n) the rows of a panel lie n entries apart, with many columns all in a few sets of the first-level cache, and
-fall out of it between two row tiles.  So a product of 16 rows or more copies each panel before it reads it, which takes
-as long as one and a half row tiles: of 64 rows (a slice of the batch) a tenth of the product's time.  What several
-products read is packed once.
+In b (k, n) the rows of a panel lie n entries apart.  If n is large, they share a few sets of the first-level cache, and
+fall out of it between two row tiles.  So a product of 16 rows or more copies each panel before it reads it.  The copy
+takes as long as one and a half row tiles, which is a tenth of a product of 64 rows (a slice of the batch).  A matrix
+that several products read is packed once.
 
-The panel of columns j to j + width, the columns of a tile or as many as are left, stands at entry j * k: k rows of
-width entries.  All panels are k * n entries, and of the columns of one tile or fewer they are b itself.  For
-`tile.product` their stride is `panels(k)`.
+A panel holds columns j to j + width, where width is the width of a tile, or less at the end.  It stands at entry j * k
+and has k rows of width entries.  All panels together have k * n entries.  A matrix of one panel is its own panel.
+`tile.product` takes panels with the stride `panels(k)`.
 """
 
 from fastbp.compiler.jit import inline
@@ -15,10 +15,10 @@ from fastbp.compiler.pointers import copy_entries, shift
 from fastbp.compiler.tileshape import DEPTH, copy_panel, tile_columns
 from fastbp.kernels.transpose import transpose
 
-# A matrix of more entries, DEPTH rows of it at most, is read faster from panels (if that is done by 16 rows or more).
+# DEPTH rows of a matrix with more entries are read faster from panels, by products of PANEL_READERS rows or more.
 PLAIN_ENTRIES = 4096
 PANEL_READERS = 16
-# Packing the weights for one prediction pays with so many rows: several chunks read them.
+# One prediction of so many rows pays for packing the weights, because several chunks read them.
 PREDICTION_READERS = 512
 
 

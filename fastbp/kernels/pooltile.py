@@ -1,8 +1,9 @@
 """Pooling of windows: the largest entry or the sum of each window, channel by channel, and the way back.
 
-A window is a place in an image (``positions[i]``, its first entry) and the places of its taps from there on; at each
-stand c channels, which fill vectors.  A last vector that they do not fill is stored whole where what lies beyond it
-is written later: a masked store takes AMD's Zen 3 some ten cycles, and images of 6 channels have nothing else.
+A window is the place of its first entry in an image (``positions[i]``) and the offsets of its taps from there.  At each
+tap there are c channels, and vectors run along the channels.  The last vector may be wider than the channels that are
+left.  It is stored whole where the entries beyond are written later, because a masked store takes some ten cycles on
+AMD's Zen 3.  Images of 6 channels have no other stores.
 """
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
@@ -59,11 +60,12 @@ def _unpool(largest, overlapping):
 # scales[i * scale_stride], of each of m windows of k taps.  Pointers to the first entries; addresses of int32 offsets.
 pool_largest, pool_sum = _pool(True), _pool(False)
 
-# f(dimage, dout, out, image, positions, m, per_row, clear, taps, k, c, scales, scale_stride): the gradient dout (m, c)
-# of the windows goes to the entry that was the largest (of several, the window's first), or times the scale to all.
-# `unpool_*` overwrite the entries of windows that do not overlap, `add_unpooled_*` add to those of windows that may.
-# Entries of no window must be zero before.  Of `per_row` windows beside each other the first `clear` end so far from
-# the end of their rows of the image that a whole vector fits there.
+# f(dimage, dout, out, image, positions, m, per_row, clear, taps, k, c, scales, scale_stride): hands the gradient
+# dout (m, c) of the windows back.  For a maximum it goes to the window's largest entry (the first one, if there are
+# several).  For a sum it goes to all entries, times the scale.  `unpool_*` overwrite, for windows that do not overlap;
+# `add_unpooled_*` add, for windows that may overlap.  Entries outside all windows must be zero before.
+# `per_row` windows lie beside each other; after each of the first `clear` of them the row of the image has room for a
+# whole vector.
 unpool_largest, unpool_sum = _unpool(True, False), _unpool(False, False)
 add_unpooled_largest, add_unpooled_sum = _unpool(True, True), _unpool(False, True)
 

@@ -1,9 +1,9 @@
 """Functions of arrays whose bits depend on the arguments alone, for all that enters training outside kernels.
 
-NumPy's vectorised `power`, `cos`, `exp` and `log` give other last bits by an array's length, an entry's place and the
-CPU: on AVX-512 the learning rate of a step depended on how many steps one call computed, and with it a resumed run.
-Products of its BLAS have other bits by the number of BLAS's threads, which a pool's workers have fewer of.  NumPy's
-own sums, products of entries, quotients and square roots are free of both.  tests/kernels/test_repeatable.py looks
+The last bits of NumPy's `power`, `cos`, `exp` and `log` depend on the array's length, the entry's place and the CPU.
+So, on AVX-512, the learning rate of a step depended on how many steps one call computed, and a resumed run had other
+bits.  The bits of NumPy's matrix products depend on the number of BLAS's threads, and the workers of a pool have fewer.
+NumPy's sums, products of entries, quotients and square roots depend on neither.  tests/kernels/test_repeatable.py looks
 through the package for the others; `arraymath` has compiled versions for large arrays.
 """
 

@@ -5,10 +5,11 @@ runs over the inner dimension.  Numba's own loops reach 17 to 28 GFLOP/s on a co
 the tiles are written as LLVM IR (explicit vectors and fused multiply-adds), each emitted once as a
 function of its own.  Edges use masked loads and stores.
 
-The order of additions depends on the inner dimension alone, so splitting rows or columns differently changes no bit,
-but for one column, whose products `dots` adds by lanes.  An entry adds DEPTH products in order of the inner index, and
-such sums one to the other, the sums of SECTION products apart: a million equal products, added one after the other, are
-off by 1e-2 in float32, so by 4e-6.  Sums of columns (a is a repeated 1: a bias's gradient) are columnsums.py's.
+The order of additions depends on the inner dimension alone, so splitting rows or columns differently changes no bit.
+An output of one column is an exception: `dots` adds its products by lanes.  An entry adds DEPTH products in the order
+of the inner index; these sums are added up to sums of SECTION products, and those in turn.  A million equal products
+are off by 4e-6 so, in float32; added one after the other they would be off by 1e-2.  Sums of columns, where `a` is 1
+everywhere (the gradient of a bias), are computed by columnsums.py.
 """
 
 from functools import cache
@@ -28,11 +29,11 @@ from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
-# Products whose sums are added up apart.
+# The number of products in a section: each section has a sum of its own.
 SECTION = 64 * DEPTH
-# Products of one column whose sums are added one to the other: DEPTH by lane, or more.
+# The number of products of one column in a sum of its own: DEPTH in each lane, or more.
 DOTS = 16 * DEPTH
-# So few rows the tiles add up faster than columnsums.py (32 rows of 32: 0.04 us instead of 0.07), in one chain.
+# Up to so many rows the tiles, which add in one chain, are faster than columnsums.py (32 x 32: 0.04 us, not 0.07).
 FEW_ROWS = 128
 
 
@@ -60,7 +61,8 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
         sum_columns(out, init, a, b, b_stride, n, k)
         return
     panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
-    # One call of add_panels, because each takes 0.25 s to compile: whole, or by blocks whose sections are added up.
+    # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
+    # of rows, where the sums of sections are added up.
     whole = k <= SECTION
     height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
     for i in range(0, m, height):
@@ -100,7 +102,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
     """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
-    # What is added to what `out` holds is summed from zero.
+    # If `init` is `out`, the products are summed from zero, and the sum is added to `out`.
     fold = same_place(init, out)
     if fold:
         init = null_like(out)

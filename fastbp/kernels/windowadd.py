@@ -3,7 +3,7 @@
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
 
-# Entries of windows that are held before they are added up: 32 KiB of float32, a first-level cache.
+# Room for entries of windows before they are added up: 32 KiB of float32, the size of a first-level cache.
 SCRATCH = 8192
 
 
@@ -65,7 +65,7 @@ def offset(builder, table, index):
 
 
 class Lanes:
-    """The loop over the vectors that some entries fill, of which the last one may be masked."""
+    """A loop over vectors along some entries; the last vector may be masked."""
 
     def __init__(self, builder, shape, number, entries):
         self._builder, self.vector = builder, ir.VectorType(number, shape.lanes)
@@ -117,7 +117,7 @@ def _emit(function, shape):
 
 
 def _emit_lanes(function, shape):
-    """Emit the body of `add_lanes`: windows innermost, so that no load meets a store that is still under way."""
+    """Emit the body of `add_lanes`.  The inner loop runs over windows: no load waits for a store of the turn before."""
     image, size, x, positions, m, taps, k, b, n = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lanes = Lanes(builder, shape, image.type.pointee, n)
@@ -144,7 +144,7 @@ def _add_to(builder, lanes, image, size, first, value, mask):
     if mask is None:
         store_vector(builder, builder.fadd(load_vector(builder, to, lanes.vector), value), to)
         return
-    # A masked store takes some ten cycles: within the image zeros are added instead.
+    # A masked store takes some ten cycles.  Within the image a whole vector is stored: it adds zero beyond the mask.
     with builder.if_else(builder.icmp_signed("<=", builder.add(first, lanes.count), size)) as (whole, masked):
         with whole:
             store_vector(builder, builder.fadd(load_vector(builder, to, lanes.vector), value), to)

@@ -1,15 +1,16 @@
 """Products of windows: out = init + a @ b, where a is no matrix but windows of an image, read where they stand.
 
-Entry (i, l) of `a` is the image's entry number ``rows[i] + columns[l]``: with `rows` the first entries of the windows
-and `columns` the places of the entries within one, `a` is what im2col would have copied, for any stride, dilation and
-padding; with the tables exchanged it is the transpose, which the kernel's gradient needs.  The copy alone took 14 us an
-image where the product takes 5 (28 x 28 windows of 25 taps, 6 filters), 2 beside 5 (10 x 10 of 150, 16 filters), 54
-beside 810 (32 x 32 of 576, 64 filters); reading through the tables costs nothing that could be measured.
+Entry (i, l) of `a` is the image's entry number ``rows[i] + columns[l]``.  If `rows` are the first entries of windows,
+and `columns` the offsets of the entries within a window, `a` is the matrix that im2col would copy, for any stride,
+dilation and padding.  With the two tables exchanged it is the transpose, which the kernel's gradient needs.  Nothing is
+copied.  The copy alone would take 14 us an image beside the product's 5 (28 x 28 windows of 25 taps, 6 filters), 2
+beside 5 (10 x 10 of 150, 16 filters) and 54 beside 810 (32 x 32 of 576, 64 filters).  Reading through the tables costs
+nothing that could be measured.
 
-The tiles are those of tile.py but for the reading of `a`.  There are two kinds:
+The tiles are those of tile.py, except that they read `a` through the tables.  There are two kinds:
 
 - `window_product`: entries of `a` are numbers, `b` (k, n) has a row for each: a convolution;
-- `window_lanes`: entries of `a` are vectors, the channels from there on, and meet those of `b` lane by lane:
+- `window_lanes`: entries of `a` are vectors (channels), which are multiplied by vectors of `b` lane by lane:
   out[i, j] = init + sum over l of image[rows[i] + columns[l] + j] * b[l, j], a depthwise convolution.
 """
 

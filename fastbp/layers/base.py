@@ -142,7 +142,7 @@ class Param:
     decay_factor: float = 1.0
     lookup: Lookup | None = None
     lazy: bool = False
-    norm_axes: int = 1  # last axes whose every index has a norm of its own, which max_norm limits
+    norm_axes: int = 1  # max_norm limits a norm for each index of so many last axes
 
     @property
     def size(self) -> int:

@@ -136,7 +136,8 @@ def _kernel_of(formula, mean):
     def loop(row, dout, out, y, weight, scale):
         setting = out.dtype.type(row.setting)
         parts = row.n_out if mean else 1
-        # Two loops, of which LLVM drops the other half: a value and a derivative have only one place to go.
+        # The formula returns the value and its derivative, but dout has room for one number an entry.  So the formula
+        # runs in two loops, and LLVM removes from each what the loop does not use.
         for i in range(out.size):
             dout[i] = entry(out[i], y[i], setting)[0]
         scale_rows(dout, weight, row.n_out, 1.0)

@@ -164,7 +164,7 @@ class CustomLoss(Loss):
     ----------
     function : numba.njit function
         ``f(y_true, y_pred, dout) -> float`` for arrays ``y_true (t,)``, ``y_pred (k,)``, the outputs after the
-        last activation, and ``dout (k,)``, all of which it fills with the derivatives; the arrays are in the
+        last activation, and ``dout (k,)``, which it fills with all the derivatives; the arrays are in the
         model's dtype. No exceptions, no allocation.
     name : str, default "custom_loss"
         By which `load_model` asks for it: files hold no code.

@@ -90,7 +90,7 @@ def _mean(values, sample_weight):
 
 
 def _class_numbers(y_true):
-    """Return the true classes (m,), from class numbers or from shares of classes (m, k), of which the largest tells."""
+    """Return the true classes (m,), from class numbers or from shares of classes (m, k), whose largest one counts."""
     return y_true.argmax(1) if y_true.ndim == 2 else y_true
 
 

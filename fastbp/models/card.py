@@ -31,7 +31,7 @@ def card_text(title, sections):
 
 
 def table(rows):
-    """Return the lines of a Markdown table, of which the first row is the head."""
+    """Return the lines of a Markdown table; the first row is the head."""
     cells = [[cell(value) for value in row] for row in rows]
     head, *rest = [f"| {' | '.join(row)} |" for row in cells]
     return [head, f"|{'---|' * len(rows[0])}", *rest]

@@ -45,7 +45,7 @@ def _described_metric(metric, name):
 
 
 def model_from(cls, tensors, description, custom_objects):
-    """Return the `Sequential` (class `cls`) of which `state_of` returned these."""
+    """Return the `Sequential` (class `cls`) that `state_of` described."""
     described.settings_in_range(
         [description.get(key) for key in ("layers", "optimizer", "loss", "metrics", "weighted_metrics")]
     )

@@ -186,7 +186,7 @@ class Sequential(Explainable):
     def from_state(
         cls, tensors: dict[str, np.ndarray], description: dict, custom_objects: dict | None = None
     ) -> "Sequential":
-        """Return the model of which `get_state` returned these."""
+        """Return the model that `get_state` described."""
         return model_from(cls, tensors, description, custom_objects or {})
 
     @property

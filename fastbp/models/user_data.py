@@ -1,9 +1,8 @@
-"""From the arrays that a user gives to the `Rows` of the engine: checked and converted."""
+"""From the arrays that a user gives to the `WeightedRows` of the engine: checked and converted."""
 
 import numpy as np
 
 from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length, held, sample_weights
-from fastbp.engine.weighted_rows import Rows
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
 
 
@@ -22,13 +21,13 @@ def rows_of(model, x, y, sample_weight=None):
 
 
 def _checked_rows(model, x, y, sample_weight):
-    """Check arrays against the built model; return the `Rows`."""
+    """Check arrays against the built model; return the `WeightedRows`."""
     network, loss = model.engine.network, model.engine.loss
     network.check_input(x)
     targets = prepared_targets(loss, y, network, model.dtype)
     entries = loss.entries(network.loss_shape)
     weight, mask = _weights(network, x, sample_weight, entries, model.dtype)
-    return Rows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
+    return WeightedRows(x, targets, weight, beside_outputs(y, network.output_shape), mask, entries)
 
 
 def _weights(network, x, sample_weight, entries, dtype):

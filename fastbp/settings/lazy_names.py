@@ -18,8 +18,17 @@ def late_names(package, homes):
 
     def get(name):
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}.{_nearest(name, homes)}")
         held[name] = value = getattr(import_module(homes[name]), name)
         return value
 
     return get, lambda: sorted({*held, *homes})
+
+
+def _nearest(name, homes):
+    """Return the nearest of the names as a question, or "" for a name that tools ask for, such as ``__path__``."""
+    if name.startswith("_"):
+        return ""
+    from fastbp.settings.naming import nearest
+
+    return nearest(name, homes)

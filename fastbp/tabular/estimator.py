@@ -63,7 +63,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @abstractmethod
     def _target_of(self, y, weight, names):
-        """Return what is learnt of y, of which rows with weight (n,) 0 do not count; columns of y have names, or None.
+        """Return what is learnt of y; rows with weight (n,) 0 do not count.  `names` are those of y's columns, or None.
 
         `Classes` or a `Quantity` of y (n,), `SoftClasses` or `Quantities` of y (n, t).
         """
@@ -76,7 +76,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def _calibrated(self, outputs, part, share):
         """Calibrate the ensemble by its outputs (m, k) for the rows of a `Part`; return these outputs, overwritten.
 
-        They are the means of so large a share of the networks, none of which trained on the row.
+        Each row's outputs are the mean over that `share` of the networks which did not train on the row.
         """
 
     @abstractmethod
@@ -350,7 +350,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @classmethod
     def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
-        """Return the estimator of which `get_state` returned these."""
+        """Return the estimator that `get_state` described."""
         estimator = with_parameters(cls, description["parameters"], {})
         parts = {"target": cls._target_kind.from_state(description["target"])}
         for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):

@@ -1,8 +1,8 @@
 """The networks of a bag as tasks of joblib's backends: processes of this machine, or Dask, Ray, Spark.
 
-A task is one network.  It holds no table: the arrays are arguments of their own, of which each backend makes a
-reference, once for all tasks (joblib a memory map, Dask scattered data, Ray an object of its store).  It holds no state
-either: what it returns depends on its arguments alone, so a task whose worker is lost runs again, on any other.
+A task is one network.  It holds no table: the arrays are arguments of their own, and each backend makes one reference
+to them for all tasks (joblib a memory map, Dask scattered data, Ray an object of its store).  It holds no state either:
+its result depends on its arguments alone, so a task runs again on any other worker if its own is lost.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Several targets of one table, some of them classes and some quantities, any entry of which may be missing."""
+"""Several targets of one table: some are classes, some are quantities, and any entry may be missing."""
 
 from typing import NamedTuple
 
@@ -158,7 +158,7 @@ class Mixture(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the targets of which `get_state` returned this."""
+        """Return the targets that `get_state` described."""
         targets = state["targets"]
         if not isinstance(targets, list) or not targets:
             raise ValueError(f"several targets are {targets!r}.")

@@ -9,5 +9,5 @@ ESTIMATORS = {cls.__name__: cls for cls in (TabularClassifier, TabularMultiTask,
 
 
 def loaded(tensors, description, custom_objects=None):
-    """Return the estimator of which `get_state` returned these."""
+    """Return the estimator that `get_state` described."""
     return ESTIMATORS[description["class"]].from_state(tensors, description)

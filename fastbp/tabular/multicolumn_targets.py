@@ -122,7 +122,7 @@ class Quantities(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the quantity, or the quantities, of which `get_state` returned this."""
+        """Return the quantity, or the quantities, that `get_state` described."""
         if "several" not in state:
             return Quantity.from_state(state)
         parts = state["several"]
@@ -132,7 +132,7 @@ class Quantities(NamedTuple):
 
 
 class SoftClasses(NamedTuple):
-    """Classes of which every row of training has the probabilities, in the order of their columns."""
+    """Classes with probabilities: each training row has one for each class, in the order of the columns."""
 
     classes: np.ndarray
     factors: None = None

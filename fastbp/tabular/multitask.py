@@ -240,7 +240,7 @@ class TabularMultiTask(BaseTabular):
 
     @classmethod
     def from_state(cls, tensors, description):
-        """Return the estimator of which `get_state` returned these."""
+        """Return the estimator that `get_state` described."""
         estimator = super().from_state(tensors, description)
         sizes = tuple(estimator._target.sizes)
         for network in estimator.ensemble_.networks:

@@ -89,7 +89,7 @@ class Objective:
         return self.natural(self.value(outputs, targets, weight))
 
     def natural(self, score):
-        """Return the metric of which this is the score, or the score of a metric."""
+        """Return the metric for its score, or the score for its metric."""
         return -score if self.quantiles is None and METRICS[self.metric].greater_is_better else score
 
 

@@ -1,4 +1,4 @@
-"""Callbacks of a tabular training: told of the epochs of each network, several of which train at a time."""
+"""Callbacks of a tabular training: they are told of the epochs of each network; several networks train at a time."""
 
 from threading import Lock
 

@@ -37,8 +37,8 @@ NARROW, WIDE = (128, 128, 128), (256, 256, 256)
 # tables cut to 800 rows are 8 % lower (diamonds' and bike_sharing_hour's by 37 and 46 %).
 FEW_ROWS = 2500
 # Tables of more numeric columns have no functions of them: they are up to eight times as wide with both kinds, and the
-# functions' own time comes to it.  R^2 (two seeds) of `fast`, and seconds of CPU a fit, for 1,000 generated rows of
-# normal columns of which 10 count (a sum, a product, a size) and of skewed columns that 8 hidden numbers make:
+# functions' own time comes to it.  R^2 (two seeds) of `fast`, and seconds of CPU a fit, for 1,000 generated rows.  Of
+# the normal columns 10 count (a sum, a product, a size); the skewed columns are made of 8 hidden numbers:
 #                            both                     pieces                   none
 #       100 columns, normal  0.94   0.94    1.9       0.94   0.95    1.0       0.94   0.94    0.4
 #                    skewed  0.80   0.80    1.5       0.79   0.80    1.0       0.77   0.77    0.5

@@ -17,13 +17,13 @@ from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, 
 
 FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberForm)}  # tried in this order
 
-# Of the values that are not missing at least this share are of a column's kind ...
+# At least this share of the values that are not missing are of a column's kind ...
 NEARLY_ALL = 0.9
 # ... and there are so many different ones for each odd one: 1, 2, "x" are codes.
 ODD_FEWER = 3
-# Or the odd ones are words, for each of which there are so many different values in half the rows.
+# Or the odd ones are words, and half of the rows have so many different values for each word.
 VALUES_A_WORD = 20
-# So few different numbers among words are codes, about which nothing needs to be said.
+# So few different numbers among words are codes: there is no warning about them.
 MOST_CODES = 20
 
 

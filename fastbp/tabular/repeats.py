@@ -94,7 +94,7 @@ class Repeats:
 
     @classmethod
     def from_state(cls, tensors, strength):
-        """Return the repeats of which `get_state` returned these."""
+        """Return the repeats that `get_state` described."""
         size = (len(tensors["keys"]),)
         keys = described.shaped(tensors["keys"], "keys", size, np.uint64)
         if len(keys) == 0 or (keys[1:] <= keys[:-1]).any():
@@ -104,7 +104,7 @@ class Repeats:
         return cls(keys, sums, counts, described.real(strength, "strength", STRENGTHS[0] / 2))
 
     def mixed(self, outputs, x):
-        """Return the prediction for rows x (n, d) of which the networks predict outputs (n, k)."""
+        """Return the prediction for rows x (n, d), where outputs (n, k) are those of the networks."""
         return self.seen(x).mixed(outputs, self.strength)
 
 

@@ -34,7 +34,7 @@ def robust_scale(values):
 
 
 def robust_scale_of_counts(values, counts):
-    """Return `robust_scale` of values (k,) of which each stands in so many of counts (k,) rows, some in none."""
+    """Return `robust_scale` of values (k,), where counts (k,) are the rows that have each value (0 for some)."""
     order = np.argsort(values)
     order = order[counts[order] > 0]
     values, counts = values[order], counts[order]
@@ -45,7 +45,7 @@ def robust_scale_of_counts(values, counts):
 
 
 def _median_and_scale(at, n, values, counts):
-    """at(i): the i-th smallest of n values (or of a sample of them), of which each stands in so many of counts rows."""
+    """at(i) is the i-th smallest of n values, or of a sample; counts are the rows that have each value."""
     q25, median, q75 = (_quantile(at, n, q) for q in (0.25, 0.5, 0.75))
     limits = np.finfo(np.float64)
     with np.errstate(over="ignore"):

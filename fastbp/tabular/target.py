@@ -37,7 +37,7 @@ class Classes(NamedTuple):
 
     @classmethod
     def of(cls, y, weight, class_weight):
-        """Return the classes of y (n,), of which at least two have a row with a weight."""
+        """Return the classes of y (n,).  At least two of them have a row with a weight."""
         if y.dtype.kind not in "biufOSU":
             raise ValueError(f"y holds {y.dtype} values: classes are text, numbers or booleans.")
         try:
@@ -94,7 +94,7 @@ class Classes(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the classes of which `get_state` returned this."""
+        """Return the classes that `get_state` described."""
         classes = unpacked_array(state["classes"], "classes")
         if len(classes) < 2:
             raise ValueError(f"a classifier has {len(classes)} classes.")
@@ -165,7 +165,7 @@ class Quantity(NamedTuple):
 
     @classmethod
     def from_state(cls, state):
-        """Return the quantity of which `get_state` returned this."""
+        """Return the quantity that `get_state` described."""
         for name, value in state.items():
             described.real(value, name)
         described.real(state["scale"], "scale", SMALLEST)

@@ -1,7 +1,7 @@
 """What is to be learnt: a target's column, and the rule that tells classification from regression by its values.
 
 - Text, categories and booleans are classes.
-- Numbers of which one at least is not whole are a quantity: regression.
+- Numbers are a quantity, for regression, if at least one of them is not whole.
 - Whole numbers are classes if there are exactly two different ones, or at most `MOST_CLASSES`, each
   standing in `ROWS_A_CLASS` rows on average or more; otherwise they are a quantity.
 """

@@ -9,7 +9,7 @@ MOST_ONE_HOT = 9
 # Of more categories than `MOST_ONE_HOT` the rarer ones share a code: fewer rows cannot train a vector.
 FEWEST_ROWS = 3
 MOST_CATEGORIES = 2048
-# Text of which a smaller part of the rows stands in a repeated value is a name or a number of a file.
+# If a smaller share of the rows has a text that is repeated, the column holds names, or numbers of files.
 LEAST_REPEATED = 0.1
 # A column of booleans may come back as numbers or words, and the other way round.
 TWINS = {"True": "1", "1": "True", "False": "0", "0": "False"}

@@ -24,7 +24,7 @@ from fastbp.compiler import fpmode as _fpmode
 from fastbp.compiler.entrycode import EntryCompiler
 from fastbp.compiler.jit import Inline, Kernel, kernel, unkept_kernel
 from fastbp.engine.output_activation import apply_activation
-from fastbp.engine.weighted_rows import Rows
+from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.estimators import MLPClassifier, MLPRegressor
 from fastbp.kernels.rng import shuffle
 
@@ -277,7 +277,7 @@ def test_the_bits_do_not_depend_on_the_callers_mode(small_work, run_threads):
         model = build(fastbp.Dense(50, activation="tanh"), fastbp.Dense(1))
         write_register(register)
         try:
-            model.engine.gradient(Rows(x, y[:, None], None, y), training=True)
+            model.engine.gradient(WeightedRows(x, y[:, None], None, y), training=True)
             results.append((model.engine.grads.tobytes(), model.predict(x).tobytes()))
         finally:
             write_register(USUAL)

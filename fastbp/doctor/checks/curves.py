@@ -120,9 +120,10 @@ def overfitting(patient):
 
 @check("rows")
 def generalization_gap(patient):
-    """Validation rows of which the model tells next to nothing, though it knows the training rows.
+    """The model predicts the training rows well, and the validation rows hardly better than a constant.
 
-    The loss by that of the best constant prediction: above 0.9 for validation rows, below 0.3 for those of training.
+    The loss, divided by that of the best constant prediction, is above 0.9 for validation rows and below 0.3 for those
+    of training.
     """
     if patient.validation is None or not patient.is_trained or patient.share is None:
         return

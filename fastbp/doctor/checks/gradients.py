@@ -103,7 +103,7 @@ def layers_without_gradient(patient):
                 0,
                 text=f"Its gradient is exactly 0 in {len(patient.gradients)} batches: it does not learn.",
                 normal="some entries of every batch's gradient are not 0.",
-                remedy="Look at what stands behind it: dead units, an activation at its end, Columns that do not read "
+                remedy="Look at the layers after it: dead units, an activation at its end, Columns that do not read "
                 "it, or weights of 0.",
             )
 

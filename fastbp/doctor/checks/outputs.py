@@ -100,7 +100,7 @@ def loss_for_classes(patient):
 
 @check("rows")
 def labels_that_exclude_each_other(patient):
-    """Three yes-or-no outputs or more, of which just one is yes in every row: one softmax knows that."""
+    """Three or more yes-or-no outputs, and exactly one of them is yes in every row: one softmax knows that."""
     if patient.engine.loss.name != "binary_crossentropy":
         return
     targets = targets_of(patient)
@@ -113,7 +113,7 @@ def labels_that_exclude_each_other(patient):
             patient.last_layer,
             k,
             text=f"Each row has just one of {k} labels, and the loss takes the outputs as independent.",
-            normal="binary_crossentropy is for labels of which a row may have several, or none.",
+            normal="binary_crossentropy is for rows that may have several labels, or none.",
             remedy=f'End the model in Dense({k}, "softmax") with loss="categorical_crossentropy".',
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, one, part, rows_at, shift
+from fastbp.compiler.pointers import at, null, part, rows_at, shift, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
@@ -61,7 +61,7 @@ CONV_WINDOWS = windows_dtype(
 conv_windows_at = rows_at(CONV_WINDOWS)
 # Windows in a block of dwindows, at least: 32 rows for each reading of kernel^T.
 BLOCK_WINDOWS = 32
-# Runs of contiguous entries are cut to this length, of which SCRATCH holds some.
+# Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
 
 
@@ -210,11 +210,11 @@ def add_columns(product, out, init, x, x_row, rows, columns, like):
     whole = rows // wide
     if wide > 1 and whole > 1:
         sums, n = stack_panel(out), wide * columns
-        call(product, (sums, n, null(like), 0, one(like), 0, 0, x, n, 1, n, whole))
-        call(product, (out, columns, init, columns, one(like), 0, 0, sums, columns, 1, columns, wide))
+        call(product, (sums, n, null(like), 0, unit(like), 0, 0, x, n, 1, n, whole))
+        call(product, (out, columns, init, columns, unit(like), 0, 0, sums, columns, 1, columns, wide))
         x, rows, init = shift(x, whole * n), rows - whole * wide, out
     if rows > 0:
-        call(product, (out, columns, init, columns, one(like), 0, 0, x, x_row, 1, columns, rows))
+        call(product, (out, columns, init, columns, unit(like), 0, 0, x, x_row, 1, columns, rows))
 
 
 @kernel

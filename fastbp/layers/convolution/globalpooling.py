@@ -1,4 +1,4 @@
-"""Global pooling: out (n, c) = the largest entry, or the mean, of each channel: pooling whose window is the image."""
+"""Global pooling: out (n, c) = the largest entry, or the mean, of each channel.  The window is the whole image."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ WINDOWS_HEADER = [
     ("taps", "i8"),  # length of the latter
 ]
 
-# What the row of such a layer holds: the record's address, and the shape of its input, of which the record is made.
+# Fields of such a layer: the address of the windows' record, and the input's shape, which that is made for.
 WINDOWS_FIELDS = [("windows", "i8"), ("height", "i8"), ("width", "i8"), ("channels", "i8")]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, null, one, part
+from fastbp.compiler.pointers import at, null, part, unit
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
@@ -76,7 +76,7 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
     # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dz, k, 1, last - first, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, last - first, stop - start))
 
 
 @kernel

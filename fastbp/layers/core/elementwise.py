@@ -1,4 +1,4 @@
-"""Layers that compute each entry for itself, without parameters: two formulas for one entry, as activations have them.
+"""Layers without parameters that compute each entry by itself: two formulas for one entry, as in activations.
 
     @LAYERS.register("Rescaling")
     @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, one, part
+from fastbp.compiler.pointers import at, copy_entries, null, part, unit
 from fastbp.initializers import EachOnItsOwn
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
@@ -139,7 +139,7 @@ def member_dense_gradient(layer, params, grads, work, start, stop, block, first,
     # dbias = ones^T @ dz
     dbias, dz = at(grads, layer.bias + first * k), at(work, layer.dout + (start * m + first) * k)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dz, m * k, 1, (last - first) * k, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, m * k, 1, (last - first) * k, stop - start))
 
 
 @kernel

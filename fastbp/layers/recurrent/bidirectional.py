@@ -63,7 +63,7 @@ def bidirectional_backward(layer, step, params, shared, work, start, stop, row0)
 
 @inline
 def share(layer, work, to, other, dout):
-    """dx (u,) at `to` of dout (u,) at `dout`, and of the other branch's output where they were multiplied."""
+    """dx (u,) at `to` = dout (u,) at `dout`, times the other branch's output if the two were multiplied."""
     dx, d, y = part(work, to, layer.u), part(work, dout, layer.u), part(work, other, layer.u)
     if layer.merge == MUL:
         for j in range(layer.u):

@@ -50,7 +50,7 @@ def gru_forward(layer, step, params, shared, work, start, stop, row0):
 
 @inline
 def gru_gates(layer, params, work, pack, begin, m):
-    """z, r (m, u) = sigmoid(x @ kernel + bias + h before @ recurrent), and h's z with what r lets pass."""
+    """z, r (m, u) = sigmoid(x @ kernel + bias + h before @ recurrent); then the z of h, in which r scales the state."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs, before = pack + layer.z + begin * u, pack + layer.outs + begin * u, pack + layer.before + begin * u
@@ -95,7 +95,7 @@ def gru_backward(layer, step, params, shared, work, start, stop, row0):
         steps = enter_backward(layer, params, work, pack, first, rows)
         for p in range(steps - 1, -1, -1):
             begin, m = step_of(layer, work, pack, p)
-            # Of the first step, the state before is no one's output: its gradient goes nowhere.
+            # The state before the first step is no output of a step: its gradient is dropped.
             last = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
             gru_step_backward(layer, step, work, pack, begin, m, last)
         leave_backward(layer, step, work, pack, first, rows)

@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter and Schmidhuber, 1997; Gers et al., 2000): a cell that gates let in, keep and let out."""
+"""LSTM (Hochreiter and Schmidhuber, 1997; Gers et al., 2000): gates decide what enters, stays in and leaves a cell."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Masking: time steps to skip, told by their entries, and the mask that tells the layers behind of them."""
+"""Masking: time steps with certain entries are skipped; a mask tells the later layers which."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def copy_step(layer, work, to, source, i):
 @LAYERS.register("Masking")
 @dataclass
 class Masking(Layer):
-    """Skip padding: time steps of which every entry is `mask_value` count neither in recurrent layers nor in the loss.
+    """Skip padding: a time step counts neither in recurrent layers nor in the loss if all its entries are `mask_value`.
 
     At a skipped step a recurrent layer keeps its state, and its output repeats the one before.
 

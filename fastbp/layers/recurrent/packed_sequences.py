@@ -1,16 +1,16 @@
-"""Packs: the time steps of a few rows in the order in which recurrent layers go through them, and the states between.
+"""Packed sequences: the time steps of a few batch rows, in the order in which recurrent layers compute them.
 
-Rows are worked on in *packs* of at most `PACK`.  A pack's time steps are put in an order of their own: step p of the
-pack holds the p-th step that is not masked of every row that has so many, the row with most of them first.  So
+Recurrent layers work on *packs* of at most `PACK` batch rows.  Step p of a pack holds the p-th step that is not masked
+of each row; rows with fewer steps are left out.  Within a step, the row with the most steps comes first.  So
 
-- a pack's step is a block of whole rows, next to each other in memory: products and activations take it in one call;
-- masked steps cost nothing (sequences of 7 to 29 steps, padded to 29, take half the arithmetic), and no formula
-  knows of masks: the state of a row just goes on from one of its steps to the next one;
-- `go_backwards` is another order.
+- a step is one block of memory: a product or an activation computes it in one call;
+- masked steps cost nothing: sequences of 7 to 29 steps, padded to 29, take half the arithmetic;
+- formulas know nothing of masks: a row's state goes from one of its unmasked steps to the next;
+- `go_backwards` is only another order.
 
-A *packed row* is a (row, step) pair in that order, numbered from 0; the numbers -PACK to -1 stand for the states
-before the first step.  All arrays of a pack stand in the layer's `extra`, at offsets that the row of the table names.
-Gates are apart from each other, (gates, packed rows, u): a gate of one step is contiguous.
+A *packed row* is one (batch row, step) pair, numbered from 0 in that order.  The numbers -PACK to -1 stand for the
+states before the first step.  The arrays of a pack lie in the layer's `extra`; the layer's record has their offsets.
+The arrays of all gates have the shape (gates, packed rows, u), so that one gate of one step is contiguous.
 """
 
 from fastbp.compiler.jit import inline
@@ -21,8 +21,8 @@ from fastbp.layers.core.activation import ACTIVATION_FIELDS
 # Rows of a pack.  16 rows are four tiles high, and a slice of 16 rows is one pack.
 PACK = 16
 
-# Where the first arrays of a pack begin: (1,) its rows; (PACK,) steps of each row; (PACK,) place of each row within
-# a step; (t + 1,) first packed row of each step.
+# Offsets of the first arrays of a pack: the number of its rows (1,); each row's number of steps (PACK,); each row's
+# place within a step (PACK,); the first packed row of each step (t + 1,).
 ROWS, LENGTHS, RANKS, BEGINS = 0, PACK, 2 * PACK, 3 * PACK
 
 RECURRENT = layer_dtype(
@@ -30,7 +30,7 @@ RECURRENT = layer_dtype(
     ("units", "i8"),
     ("gates", "i8"),
     ("backwards", "i8"),
-    ("batch", "i8"),  # rows of a batch, whose states stay for the next one; 0: they start at zero
+    ("batch", "i8"),  # stateful: the rows of a batch; 0: all states start at zero
     ("zero_masked", "i8"),  # are outputs of masked steps zero, or do they repeat?
     ("recurrent", "i8"),  # offsets in params
     ("bias", "i8"),  # -1: none
@@ -39,26 +39,26 @@ RECURRENT = layer_dtype(
     ("recurrent_activate", "i8"),  # the gates' activation
     ("recurrent_differentiate", "i8"),
     ("recurrent_alpha", "f8"),
-    # Entries of a pack, and where its arrays begin, after those of fixed places; packed rows are PACK * t at most.
+    # The entries of a pack, then the offsets of its other arrays.  capacity = PACK * t, the most packed rows.
     ("pack", "i8"),
     ("places", "i8"),  # (PACK, t): see `lay_out`
     ("packed_x", "i8"),  # (capacity, d)
     ("packed_dx", "i8"),
     ("outs", "i8"),  # (gates, capacity, u) after the activation
-    ("z", "i8"),  # (gates, capacity, u) before it; where nobody needs it later, it stands in dz
+    ("z", "i8"),  # (gates, capacity, u) before it; shares the room of dz if no derivative reads it
     ("dz", "i8"),  # (gates or one more, capacity, u)
-    ("h", "i8"),  # (PACK + capacity, u), from packed row 0 on; as all that has rows for the states before
+    ("h", "i8"),  # (PACK + capacity, u), the offset of packed row 0: the states before stand in front
     ("dh", "i8"),
-    ("before", "i8"),  # (capacity, u): h of each row's step before, as the recurrent kernel reads it
-    ("biases", "i8"),  # (gates, u) that x's projections add
-    ("weights", "i8"),  # (gates, u, u) and (gates, u, d): kernels as the products read them best
+    ("before", "i8"),  # (capacity, u): h of the row's previous step, which the recurrent kernel multiplies
+    ("biases", "i8"),  # (gates, u), added to the projections of x
+    ("weights", "i8"),  # (gates, u, u) and (gates, u, d): the kernels, one gate after the other
     ("cell", "i8"),  # LSTM: (PACK + capacity, u)
     ("cell_out", "i8"),  # (capacity, u)
-    ("reset", "i8"),  # GRU: (capacity, u), what the reset gate lets pass, or is to
-    ("dstep", "i8"),  # (PACK, u), gradient of LSTM's cell, or of GRU's reset, at the step at hand
+    ("reset", "i8"),  # GRU: (capacity, u), the reset gate times the state, or the state's part that it will multiply
+    ("dstep", "i8"),  # (PACK, u): the gradient of LSTM's cell, or of GRU's reset, at the current step
     ("masks", "i8"),  # of dropout (recurrentdropout.py)
-    ("reset_after", "i8"),  # GRU: a bias of the state apart, and a gradient of what is reset
-    # What the recurrent product of the last gate reads, and which gradient that product has.
+    ("reset_after", "i8"),  # GRU: the state has a bias of its own, and the reset product a gradient of its own
+    # Offsets of the last gate: the array that its recurrent product reads, and the gradient of that product.
     ("last_before", "i8"),
     ("last_dz", "i8"),
     ("draw_masks", "i8"),  # address; 0: nothing is dropped
@@ -67,19 +67,19 @@ RECURRENT = layer_dtype(
 )
 
 
-# float32 holds whole numbers up to 2**24, and with places of masked steps a pack counts to PACK * (t + 1).
+# float32 holds whole numbers exactly up to 2**24; the places of a pack have numbers up to PACK * (t + 1).
 MOST_STEPS = 2**24 // PACK - 1
 
 
 @inline
 def whole(work, index):
-    """Return a whole number that stands in `work`: exact up to 2**24 in float32, more than a pack has rows."""
+    """Return a whole number that stands in `work`; float32 is exact up to 2**24, which no place of a pack passes."""
     return int(work[index])
 
 
 @inline
 def pack_of(layer, row):
-    """Return where the arrays of the pack begin to which a region row belongs."""
+    """Return the offset of the pack that a region row belongs to."""
     return layer.extra + row // PACK * layer.pack
 
 
@@ -94,8 +94,9 @@ def step_of(layer, work, pack, p):
 def lay_out(layer, work, pack, first, rows):
     """mask (n, t) -> the pack's lengths, ranks, begins and places; return the number of steps.
 
-    places[i, k] tells of the k-th step that row i goes through: its packed row r >= 0, or, of a masked step,
-    -1 - PACK - r, r being that of the step before it that counts (or of the state before the first step).
+    places[i, k] belongs to the k-th step of row i.  If the step is not masked, it is its packed row r >= 0.  If it is
+    masked, it is -1 - PACK - r, where r is the packed row of the last unmasked step before it (or of the state before
+    the first step).
     """
     t = layer.t
     lengths, ranks = part(work, pack + LENGTHS, rows), part(work, pack + RANKS, rows)
@@ -138,7 +139,7 @@ def source_step(layer, k):
 
 @inline
 def last_place(layer, work, pack, i, k):
-    """Return the packed row of row i's k-th step, of a masked one that of the step before it that counts."""
+    """Return the packed row of row i's k-th step; for a masked step, that of the last unmasked step before it."""
     r = whole(work, pack + layer.places + i * layer.t + k)
     return r if r >= 0 else -1 - PACK - r
 
@@ -151,7 +152,7 @@ def is_zero(layer, work, pack, i, k):
 
 @inline
 def load_states(layer, step, work, pack, states, number, row, rows):
-    """The states before the first step = those that batch rows from `row` on had after the last batch, or 0.
+    """Set the states before the first step: to those after the last batch, of batch rows from `row` on, or to 0.
 
     `states` is the pack's array of h (number 0) or of the cell (1).
     """
@@ -167,7 +168,7 @@ def load_states(layer, step, work, pack, states, number, row, rows):
 
 @inline
 def keep_states(layer, step, work, pack, states, number, row, rows):
-    """Keep the states after the last step: `load_states` of the next batch reads them."""
+    """Store the states after the last step, for `load_states` of the next batch."""
     u = layer.units
     if layer.batch and step.buffers:
         kept = array_at(step.buffers, layer.buffers + 2 * layer.batch * u, work)

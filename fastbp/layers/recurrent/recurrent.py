@@ -1,11 +1,11 @@
 """What kernels of recurrent layers share: the work around the loop over a pack's steps (packed_sequences.py).
 
-The input projections of all steps are one product for each gate, and so are the gradients of the kernels; between
-them a loop over the pack's steps runs inside the layer's kernel.
+The input projections of all steps are one product for each gate.  The gradients of the kernels are one product for
+each gate, too.  Between these, the layer's own kernel loops over the pack's steps.
 """
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, one, part
+from fastbp.compiler.pointers import at, copy_entries, null, part, unit
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.recurrent.packed_sequences import (
     BEGINS,
@@ -27,7 +27,7 @@ from fastbp.layers.recurrent.recurrentdropout import drop_inputs, drop_states, d
 
 @inline
 def enter(layer, step, params, work, pack, first, rows, row0):
-    """Lay the pack out, fetch x and the state before, and project x; return the number of steps.
+    """Lay the pack out, copy x and the states before the first step, and project x; return the number of steps.
 
     x (n, t, d), kernel (d, g u), recurrent kernel (u, g u) -> packed_x (packed rows, d), z (g, packed rows, u),
     weights (g, u, u).
@@ -53,7 +53,8 @@ def enter(layer, step, params, work, pack, first, rows, row0):
         z, weight = pack + layer.z + gate * PACK * layer.t * u, at(params, layer.params + gate * u)
         bias = at(work, pack + layer.biases + gate * u)
         call(layer.product, (at(work, z), u, bias, 0, at(work, inputs), d, 1, weight, g * u, n, u, d))
-        # Of 64 x 256 weights in place, the rows that a tile reads fall out of L1: 35 GFLOP/s instead of 45.
+        # The gate's weights are copied.  Read in place (64 x 256), the rows that a tile reads fall out of the L1 cache:
+        # 35 GFLOP/s instead of 45.
         for j in range(u):
             to = at(work, pack + layer.weights + (gate * u + j) * u)
             copy_entries(to, at(params, layer.recurrent + (j * g + gate) * u), u)
@@ -62,7 +63,7 @@ def enter(layer, step, params, work, pack, first, rows, row0):
 
 @inline
 def copy_before(layer, step, work, pack, p, source):
-    """before (m, u) of step p = h of as many packed rows from `source` on, less what is dropped."""
+    """before (m, u) of step p = h of m packed rows from `source` on, times the dropout mask."""
     begin, m = step_of(layer, work, pack, p)
     before, size = pack + layer.before + begin * layer.units, m * layer.units
     copy_entries(at(work, before), at(work, pack + layer.h + source * layer.units), size)
@@ -71,7 +72,7 @@ def copy_before(layer, step, work, pack, p, source):
 
 @inline
 def add_biases(layer, params, work, pack):
-    """biases (g u,) = the bias, or 0; with two rows of it also the second one, but for the last gate."""
+    """biases (g u,) = the bias, or 0.  Of two rows it is the sum; the last gate gets the first row alone."""
     u, columns = layer.units, layer.gates * layer.units
     biases = part(work, pack + layer.biases, columns)
     zero(biases)
@@ -195,7 +196,7 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
                 dz = at(work, pack + dz_of(layer, gate) + r * u + low - gate * u)
                 dbias = at(grads, layer.bias + low)
                 init = dbias if accumulate else null(grads)
-                call(layer.product, (dbias, u, init, u, one(grads), 0, 0, dz, u, 1, high - low, n))
+                call(layer.product, (dbias, u, init, u, unit(grads), 0, 0, dz, u, 1, high - low, n))
         return
     for gate in range(g):
         x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u

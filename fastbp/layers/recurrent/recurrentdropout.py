@@ -23,7 +23,7 @@ from fastbp.layers.recurrent.packed_sequences import PACK, RANKS, RECURRENT, who
 
 @kernel
 def draw_masks(layer, step, work, pack, row, rows):
-    """Write the masks of a pack's rows, batch rows row to row + rows; a kernel of its own, for layers that drop."""
+    """Write the masks of a pack: of `rows` batch rows from `row` on.  A kernel of its own, for layers with dropout."""
     d, u = layer.n_in // layer.t, layer.units
     for i in range(rows):
         rank, first = whole(work, pack + RANKS + i), (row + i) * (d + u)
@@ -73,7 +73,7 @@ def drop_states(layer, step, work, pack, h, size):
 
 @inline
 def set_aside(layer, step, work, pack, dh, size):
-    """Make room at dh (m, u), an offset in work, for gradients of dropped states; `add_aside` adds what was there."""
+    """Set dh (m, u), an offset in work, aside, so that gradients of dropped states can be written; see `add_aside`."""
     if drops(layer, step):
         aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
         copy_entries(at(work, aside), at(work, dh), size)
@@ -82,7 +82,7 @@ def set_aside(layer, step, work, pack, dh, size):
 
 @inline
 def add_aside(layer, step, work, pack, dh, size):
-    """dh (m, u), an offset in work, = masks * dh + what was set aside."""
+    """dh (m, u), an offset in work, = masks * dh + the values that were set aside."""
     if drops(layer, step):
         drop_states(layer, step, work, pack, dh, size)
         aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)

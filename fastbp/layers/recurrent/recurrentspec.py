@@ -1,4 +1,4 @@
-"""The settings of recurrent layers checked, their parameters, and where the arrays of a pack stand."""
+"""What recurrent specs share: checks of settings, parameters, and the offsets of the arrays of a pack."""
 
 import numpy as np
 
@@ -64,7 +64,8 @@ def build_recurrent(spec, input_shape, gates, bias_initializer=None, *, cell=Fal
         _param(spec, "bias", bias_shape, bias_initializer or spec.bias_initializer),
     ]
     arrays = _pack_arrays(spec, t, d, gates, cell, reset)
-    # The last gate's recurrent product: reset_after gives it a gradient of its own, else it reads what reset lets pass.
+    # The last gate of a GRU is an exception.  With reset_after its recurrent product multiplies the state, and has a
+    # gradient of its own.  Without, the product multiplies the state that the reset gate has scaled.
     last_dz = arrays["dz"] + (gates - 1 + reset_after) * PACK * t * u
     last_before = arrays["reset" if reset and not reset_after else "before"]
     fields = {"t": t, "units": u, "gates": gates}
@@ -94,7 +95,7 @@ def _param(spec, setting, shape, initializer, name=None):
 
 
 def _pack_arrays(spec, t, d, gates, cell, reset):
-    """Return {name: where the array begins in a pack}, and as "pack" the entries of a pack."""
+    """Return {name: offset of the array in a pack}; "pack" is the number of entries of a pack."""
     u, capacity = spec.units, PACK * t
     # The states before the first step stand in front of packed row 0.
     states = PACK * u
@@ -130,7 +131,7 @@ def _aligned(entries):
 
 
 def _needs_z(spec):
-    """Does a derivative read what stood before the activation?"""
+    """Does a derivative of the activations read their input?"""
     return spec.activation.needs_input or getattr(spec, "recurrent_activation", spec.activation).needs_input
 
 
@@ -150,9 +151,9 @@ def fill_recurrent(row, spec, float_type):
 
 
 class BiasOf:
-    """The initial values of a bias of which gate number `gate` starts at one: LSTM's forget gate.
+    """The initial values of an LSTM's bias: the entries of gate number `gate`, the forget gate, are one.
 
-    Jozefowicz et al. (2015): with a bias of zero the gate halves what the cell holds at every step.
+    With a bias of zero the gate would halve the cell at every step (Jozefowicz et al., 2015).
     """
 
     def __init__(self, initializer, gate, units):

@@ -20,7 +20,7 @@ from fastbp.layers.weights import penalties
 
 # Whole numbers up to here are exact in float32.
 MOST_CATEGORIES = 2**24
-# Reads of a small table whose gradients are added apart.
+# The gradient of a small table is added up in sums of so many reads.
 FOLD = 512
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, one, part
+from fastbp.compiler.pointers import at, null, part, unit
 from fastbp.initializers import EachOnItsOwn, FanInUniform, RandomNormal, RandomUniform
 from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.kernels.tile import product_address
@@ -156,7 +156,7 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
             # dbias[i] = ones^T @ dout[i, 1:]
             dbias = at(grads, layer.bias + i * (e - 1))
             init = dbias if accumulate else null(grads)
-            call(layer.product, (dbias, e - 1, init, e - 1, one(grads), 0, 0, dout, d * e, 1, e - 1, n))
+            call(layer.product, (dbias, e - 1, init, e - 1, unit(grads), 0, 0, dout, d * e, 1, e - 1, n))
         else:
             # dfrequency[i] = x[i]^T @ dt[i]
             dfrequency, dt = at(grads, layer.frequency + i * f), at(work, layer.extra + (start * 3 + 2) * m + i * f)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import array_at, at, copy_entries, int64_at, null, one, part
+from fastbp.compiler.pointers import array_at, at, copy_entries, int64_at, null, part, unit
 from fastbp.initializers import RandomUniform, Zeros
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
@@ -150,7 +150,7 @@ def piecewise_gradient(layer, params, grads, work, start, stop, block, first, la
         # dbias = ones^T @ dout
         dbias, dout = at(grads, layer.bias + first * k), at(work, layer.dout + (start * d + first) * k)
         init = dbias if accumulate else null(grads)
-        call(layer.product, (dbias, k, init, k, one(grads), 0, 0, dout, d * k, 1, (last - first) * k, n))
+        call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dout, d * k, 1, (last - first) * k, n))
 
 
 @kernel

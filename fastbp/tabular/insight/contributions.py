@@ -32,7 +32,7 @@ class Halves(NamedTuple):
     ----------
     head, tail : Engine
     owners : (w,) int64
-        The place in an encoded row of which each of the head's outputs is made.
+        For each of the head's outputs, the place in an encoded row that it is made of.
     """
 
     head: Engine
@@ -51,7 +51,7 @@ class Halves(NamedTuple):
 
 
 def _owners(engine, branch):
-    """Return the inputs' places (w,) of which a branch's outputs are made, one after the other."""
+    """Return, for each output of a branch, the place (w,) of the input that it is made of."""
     if not branch or not isinstance(branch[0], Columns):
         raise ValueError("explain takes networks that begin with Columns for each group of columns.")
     columns = np.array(branch[0].columns)

@@ -18,7 +18,7 @@ def listed(column):
 
 
 def grid_rows(coder, column, n_points):
-    """Return rows (g,), the values of which make the grid: rising numbers or dates, or categories, frequent ones first.
+    """Return rows (g,) whose values make the grid: rising numbers or dates, or categories, frequent ones first.
 
     A row with a missing value comes last, if there is one.
     """

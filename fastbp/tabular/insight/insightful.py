@@ -45,8 +45,8 @@ class Insightful:
         Parameters
         ----------
         X, y : table and target, optional
-            Rows to judge by. By default some 4,096 rows of training at most, of each of which those networks are asked
-            that did not train on it (with `eval_set`: rows of that).
+            Rows to judge by. By default at most some 4,096 rows of training, each judged by the networks that did not
+            train on it (with `eval_set`: rows of that).
         n_repeats : int, default=5
             Shuffles of each column.
 
@@ -128,7 +128,7 @@ class Insightful:
             A row for each of X, a column for each of training's (0 where it is not used) and "(base value)"; "(repeated
             rows)" too where training rows with the same features join the prediction (``ensemble_.repeats``). The sum
             of a row is ``predict_proba(X)[:, 1]`` of two classes, or ``predict(X)``. With more classes, quantiles or
-            targets the columns have two levels, of which the first is the class, the quantile or the target's number:
+            targets the columns have two levels. The first one is the class, the quantile or the target's number:
             ``explain(X)[label].sum(axis=1)``. Of a `TabularMultiTask` it is the target's name, of classes "name=class".
 
         Raises
