@@ -55,6 +55,11 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = False
+toc_object_entries_show_parents = "hide"
+# Pages that have no others beside them.
+html_sidebars = {
+    name: [] for name in ("index", "get_started", "how_it_works", "benchmarks", "whats_new", "contributing", "citing")
+}
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastbp\.[A-Z]).*")]
 myst_heading_anchors = 3
