@@ -10,6 +10,7 @@ sys.path[:0] = [str(HERE / "_scripts"), str(HERE.parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
 
 import api_pages  # noqa: E402
+import asv_pages  # noqa: E402
 import command_pages  # noqa: E402
 import gallery_pages  # noqa: E402
 
@@ -30,7 +31,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_scripts", "_written/examples", "_written/commands.md"]
+exclude_patterns = ["_build", "_scripts", "_written/examples", "_written/commands.md", "_written/extra"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
@@ -54,10 +55,17 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = False
+toc_object_entries_show_parents = "hide"
+# Pages that have no others beside them.
+html_sidebars = {
+    name: [] for name in ("index", "get_started", "how_it_works", "benchmarks", "whats_new", "contributing", "citing")
+}
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastbp\.[A-Z]).*")]
 myst_heading_anchors = 3
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "substitution"]
+myst_substitutions = {"asv_pages": asv_pages.publish()}
+html_extra_path = ["_written/extra"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 doctest_global_setup = "import warnings; warnings.simplefilter('error')"

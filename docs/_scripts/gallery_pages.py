@@ -8,6 +8,8 @@ import ast
 import shutil
 from pathlib import Path
 
+import gallery_pictures
+
 ROOT = Path(__file__).parents[2]
 WRITTEN = ROOT / "docs" / "_written"
 # Folder, heading, and scripts in their order; a script that stands nowhere goes to the last one.
@@ -52,6 +54,7 @@ TASKS = [
 
 def configuration():
     """Write the copies and return the settings of sphinx_gallery."""
+    gallery_pictures.listen()
     source = WRITTEN / "examples"
     shutil.rmtree(source, ignore_errors=True)
     scripts = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
@@ -65,6 +68,8 @@ def configuration():
         "examples_dirs": [str(source / folder) for folder, _, _ in TASKS],
         "gallery_dirs": [f"_written/gallery/{folder}" for folder, _, _ in TASKS],
         "filename_pattern": r"\.py$",
+        "image_scrapers": (gallery_pictures.scrape,),
+        "default_thumb_file": gallery_pictures.neutral(WRITTEN / "neutral.png"),
         "within_subsection_order": "FileNameSortKey",
         "download_all_examples": False,
         "show_signature": False,
@@ -89,7 +94,7 @@ def with_title(source):
     first, _, rest = docstring.partition("\n")
     title, colon, more = first.partition(": ")
     title = title.rstrip(".")
-    paragraph = more[:1].upper() + more[1:] if colon else first
+    paragraph = more[:1].upper() + more[1:] if colon else ""
     heading = f"{title}\n{'=' * len(title)}\n\n{paragraph}\n{rest}"
     # The gallery runs scripts without their docstring, which their help begins with.
     return source.replace("__doc__", repr(docstring)).replace(docstring, heading, 1)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastbp.engine.user_arrays import as_float_rows, as_table, check_rows, check_same_length, held, sample_weights
+from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.losses.targets import as_numbers, beside_outputs, prepared_targets
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp.reporting.subjects import ArraySubject, Subject, TabularSubject
 from fastbp.tabular.estimator import BaseTabular
-from fastbp.tabular.mixture import target_table
+from fastbp.tabular.mixed_targets import target_table
 from fastbp.tabular.target import Classes
 
 
