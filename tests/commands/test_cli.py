@@ -208,6 +208,13 @@ def test_mixed_columns_missing_values_and_unseen_categories(csv, tmp_path, capsy
     assert main(["evaluate", str(model), str(csv(frame))]) == 0
 
 
+def test_demo_says_what_it_does_before_it_imports_for_a_second(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ModuleNotFoundError, match="sklearn"):
+        main(["demo", "wine", "--dir", str(tmp_path)])
+    assert capsys.readouterr().out == "reading wine, which scikit-learn bundles\n"
+
+
 def test_demo_prints_the_commands_it_runs(tmp_path, capsys):
     assert main(["demo", "wine", "--dir", str(tmp_path)]) == 0
     output = capsys.readouterr().out
