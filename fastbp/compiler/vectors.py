@@ -20,7 +20,7 @@ class Shape:
         bits = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
         self.lanes = bits // dtype.bitwidth
         # Heights of tiles of 1, 2 ... vectors.
-        self.heights = ((12, 4, 1), (8, 4, 1)) if bits == 512 else ((8, 4, 1), (4, 2, 1), (4, 2, 1))
+        self.heights = ((16, 4, 1), (8, 4, 1)) if bits == 512 else ((8, 4, 1), (4, 2, 1), (4, 2, 1))
         self.vectors = len(self.heights)
         self.columns = self.lanes * self.vectors
 

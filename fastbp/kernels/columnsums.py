@@ -10,13 +10,17 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline
-from fastbp.compiler.lazy import cgutils, intrinsic, ir
+from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import at, null, null_like, same_place, shift, unit
+from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
 
 # Columns at a time; their sums stay in the first-level cache.
 WIDTH = 64
 # Rows of a tree, of a block, of a section.
 TREE, BLOCK, SECTION = 8, 64, 4096
+# Vectors of columns whose sums stand in registers together: 512 columns of 128 rows, one vector after the other, miss
+# the first-level cache for each (5.0 us instead of 3.1).
+TOGETHER = 4
 
 
 @intrinsic
@@ -50,7 +54,7 @@ def sum_columns(out, init, a, b, b_stride, n, k):
             for i in range(width):
                 section[i] = zero
             for row in range(first, last, BLOCK):
-                sum_block(block, shift(b, row * b_stride + j), b_stride, min(BLOCK, last - row), width, zero)
+                sum_block(block, shift(b, row * b_stride + j), b_stride, min(BLOCK, last - row), width)
                 for i in range(width):
                     section[i] += block[i]
             for i in range(width):
@@ -58,23 +62,65 @@ def sum_columns(out, init, a, b, b_stride, n, k):
 
 
 @inline
-def sum_block(block, b, b_stride, rows, width, zero):
+def sum_block(block, b, b_stride, rows, width):
     """block (width,) = the sum of `rows` rows of b."""
-    for i in range(width):
-        block[i] = zero
     whole = rows // TREE * TREE
-    for row in range(0, whole, TREE):
-        b_0, b_1 = shift(b, row * b_stride), shift(b, (row + 1) * b_stride)
-        b_2, b_3 = shift(b, (row + 2) * b_stride), shift(b, (row + 3) * b_stride)
-        b_4, b_5 = shift(b, (row + 4) * b_stride), shift(b, (row + 5) * b_stride)
-        b_6, b_7 = shift(b, (row + 6) * b_stride), shift(b, (row + 7) * b_stride)
-        for i in range(width):
-            low, high = (b_0[i] + b_1[i]) + (b_2[i] + b_3[i]), (b_4[i] + b_5[i]) + (b_6[i] + b_7[i])
-            block[i] += low + high
+    sum_trees(block, b, b_stride, rows // TREE, np.int64(width))
     for row in range(whole, rows):
         last = shift(b, row * b_stride)
         for i in range(width):
             block[i] += last[i]
+
+
+@intrinsic
+def sum_trees(typingctx, block, b, b_stride, trees, width):
+    """block (width,) = the sum of `trees` trees of rows of b; the rest of its last vector is zero.
+
+    The sums of a vector's columns stay in a register: 288 rows of 32 take 0.19 us, in loops over `block` 0.36.
+    """
+
+    def codegen(context, builder, signature, args):
+        lanes = Shape(context, signature.args[0].dtype).lanes
+        name = f"fastbp_sum_trees_{args[0].type.pointee}"
+        builder.call(emitted_once(builder.module, name, args, lambda function: _emit_trees(function, lanes)), args)
+        return context.get_dummy_value()
+
+    size = types.int64
+    return types.void(block, b, size, size, size), codegen
+
+
+def _emit_trees(function, lanes):
+    """Emit the body of `sum_trees`: several vectors of columns together, neighbours in memory, then one at a time."""
+    block, b, b_stride, trees, width = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    vector = ir.VectorType(b.type.pointee, lanes)
+    totals = [builder.alloca(vector) for _ in range(TOGETHER)]
+
+    def sum_columns_of(column, places, mask):
+        for place in places:
+            builder.store(ir.Constant(vector, None), place)
+        with cgutils.for_range(builder, trees) as tree:
+            first = builder.gep(b, [builder.add(column, builder.mul(builder.mul(tree.index, ir.I64(TREE)), b_stride))])
+            rows = [first]
+            for _ in range(TREE - 1):
+                rows.append(builder.gep(rows[-1], [b_stride]))
+            for v, place in enumerate(places):
+                sums = [load_vector(builder, builder.gep(row, [ir.I64(v * lanes)]), vector, mask) for row in rows]
+                while len(sums) > 1:
+                    sums = [builder.fadd(x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+                builder.store(builder.fadd(builder.load(place), sums[0]), place)
+        for v, place in enumerate(places):
+            store_vector(builder, builder.load(place), builder.gep(block, [builder.add(column, ir.I64(v * lanes))]))
+
+    whole = builder.udiv(width, ir.I64(TOGETHER * lanes))
+    with cgutils.for_range(builder, whole) as loop:
+        sum_columns_of(builder.mul(loop.index, ir.I64(TOGETHER * lanes)), totals, None)
+    done = builder.mul(whole, ir.I64(TOGETHER * lanes))
+    left = builder.udiv(builder.add(builder.sub(width, done), ir.I64(lanes - 1)), ir.I64(lanes))
+    with cgutils.for_range(builder, left) as loop:
+        column = builder.add(done, builder.mul(loop.index, ir.I64(lanes)))
+        sum_columns_of(column, totals[:1], edge_mask(builder, builder.sub(width, column), vector))
+    builder.ret_void()
 
 
 @inline

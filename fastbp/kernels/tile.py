@@ -33,8 +33,8 @@ from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, stor
 SECTION = 64 * DEPTH
 # The number of products of one column in a sum of its own: DEPTH in each lane, or more.
 DOTS = 16 * DEPTH
-# Up to so many rows the tiles, which add in one chain, are faster than columnsums.py (32 x 32: 0.04 us, not 0.07).
-FEW_ROWS = 128
+# Up to so many rows the tiles, which add in one chain, are as fast as columnsums.py.
+FEW_ROWS = 16
 
 
 @kernel
@@ -232,7 +232,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     def mask_of(v):
         return mask if v == vectors - 1 else None
 
-    # The lower half of 12 rows goes by a pointer of its own: x86 has no registers for the offsets of 11 rows.
+    # The lower half of 16 rows goes by a pointer of its own: x86 has no registers for the offsets of 15 rows.
     half = rows if rows <= 8 else rows // 2
     offsets = [opaque(builder, builder.mul(a_row, ir.I64(r))) for r in range(1, min(half + 1, rows))]
     a_rows = [ir.I64(0), *offsets]
