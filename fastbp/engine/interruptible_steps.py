@@ -6,8 +6,6 @@ import time
 STRETCH_SECONDS = 0.2
 # The first call, before its time is known, is cut for this many multiply-adds (about 20 ms).
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8
-# What an entry of a large table costs beside the batch's own work (3 ns, of memory), in multiply-adds.
-ENTRY_MULTIPLY_ADDS = 75
 
 
 class Stretches:
@@ -23,7 +21,7 @@ class Stretches:
     def __init__(self, engine, runner, data):
         self.engine, self.runner, self.data = engine, runner, data
         plan = runner.plan
-        step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
+        step_multiply_adds = plan.step_multiply_adds(plan.rows)
         # Where the call that runs, or the last one, ends.
         self.end = 0
         # Steps of each call, where they are not to follow the clock.
@@ -37,7 +35,7 @@ class Stretches:
         """
         engine, done = self.engine, 0
         while done < len(steps):
-            part = slice(done, done + (self.fixed or self.length))
+            part = slice(done, done + (self.fixed or min(self.length, self.runner.choices.trial_steps())))
             stretch = steps[part]
             self.end = done + len(stretch)
             started = time.perf_counter()

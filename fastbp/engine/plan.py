@@ -80,6 +80,8 @@ ITEM_MULTIPLY_ADDS = 4_000_000
 THREAD_MULTIPLY_ADDS = 1_000_000
 # Updating so many entries of tables takes as long.
 THREAD_UPDATES = 50_000
+# What an entry of a large table costs beside the batch's own work (3 ns, of memory), in multiply-adds.
+ENTRY_MULTIPLY_ADDS = 75
 
 
 class Purpose(NamedTuple):
@@ -237,6 +239,10 @@ class Plan:
         if self.tables and self.table_updates(rows) >= THREAD_UPDATES:
             return True
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def step_multiply_adds(self, rows):
+        """Return how many multiply-adds a step of `rows` rows takes, or could make in its time."""
+        return rows * self.row_multiply_adds + ENTRY_MULTIPLY_ADDS * self.table_updates(rows)
 
     def few_rows(self):
         """Return up to how many rows there is none."""
