@@ -74,8 +74,9 @@ ACTIVATION_BYTES = 2 * 1024 * 1024
 WORKSPACE_BYTES = 256 * 1024 * 1024
 # Random numbers that a layer has for a step: rng.py counts them in 32 bits.
 MOST_DRAWS = 2**32
-# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
-ITEM_MULTIPLY_ADDS = 4_000_000
+# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 75 us).  With 4
+# millions, two threads gain 1.8 and 1.9 of 784-128-10 and 54-256-256-7 by counting, with 3 both 2.0; one loses 1 %.
+ITEM_MULTIPLY_ADDS = 3_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
 THREAD_MULTIPLY_ADDS = 1_000_000
 # Updating so many entries of tables takes as long.
