@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastbp.engine import plan, threads
+from fastbp.engine import choice, plan, threads
 
 # The same examples on every run; compilation makes the first ones slow.
 settings.register_profile(
@@ -65,6 +65,8 @@ def run_threads(monkeypatch):
         threads.set_num_threads(n)
 
     monkeypatch.setattr(threads, "available_cores", lambda: 4)
+    # What is measured would decide for one thread: problems of tests are small.
+    monkeypatch.setattr(choice.Choice, "wanted", choice.ALL.wanted)
     monkeypatch.setattr(threads, "_run_in_threads", noted)
     set_threads.used = used
     yield set_threads

@@ -329,9 +329,17 @@ class Engine:
         """Are the parameters and the optimizer's state within a `Reach`, and the buffers, free of NaN and infinity?"""
         return reach.is_finite(self.params) and reach.is_finite(self.state) and is_finite(self.buffers)
 
+    def chosen_threads(self):
+        """Return the number of threads that measurement chose last for training, or None: there was no choice."""
+        training = [runner for runner in self._runners() if runner.plan.purpose.training]
+        return next((n for runner in training[::-1] for n in runner.choices.chosen()), None)
+
+    def _runners(self):
+        return [runner for free in list(self._free_runners.values()) for runner in free]
+
     @property
     def nbytes(self):
         """Bytes of parameters, buffers, gradients, optimizer state and the workspaces made so far."""
-        runners = sum(runner.nbytes for free in self._free_runners.values() for runner in free)
+        runners = sum(runner.nbytes for runner in self._runners())
         state = 0 if self.state is None else self.state.nbytes
         return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners

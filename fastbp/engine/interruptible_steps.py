@@ -6,8 +6,6 @@ import time
 STRETCH_SECONDS = 0.2
 # The first call has so many multiply-adds (about 20 ms): nothing has been measured before it.
 FIRST_STRETCH_MULTIPLY_ADDS = 5e8
-# An update of a table's entry takes as long as so many multiply-adds (3 ns, for its memory).
-ENTRY_MULTIPLY_ADDS = 75
 
 
 class Stretches:
@@ -23,7 +21,7 @@ class Stretches:
     def __init__(self, engine, runner, data):
         self.engine, self.runner, self.data = engine, runner, data
         plan = runner.plan
-        step_multiply_adds = plan.rows * plan.row_multiply_adds + ENTRY_MULTIPLY_ADDS * plan.table_updates(plan.rows)
+        step_multiply_adds = plan.step_multiply_adds(plan.rows)
         # The number of the step after the current call, or after the last one.
         self.end = 0
         # The number of steps in each call, if it is not to be measured.
@@ -37,7 +35,7 @@ class Stretches:
         """
         engine, done = self.engine, 0
         while done < len(steps):
-            part = slice(done, done + (self.fixed or self.length))
+            part = slice(done, done + (self.fixed or min(self.length, self.runner.choices.trial_steps())))
             stretch = steps[part]
             self.end = done + len(stretch)
             started = time.perf_counter()

@@ -77,12 +77,15 @@ ACTIVATION_BYTES = 2 * 1024 * 1024
 WORKSPACE_BYTES = 256 * 1024 * 1024
 # A layer has so many random numbers in a step: rng.py counts them in 32 bits.
 MOST_DRAWS = 2**32
-# An item of phase 2 takes about 100 us: long enough to use a packed panel many times, short enough to balance threads.
-ITEM_MULTIPLY_ADDS = 4_000_000
+# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 75 us).  With 4
+# millions, two threads gain 1.8 and 1.9 of 784-128-10 and 54-256-256-7 by counting, with 3 both 2.0; one loses 1 %.
+ITEM_MULTIPLY_ADDS = 3_000_000
 # A step of fewer multiply-adds (about 20 us) runs on one thread: a second one costs more than it saves.
 THREAD_MULTIPLY_ADDS = 1_000_000
 # Updating so many entries of tables takes as long as THREAD_MULTIPLY_ADDS do.
 THREAD_UPDATES = 50_000
+# An update of a table's entry takes as long as so many multiply-adds (3 ns, for its memory).
+ENTRY_MULTIPLY_ADDS = 75
 
 
 class Purpose(NamedTuple):
@@ -242,6 +245,10 @@ class Plan:
         if self.tables and self.table_updates(rows) >= THREAD_UPDATES:
             return True
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= THREAD_MULTIPLY_ADDS
+
+    def step_multiply_adds(self, rows):
+        """Return how many multiply-adds a step of `rows` rows takes, or could make in its time."""
+        return rows * self.row_multiply_adds + ENTRY_MULTIPLY_ADDS * self.table_updates(rows)
 
     def few_rows(self):
         """Return up to how many rows there is none."""

@@ -2,17 +2,19 @@
 
 import math
 from functools import cache
+from time import perf_counter
 
 import numpy as np
 
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
+from fastbp.engine.choice import Choices
 from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
 from fastbp.engine.driver_call import Data, Demands, Job, address_of, make_steps
 from fastbp.engine.helper_threads import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.plan import PREDICTION, Plan
-from fastbp.engine.threads import get_num_threads, run_alone, run_together
+from fastbp.engine.threads import run_alone, run_together
 from fastbp.engine.updates import Rule
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses.base import LOSS_ROW, loss_address
@@ -62,6 +64,7 @@ class Runner:
             self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
         self.shared = aligned(np.zeros, (plan.shared_size,), plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
+        self.choices = Choices(plan)
         self.work = aligned(np.empty, (1, plan.work_size), plan.dtype)
         self.partials = None
         if purpose.training and plan.sliced and plan.n_slices > 1:
@@ -125,12 +128,19 @@ class Runner:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
             job.point_update(self._rule.row, update.state, coefficients, update.made)
-        wanted = get_num_threads() if plan.threads_pay(rows) else 1
+        self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), long)
+        return job.losses() if has_losses else None
+
+    def _run_in_threads(self, job, choice, n_steps, long):
+        """Make the call in as many threads as a choice says, and tell it how long that took if it wants to know."""
+        wanted = n_threads = choice.wanted()
+        started = perf_counter()
         if wanted == 1 and not long:
             run_alone(job.alone)
         else:
-            self._call(job, len(steps), wanted, long)
-        return job.losses() if has_losses else None
+            n_threads = self._call(job, n_steps, wanted, long)
+        if choice.is_open:
+            choice.note(n_threads, perf_counter() - started, n_steps)
 
     def predict(self, params, grads, x, outputs):
         """Write the outputs of x (n, ...), with n up to `few_rows`.
@@ -180,7 +190,10 @@ class Runner:
         return job.in_crew
 
     def _call(self, job, n_steps, wanted, long):
-        """Call the driver in `wanted` threads, or in fewer if other calls use cores; call again after each pause."""
+        """Call the driver in `wanted` threads, or in fewer if other calls use cores; call again after each pause.
+
+        Return how many there were.
+        """
         if self.plan.sliced and len(self.work) < wanted:
             self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
             for one in self._jobs.values():
@@ -188,16 +201,19 @@ class Runner:
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
         counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
         while True:
-            self._call_once(job, counters, wanted)
+            n_threads = self._call_once(job, counters, wanted)
             if counters[-FINISHED]:
-                break
+                return n_threads
             heed_interrupt()
             counters = paused_counters(counters)
 
     def _call_once(self, job, counters, wanted):
         errors, call, place, size = [], self._crew_call(job), address_of(counters), counters.size
+        numbers = []
 
         def share(thread, n_threads):
+            if thread == 0:
+                numbers.append(n_threads)
             try:
                 # Even one thread alone takes its pieces by the counters, because the call may pause.
                 call.ending_in(place, size, thread, max(n_threads, 2))()
@@ -207,6 +223,7 @@ class Runner:
         run_together(share, wanted)
         if errors:
             raise errors[0]
+        return numbers[0]
 
     @property
     def nbytes(self):

@@ -51,6 +51,11 @@ def set_num_threads(n: int | None) -> None:
     _limit = n
 
 
+def limit():
+    """Return what `set_num_threads` was given last."""
+    return _limit
+
+
 def get_num_threads() -> int:
     """Return the largest number of threads a model uses.
 

@@ -1,6 +1,7 @@
 """The text of `Sequential.summary()`."""
 
 from fastbp.engine.network import Network
+from fastbp.engine.threads import get_num_threads
 
 
 def summary_text(engine) -> str:
@@ -11,7 +12,7 @@ def summary_text(engine) -> str:
     layer d * k, of a convolution as many for every place of its window, of a recurrent layer for every time step. (Of a
     periodic embedding every wave counts as ten.) What is done once an entry (activations, normalisation, pooling,
     masks, copies) is not counted. Training takes about three times as many: those of the gradients by the inputs (of
-    the first layer not needed) and by the weights.
+    the first layer not needed) and by the weights. Where the number of threads was measured, it says what was chosen.
     """
     rows = [("layer", "kind", "output shape", "params", "multiply-adds a row")]
     for layer in engine.network.layers:
@@ -31,6 +32,8 @@ def summary_text(engine) -> str:
     multiply_adds = sum(layer.build.multiply_adds for layer in engine.network.layers)
     lines.append(f"multiply-adds {multiply_adds:,} a row of a batch, forward; about three times as many in training")
     lines.append(f"memory {_bytes(engine.nbytes)}: params, gradient, optimizer state and the workspaces made so far")
+    if (chosen := engine.chosen_threads()) is not None:
+        lines.append(f"threads {chosen} of {get_num_threads()} in training: the fastest number of those tried")
     return "\n".join(lines)
 
 
