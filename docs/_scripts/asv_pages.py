@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / ".asv" / "results"
 EXTRA = ROOT / "docs" / "_written" / "extra"
 
-THERE = "[Here they are](asv/index.html), with the machines and commits of the results (their graphs need a network)."
+THERE = '<a href="asv/index.html">Here they are</a>, with their machines and commits; their graphs need a network.'
 NOT_THERE = "This copy of the site was built where no asv results are stored, so it has none of them."
 
 
