@@ -35,7 +35,8 @@ class Stage:
         purpose = Purpose(training=True, fused_output=engine.fused_output, input_gradient=takes)
         arguments = engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, engine.buffers
         self.runner = Runner(*arguments)
-        self.runner.plan.table["index"] += first_layer
+        for layer in self.runner.plan.table:
+            layer["index"] += first_layer
         self.grads, self._part = (np.zeros(engine.params.size, engine.dtype) for _ in range(2))
 
     def forward(self, x, step):

@@ -16,15 +16,15 @@ addresses; nothing here knows their kinds.
 import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
-from fastbp.compiler.pointers import array_at, float64s_at, int64_at, part, rows_at
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, part, record_at, rows_at
+from fastbp.compiler.records import record_dtype
 from fastbp.engine.crew import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.engine.items import ITEM
 from fastbp.engine.phases import atomic_load, atomic_max, finish, take, wait
-from fastbp.engine.plan import LAYER_ROW, LAYOUT
-from fastbp.layers.base import STEP
-from fastbp.losses.base import LOSS_ROW
-from fastbp.optimizers.base import OPT_ROW
+from fastbp.engine.plan import LAYOUT
+from fastbp.layers.base import LAYER, STEP
+from fastbp.losses.base import LOSS
+from fastbp.optimizers.base import OPTIMIZER
 
 # Addresses of a run's arrays, in the model's dtype but for `order`; 0: none.
 ARRAYS = [
@@ -45,12 +45,11 @@ UPDATE_SETTINGS = {
     "accumulates": "i8",  # has a slot for the gradient of a round (kept.py)
     "averages": "i8",  # and for the parameters' average
 }
-JOB = row_dtype(
-    512,
+JOB = record_dtype(
     [
         *ARRAYS,
         # Addresses of what else a run reads and writes.
-        ("steps", "i8"),  # STEP rows
+        ("steps", "i8"),  # STEP records
         ("params", "i8"),
         ("grads", "i8"),
         ("state", "i8"),
@@ -58,11 +57,11 @@ JOB = row_dtype(
         ("shared", "i8"),
         ("sums", "i8"),  # float64, n_sums a step
         ("coefficients", "i8"),  # float64, n_coefficients a step
-        ("optimizer", "i8"),  # OPT_ROW
-        ("loss", "i8"),  # LOSS_ROW
+        ("optimizer", "i8"),  # its record
+        ("loss", "i8"),  # its record
         ("layout", "i8"),
-        ("table", "i8"),
-        ("segments", "i8"),  # int64: their first rows of the table, and the table's end
+        ("table", "i8"),  # int64: addresses of the layers' records
+        ("segments", "i8"),  # int64: their first places in the table, and the table's end
         ("items", "i8"),
         ("ids", "i8"),  # int64, room of lookup_update.py
         ("made", "i8"),  # int64: how many steps the model has made
@@ -105,8 +104,9 @@ JOB = row_dtype(
 # Phases of a step's second part at most, for the counters of phases.py.
 UPDATE_PHASES = 3
 
-layers_at, items_at, steps_at, layouts_at = rows_at(LAYER_ROW), rows_at(ITEM), rows_at(STEP), rows_at(LAYOUT)
-losses_at, optimizers_at = rows_at(LOSS_ROW), rows_at(OPT_ROW)
+items_at, steps_at, layout_at = rows_at(ITEM), rows_at(STEP), record_at(LAYOUT)
+# Of any kind: what all have.
+layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
 
 
 @kernel
@@ -120,12 +120,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
     in its batch has a weight, makes none.  Each step is counted when it is whole.
     """
     job = jobs[0]
-    layout, loss, optimizer = (
-        layouts_at(job.layout, 1)[0],
-        losses_at(job.loss, 1)[0],
-        optimizers_at(job.optimizer, 1)[0],
-    )
-    table, items = layers_at(job.table, job.n_layers), items_at(job.items, job.n_items)
+    layout, loss, optimizer = layout_at(job.layout), loss_at(job.loss), optimizer_at(job.optimizer)
+    table, items = int64s_at(job.table, job.n_layers), items_at(job.items, job.n_items)
     steps = steps_at(job.steps, job.n_steps)
     mine = work[thread if layout.sliced else 0]
     params, grads = array_at(job.params, job.n_params, mine), array_at(job.grads, job.n_params, mine)
@@ -140,8 +136,9 @@ def run_steps(jobs, work, counters, thread, n_threads):
             if piece >= table.size:
                 break
             taken += 1
-            if table[piece].prepare:
-                call(table[piece].prepare, (table[piece], params, shared, 0, table[piece].prepare_rows))
+            layer = layer_at(table[piece])
+            if layer.prepare:
+                call(layer.prepare, (layer, params, shared, 0, layer.prepare_rows))
             finish(counters, phase, n_threads)
         wait(counters, phase, table.size, n_threads)
         phase += 1
@@ -220,8 +217,9 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
         if turn == 0:
             call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
         for i in range(low, high if forward else low):
-            if table[i].forward:
-                call(table[i].forward, (table[i], step, params, shared, work, start, stop, row0))
+            layer = layer_at(table[np.uint64(i)])
+            if layer.forward:
+                call(layer.forward, (layer, step, params, shared, work, start, stop, row0))
         if turn == n_segments - 1:
             if job.outputs:
                 out = layout.out + start * layout.n_out
@@ -229,8 +227,9 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
             if job.y:
                 value += chunk_loss(job, layout, loss, step, row, start, stop, work)
         for i in range(high - 1, low - 1 if backward else high - 1, -1):
-            if table[i].backward:
-                call(table[i].backward, (table[i], step, params, shared, work, start, stop, row0))
+            layer = layer_at(table[np.uint64(i)])
+            if layer.backward:
+                call(layer.backward, (layer, step, params, shared, work, start, stop, row0))
         if backward and low == 0:
             if job.dx:
                 dx = layout.dx + start * layout.n_in
@@ -378,7 +377,7 @@ def item_gradient(item, job, layout, table, step, params, grads, work, partials)
 @inline
 def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
     """Have the item's layer write (or add to) its rows of the gradient."""
-    layer = table[item.layer]
+    layer = layer_at(table[item.layer])
     call(
         layer.gradient,
         (layer, params, grads, work, start, stop, item.block, item.first, item.last, accumulate),
@@ -412,6 +411,6 @@ def update_item(item, scale, job, table, optimizer, step, coefficients, params, 
 @inline
 def prepare_item(item, table, params, shared):
     """Have the layer prepare the item's rows (its first parameter's only)."""
-    layer = table[item.layer]
+    layer = layer_at(table[item.layer])
     if layer.prepare and item.block == 0:
         call(layer.prepare, (layer, params, shared, item.first, item.last))

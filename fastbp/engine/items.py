@@ -10,14 +10,13 @@ import numpy as np
 
 from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.engine.kept import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
 # A piece of one parameter: rows first to last of its leading axis, entries start to stop of params.
-ITEM = row_dtype(
-    256,
+ITEM = record_dtype(
     [
         ("layer", "i8"),
         ("block", "i8"),

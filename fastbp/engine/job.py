@@ -48,7 +48,7 @@ class Update(NamedTuple):
 
 
 def make_steps(seed, counter, firsts, rows, training):
-    """Return the STEP rows of consecutive steps: batch starts and sizes, counted from `counter`."""
+    """Return the STEP records of consecutive steps: batch starts and sizes, counted from `counter`."""
     steps = np.zeros(len(firsts), STEP)
     steps["seed"], steps["training"] = seed, training
     steps["counter"] = counter + np.arange(len(firsts))
@@ -68,12 +68,12 @@ class Demands(NamedTuple):
 
 
 class Job:
-    """The JOB row of all calls that make the same demands of a plan.
+    """The JOB record of all calls that make the same demands of a plan.
 
     Parameters
     ----------
     plan : Plan
-    loss_row : array of one LOSS_ROW
+    loss_row : record
     shared : array
     partials : array (slices, P) or None
         None: the gradient is made in `grads`.
@@ -88,7 +88,7 @@ class Job:
         # By ctypes: to set an entry of an array of NumPy's takes twice as long, and a call sets ten.
         self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
         self._places = None, None, None
-        arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": self._items}
+        arrays = {"layout": plan.layout, "table": plan.addresses, "segments": plan.segments, "items": self._items}
         arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
             self.row[name] = address_of(array)
@@ -102,9 +102,7 @@ class Job:
         row, items = self.row, self._items
         row["backward"], row["mean"] = demands.backward, demands.mean
         # What backward reads, or a forward pass.
-        table = self._plan.table
-        read_forward = (table["backward"] == 0) | (table["packed"] >= 0)
-        row["prepare"] = demands.backward or table["prepare"][read_forward].any()
+        row["prepare"] = demands.backward or any(_prepares_forward(layer) for layer in self._plan.table)
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None
@@ -159,6 +157,11 @@ class Job:
     def losses(self, sums):
         """Return each step's loss, penalties included."""
         return sums[:, : self._loss_columns].sum(axis=1)
+
+
+def _prepares_forward(layer):
+    """Does a layer, a record, prepare what its forward pass reads?"""
+    return layer["prepare"] and (layer["backward"] == 0 or layer["packed"] >= 0)
 
 
 def _items_for(plan, demands):

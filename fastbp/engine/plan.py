@@ -22,18 +22,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.entry import address_of
+from fastbp.compiler.records import record_dtype
 from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
-from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, fill_row, float_type_of, kernel_address
-
-LAYER_ROW = row_dtype(LAYER_ROW_SIZE, LAYER_HEADER)
+from fastbp.layers.base import fill_row, float_type_of, kernel_address
 
 # Offsets in a workspace of what is not a layer's, and the sizes of slices.
-LAYOUT = row_dtype(
-    128,
+LAYOUT = record_dtype(
     [
         ("x", "i8"),
         ("n_in", "i8"),
@@ -209,7 +207,7 @@ class Plan:
         # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
         dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
         wanted = _wanted_gradients(network, self.purpose)
-        self.table, self._kept = np.zeros(len(self.names), LAYER_ROW), []  # and what its rows have addresses of
+        self.table, self._kept = [None] * len(self.names), []  # records, and what they have addresses of
         # The offsets of every value and of its gradient; a fork's output has a gradient for each branch.
         places, masks = {Source(): (x, dx)}, {None: -1}
         for number, layer in enumerate(network.layers):
@@ -221,17 +219,20 @@ class Plan:
                 douts = [self._region(size) for _ in douts]
                 inputs = [(places[s][0], places[s][1] if wanted[s.layer] else -1, n) for s, n in layer.inputs]
                 place = self.row_of[number]
-                row = self.table[place : place + 1].view(layer.spec.dtype)
+                layer = layer.as_set()
+                row = np.zeros(1, layer.spec.dtype)
                 masks[number] = self._region(layer.build.mask)
                 row["mask"], row["own_mask"] = masks[network.masking_layer(number)], masks[number]
                 self._fill_row(row, layer, number, inputs, out, douts)
                 if not wanted[number]:
                     self._end_backward(row, layer)
                 if place in self.segments[1:-1]:
-                    self._fill_first_row(place, layer)
+                    self.table[place - 1] = self._first_row(row, layer)[0]
                 if self.purpose.fused_output and number == network.output_layer and "activate" in row.dtype.names:
                     row["activate"] = row["differentiate"] = 0
+                self.table[place] = row[0]
             places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
+        self.addresses = np.array([address_of(row.base) for row in self.table], np.int64)
         out, dout = places[network.output]
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
@@ -242,7 +243,7 @@ class Plan:
 
     def _fill_row(self, row, layer, number, inputs, out, douts):
         """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
-        spec, build, float_type = layer.spec_as_built(), layer.build, float_type_of(self.dtype)
+        spec, build, float_type = layer.spec, layer.build, float_type_of(self.dtype)
         kinds = ("forward", "backward", "gradient") if self.purpose.training else ("forward",)
         for kind in kinds:
             row[kind] = kernel_address(type(spec), kind, float_type)
@@ -257,8 +258,7 @@ class Plan:
         row["extra"], row["params"], row["buffers"] = self._region(build.extra), layer.offset, layer.buffer_offset
         row["slice_stride"], row["slice_rows"] = round_up(build.slice_work, ALIGNMENT), self.slice_rows
         row["slice_work"] = self._room(row["slice_stride"][0] * (1 if self.sliced else self.n_slices))
-        fill_row(row, spec, build)
-        self._kept.append(spec.fill(row, float_type))
+        self._kept += [fill_row(row, spec, build, float_type), spec.fill(row, float_type)]
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
             row["backward"] = 0
@@ -272,7 +272,7 @@ class Plan:
 
     def _place_shared(self, row, layer, has_dx):
         """Place what a layer's `prepare` makes of its parameters: for backward, and for a forward pass of many rows."""
-        spec, build, training = layer.spec_as_built(), layer.build, self.purpose.training
+        spec, build, training = layer.spec, layer.build, self.purpose.training
         has_dx = has_dx or (spec.always_prepare and training)
         packed = build.packed > PLAIN_ENTRIES and self.rows >= (PANEL_READERS if training else PREDICTION_READERS)
         if has_dx or packed:
@@ -288,15 +288,14 @@ class Plan:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
             row["shared"] = self._shared_room(layer.build.shared)
 
-    def _fill_first_row(self, place, layer):
-        """Write the first row of a layer that sums over the whole batch, in front of its second one at `place`."""
-        whole = self.table.view(f"V{LAYER_ROW_SIZE}")  # with the fields of its kind, which the header does not name
-        whole[place - 1] = whole[place]
-        first, float_type = self.table[place - 1 : place], float_type_of(self.dtype)
+    def _first_row(self, second, layer):
+        """Return the first record of a layer that sums over the whole batch, made of its second one."""
+        first, float_type = second.copy(), float_type_of(self.dtype)
         first["gradient"] = first["prepare"] = 0
         first["forward"] = kernel_address(type(layer.spec), "sum_forward", float_type)
         if first["backward"]:
             first["backward"] = kernel_address(type(layer.spec), "finish_backward", float_type)
+        return first
 
     def _region(self, row_entries):
         return self._room(row_entries * self.region_rows)
@@ -313,9 +312,7 @@ class Plan:
         """Cut the trainable parameters into items; the largest come first, for balance."""
         parts = [self._items_of(p, network.layers[p.layer]) for p in network.params]
         joined = np.concatenate([np.zeros(0, ITEM), *parts])
-        # Into zeros of the dtype, because joining leaves out its padding.
-        items = np.zeros(len(joined), ITEM)
-        items[:] = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
+        items = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
         _chain(items)
         return items
 

@@ -14,8 +14,7 @@ from fastbp.engine.job import Demands, Job, address_of, make_steps
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_alone, run_together
 from fastbp.layers.base import STEP, float_type_of
-from fastbp.losses.base import LOSS_ROW, loss_address
-from fastbp.optimizers.base import OPT_ROW
+from fastbp.losses.base import LOSS, loss_address
 
 CACHE_LINE = 64
 # Kinds of jobs kept for the next call.
@@ -54,7 +53,7 @@ class Runner:
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights)
         self._network, self._batch_size = network, network.batch_size
         self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
-        self.loss_row = np.zeros(1, LOSS_ROW)
+        self.loss_row = np.zeros(1, LOSS)
         if loss is not None:
             n_out = int(plan.layout["n_out"][0])
             self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
@@ -70,7 +69,7 @@ class Runner:
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
 
     def one_step(self, seed, counter, rows, training, divisor):
-        """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
+        """Return the STEP record of a batch that is the first `rows` rows; the next call overwrites it."""
         # As numbers: to write the fields of a row by name takes eight times as long (2.4 us).
         whole, real = self._step_numbers
         whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
@@ -87,7 +86,7 @@ class Runner:
         ----------
         params, grads : (P,) arrays
             `grads` is overwritten if `backward`, `params` if there is an `update`.
-        steps : array of STEP rows
+        steps : array of STEP records
             Of the plan's rows at most, each; a single one that does not go backward may have more.
         data : Data
         backward : bool
@@ -212,7 +211,7 @@ def _entry(kernel, words, float_type):
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
-    return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
+    return loss.row(n_out, n_targets, kernel_address, float_type)
 
 
 # By the kernel, not by the class: a class may be given another kernel.
@@ -222,8 +221,8 @@ def _optimizer_address(kernel, dtype, float_type):
 
 
 def _update_arrays(update, dtype):
-    """Return what an update reads and writes: the optimizer's row, its state, the flat coefficients, the count."""
+    """Return what an update reads and writes: the optimizer's record, its state, the flat coefficients, the count."""
     optimizer = update.optimizer
     kernel_address = _optimizer_address(optimizer.kernel, optimizer.dtype, float_type_of(dtype))
-    row = optimizer.row(kernel_address).view(OPT_ROW)
+    row = optimizer.row(kernel_address)
     return row, update.state, np.ascontiguousarray(update.coefficients).ravel(), update.made

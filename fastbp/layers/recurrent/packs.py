@@ -9,7 +9,7 @@ pack holds the p-th step that is not masked of every row that has so many, the r
 - `go_backwards` is another order.
 
 A *packed row* is a (row, step) pair in that order, numbered from 0; the numbers -PACK to -1 stand for the states
-before the first step.  All arrays of a pack stand in the layer's `extra`, at offsets that the row of the table names.
+before the first step.  All arrays of a pack stand in the layer's `extra`, at offsets that its record names.
 Gates are apart from each other, (gates, packed rows, u): a gate of one step is contiguous.
 """
 
@@ -32,8 +32,8 @@ RECURRENT = layer_dtype(
     ("backwards", "i8"),
     ("batch", "i8"),  # rows of a batch, whose states stay for the next one; 0: they start at zero
     ("zero_masked", "i8"),  # are outputs of masked steps zero, or do they repeat?
-    ("recurrent", "i8"),  # offsets in params
-    ("bias", "i8"),  # -1: none
+    ("recurrent_kernel", "param"),
+    ("bias", "param"),
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
     ("recurrent_activate", "i8"),  # the gates' activation
