@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.compiler.entry import address_of
-from fastbp.engine.driver import JOB, UPDATE_SETTINGS
 from fastbp.engine.items import block_address
+from fastbp.engine.jobrecord import JOB, UPDATE_SETTINGS, phases_of
 from fastbp.engine.lookup_update import touched_address, visits
 from fastbp.layers.base import STEP, float_type_of
 
@@ -96,6 +96,8 @@ class Job:
         self.row["n_segments"] = plan.n_segments
         self.row["n_params"], self.row["shared_size"] = plan.n_params, shared.size
         self._set_demands(demands)
+        self._has_rows = demands.has_rows
+        self._set_phases(apart=False)
         self._has_penalties, self._has_squares = (bool(self.row[name][0]) for name in ("add_penalty", "sum_squares"))
 
     def _set_demands(self, demands):
@@ -125,12 +127,19 @@ class Job:
             for name, kernel in visits(by_batch, bool(needed.get("sum_squares"))).items():
                 row[name] = touched_address(kernel, float_type)
 
+    def _set_phases(self, apart):
+        self._apart, self.row["apart"] = apart, apart
+        self._phases = phases_of(self.row[0], self._has_rows, apart)
+        self.row["phases"], self.row["n_phases"] = address_of(self._phases), len(self._phases)
+
     def point(self, data, steps, params, grads, apart=False):
         """Say where the rows, the steps and the parameters of a call are; `apart`: updates have a phase alone."""
         numbers = self._numbers
         for i, array in enumerate(data):
             numbers[i] = 0 if array is None else address_of(array)
-        numbers[_N_STEPS], numbers[_APART] = len(steps), apart
+        numbers[_N_STEPS] = len(steps)
+        if apart != self._apart:
+            self._set_phases(apart)
         known_steps, known_params, known_grads = self._places
         if steps is known_steps and params is known_params and grads is known_grads:
             return
@@ -178,6 +187,6 @@ def _items_for(plan, demands):
 
 
 _ACCUMULATES = list(UPDATE_SETTINGS).index("accumulates")
-_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE, _APART = (
-    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "made", "apart")
+_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _MADE = map(
+    JOB.names.index, ("steps", "n_steps", "params", "grads", "partials", "made")
 )

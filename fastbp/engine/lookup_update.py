@@ -17,8 +17,9 @@ from fastbp.compiler.jit import address, call, inline, kernel
 from fastbp.compiler.pointers import array_at, int64_at, int64s_at, part
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
-from fastbp.engine.driver import JOB, optimizer_at
+from fastbp.engine.driver import optimizer_at
 from fastbp.engine.items import ITEM, add_squares, clip_each, decay_each, scale_each
+from fastbp.engine.jobrecord import JOB
 from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, ZEROS
 from fastbp.layers.base import STEP
 

@@ -8,9 +8,10 @@ import numpy as np
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
 from fastbp.engine.crew import FINISHED, open_counters, paused_counters, run_share
-from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
+from fastbp.engine.driver import run_steps
 from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.job import Demands, Job, address_of, make_steps
+from fastbp.engine.jobrecord import JOB, UPDATE_PHASES
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_alone, run_together
 from fastbp.layers.base import STEP, float_type_of
