@@ -24,6 +24,7 @@ import numpy as np
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.records import record_dtype
+from fastbp.engine.draws import check_draws
 from fastbp.engine.items import ITEM
 from fastbp.engine.lookup_plan import item_rows, made_by_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
@@ -70,8 +71,6 @@ PARTIAL_BYTES = 512 * 1024
 ACTIVATION_BYTES = 2 * 1024 * 1024
 # Above this workspace, slices are used whatever the network, so that memory stays bounded.
 WORKSPACE_BYTES = 256 * 1024 * 1024
-# Random numbers that a layer has for a step: rng.py counts them in 32 bits.
-MOST_DRAWS = 2**32
 # An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 100 us).
 ITEM_MULTIPLY_ADDS = 4_000_000
 # Below this many multiply-adds a step (about 20 us) starting a second thread's phases does not pay.
@@ -108,7 +107,7 @@ class Plan:
     def __init__(self, network, rows, n_targets, dtype, purpose, n_weights=1):
         self.rows, self.dtype, self.purpose = rows, np.dtype(dtype), purpose
         self.n_params = network.n_params
-        _check_draws(network, rows, purpose)
+        check_draws(network, rows, purpose)
         placed = {number: p for number, p in enumerate(network.layers) if _has_row(p.spec, purpose)}
         self._number_rows(placed)
         passes = 3 if purpose.training else 1
@@ -377,18 +376,6 @@ def _has_row(spec, purpose):
     if purpose.training:
         return not spec.alias or spec.backward is not None
     return not spec.alias and not spec.training_only
-
-
-def _check_draws(network, rows, purpose):
-    """Raise ValueError where a batch has more entries than a layer has random numbers for a step."""
-    for layer in network.layers if purpose.training else ():
-        # A recurrent layer's masks are shorter than its inputs and outputs together.
-        entries = sum(map(_size, (layer.output_shape, *(() if layer.spec.training_only else layer.input_shapes))))
-        if layer.spec.draws and rows * entries > MOST_DRAWS:
-            raise ValueError(
-                f"{layer.name} draws {entries} random numbers for each row, and has {MOST_DRAWS} of them for a step: "
-                f"too few for a batch of {rows} rows. At most {MOST_DRAWS // entries} rows will do: set batch_size."
-            )
 
 
 def _wanted_gradients(network, purpose):
