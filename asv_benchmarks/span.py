@@ -12,7 +12,8 @@ import sys
 
 from benchmarks.common import WORKLOADS
 
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.cut import Purpose
+from fastbp.engine.plan import Plan
 
 
 def phases(workload):

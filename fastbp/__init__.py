@@ -70,7 +70,8 @@ _FAMILIES = {
         "UnitVariance",
         "Zeros",
     ],
-    "layers.convolution.conv": ["Conv1D", "Conv2D"],
+    "layers.convolution.conv": ["Conv2D"],
+    "layers.convolution.conv1d": ["Conv1D"],
     "layers.convolution.depthwise": ["DepthwiseConv2D"],
     "layers.convolution.globalpooling": [
         "GlobalAveragePooling1D",

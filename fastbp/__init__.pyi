@@ -50,8 +50,8 @@ from fastbp.io.idx import read_idx as read_idx
 from fastbp.io.load import load_model as load_model
 from fastbp.io.saving import ModelFileError as ModelFileError
 from fastbp.layers.base import Layer as Layer
-from fastbp.layers.convolution.conv import Conv1D as Conv1D
 from fastbp.layers.convolution.conv import Conv2D as Conv2D
+from fastbp.layers.convolution.conv1d import Conv1D as Conv1D
 from fastbp.layers.convolution.depthwise import DepthwiseConv2D as DepthwiseConv2D
 from fastbp.layers.convolution.globalpooling import GlobalAveragePooling1D as GlobalAveragePooling1D
 from fastbp.layers.convolution.globalpooling import GlobalAveragePooling2D as GlobalAveragePooling2D

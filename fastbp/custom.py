@@ -31,7 +31,7 @@ used by name (``Dense(8, "squareplus")``) or as objects, are saved by name, and 
 that mixes a row's outputs is a `fastbp.CustomLoss`.
 
 Optimizers are dataclasses derived from `Optimizer` with a kernel as those of fastbp/optimizers/adam.py, under
-``@OPTIMIZERS.register("name")``; their settings stand in the row of ``dtype = optimizer_dtype(momentum="f8")``.
+``@OPTIMIZERS.register("name")``; their settings stand in the record of ``dtype = optimizer_dtype(momentum="f8")``.
 
 **Layers**: a layer of a user's is made as those of fastbp are (fastbp/layers/core/dense.py is one to read;
 examples/own_layer.py a complete
@@ -52,7 +52,7 @@ one of a user's)::
         units: int
         name: str | None = None
 
-        dtype = layer_dtype(("k", "i8"))                    # fields of its own in the layer's row
+        dtype = layer_dtype(("k", "i8"))                    # fields of its own, as many as it needs
         forward, backward, gradient, prepare = forward, backward, gradient, prepare
 
         def build(self, input_shape):                       # shapes without the batch axis
@@ -60,7 +60,7 @@ one of a user's)::
             params = [Param("kernel", (d, self.units), "glorot_uniform")]
             return Build((self.units,), params, fields={"k": self.units}, multiply_adds=d * self.units)
 
-**Arrays.** `params`, `grads` (laid out as `params`), `shared` and `work` are flat, in the model's dtype; the row
+**Arrays.** `params`, `grads` (laid out as `params`), `shared` and `work` are flat, in the model's dtype; the record
 `layer` tells where things are in them. `rows` makes a matrix of a stretch::
 
     x    = rows(work, layer.x, start, stop, layer.n_in)       the layer's inputs (n, d)
@@ -82,9 +82,11 @@ else, and it does not run.
 `Build.shared` entries from ``layer.shared``: of rows `first` to `last` of the first parameter, such as columns of its
 transpose.
 
-**Fields** of the row that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter "bias"
-begins in `params` (-1: there is none). A method ``fill(self, row, float_type)`` sets what else there is, such as
-addresses (``row["product"] = product_address(float_type)``, for `matmul`).
+**Fields** of the record that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter
+"bias" begins in `params` (-1: there is none). Tables go into ``Build(arrays={"places": array})``, real ones in the
+model's dtype: the field ("i8") is an address, for ``array_at(layer.places, size, work)``, or of whole numbers for
+``int64s_at(layer.places, size)``. A method ``fill(self, row, float_type)`` sets what else there is, such as addresses
+of kernels (``row["product"] = product_address(float_type)``, for `matmul`).
 
 **Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
 of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
@@ -114,10 +116,11 @@ import numpy as np
 from fastbp.activations import ACTIVATIONS, Activation, backward, forward
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.pointers import array_at, int64s_at
 from fastbp.compiler.views import matmul, rows
 from fastbp.initializers import INITIALIZERS
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYER_HEADER, LAYER_ROW_SIZE, LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.layers.base import LAYER_HEADER, LAYERS, Build, Layer, Param, layer_dtype
 from fastbp.losses.base import LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dtype
 
@@ -131,10 +134,12 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Param",
+    "array_at",
     "backward",
     "entries",
     "forward",
     "inline",
+    "int64s_at",
     "kernel",
     "layer_dtype",
     "like",
@@ -221,13 +226,10 @@ def register_layer(cls: type) -> type:
 
 
 def _check_row(cls):
-    """Raise TypeError where the dtype of the layer's row is not one of `layer_dtype`."""
+    """Raise TypeError where the dtype of the layer's record is not one of `layer_dtype`."""
     dtype = cls.dtype
-    if (
-        not isinstance(dtype, np.dtype)
-        or dtype.itemsize != LAYER_ROW_SIZE
-        or list(dtype.names[: len(_HEADER)]) != _HEADER
-    ):
+    names = dtype.names if isinstance(dtype, np.dtype) else None
+    if list(names or ())[: len(_HEADER)] != _HEADER:
         raise TypeError(f"{cls.__name__}.dtype is {dtype!r}: make it by layer_dtype(('field', 'i8'), ...).")
 
 
@@ -274,10 +276,13 @@ def _check_build(layer, built, input_shapes):
         if not isinstance(value, int | np.integer) or value < 0:
             raise ValueError(f"{where} returned {name}={value!r}: it is a whole number of at least 0.")
     own = set(type(layer).dtype.names) - set(_HEADER)
-    if unknown := set(built.fields) - own:
+    if unknown := (set(built.fields) | set(built.arrays)) - own:
         raise ValueError(
             f"{where} returned the field {min(unknown)!r}; fields of its own in `dtype` are {sorted(own)}."
         )
+    for name, array in built.arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "if":
+            raise ValueError(f"{where} returned arrays={{{name!r}: {array!r}}}: it is a NumPy array of numbers.")
     if built.params and layer.gradient is None and layer.trainable:
         raise TypeError(f"{where} returned parameters, but {type(layer).__name__} has no kernel `gradient`.")
     checked = {kind: [_check_param(where, param) for param in getattr(built, kind)] for kind in ("params", "buffers")}

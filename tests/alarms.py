@@ -15,7 +15,7 @@ import numpy as np
 
 import fastbp
 from fastbp import BatchNormalization, Dense, Dropout
-from fastbp.engine import exclusive, plan, threads
+from fastbp.engine import exclusive, limits, threads
 
 
 class TimeUp(Exception):
@@ -103,8 +103,8 @@ def check_model(model, x, y):
 
 def main(n, seed=0, tables=True):
     """Let small problems be cut as large ones, for threads that the machine may not have."""
-    plan.SLICE_MULTIPLY_ADDS = plan.ITEM_MULTIPLY_ADDS = 1
-    plan.THREAD_MULTIPLY_ADDS = 0
+    limits.SLICE_MULTIPLY_ADDS = limits.ITEM_MULTIPLY_ADDS = 1
+    limits.THREAD_MULTIPLY_ADDS = 0
     threads.available_cores = lambda: 3
     # Helpers end, and others begin, all the time.
     threads.IDLE_SECONDS = 0.01

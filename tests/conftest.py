@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastbp.engine import choice, plan, threads
+from fastbp.engine import choice, limits, threads
 
 # The same examples on every run; compilation makes the first ones slow.
 settings.register_profile(
@@ -36,10 +36,10 @@ settings.load_profile("fastbp")
 @pytest.fixture
 def small_work(monkeypatch):
     """Cut small problems as large ones: many slices, chunks of 32 rows, many items, threads for any work."""
-    monkeypatch.setattr(plan, "SLICE_MULTIPLY_ADDS", 1)
-    monkeypatch.setattr(plan, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(plan, "ITEM_MULTIPLY_ADDS", 1)
-    monkeypatch.setattr(plan, "THREAD_MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(limits, "SLICE_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(limits, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(limits, "ITEM_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(limits, "THREAD_MULTIPLY_ADDS", 0)
 
 
 @pytest.fixture

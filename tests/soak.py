@@ -18,7 +18,7 @@ import numpy as np
 
 import fastbp
 from fastbp import GRU, BatchNormalization, Conv1D, Dense, Dropout, Embedding, Flatten, GlobalAveragePooling1D
-from fastbp.engine import plan, threads
+from fastbp.engine import limits, threads
 
 ROWS = 300
 # What a process may need more at the end than in its first third, in MB: the allocator's own ups and downs.
@@ -103,8 +103,8 @@ def figures():
 
 def soak(seconds, seed):
     """Run lives for so many seconds; print the figures of the first third and the last."""
-    plan.SLICE_MULTIPLY_ADDS = plan.ITEM_MULTIPLY_ADDS = 1
-    plan.THREAD_MULTIPLY_ADDS = 0
+    limits.SLICE_MULTIPLY_ADDS = limits.ITEM_MULTIPLY_ADDS = 1
+    limits.THREAD_MULTIPLY_ADDS = 0
     threads.available_cores, threads.IDLE_SECONDS = (lambda: 2), 0.5
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, raise_time_up)

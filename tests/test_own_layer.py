@@ -15,7 +15,18 @@ import pytest
 
 import fastbp
 from fastbp.compiler import kernelcache as _kernelcache
-from fastbp.custom import Build, Layer, Param, kernel, layer_dtype, matmul, register_layer, rows
+from fastbp.custom import (
+    Build,
+    Layer,
+    Param,
+    array_at,
+    int64s_at,
+    kernel,
+    layer_dtype,
+    matmul,
+    register_layer,
+    rows,
+)
 from fastbp.kernels.tile import product_address
 from fastbp.layers import LAYERS
 from fastbp.layers.base import float_type_of
@@ -238,6 +249,40 @@ def plain(layer, step, params, shared, work, start, stop, row0):
     pass
 
 
+FIELDS = [f"factor_{i}" for i in range(200)]
+
+
+@kernel
+def many_forward(layer, step, params, shared, work, start, stop, row0):
+    """x (n, d) -> out (n, d) = x * (first + last factor) + the table's entry of its column."""
+    x, out = rows(work, layer.x, start, stop, layer.n_in), rows(work, layer.out, start, stop, layer.n_out)
+    table, places = array_at(layer.table, layer.n_in, work), int64s_at(layer.places, layer.n_in)
+    for i in range(len(x)):
+        for j in range(layer.n_in):
+            out[i, j] = x[i, j] * (layer.factor_0 + layer.factor_199) + table[j] + places[j]
+
+
+@pytest.mark.usefixtures("wrong")
+def test_a_record_of_any_size_with_arrays():
+    """200 fields of its own, and addresses of arrays, real ones in the model's dtype."""
+
+    def build(shape):
+        fields = {name: float(i + 1) for i, name in enumerate(FIELDS)}
+        arrays = {"table": np.arange(5.0)[::-1], "places": np.array([0, 7, 0, 7, 0])}
+        return Build(shape, fields=fields, arrays=arrays)
+
+    addresses = [("table", "i8"), ("places", "i8")]
+    dtype = layer_dtype(*((name, "f8") for name in FIELDS), *addresses)
+    assert dtype.itemsize == layer_dtype().itemsize + 8 * len(dtype.names[-202:])
+    layer = register_layer(own_class(build, dtype=dtype, forward=many_forward))()
+    for dtype in ("float32", "float64"):
+        model = fastbp.Sequential([layer], input_shape=(5,), dtype=dtype)
+        gc.collect()
+        x = np.random.default_rng(0).normal(size=(9, 5)).astype(dtype)
+        expected = x * 201 + [4, 3 + 7, 2, 1 + 7, 0]
+        np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5)
+
+
 def own_class(build=None, base=Layer, fields=(("name", str, None),), **attributes):
     """A dataclass of a layer, not yet registered."""
     namespace = {"forward": eight, "backward": eight} | attributes
@@ -259,6 +304,7 @@ def own_class(build=None, base=Layer, fields=(("name", str, None),), **attribute
         (lambda: own_class(gradient=eight), r"Wrong.gradient takes 8 arguments.*called with 10: layer, params"),
         (lambda: own_class(forward=plain), r"Wrong.forward is <function plain.*no kernel: put @fastbp.custom.kernel"),
         (lambda: own_class(backward=None), "Wrong has no kernel `backward`"),
+        (lambda: own_class(dtype=np.dtype([("k", "i8")])), "Wrong.dtype is dtype.*: make it by layer_dtype"),
         (lambda: own_class(dtype=np.dtype("f8")), "Wrong.dtype is dtype.'float64'.: make it by layer_dtype"),
     ],
 )
@@ -291,6 +337,9 @@ SHAPE = (3,)
         (lambda shape: Build(SHAPE, buffers=[Param("w", (0,), "zeros")]), r"'w': shape is \(0,\)"),
         (lambda shape: Build(SHAPE, fields={"kk": 1}), r"returned the field 'kk'; fields of its own .* are \['k'\]"),
         (lambda shape: Build(SHAPE, fields={"n_in": 1}), "returned the field 'n_in'"),
+        (lambda shape: Build(SHAPE, arrays={"kk": np.zeros(2)}), r"returned the field 'kk'; fields of its own"),
+        (lambda shape: Build(SHAPE, arrays={"k": [1, 2]}), r"returned arrays=\{'k': \[1, 2\]\}: it is a NumPy array"),
+        (lambda shape: Build(SHAPE, arrays={"k": np.array(["a"])}), "it is a NumPy array of numbers"),
         (lambda shape: Build(SHAPE, extra=-1), "returned extra=-1: it is a whole number of at least 0"),
         (lambda shape: Build(SHAPE, multiply_adds=1.5), "returned multiply_adds=1.5"),
     ],

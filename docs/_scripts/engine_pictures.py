@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import fastbp
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.cut import Purpose
+from fastbp.engine.plan import Plan
 
 SMALL, SMALL_BATCH = (4, 3, 2), 32
 WIDE, WIDE_BATCH = (54, 256, 256, 7), 256

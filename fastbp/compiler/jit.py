@@ -206,7 +206,7 @@ def call(typingctx, address, arguments):
     """Call the kernel at `address` (int64) with a tuple of arguments; it returns nothing.
 
     The types of the arguments are the caller's promise: the address must come from `address` for
-    exactly these types (records may differ in their field names, not in their size).
+    exactly these types (a record goes by its address: the kernel's may have more fields).
     """
     return types.void(address, arguments), _call_address(types.void)
 

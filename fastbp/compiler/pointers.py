@@ -125,8 +125,21 @@ def float64s_at(typingctx, address, size):
     return _array_at(types.Array(types.float64, 1, "C"))
 
 
+def record_at(dtype):
+    """Return an intrinsic f(address): the record of `dtype` behind the address (int64)."""
+
+    @intrinsic
+    def record(typingctx, address):
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return record_type(dtype)(types.int64), codegen
+
+    return record
+
+
 def rows_at(dtype):
-    """Return an intrinsic f(address, size): the array of rows of `dtype` behind the address (int64)."""
+    """Return an intrinsic f(address, size): the array of records of `dtype` behind the address (int64)."""
 
     @intrinsic
     def rows(typingctx, address, size):
@@ -143,6 +156,12 @@ def _array_at(kind, *more):
         return _array_of(kind, context, builder, data, args[1])
 
     return kind(types.int64, types.int64, *more), codegen
+
+
+@intrinsic
+def int64s_at(typingctx, address, size):
+    """Return the int64 array of `size` entries behind the address (int64)."""
+    return _array_at(types.Array(types.int64, 1, "C"))
 
 
 @intrinsic

@@ -1,8 +1,8 @@
-"""Records: fixed-size structures through which Python tells compiled code what to do.
+"""Records: through them Python tells compiled code what to do.
 
-A record starts with the header of its family (the same names at the same places).  The fields of its own kind follow.
-It is padded to the family's size, so that records of different kinds stand in one table.  A kernel reads its record's
-fields by name, as in `row.n_in`: in kernels a record of a table is a row.  Fields are int64 ("i8") or float64 ("f8").
+A record begins with the header of its family, the same names at the same places, and goes on with fields of its own
+kind, as many as that needs.  Compiled code gets a record's address: it reads the header of any record of a family, and
+a kernel reads all of its own kind, by name: `layer.n_in`.  Fields are int64 ("i8") or float64 ("f8").
 """
 
 import numpy as np
@@ -10,23 +10,26 @@ import numpy as np
 from fastbp.compiler.lazy import numba
 
 
-def row_dtype(size, header, fields=()):
-    """Return the structured dtype of `header` and `fields`, (name, "i8" or "f8") pairs, in `size` bytes."""
-    names, formats = zip(*(*header, *fields), strict=True)
-    offsets = [8 * i for i in range(len(names))]
-    if 8 * len(names) > size:
-        raise ValueError(f"{len(names)} fields of 8 bytes do not fit in a row of {size} bytes")
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+class Record(np.ndarray):
+    """An array of one record, which keeps alive the arrays of which the record holds addresses."""
+
+    kept: tuple = ()
+
+
+def record_dtype(fields):
+    """Return the structured dtype of fields, (name, "i8" or "f8") pairs: 8 bytes each, one behind the other."""
+    return np.dtype(list(fields))
 
 
 def record_type(dtype):
-    """Return the Numba type of one row of `dtype`."""
+    """Return the Numba type of one record of `dtype`."""
     return numba.from_dtype(dtype)
 
 
-def make_row(dtype, **values):
-    """Return an array of one row with the given fields, the others zero."""
-    row = np.zeros(1, dtype)
+def make_record(dtype, *kept, **values):
+    """Return a `Record` with the given fields, the others zero; it keeps these arrays."""
+    record = np.zeros(1, dtype).view(Record)
+    record.kept = kept
     for name, value in values.items():
-        row[name] = value
-    return row
+        record[name] = value
+    return record

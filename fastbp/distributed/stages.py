@@ -7,8 +7,8 @@ import numpy as np
 
 from fastbp.distributed.epochs import RankEpochs
 from fastbp.distributed.rank_callbacks import Company, RankWatchers, share_settings
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Data, make_steps
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.engine.snapshot import Reach
 from fastbp.kernels.rng import shuffle
@@ -36,7 +36,8 @@ class Stage:
         purpose = Purpose(training=True, fused_output=engine.fused_output, input_gradient=takes)
         arguments = engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, engine.buffers
         self.runner = Runner(*arguments)
-        self.runner.plan.table["index"] += first_layer
+        for layer in self.runner.plan.table:
+            layer["index"] += first_layer
         self.grads, self._part = (np.zeros(engine.params.size, engine.dtype) for _ in range(2))
 
     def forward(self, x, step):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Update
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.engine.user_arrays import check_rows
 

@@ -1,9 +1,10 @@
 """The compiled driver: forward, loss, backward and update for a stretch of steps, in one call.
 
-Read `run_steps` first.  A step has two phases, and each phase has a number of pieces that threads take one by one:
+Read `run_steps` first.  A step has phases, which the job lists (`phases_of`).  Each phase has a number of pieces, and
+threads take them one by one.  Most steps have two phases:
 
 1. A piece is a slice of the batch: gather, forward, loss, backward (`run_slice`).  Parameters are only read.
-2. A piece is an item, a part of one parameter: gradient, penalties, update (`run_items`).  A large table gets the
+2. A piece is an item, a part of one parameter: gradient, penalties, update (`make_item`).  A large table gets the
    gradient of those rows alone that the batch reads (lookup_update.py).
 
 Where layers sum over the whole batch, the plan has several segments, and the first phase becomes one phase for each
@@ -14,196 +15,164 @@ loss, `value_and_grad` before the update.  Layers, loss, optimizer and the helpe
 called through addresses; nothing here knows their kinds.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
-from fastbp.compiler.pointers import array_at, float64s_at, int64_at, part, rows_at
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, part, record_at, rows_at
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
+from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.phases import atomic_load, atomic_max, finish, take, wait
-from fastbp.engine.plan import LAYER_ROW, LAYOUT
-from fastbp.layers.base import STEP
-from fastbp.losses.base import LOSS_ROW
-from fastbp.optimizers.base import OPT_ROW
+from fastbp.engine.plan import LAYOUT
+from fastbp.layers.base import LAYER, STEP
+from fastbp.losses.base import LOSS
+from fastbp.optimizers.base import OPTIMIZER
 
-# Addresses of a run's arrays, in the model's dtype but for `order`; 0: none.
-ARRAYS = [
-    ("x", "i8"),
-    ("y", "i8"),  # without it there is no loss
-    ("weight", "i8"),  # without it every row weighs 1
-    ("order", "i8"),  # int64 row numbers; without it rows come in order
-    ("outputs", "i8"),  # raw outputs are written here, each to its row
-    ("dx", "i8"),  # so is the gradient with respect to x
-]
-# What the driver must know of an update; 0: no decay, no limit of the gradient's entries, none of its norm.
-UPDATE_SETTINGS = {
-    "n_coefficients": "i8",
-    "weight_decay": "f8",
-    "clipvalue": "f8",
-    "clipnorm": "f8",
-    "global_clipnorm": "f8",
-    "accumulates": "i8",  # has a slot for the gradient of a round (accumulation_and_average.py)
-    "averages": "i8",  # and for the parameters' average
-}
-JOB = row_dtype(
-    512,
-    [
-        *ARRAYS,
-        # Addresses of what else a run reads and writes.
-        ("steps", "i8"),  # STEP rows
-        ("params", "i8"),
-        ("grads", "i8"),
-        ("state", "i8"),
-        ("partials", "i8"),  # a gradient for each slice
-        ("shared", "i8"),
-        ("sums", "i8"),  # float64, n_sums a step
-        ("coefficients", "i8"),  # float64, n_coefficients a step
-        ("optimizer", "i8"),  # OPT_ROW
-        ("loss", "i8"),  # LOSS_ROW
-        ("layout", "i8"),
-        ("table", "i8"),
-        ("segments", "i8"),  # int64: their first rows of the table, and the table's end
-        ("items", "i8"),
-        ("ids", "i8"),  # int64, room of lookup_update.py
-        ("made", "i8"),  # int64: how many steps the model has made
-        # Their sizes.
-        ("n_steps", "i8"),
-        ("n_params", "i8"),
-        ("n_state", "i8"),
-        ("shared_size", "i8"),
-        ("n_sums", "i8"),
-        ("n_layers", "i8"),
-        ("n_segments", "i8"),
-        ("n_items", "i8"),
-        # How far a step goes.
-        ("backward", "i8"),
-        ("update", "i8"),
-        ("mean", "i8"),  # divide the loss by the step's divisor
-        ("prepare", "i8"),  # prepare every layer first: its parameters may have changed
-        ("apart", "i8"),  # update in a phase of its own, after all gradients: the phases before may pause
-        *UPDATE_SETTINGS.items(),
-        # Addresses of helpers; 0: this run does not need it.
-        ("gather", "i8"),
-        ("scatter", "i8"),
-        ("add_partials", "i8"),
-        ("add_penalty", "i8"),
-        ("clip_values", "i8"),
-        ("sum_squares", "i8"),
-        ("scale_entries", "i8"),
-        ("decay_entries", "i8"),
-        ("limit_norms", "i8"),
-        ("visit", "i8"),  # of lookup_update.py, for tables; the second where the gradient's norm is clipped
-        ("revisit", "i8"),
-        ("add_gradient", "i8"),  # of accumulation_and_average.py
-        ("move_average", "i8"),
-        # First columns of `sums`, after the slices' losses.
-        ("penalties", "i8"),
-        ("squares", "i8"),
-    ],
-)
+items_at, steps_at, layout_at = rows_at(ITEM), rows_at(STEP), record_at(LAYOUT)
+# Of any kind: what all have.
+layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
 
-# Phases of a step's second part at most, for the counters of phases.py.
-UPDATE_PHASES = 3
 
-layers_at, items_at, steps_at, layouts_at = rows_at(LAYER_ROW), rows_at(ITEM), rows_at(STEP), rows_at(LAYOUT)
-losses_at, optimizers_at = rows_at(LOSS_ROW), rows_at(OPT_ROW)
+class Run(NamedTuple):
+    """What all pieces of a call read and write: records, tables and arrays of the job, and the thread's workspace."""
+
+    job: Any
+    layout: Any
+    loss: Any
+    optimizer: Any
+    table: Any  # addresses of the layers' records
+    items: Any
+    params: Any  # (P,)
+    grads: Any  # (P,)
+    state: Any  # (S * P,)
+    shared: Any
+    partials: Any  # (slices * P,)
+    work: Any
+
+
+class Step(NamedTuple):
+    """What is a step's own."""
+
+    record: Any
+    sums: Any  # (n_sums,)
+    coefficients: Any  # (n_coefficients,)
 
 
 @kernel
 def run_steps(jobs, work, counters, thread, n_threads):
     """Run the steps of jobs[0] as one of `n_threads` threads.
 
-    work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to params, grads (P,),
-    state (S * P,), shared and partials (slices * P,).  It also points to sums (steps * n_sums,) float64, which is
-    written: each slice's loss, then each item's penalty and squared gradient where the job has columns for them.
-    A step whose loss is not finite ends a run with updates, before its own; one whose divisor is 0, because nothing
-    in its batch has a weight, makes none.  Each step is counted when it is whole.
+    work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to sums (steps * n_sums,) float64,
+    which is written: each slice's loss, then each item's penalty and squared gradient where the job has columns for
+    them.  A step whose loss is not finite ends a run with updates, before its own; one whose divisor is 0, because
+    nothing in its batch has a weight, makes none.  Each step is counted when it is whole.
     """
     job = jobs[0]
-    layout, loss, optimizer = (
-        layouts_at(job.layout, 1)[0],
-        losses_at(job.loss, 1)[0],
-        optimizers_at(job.optimizer, 1)[0],
+    layout, mine = layout_at(job.layout), work[thread if layout_at(job.layout).sliced else 0]
+    # Here, not in a function: Numba returns no records.
+    run = Run(
+        job,
+        layout,
+        loss_at(job.loss),
+        optimizer_at(job.optimizer),
+        int64s_at(job.table, job.n_layers),
+        items_at(job.items, job.n_items),
+        array_at(job.params, job.n_params, mine),
+        array_at(job.grads, job.n_params, mine),
+        array_at(job.state, job.n_state, mine),
+        array_at(job.shared, job.shared_size, mine),
+        array_at(job.partials, 1, mine),  # the slices' gradients, `n_params` entries each; `part` finds one
+        mine,
     )
-    table, items = layers_at(job.table, job.n_layers), items_at(job.items, job.n_items)
-    steps = steps_at(job.steps, job.n_steps)
-    mine = work[thread if layout.sliced else 0]
-    params, grads = array_at(job.params, job.n_params, mine), array_at(job.grads, job.n_params, mine)
-    state, shared = array_at(job.state, job.n_state, mine), array_at(job.shared, job.shared_size, mine)
-    # The gradients of all slices one after the other, `n_params` entries each; `part` finds a slice's own.
-    partials = array_at(job.partials, 1, mine)
+    steps, phases = steps_at(job.steps, job.n_steps), int64s_at(job.phases, job.n_phases)
     phase = 0
-    if job.prepare:
-        taken = 0
-        while True:
-            piece = take(counters, phase, taken, n_threads)
-            if piece >= table.size:
-                break
-            taken += 1
-            if table[piece].prepare:
-                call(table[piece].prepare, (table[piece], params, shared, 0, table[piece].prepare_rows))
-            finish(counters, phase, n_threads)
-        wait(counters, phase, table.size, n_threads)
-        phase += 1
     for s in range(steps.size):
-        step = steps[s]
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
-        if job.x:
-            n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
-            for turn in range(2 * job.n_segments - 1 if job.backward else job.n_segments):
-                taken = 0
-                while True:
-                    piece = take_or_pause(counters, phase, taken, n_threads)
-                    if piece >= n_slices:
-                        break
-                    taken += 1
-                    value = run_slice(
-                        piece, turn, job, layout, table, items, loss, step, params, shared, mine, partials
-                    )
-                    if job.y and turn == job.n_segments - 1:
-                        sums[piece] = value
-                    finish(counters, phase, n_threads)
-                wait_or_pause(counters, phase, n_slices, n_threads)
-                if is_unfinished(counters, phase, n_slices, n_threads):
+        coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
+        step = Step(steps[s], sums, coefficients)
+        for i in range(job.prepare if s > 0 else 0, phases.size):
+            kind = phases[i]
+            if kind == ITEMS and job.update:
+                if job.x and not is_finite(run, step):
+                    finish_all(counters, n_threads)
                     return
-                phase += 1
-            if job.update:
-                for i in range(n_slices):
-                    if not np.isfinite(sums[i]):
-                        finish_all(counters, n_threads)
-                        return
-        # Where gradients of several batches are accumulated, a batch without weights takes part, too.
-        if (job.backward or job.update) and not (job.update and step.divisor == 0 and job.accumulates == 0):
-            coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
-            phase = run_items(
-                phase, job, layout, table, items, optimizer, step, coefficients,
-                params, grads, state, shared, mine, partials, sums, counters, n_threads,
-            )  # fmt: skip
-            if phase < 0:
+                # Where gradients of several batches are accumulated, a batch without weights takes part, too.
+                if step.record.divisor == 0 and not job.accumulates:
+                    break
+            if not run_phase(kind, phase, run, step, counters, n_threads):
                 return
+            phase += 1
         if job.update and not is_given_up(counters, n_threads):
             # The largest count holds: a late thread may bring the number of an earlier step.
-            atomic_max(array_at(job.made, 1, counters), 0, step.counter + 1)
+            atomic_max(array_at(job.made, 1, counters), 0, step.record.counter + 1)
     finish_all(counters, n_threads)
 
 
 @inline
-def wait_or_pause(counters, phase, pieces, n_threads):
-    """Wait until all pieces of a phase are done, or the call pauses."""
-    wait(counters, phase, pieces, n_threads, tail(counters, PAUSED))
+def run_phase(kind, phase, run, step, counters, n_threads):
+    """Take pieces of a phase until there are no more, wait for those of others; return False where the call pauses."""
+    pieces = count_pieces(kind, run, step)
+    # Before anything is updated.
+    pauses = kind >= 0 or (kind == ITEMS and not changes(run.job))
+    scale = norm_scale(run, step) if kind == UPDATE else 1.0
+    taken = 0
+    while True:
+        piece = take_or_pause(counters, phase, taken, n_threads) if pauses else take(counters, phase, taken, n_threads)
+        if piece >= pieces:
+            break
+        taken += 1
+        if kind >= 0:
+            run_slice(piece, kind, run, step)
+        elif kind == ITEMS:
+            make_item(piece, run, step)
+        elif kind == UPDATE:
+            change_item(piece, scale, run, step)
+        elif kind == NORMS:
+            limit_item(run.items[piece], run)
+        else:
+            prepare_layer(layer_at(run.table[piece]), run)
+        finish(counters, phase, n_threads)
+    wait(counters, phase, pieces, n_threads, tail(counters, PAUSED) if pauses else -1)
+    return not (pauses and n_threads > 1 and atomic_load(counters, 2 * phase + 1) < pieces)
 
 
 @inline
-def is_unfinished(counters, phase, pieces, n_threads):
-    """Are there pieces of a phase that are not done, because the call pauses?"""
-    return n_threads > 1 and atomic_load(counters, 2 * phase + 1) < pieces
+def count_pieces(kind, run, step):
+    """Return how many pieces a phase has."""
+    if kind >= 0:
+        return count_slices(run, step)
+    return run.table.size if kind == PREPARE else run.items.size
 
 
 @inline
-def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared, work, partials):
-    """Phase 1: take one slice of the batch, chunk by chunk, through one segment; return its summed loss in the last."""
-    n_segments = job.n_segments
+def count_slices(run, step):
+    """Return how many slices the batch of a step has."""
+    return (step.record.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
+
+
+@inline
+def is_finite(run, step):
+    """Are the losses of all slices finite?"""
+    finite = True
+    for i in range(count_slices(run, step)):
+        finite = finite and np.isfinite(step.sums[i])
+    return finite
+
+
+@inline
+def prepare_layer(layer, run):
+    """Have a layer prepare what depends on its parameters: they may have changed."""
+    if layer.prepare:
+        call(layer.prepare, (layer, run.params, run.shared, 0, layer.prepare_rows))
+
+
+@inline
+def run_slice(piece, turn, run, of):
+    """Take one slice of the batch, chunk by chunk, through one segment; write its summed loss in the last."""
+    job, layout, table, items, work, step = run.job, run.layout, run.table, run.items, run.work, of.record
+    params, shared, n_segments = run.params, run.shared, job.n_segments
     # With three segments: turns 0, 1 and 2 go forward through segments 0, 1 and 2; turn 2 goes backward through segment
     # 2 as well, turn 3 through segment 1, turn 4 through segment 0.
     segment = min(turn, 2 * (n_segments - 1) - turn)
@@ -221,32 +190,36 @@ def run_slice(piece, turn, job, layout, table, items, loss, step, params, shared
         if turn == 0:
             call(job.gather, (work, layout.x + start * layout.n_in, job.x, job.order, row, n, layout.n_in))
         for i in range(low, high if forward else low):
-            if table[i].forward:
-                call(table[i].forward, (table[i], step, params, shared, work, start, stop, row0))
+            layer = layer_at(table[np.uint64(i)])
+            if layer.forward:
+                call(layer.forward, (layer, step, params, shared, work, start, stop, row0))
         if turn == n_segments - 1:
             if job.outputs:
                 out = layout.out + start * layout.n_out
                 call(job.scatter, (work, out, job.outputs, job.order, row, n, layout.n_out))
             if job.y:
-                value += chunk_loss(job, layout, loss, step, row, start, stop, work)
+                value += chunk_loss(run, step, row, start, stop)
         for i in range(high - 1, low - 1 if backward else high - 1, -1):
-            if table[i].backward:
-                call(table[i].backward, (table[i], step, params, shared, work, start, stop, row0))
+            layer = layer_at(table[np.uint64(i)])
+            if layer.backward:
+                call(layer.backward, (layer, step, params, shared, work, start, stop, row0))
         if backward and low == 0:
             if job.dx:
                 dx = layout.dx + start * layout.n_in
                 call(job.scatter, (work, dx, job.dx, job.order, row, n, layout.n_in))
             if layout.sliced:
                 for i in range(items.size):
-                    gradient = part(partials, piece * job.n_params, job.n_params)
+                    gradient = part(run.partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
-    # Divided here, so that the sum over all slices is the step's mean loss.
-    return value / step.divisor if job.mean and step.divisor != 0 else value
+    if job.y and turn == n_segments - 1:
+        # Divided here, so that the sum over all slices is the step's mean loss.
+        of.sums[piece] = value / step.divisor if job.mean and step.divisor != 0 else value
 
 
 @inline
-def chunk_loss(job, layout, loss, step, row, start, stop, work):
+def chunk_loss(run, step, row, start, stop):
     """Fetch the chunk's targets and weights; return its summed loss and write dout."""
+    job, layout, loss, work = run.job, run.layout, run.loss, run.work
     n, t, k, w = stop - start, layout.n_targets, layout.n_out, layout.n_weights
     y, weight = layout.y + start * t, layout.weight + start * w
     call(job.gather, (work, y, job.y, job.order, row, n, t))
@@ -269,108 +242,93 @@ def loss_scale(job, step):
 
 
 @inline
-def run_items(
-    phase, job, layout, table, items, optimizer, step, coefficients,
-    params, grads, state, shared, work, partials, sums, counters, n_threads,
-):  # fmt: skip
-    """Phase 2, and the phases that clipping, long calls and max-norm add.
-
-    Return the number of the next phase, or -1 where the call pauses, which it does before any update.
-    """
-    changes = job.update and not job.sum_squares and not job.apart
-    # True where this batch's gradient is only accumulated, and a later batch makes the update.
-    waits = job.accumulates and coefficients[np.uint64(job.n_coefficients - 3)] == 0
-    taken = 0
-    while True:
-        piece = take(counters, phase, taken, n_threads) if changes else take_or_pause(counters, phase, taken, n_threads)
-        if piece >= items.size:
-            break
-        taken += 1
-        item = items[piece]
-        if job.backward and (item.reads == 0 or job.accumulates):
-            penalty = item_gradient(item, job, layout, table, step, params, grads, work, partials)
-            if job.add_penalty:
-                sums[job.penalties + piece] = penalty
-        if job.accumulates:
-            slot = state.size - (1 + job.averages) * params.size
-            call(job.add_gradient, (grads, state, coefficients, slot, item.start, item.stop))
-        if item.reads:
-            if (job.sum_squares or not job.apart) and not waits:
-                squares = call_float(job.visit, (job, item, step, 1.0, coefficients, work))
-                if job.sum_squares:
-                    sums[job.squares + piece] = squares
-        else:
-            if job.sum_squares:
-                sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
-            elif changes:
-                update_item(item, 1.0, job, table, optimizer, step, coefficients, params, grads, state, shared, waits)
-        finish(counters, phase, n_threads)
-    if changes:
-        wait(counters, phase, items.size, n_threads)
-    else:
-        wait_or_pause(counters, phase, items.size, n_threads)
-        if is_unfinished(counters, phase, items.size, n_threads):
-            return -1
-    phase += 1
-    if job.update and not changes:
-        scale = 1.0
-        if job.global_clipnorm > 0:
-            squares = 0.0
-            for i in range(items.size):
-                squares += sums[job.squares + i]
-            # As Keras: scale so that the norm is at most the limit.  A NaN norm makes every gradient NaN.
-            scale = 1.0 if squares <= job.global_clipnorm**2 else job.global_clipnorm / np.sqrt(squares)
-        taken = 0
-        while True:
-            piece = take(counters, phase, taken, n_threads)
-            if piece >= items.size:
-                break
-            taken += 1
-            item = items[piece]
-            if job.clipnorm > 0:
-                scale = norm_scale(item, items, job, sums)
-            if item.reads == 0:
-                update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared, waits)
-            elif not waits:
-                call_float(job.revisit if job.sum_squares else job.visit, (job, item, step, scale, coefficients, work))
-            finish(counters, phase, n_threads)
-        wait(counters, phase, items.size, n_threads)
-        phase += 1
-    if job.limit_norms:
-        taken = 0
-        while True:
-            piece = take(counters, phase, taken, n_threads)
-            if piece >= items.size:
-                break
-            taken += 1
-            if items[piece].max_norm > 0:
-                call(job.limit_norms, (items[piece], params))
-                prepare_item(items[piece], table, params, shared)
-            finish(counters, phase, n_threads)
-        wait(counters, phase, items.size, n_threads)
-        phase += 1
-    return phase
+def changes(job):
+    """Does the phase of the items' gradients also update them?"""
+    return job.update and not job.sum_squares and not job.apart
 
 
 @inline
-def norm_scale(item, items, job, sums):
-    """Return the factor that brings the gradient of the item's parameter to the norm `clipnorm` at most, as Keras."""
+def waits(run, step):
+    """Is the gradient of the batch only added up, for an update at the end of its round?"""
+    return run.job.accumulates and step.coefficients[np.uint64(run.job.n_coefficients - 3)] == 0
+
+
+@inline
+def make_item(piece, run, step):
+    """Make an item's gradient, sum its squares where a norm is clipped, else update the item."""
+    job, item, grads = run.job, run.items[piece], run.grads
+    if job.backward and (item.reads == 0 or job.accumulates):
+        penalty = item_gradient(item, run, step.record)
+        if job.add_penalty:
+            step.sums[job.penalties + piece] = penalty
+    if job.accumulates:
+        slot = run.state.size - (1 + job.averages) * run.params.size
+        call(job.add_gradient, (grads, run.state, step.coefficients, slot, item.start, item.stop))
+    if item.reads:
+        if (job.sum_squares or not job.apart) and not waits(run, step):
+            squares = call_float(job.visit, (job, item, step.record, 1.0, step.coefficients, run.work))
+            if job.sum_squares:
+                step.sums[job.squares + piece] = squares
+    elif job.sum_squares:
+        step.sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
+    elif changes(job):
+        update_item(item, 1.0, run, step)
+
+
+@inline
+def change_item(piece, scale, run, step):
+    """Update an item whose gradient is made, scaled down where its norm is clipped."""
+    job, item = run.job, run.items[piece]
+    if job.clipnorm > 0:
+        scale = parameter_scale(item, run, step)
+    if item.reads == 0:
+        update_item(item, scale, run, step)
+    elif not waits(run, step):
+        kernel = job.revisit if job.sum_squares else job.visit
+        call_float(kernel, (job, item, step.record, scale, step.coefficients, run.work))
+
+
+@inline
+def limit_item(item, run):
+    """Limit the norms of a parameter that has a limit, and prepare what depends on it."""
+    if item.max_norm > 0:
+        call(run.job.limit_norms, (item, run.params))
+        prepare_item(item, run)
+
+
+@inline
+def norm_scale(run, step):
+    """Return the factor that brings the whole gradient to the norm `global_clipnorm` at most, as Keras."""
+    limit = run.job.global_clipnorm
+    if limit <= 0:
+        return 1.0
     squares = 0.0
+    for i in range(run.items.size):
+        squares += step.sums[run.job.squares + i]
+    # A NaN norm makes every gradient NaN.
+    return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
+
+
+@inline
+def parameter_scale(item, run, step):
+    """Return the factor that brings the gradient of the item's parameter to the norm `clipnorm` at most, as Keras."""
+    squares, limit = 0.0, run.job.clipnorm
     piece = item.head
     while piece >= 0:
-        squares += sums[job.squares + piece]
-        piece = items[piece].tail
-    return 1.0 if squares <= job.clipnorm**2 else job.clipnorm / np.sqrt(squares)
+        squares += step.sums[run.job.squares + piece]
+        piece = run.items[piece].tail
+    return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
 
 
 @inline
-def item_gradient(item, job, layout, table, step, params, grads, work, partials):
+def item_gradient(item, run, step):
     """Write the item's gradient, penalties included, to `grads`; return its penalty."""
+    job, layout, params, grads = run.job, run.layout, run.params, run.grads
     if not layout.sliced:
-        layer_gradient(item, table, params, grads, work, 0, step.rows, False)
+        layer_gradient(item, run.table, params, grads, run.work, 0, step.rows, False)
     elif job.add_partials:
         n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
-        call(job.add_partials, (partials, grads, n_slices, item.start, item.stop))
+        call(job.add_partials, (run.partials, grads, n_slices, item.start, item.stop))
     if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
         return call_float(job.add_penalty, (item, step.penalty, params, grads))
     return 0.0
@@ -379,7 +337,7 @@ def item_gradient(item, job, layout, table, step, params, grads, work, partials)
 @inline
 def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
     """Have the item's layer write (or add to) its rows of the gradient."""
-    layer = table[item.layer]
+    layer = layer_at(table[item.layer])
     call(
         layer.gradient,
         (layer, params, grads, work, start, stop, item.block, item.first, item.last, accumulate),
@@ -387,18 +345,20 @@ def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
 
 
 @inline
-def update_item(item, scale, job, table, optimizer, step, coefficients, params, grads, state, shared, waits):
+def update_item(item, scale, run, step):
     """Clip the item's gradient, decay its parameters, update them, prepare what depends on them.
 
     Where the step `waits` (its gradient is only accumulated), only the moving average changes.
     """
-    if not waits:
+    job, optimizer, coefficients = run.job, run.optimizer, step.coefficients
+    params, grads, state = run.params, run.grads, run.state
+    if not waits(run, step):
         if job.clip_values:
             call(job.clip_values, (grads, job.clipvalue, item.start, item.stop))
         if scale != 1.0:
             call(job.scale_entries, (grads, scale, item.start, item.stop))
         if job.weight_decay > 0:
-            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.decay
+            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.record.decay
             call(job.decay_entries, (params, decay, item.start, item.stop))
         call(
             optimizer.kernel,
@@ -407,12 +367,12 @@ def update_item(item, scale, job, table, optimizer, step, coefficients, params, 
     if job.averages:
         call(job.move_average, (params, state, coefficients, item.start, item.stop))
     if item.max_norm == 0:
-        prepare_item(item, table, params, shared)
+        prepare_item(item, run)
 
 
 @inline
-def prepare_item(item, table, params, shared):
+def prepare_item(item, run):
     """Have the layer prepare the item's rows; nothing depends on other parameters than its first, block 0."""
-    layer = table[item.layer]
+    layer = layer_at(run.table[item.layer])
     if layer.prepare and item.block == 0:
-        call(layer.prepare, (layer, params, shared, item.first, item.last))
+        call(layer.prepare, (layer, run.params, run.shared, item.first, item.last))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.compiler.entry import address_of
-from fastbp.engine.driver import JOB, UPDATE_SETTINGS
+from fastbp.engine.job_record import JOB, UPDATE_SETTINGS, phases_of
 from fastbp.engine.lookup_update import touched_address, visits
 from fastbp.engine.penalties_and_clipping import block_address
 from fastbp.layers.base import STEP, float_type_of
@@ -40,7 +40,7 @@ class Update(NamedTuple):
 
 
 def make_steps(seed, counter, firsts, rows, training):
-    """Return the STEP rows of consecutive steps: batch starts and sizes, counted from `counter`."""
+    """Return the STEP records of consecutive steps: batch starts and sizes, counted from `counter`."""
     steps = np.zeros(len(firsts), STEP)
     steps["seed"], steps["training"] = seed, training
     steps["counter"] = counter + np.arange(len(firsts))
@@ -60,12 +60,12 @@ class Demands(NamedTuple):
 
 
 class Job:
-    """The JOB row of all calls that make the same demands of a plan.
+    """The JOB record of all calls that make the same demands of a plan.
 
     Parameters
     ----------
     plan : Plan
-    loss_row : array of one LOSS_ROW
+    loss_row : record
     shared : array
     partials : array (slices, P) or None
         None: the gradient is made in `grads`.
@@ -81,7 +81,7 @@ class Job:
         self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
         self._places = None, None, None
         self._row = self._state = self._n_sums = None
-        arrays = {"layout": plan.layout, "table": plan.table, "segments": plan.segments, "items": self._items}
+        arrays = {"layout": plan.layout, "table": plan.addresses, "segments": plan.segments, "items": self._items}
         arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
             self.row[name] = address_of(array)
@@ -89,6 +89,8 @@ class Job:
         self.row["n_segments"] = plan.n_segments
         self.row["n_params"], self.row["shared_size"] = plan.n_params, shared.size
         self._set_demands(demands)
+        self._has_rows = demands.has_rows
+        self._set_phases(apart=False)
         self._has_penalties, self._has_squares = (bool(self.row[name][0]) for name in ("add_penalty", "sum_squares"))
 
     def _set_demands(self, demands):
@@ -96,9 +98,7 @@ class Job:
         row["backward"], row["mean"] = demands.backward, demands.mean
         # `prepare` makes what a layer's backward kernel reads.  The forward kernel reads it as well in layers without a
         # backward kernel, and in layers that pack their parameters.
-        table = self._plan.table
-        read_forward = (table["backward"] == 0) | (table["packed"] >= 0)
-        row["prepare"] = demands.backward or table["prepare"][read_forward].any()
+        row["prepare"] = demands.backward or any(_prepares_forward(layer) for layer in self._plan.table)
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None
@@ -121,12 +121,19 @@ class Job:
             for name, kernel in visits(by_batch, bool(needed.get("sum_squares"))).items():
                 row[name] = touched_address(kernel, float_type)
 
+    def _set_phases(self, apart):
+        self._apart, self.row["apart"] = apart, apart
+        self._phases = phases_of(self.row[0], self._has_rows, apart)
+        self.row["phases"], self.row["n_phases"] = address_of(self._phases), len(self._phases)
+
     def point(self, data, steps, params, grads, apart=False):
         """Say where the rows, the steps and the parameters of a call are; `apart`: updates have a phase alone."""
         numbers = self._numbers
         for i, array in enumerate(data):
             numbers[i] = 0 if array is None else address_of(array)
-        numbers[_N_STEPS], numbers[_APART] = len(steps), apart
+        numbers[_N_STEPS] = len(steps)
+        if apart != self._apart:
+            self._set_phases(apart)
         known_steps, known_params, known_grads = self._places
         if steps is known_steps and params is known_params and grads is known_grads:
             return
@@ -167,6 +174,11 @@ class Job:
         if self._n_sums is None:
             self._sums = self._summed = None
         return losses
+
+
+def _prepares_forward(layer):
+    """Does a layer, a record, prepare what its forward pass reads?"""
+    return layer["prepare"] and (layer["backward"] == 0 or layer["packed"] >= 0)
 
 
 def _items_for(plan, demands):

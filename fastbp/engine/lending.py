@@ -1,6 +1,6 @@
 """Runners that an engine keeps for the next call: by how batches are cut, so that sizes that change cost nothing."""
 
-from fastbp.engine.plan import Cutter
+from fastbp.engine.cut import Cutter
 from fastbp.engine.runner import Runner
 
 # Kinds of runners kept for the next call.

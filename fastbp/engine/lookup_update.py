@@ -15,10 +15,11 @@ from functools import cache
 import numpy as np
 
 from fastbp.compiler.jit import address, call, inline, kernel
-from fastbp.compiler.pointers import array_at, int64_at, part, rows_at
+from fastbp.compiler.pointers import array_at, int64_at, int64s_at, part
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
-from fastbp.engine.driver import JOB, optimizers_at
+from fastbp.engine.driver import optimizer_at
+from fastbp.engine.job_record import JOB
 from fastbp.engine.lookup_plan import DIGIT_BITS, DIGITS, ROOM, UNREAD_ENTRIES
 from fastbp.engine.penalties_and_clipping import ITEM, add_squares, clip_each, decay_each, scale_each
 from fastbp.layers.base import STEP
@@ -30,8 +31,6 @@ COUNT, PLACE = DIGITS, DIGITS + 1
 
 # The gradient of a table row is added up in sums of so many reads, and these sums are added up in turn.
 FOLD = 1024
-
-int64s_at = rows_at(np.dtype(np.int64))
 
 
 @inline
@@ -133,7 +132,7 @@ def update_reads(job, item, step, factor, c, work):
     Gradients are clipped by the job's `clipvalue`, then multiplied by `factor`.
     """
     params, state = array_at(job.params, job.n_params, work), array_at(job.state, job.n_state, work)
-    optimizer, rate = optimizers_at(job.optimizer, 1)[0], decay_rate(job, item, step, c)
+    optimizer, rate = optimizer_at(job.optimizer), decay_rate(job, item, step, c)
     keys = int64s_at(job.ids + 8 * int64_at(job.ids, item.digits + PLACE), int64_at(job.ids, item.digits + COUNT))
     unread_g = part(work, item.unread, UNREAD_ENTRIES)
     if not item.lazy:
@@ -225,7 +224,7 @@ def measure_given(job, item, step, factor, c, work):
 def update_given(job, item, step, factor, c, work):
     """Make a lazy item's update with a dense gradient: rows where it is not all zero count as read."""
     params, state = array_at(job.params, job.n_params, work), array_at(job.state, job.n_state, work)
-    grads, optimizer = array_at(job.grads, job.n_params, work), optimizers_at(job.optimizer, 1)[0]
+    grads, optimizer = array_at(job.grads, job.n_params, work), optimizer_at(job.optimizer)
     rate = decay_rate(job, item, step, c)
     for start in range(item.start, item.stop, item.columns):
         stop = start + item.columns

@@ -44,18 +44,20 @@ class PlacedLayer:
         """(source, entries a row) of each input."""
         return [(source, math.prod(shape)) for source, shape in zip(self.sources, self.input_shapes, strict=True)]
 
-    def spec_as_built(self) -> Layer:
-        """Return a copy of the spec, or raise ValueError where its settings are no longer those of the build.
+    def as_set(self) -> "PlacedLayer":
+        """Return the layer with a copy of the spec, and a build by the settings that it has now.
 
-        A row of the table that had other sizes than params has would read and write elsewhere.
+        Raise ValueError where these have other sizes: a record of other sizes than params would read and write
+        elsewhere.
         """
         spec = replace(self.spec)  # type: ignore[type-var]  # which checks the settings once more
-        if layout_of(spec.build(*self.input_shapes)) != layout_of(self.build):
+        build = spec.build(*self.input_shapes)
+        if layout_of(build) != layout_of(self.build):
             raise ValueError(
                 f"layer {self.name!r} was changed after the model was built, in settings that decide on its shapes: "
                 "make a new model."
             )
-        return spec
+        return replace(self, spec=spec, build=build)
 
     @property
     def n_params(self) -> int:

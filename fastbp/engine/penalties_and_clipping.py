@@ -10,15 +10,14 @@ import numpy as np
 
 from fastbp.compiler.jit import address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.engine.accumulation_and_average import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
 # An item is a piece of one parameter: the rows from `first` to before `last` of its leading axis, which are the entries
 # from `start` to before `stop` of params.
-ITEM = row_dtype(
-    256,
+ITEM = record_dtype(
     [
         ("layer", "i8"),
         ("block", "i8"),

@@ -9,15 +9,17 @@ import numpy as np
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
 from fastbp.engine.choice import Choices
-from fastbp.engine.driver import JOB, UPDATE_PHASES, run_steps
+from fastbp.engine.cut import PREDICTION
+from fastbp.engine.driver import run_steps
 from fastbp.engine.driver_call import Data, Demands, Job, address_of, make_steps
 from fastbp.engine.helper_threads import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.interrupts import heed_interrupt
-from fastbp.engine.plan import PREDICTION, Plan
+from fastbp.engine.job_record import JOB, UPDATE_PHASES
+from fastbp.engine.plan import Plan
 from fastbp.engine.threads import run_alone, run_together
 from fastbp.engine.updates import Rule
 from fastbp.layers.base import STEP, float_type_of
-from fastbp.losses.base import LOSS_ROW, loss_address
+from fastbp.losses.base import LOSS, loss_address
 
 CACHE_LINE = 64
 # Kinds of jobs kept for the next call.
@@ -58,7 +60,7 @@ class Runner:
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights, roomy)
         self._network, self._batch_size = network, network.batch_size
         self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
-        self.loss_row = np.zeros(1, LOSS_ROW)
+        self.loss_row = np.zeros(1, LOSS)
         if loss is not None:
             n_out = int(plan.layout["n_out"][0])
             self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
@@ -78,7 +80,7 @@ class Runner:
         self._step_numbers = self._step.view(np.int64), self._step.view(np.float64)
 
     def one_step(self, seed, counter, rows, training, divisor):
-        """Return the STEP row of a batch that is the first `rows` rows; the next call overwrites it."""
+        """Return the STEP record of a batch that is the first `rows` rows; the next call overwrites it."""
         # The fields are written by number: by name it takes eight times as long (2.4 us).
         whole, real = self._step_numbers
         whole[_SEED], whole[_COUNTER], whole[_TRAINING], whole[_ROWS] = seed, counter, training, rows
@@ -95,7 +97,7 @@ class Runner:
         ----------
         params, grads : (P,) arrays
             `grads` is overwritten if `backward`, `params` if there is an `update`.
-        steps : array of STEP rows
+        steps : array of STEP records
             Of the plan's rows at most, each; a single one that does not go backward may have more.
         data : Data
         backward : bool
@@ -257,4 +259,4 @@ def _entry(kernel, words, float_type):
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
-    return loss.row(n_out, n_targets, kernel_address, float_type).view(LOSS_ROW)
+    return loss.row(n_out, n_targets, kernel_address, float_type)

@@ -9,7 +9,7 @@ import numpy as np
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
 from fastbp.layers.base import float_type_of
-from fastbp.optimizers.base import OPT_ROW, Optimizer
+from fastbp.optimizers.base import Optimizer
 
 # Steps that come one by one get their coefficients so many at a time.
 AHEAD = 32
@@ -22,7 +22,7 @@ class Rule:
     ----------
     settings : tuple
         `UPDATE_SETTINGS` of the job but for the number of coefficients.
-    row : array of one OPT_ROW
+    row : array of one record
     """
 
     def __init__(self, optimizer, dtype):
@@ -31,7 +31,7 @@ class Rule:
         kept = optimizer.gradient_accumulation_steps is not None, optimizer.use_ema
         self.settings = (*(limit or 0.0 for limit in limits), *kept)
         takes = signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", f=float_type_of(dtype), row=optimizer.dtype)
-        self.row = optimizer.row(address(optimizer.kernel, takes)).view(OPT_ROW)
+        self.row = optimizer.row(address(optimizer.kernel, takes))
 
     def holds(self, optimizer):
         """Is it still that of the optimizer?"""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.intrinsics import like, select
-from fastbp.engine.plan import Purpose
+from fastbp.engine.cut import Purpose
 from fastbp.kernels.vecmath import exp, log
 from fastbp.losses import (
     BinaryCrossentropy,

@@ -1,6 +1,9 @@
-"""What every layer has: a spec with `build`, a row of the layer table, and up to seven kernels.
+"""What every layer has: a spec with `build`, a record in the layer table, and up to seven kernels.
 
-The kernels of a layer kind, called through their addresses in its row:
+The record, `layer` to the kernels, has the fields of LAYER_HEADER and, behind them, those of the layer's own kind, as
+many as it needs (`layer_dtype`).  The driver has the records' addresses and reads the header alone.
+
+The kernels of a layer kind, called through their addresses in its record:
 
     forward (layer, step, params, shared, work, start, stop, row0)   x -> out
     backward(layer, step, params, shared, work, start, stop, row0)   dout -> dx (dout may become dz in place)
@@ -18,14 +21,14 @@ parameter number `block` into `grads` (laid out as `params`), overwriting them o
 `buffers` are what a layer keeps from step to step beside its parameters (running statistics), one vector of the
 model: `array_at(step.buffers, size, work)`, the layer's own from offset `layer.buffers`.
 
-A layer that needs sums over the whole batch (`Build.whole_batch`) has two more kernels, and in training two rows of
-the table.  All slices of the batch are through with what stands before its second row when that begins, and backward
+A layer that needs sums over the whole batch (`Build.whole_batch`) has two more kernels, and in training two records.
+All slices of the batch are through with what stands before its second one when that begins, and backward
 the other way round:
 
-    sum_forward    (as forward)    first row    x -> what its slice adds up to
-    forward                        second row   all slices' sums, x -> out
-    backward                       second row   dout -> what its slice adds up to
-    finish_backward(as backward)   first row    all slices' sums, dout -> dx
+    sum_forward    (as forward)    first record    x -> what its slice adds up to
+    forward                        second record   all slices' sums, x -> out
+    backward                       second record   dout -> what its slice adds up to
+    finish_backward(as backward)   first record    all slices' sums, dout -> dx
 
 The sums of slice s stand in work at layer.slice_work + s * layer.slice_stride; `gradient` may read all of them.
 """
@@ -37,8 +40,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from fastbp.activations import ACTIVATIONS
+from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import address
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.initializers import INITIALIZERS
 from fastbp.registry import Registry
@@ -47,7 +51,6 @@ from fastbp.settings.validation import Settings, checked_switch, is_number, sett
 
 LAYERS = Registry("layer")
 
-LAYER_ROW_SIZE = 576
 # Sizes and strides are smaller.
 MOST_SIZE = 2**31
 LAYER_HEADER = [
@@ -81,9 +84,10 @@ LAYER_HEADER = [
     ("slice_rows", "i8"),  # rows of a slice; region row i belongs to slice i // slice_rows
 ]
 
+LAYER = record_dtype(LAYER_HEADER)
+
 # What a kernel may ask about the step it runs in.
-STEP = row_dtype(
-    128,
+STEP = record_dtype(
     [
         ("seed", "i8"),
         ("counter", "i8"),  # steps since the model was built: keys the random numbers
@@ -102,13 +106,13 @@ STEP = row_dtype(
 
 
 def layer_dtype(*fields):
-    """Return the row dtype of a layer kind with these fields of its own, (name, "i8", "f8" or "param") pairs.
+    """Return the record dtype of a layer kind: the header and these fields, (name, "i8", "f8" or "param") pairs.
 
     A "param" field is the offset in params of the parameter of its name; -1: the layer has none.
     """
     kinds = [(name, "i8" if kind == "param" else kind) for name, kind in fields]
     params = [name for name, kind in fields if kind == "param"]
-    return np.dtype(row_dtype(LAYER_ROW_SIZE, LAYER_HEADER, kinds), metadata={"params": params})
+    return np.dtype(record_dtype([*LAYER_HEADER, *kinds]), metadata={"params": params})
 
 
 class Lookup(NamedTuple):
@@ -157,7 +161,9 @@ class Build:
     output_shape: tuple[int, ...]
     params: list[Param] = field(default_factory=list)
     buffers: list[Param] = field(default_factory=list)  # kept from step to step, and in files; not trained
-    fields: dict[str, int] = field(default_factory=dict)  # of its row: what depends on shapes alone
+    fields: dict[str, int] = field(default_factory=dict)  # of its record: what depends on shapes alone
+    # Arrays of whose place the record has a field: int32, int64, or real numbers, which become the model's dtype.
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
     branches: int = 1  # that read the output: each writes a dout of its own
     extra: int = 0  # entries of work that the layer keeps for each batch row
     mask: int = 0  # time steps of the mask that the layer writes
@@ -181,7 +187,7 @@ class Layer(Settings):
 
     changes = [0]  # of all layers
 
-    dtype: ClassVar = layer_dtype()  # of its row
+    dtype: ClassVar = layer_dtype()  # of its record
     forward: ClassVar = None  # kernels
     backward: ClassVar = None
     gradient: ClassVar = None
@@ -260,10 +266,10 @@ class Layer(Settings):
         return None
 
 
-def fill_row(row, spec, build):
-    """Set the fields of a row's own that go by their names, once its header is filled.
+def fill_row(row, spec, build, float_type):
+    """Set the fields of a record's own that go by their names, once its header is filled; return what it points to.
 
-    They are those of the build's `fields`, offsets of parameters, and settings that are numbers.
+    They are those of the build's `fields` and `arrays`, offsets of parameters, and settings that are numbers.
     """
     names = row.dtype.names[len(LAYER_HEADER) :]
     values = {name: getattr(spec, name) for name in setting_names(type(spec)) if name in names}
@@ -274,8 +280,16 @@ def fill_row(row, spec, build):
         if param.name in wanted:
             values[param.name] = offset
         offset += param.size
+    arrays = {name: _as_read(array, float_type) for name, array in build.arrays.items()}
+    values |= {name: address_of(array) for name, array in arrays.items()}
     for name, value in (values | build.fields).items():
         row[name] = value
+    return list(arrays.values())
+
+
+def _as_read(array, float_type):
+    """Return an array of a record as kernels read it: contiguous, and real numbers in the model's dtype."""
+    return np.ascontiguousarray(array, float_type if array.dtype.kind == "f" else array.dtype)
 
 
 def whole_number(layer, setting):

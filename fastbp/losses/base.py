@@ -1,4 +1,4 @@
-"""What losses share: the registry, the row, the base class, and how a formula for one entry becomes a kernel.
+"""What losses share: the registry, the record, the base class, and how a formula for one entry becomes a kernel.
 
     value_and_grad(row, dout, out, y, weight, scale) -> float64
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import address, inline, kernel
-from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.records import make_record, record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.kernels.lanes import lane_sum
 from fastbp.losses.targets import dense_targets
@@ -36,13 +36,17 @@ from fastbp.registry import Registry
 
 __all__ = ["LOSSES", "Loss"]
 
-LOSS_ROW_SIZE = 128
 LOSS_HEADER = [
     ("kernel", "i8"),  # address
     ("n_out", "i8"),
     ("n_targets", "i8"),
 ]
-LOSS_ROW = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER)
+LOSS = record_dtype(LOSS_HEADER)
+
+
+def loss_dtype(**fields):
+    """Return the record dtype of a loss with these fields of its own, name="f8" or "i8"."""
+    return record_dtype([*LOSS_HEADER, *fields.items()])
 
 
 class Loss:
@@ -55,7 +59,7 @@ class Loss:
     link : str or None
         The activation that `kernel` includes: the engine leaves it out of the last layer in training.
     setting : float
-        The one number that the kernel reads from its row.
+        The one number that the kernel reads from its record.
     whole_rows : bool
         Outputs with several axes have one loss a row, not one for each entry of the first axes.
     accuracy : str
@@ -64,7 +68,7 @@ class Loss:
         Of its value: False.
     """
 
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("setting", "f8")])
+    dtype = loss_dtype(setting="f8")
     name: str
     kernel: Any = None
     link: str | None = None
@@ -82,9 +86,9 @@ class Loss:
         return 1 if self.whole_rows else math.prod(shape[:-1])
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        """Return what the kernel needs to know as an array of one row of `dtype`."""
+        """Return what the kernel needs to know: a `Record` of `dtype`."""
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
-        return make_row(self.dtype, setting=self.setting, **numbers)
+        return make_record(self.dtype, setting=self.setting, **numbers)
 
     def check_output(self, activation, n_out):
         """Raise ValueError where the model's last activation or number of outputs does not suit the loss."""
@@ -97,7 +101,7 @@ class Loss:
 # By the kernel, not by the class: a class may be given another kernel.
 @cache
 def loss_address(kernel, dtype, float_type):
-    """Return the address of a loss's kernel for rows of `dtype`."""
+    """Return the address of a loss's kernel for records of `dtype`."""
     return address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
 
 

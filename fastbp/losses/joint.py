@@ -6,29 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import part, rows_at
-from fastbp.compiler.records import row_dtype
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW, LOSS_ROW_SIZE, LOSSES, Loss, loss_address
+from fastbp.compiler.pointers import part, record_at, rows_at
+from fastbp.compiler.records import make_record, record_dtype
+from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
 from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
 from fastbp.losses.targets import as_numbers
 from fastbp.settings.validation import is_number
 
-# A row of a part's loss, whose `kernel` is the loss's own, with where the part's outputs and targets are.
-_OF_LOSS = [(f"of_loss_{i}", "i8") for i in range(LOSS_ROW_SIZE // 8 - len(LOSS_HEADER))]
-PART = row_dtype(
-    LOSS_ROW_SIZE + 32,
-    LOSS_HEADER,
+# A part's loss, and where the part's outputs and targets are.
+PART = record_dtype(
     [
-        *_OF_LOSS,
+        ("loss", "i8"),  # address of its record
         ("output", "i8"),  # its first one
         ("target", "i8"),  # its first one
         ("known", "i8"),  # the column of targets that is 0 where the part's targets are missing
         ("factor", "f8"),
     ],
 )
-parts_at = rows_at(PART)
+parts_at, loss_at = rows_at(PART), record_at(LOSS)
 
 
 @kernel
@@ -38,14 +36,14 @@ def joint_loss(row, dout, out, y, weight, scale):
     total = 0.0
     for i in range(weight.size):
         for p in range(row.n_parts):
-            of = parts[p]
-            d = part(dout, i * k + of.output, of.n_out)
-            factor = of.factor * y[i * t + of.known]
+            one, of = parts[p], loss_at(parts[p].loss)
+            d = part(dout, i * k + one.output, of.n_out)
+            factor = one.factor * y[i * t + one.known]
             if factor == 0.0:
                 for j in range(d.size):
                     d[j] = 0
                 continue
-            z, target = part(out, i * k + of.output, of.n_out), part(y, i * t + of.target, of.n_targets)
+            z, target = part(out, i * k + one.output, of.n_out), part(y, i * t + one.target, of.n_targets)
             total += factor * call_float(of.kernel, (of, d, z, target, part(weight, i, 1), scale * factor))
     return total
 
@@ -98,7 +96,7 @@ class JointLoss(Loss):
 
     kernel = staticmethod(joint_loss)
     whole_rows = True
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("parts", "i8"), ("n_parts", "i8")])
+    dtype = loss_dtype(parts="i8", n_parts="i8")
     name = "joint_loss"
 
     def __post_init__(self):
@@ -124,11 +122,20 @@ class JointLoss(Loss):
         return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
 
     def row(self, n_out, n_targets, kernel_address, float_type):
-        table = _table(self, float_type)
-        row = np.zeros(1, self.dtype)
-        row["kernel"], row["n_out"], row["n_targets"] = kernel_address, n_out, n_targets
-        row["parts"], row["n_parts"] = table.ctypes.data, len(table)
-        return row
+        table, *losses = self._parts(float_type)
+        numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
+        return make_record(self.dtype, table, *losses, parts=address_of(table), n_parts=len(table), **numbers)
+
+    def _parts(self, float_type):
+        """Return the table of PART records, and the records of the parts' losses, of which it has the addresses."""
+        table, losses, output, columns = np.zeros(len(self.parts), PART), [], 0, self.columns
+        for number, (loss, size) in enumerate(self.parts):
+            where = loss_address(type(loss).kernel, loss.dtype, float_type)
+            losses.append(loss.row(size, _n_targets(loss, size), where, float_type))
+            known, factor = columns[-1] + number, self.weights[number]
+            table[number] = address_of(losses[-1]), output, columns[number], known, factor
+            output += size
+        return table, *losses
 
     def check_output(self, activation, n_out):
         if n_out != self.n_outputs:
@@ -172,27 +179,3 @@ def _n_targets(loss, size):
     from fastbp.losses.quantile import QuantileLoss
 
     return 1 if isinstance(loss, SparseCategoricalCrossentropy | QuantileLoss) else size
-
-
-# Tables that rows have the address of: some hundreds of bytes for each loss.
-_TABLES: dict = {}
-
-
-def _table(joint, float_type):
-    """Return the PART rows of a `JointLoss`, which are never freed."""
-    # Of two threads that come here at once (`functools.cache` gives each its own) both get the one that is kept.
-    if (joint, float_type) not in _TABLES:
-        _TABLES.setdefault((joint, float_type), _new_table(joint, float_type))
-    return _TABLES[joint, float_type]
-
-
-def _new_table(joint, float_type):
-    table, output, columns = np.zeros(len(joint.parts), PART), 0, joint.columns
-    for number, (loss, size) in enumerate(joint.parts):
-        kernel_address = loss_address(type(loss).kernel, loss.dtype, float_type)
-        row = loss.row(size, _n_targets(loss, size), kernel_address, float_type).view(LOSS_ROW)
-        table[number : number + 1].view(np.uint8)[:LOSS_ROW_SIZE] = row.view(np.uint8)
-        table[number]["output"], table[number]["target"] = output, columns[number]
-        table[number]["known"], table[number]["factor"] = columns[-1] + number, joint.weights[number]
-        output += size
-    return table

@@ -5,29 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import part
-from fastbp.compiler.records import row_dtype
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, loss_address
+from fastbp.compiler.pointers import part, record_at
+from fastbp.compiler.records import make_record
+from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.registry import Registry
 
 MEMBER_LOSSES = Registry("loss of members")
 
-# The fields of the members' loss stay where they are, after the header; two more stand at the end of the row.
-_OF_LOSS = [(f"of_loss_{i}", "i8") for i in range(LOSS_ROW_SIZE // 8 - len(LOSS_HEADER) - 2)]
-MEMBER_LOSS = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [*_OF_LOSS, ("members", "i8"), ("of_member", "i8")])
+loss_at = record_at(LOSS)
 
 
 @kernel
 def member_loss(row, dout, out, y, weight, scale):
     """loss = the mean over members of loss(out[i], y), out (n, m, k), y (n, t)."""
-    k, t, m = row.n_out, row.n_targets, row.members
+    m, of_member = row.members, loss_at(row.of_member)
+    k, t = of_member.n_out, of_member.n_targets
     total = 0.0
     for i in range(weight.size):
         target, one_weight = part(y, i * t, t), part(weight, i, 1)
         for first in range(i * m * k, (i + 1) * m * k, k):
-            member = (row, part(dout, first, k), part(out, first, k), target, one_weight, scale / m)
-            total += call_float(row.of_member, member)
+            member = (of_member, part(dout, first, k), part(out, first, k), target, one_weight, scale / m)
+            total += call_float(of_member.kernel, member)
     return total / m
 
 
@@ -69,7 +69,7 @@ class MemberLoss(Loss):
 
     kernel = staticmethod(member_loss)
     whole_rows = True
-    dtype = MEMBER_LOSS
+    dtype = loss_dtype(members="i8", of_member="i8")  # the address of the record of the members' loss
 
     def __post_init__(self):
         object.__setattr__(self, "loss", LOSSES.resolve(self.loss))
@@ -101,10 +101,10 @@ class MemberLoss(Loss):
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         loss = self.loss
-        of_member = loss_address(type(loss).kernel, loss.dtype, float_type)
-        row = loss.row(n_out // self.members, n_targets, kernel_address, float_type).view(MEMBER_LOSS)
-        row["members"], row["of_member"] = self.members, of_member
-        return row
+        where = loss_address(type(loss).kernel, loss.dtype, float_type)
+        of_member = loss.row(n_out // self.members, n_targets, where, float_type)
+        numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
+        return make_record(self.dtype, of_member, members=self.members, of_member=address_of(of_member), **numbers)
 
     def check_output(self, activation, n_out):
         if n_out % self.members:

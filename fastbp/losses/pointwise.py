@@ -19,10 +19,10 @@ from fastbp.compiler.jit import (
     need_compiler,
     unkept_kernel,
 )
-from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.records import make_record
 from fastbp.compiler.signatures import signature
 from fastbp.kernels.vecmath import log
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, mean_over_outputs, sum_over_outputs
+from fastbp.losses.base import LOSSES, Loss, loss_dtype, mean_over_outputs, sum_over_outputs
 from fastbp.losses.targets import bounded_targets, dense_targets, table_targets
 from fastbp.settings.validation import is_number
 
@@ -194,7 +194,7 @@ class CustomLoss(Loss):
 
     kernel = staticmethod(custom_loss)
     whole_rows = True
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("function", "i8")])
+    dtype = loss_dtype(function="i8")
 
     def __post_init__(self):
         if not hasattr(self.function, "py_func"):
@@ -209,7 +209,7 @@ class CustomLoss(Loss):
                 f"the function of the loss {self.name!r} does not compile as f(y_true, y_pred, dout) -> float for "
                 f"three arrays of {float_type}: {error}"
             ) from error
-        return make_row(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, function=where)
+        return make_record(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, function=where)
 
     def prepare_targets(self, y, n_out, dtype):
         return table_targets(y, dtype)

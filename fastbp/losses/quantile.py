@@ -1,16 +1,16 @@
 """QuantileLoss: several quantiles of one quantity, each an output of the network."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
+from fastbp.compiler.entry import address_of
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import float64s_at
-from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.records import make_record
 from fastbp.kernels.lanes import lane_sum
-from fastbp.losses.base import LOSS_HEADER, LOSS_ROW_SIZE, LOSSES, Loss, scale_rows
+from fastbp.losses.base import LOSSES, Loss, loss_dtype, scale_rows
 from fastbp.losses.targets import table_targets
 
 
@@ -69,14 +69,15 @@ class QuantileLoss(Loss):
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
 
     kernel = staticmethod(quantile)
-    dtype = row_dtype(LOSS_ROW_SIZE, LOSS_HEADER, [("levels", "i8")])
+    dtype = loss_dtype(levels="i8")
 
     def __post_init__(self):
         object.__setattr__(self, "quantiles", checked_quantiles(self.quantiles))
 
     def row(self, n_out, n_targets, kernel_address, float_type):
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
-        return make_row(self.dtype, levels=_levels(self.quantiles).ctypes.data, **numbers)
+        levels = np.array(self.quantiles, np.float64)
+        return make_record(self.dtype, levels, levels=address_of(levels), **numbers)
 
     def check_output(self, activation, n_out):
         if n_out != len(self.quantiles):
@@ -102,9 +103,3 @@ def checked_quantiles(quantiles):
     if not levels or not rising:
         raise ValueError(f"quantiles={quantiles!r}: they are above 0, below 1, and each is above the one before it.")
     return levels
-
-
-@cache
-def _levels(quantiles):
-    """Return the array that rows point to; it stays alive."""
-    return np.array(quantiles, np.float64)

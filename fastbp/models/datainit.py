@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Data
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.engine.user_arrays import as_float_rows, check_rows
 from fastbp.layers.base import Layer

@@ -1,4 +1,6 @@
-"""What optimizers share: the registry, the row of settings, the base class.  An optimizer is its settings and a kernel.
+"""What optimizers share: the registry, the record of settings, the base class.
+
+An optimizer is its settings and a kernel:
 
     update(row, c, factor, params, grads, state, start, stop)
 
@@ -20,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp.compiler.jit import inline
-from fastbp.compiler.records import make_row, row_dtype
+from fastbp.compiler.records import make_record, record_dtype
 from fastbp.registry import Registry
 from fastbp.schedules import SCHEDULES, check_numbers
 from fastbp.settings.validation import Settings
@@ -29,8 +31,7 @@ __all__ = ["OPTIMIZERS", "Optimizer"]
 
 OPTIMIZERS = Registry("optimizer")
 OPT_HEADER = [("kernel", "i8")]
-OPT_ROW_SIZE = 128
-OPT_ROW = row_dtype(OPT_ROW_SIZE, OPT_HEADER)
+OPTIMIZER = record_dtype(OPT_HEADER)
 
 
 @inline
@@ -162,7 +163,7 @@ class Optimizer(Settings):
         return np.zeros(self.n_slots() * size, dtype)
 
     def row(self, kernel_address: int) -> np.ndarray:
-        """Return the settings as an array of one row of `dtype`."""
+        """Return the settings: a `Record` of `dtype`."""
         settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)
 
@@ -180,9 +181,9 @@ def _check_count(optimizer, name, least):
 # Kept, because it takes 5 us, and made anew when a callback has changed a setting.
 @lru_cache(maxsize=64)
 def _row(dtype, kernel_address, *settings):
-    return make_row(dtype, kernel=kernel_address, **dict(settings))
+    return make_record(dtype, kernel=kernel_address, **dict(settings))
 
 
 def optimizer_dtype(**fields):
-    """Return the row dtype of an optimizer with these settings, name="f8" or "i8"."""
-    return row_dtype(OPT_ROW_SIZE, OPT_HEADER, fields.items())
+    """Return the record dtype of an optimizer with these settings, name="f8" or "i8"."""
+    return record_dtype([*OPT_HEADER, *fields.items()])

@@ -11,12 +11,13 @@ import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, pointer_like, shift
-from fastbp.engine.driver import layer_gradient
+from fastbp.engine.cut import Purpose, round_up
+from fastbp.engine.driver import layer_at, layer_gradient
 from fastbp.engine.driver_call import make_steps
 from fastbp.engine.helper_threads import enter, leave, open_counters
 from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.phases import finish, take, wait
-from fastbp.engine.plan import Plan, Purpose, round_up
+from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_together
 from fastbp.kernels.lanes import lane_dot
 from fastbp.kernels.repeatable import dot
@@ -98,7 +99,7 @@ class LeastSquares:
     def _evaluate(self, params, differentiate):
         """Return F; with `differentiate`, also add J^T J and J^T residual to `matrix`."""
         plan, (x, _, _), p = self.plan, self.arrays, len(self.trained)
-        prepare_layers(plan.table, params, self.shared)
+        prepare_layers(plan.addresses, params, self.shared)
         addresses = [0 if array is None else array.__array_interface__["data"][0] for array in self.arrays]
         sums = np.zeros(-(-len(x) // CHUNK_ROWS))
         k = self.n_outputs
@@ -111,7 +112,7 @@ class LeastSquares:
 
             def work(thread, n_threads, first=first, last=last, counters=counters):
                 add_rows(
-                    plan.layout, plan.table, plan.items, self.columns, self.steps, *addresses, first, last,
+                    plan.layout, plan.addresses, plan.items, self.columns, self.steps, *addresses, first, last,
                     self.divisor, params, self.shared, self.work, self.grads[thread], self.product,
                     self.jacobian.ravel(), self.matrix.ravel(), p, self.stride, differentiate, sums,
                     counters, thread, n_threads,
@@ -127,8 +128,9 @@ class LeastSquares:
 def prepare_layers(table, params, shared):
     """Have every layer prepare what depends on its parameters."""
     for i in range(table.size):
-        if table[i].prepare:
-            call(table[i].prepare, (table[i], params, shared, 0, table[i].prepare_rows))
+        layer = layer_at(table[i])
+        if layer.prepare:
+            call(layer.prepare, (layer, params, shared, 0, layer.prepare_rows))
 
 
 @kernel
@@ -204,8 +206,9 @@ def forward_rows(layout, table, step, x, y, weight, block, start, stop, params, 
     else:
         part(work, layout.weight + start, n)[:] = 1
     for i in range(table.size):
-        if table[i].forward:
-            call(table[i].forward, (table[i], step, params, shared, work, start, stop, block))
+        layer = layer_at(table[i])
+        if layer.forward:
+            call(layer.forward, (layer, step, params, shared, work, start, stop, block))
 
 
 @inline
@@ -241,8 +244,9 @@ def jacobian_rows(
     dout[:] = 0
     dout[output::k] = 1
     for i in range(table.size - 1, -1, -1):
-        if table[i].backward:
-            call(table[i].backward, (table[i], step, params, shared, work, start, stop, 0))
+        layer = layer_at(table[i])
+        if layer.backward:
+            call(layer.backward, (layer, step, params, shared, work, start, stop, 0))
     for row in range(start, stop):
         share, jacobian[row * stride + p] = residual(layout, divisor, row, output, work)
         for i in range(items.size):

@@ -11,14 +11,14 @@ import pytest
 from fastbp.compiler.entry import Entry, address_of
 from fastbp.compiler.jit import address, call, inline, kernel
 from fastbp.compiler.pointers import rows_at, same_place
-from fastbp.compiler.records import row_dtype
+from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import Kind, Signature, signature
 from fastbp.kernels.rng import mix64, shuffle
 from fastbp.kernels.tile import product
 from fastbp.layers.base import STEP
 
-ROW = row_dtype(32, [("whole", "i8"), ("real", "f8")])
-OTHER = row_dtype(32, [("real", "f8"), ("whole", "i8")])
+ROW = record_dtype([("whole", "i8"), ("real", "f8")])
+OTHER = record_dtype([("real", "f8"), ("whole", "i8")])
 rows = rows_at(ROW)
 
 

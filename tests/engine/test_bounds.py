@@ -155,7 +155,7 @@ def test_a_placed_layer_whose_spec_was_changed_is_refused():
         for name, value in settings.items():
             vars(placed.spec)[name] = value
         with pytest.raises(ValueError, match=message):
-            placed.spec_as_built()
+            placed.as_set()
 
 
 def test_the_shape_of_an_array_may_change_while_it_is_read():

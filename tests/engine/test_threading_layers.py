@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import fastbp
-from fastbp.engine import plan
+from fastbp.engine import limits, plan
 from fastbp.engine import threads
 from tests.engine.test_threads import train
 
 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS"):
     setattr(plan, name, 1)
-plan.THREAD_MULTIPLY_ADDS = 0
+limits.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 6
 numba.set_num_threads(2)
 started = []

@@ -17,7 +17,7 @@ import pytest
 
 import fastbp
 from fastbp import Dense, Dropout, PReLU
-from fastbp.engine import plan, threads
+from fastbp.engine import limits, threads
 from fastbp.engine.cores import available_cores
 from fastbp.engine.interrupts import InterruptGuard
 from fastbp.engine.threads import run_together
@@ -57,11 +57,11 @@ def train(optimizer="adam", seed=1, dtype="float32", layers=WIDE):
     return b"".join(part.tobytes() for part in parts) + repr(sorted(history.items())).encode()
 
 
-@pytest.mark.parametrize("partial_bytes", [plan.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])
+@pytest.mark.parametrize("partial_bytes", [limits.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_same_bits_at_any_number_of_threads(small_work, run_threads, monkeypatch, partial_bytes, optimizer, dtype):
-    monkeypatch.setattr(plan, "PARTIAL_BYTES", partial_bytes)
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", partial_bytes)
     results = []
     for n in (1, 2, 3):
         run_threads(n)
@@ -72,8 +72,8 @@ def test_same_bits_at_any_number_of_threads(small_work, run_threads, monkeypatch
 
 def test_more_threads_than_pieces(run_threads, monkeypatch):
     """Most of the threads find no work at all, and nobody waits for ever."""
-    monkeypatch.setattr(plan, "SLICE_MULTIPLY_ADDS", 1)
-    monkeypatch.setattr(plan, "THREAD_MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(limits, "SLICE_MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(limits, "THREAD_MULTIPLY_ADDS", 0)
     results = []
     for n in (1, 4):
         run_threads(n)
@@ -149,7 +149,7 @@ from tests.engine.test_threads import train
 
 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS"):
     setattr(plan, name, 1)
-plan.THREAD_MULTIPLY_ADDS = 0
+limits.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 4
 started = []
 run_in_threads = threads._run_in_threads
@@ -204,8 +204,8 @@ from fastbp.engine import plan
 from fastbp.engine import threads
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-plan.SLICE_MULTIPLY_ADDS = 1
-plan.THREAD_MULTIPLY_ADDS = 0
+limits.SLICE_MULTIPLY_ADDS = 1
+limits.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 2
 x = np.random.default_rng(0).standard_normal((4000, 21))
 model = fastbp.Sequential([fastbp.Dense(64, activation="tanh"), fastbp.Dense(1)], seed=0)

@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import chi2, chisquare
 
 import fastbp
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.network import Network
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from fastbp.kernels.rng import random_bits as inline_random_bits
 from fastbp.kernels.rng import shuffle

@@ -9,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp import activations
-from fastbp.engine import plan
+from fastbp.engine import limits, plan
 from fastbp.engine.network import Network
 from fastbp.layers.recurrent.recurrentspec import MOST_STEPS
 
@@ -51,12 +51,12 @@ IN_SLICES_ONLY = {"convolution", "depthwise", "gru"}
 @pytest.mark.parametrize(
     ("name", "partial_bytes"),
     [
-        *((name, plan.PARTIAL_BYTES) for name in NETWORKS),
+        *((name, limits.PARTIAL_BYTES) for name in NETWORKS),
         *((name, 0) for name in NETWORKS if name not in IN_SLICES_ONLY),
     ],
 )
 def test_gradients_of_many_equal_rows(name, partial_bytes, monkeypatch):
-    monkeypatch.setattr(plan, "PARTIAL_BYTES", partial_bytes)
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", partial_bytes)
     layers, shape = NETWORKS[name]
     row = np.ones((1, *shape)) if "embedding" in name or name == "categories" else np.full((1, *shape), -0.7)
     many = gradients(layers, shape, np.repeat(row, ROWS, axis=0), "mean_squared_error", "float32")[1:]

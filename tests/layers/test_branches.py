@@ -26,8 +26,9 @@ from fastbp import (
     Residual,
     SimpleRNN,
 )
+from fastbp.engine.cut import Purpose
 from fastbp.engine.network import Network
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.plan import Plan
 from tests.engine.test_plan import SCHEMES, force
 from tests.layers.test_layers import assert_near
 from tests.reference import autodiff, network

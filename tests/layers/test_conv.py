@@ -8,7 +8,7 @@ import pytest
 
 import fastbp
 from fastbp import Conv1D, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPooling2D, ZeroPadding2D
-from fastbp.engine import plan
+from fastbp.engine import limits, plan
 from fastbp.engine.network import Network
 from fastbp.engine.plan import Plan
 from tests.engine.test_plan import SCHEMES, force
@@ -187,10 +187,10 @@ def test_training_is_the_reference_s():
     assert 0.3 < norms.max() <= 0.4 * (1 + 1e-12)  # 0.58 without the constraint
 
 
-@pytest.mark.parametrize("partial_bytes", [plan.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])
+@pytest.mark.parametrize("partial_bytes", [limits.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_same_bits_at_any_number_of_threads(small_work, run_threads, monkeypatch, partial_bytes, dtype):
-    monkeypatch.setattr(plan, "PARTIAL_BYTES", partial_bytes)
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", partial_bytes)
     x, y = problem()
     results = []
     for n in (1, 2):

@@ -7,10 +7,11 @@ import pytest
 
 import fastbp
 from fastbp import LSTM, CategoryEmbedding, Dense, Embedding, Flatten, Masking, MaxNorm
+from fastbp.engine import limits
 from fastbp.engine import lookup_plan as tables
-from fastbp.engine import plan
+from fastbp.engine.cut import Purpose
 from fastbp.engine.network import Network
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.plan import Plan
 from fastbp.engine.snapshot import Reach
 from fastbp.optimizers import OPTIMIZERS
 from tests.reference import network
@@ -66,7 +67,7 @@ def build(layers, optimizer="adam", dtype="float32", loss="mean_squared_error"):
 def row_by_row(monkeypatch, always=True):
     """Make the gradients of all tables row by row, or (of those that are not lazy) of none."""
     monkeypatch.setattr(tables, "BYTES", 0 if always else 10**9)
-    monkeypatch.setattr(plan, "PARTIAL_BYTES", 0)
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", 0)
 
 
 def tables_of(model, rows=BATCH):
@@ -188,7 +189,7 @@ def test_same_bits_at_any_number_of_threads(monkeypatch, run_threads, lazy, extr
     row_by_row(monkeypatch)
     for name, value in (("ITEM_ENTRIES", 10), ("MAX_ITEMS", 7)):
         monkeypatch.setattr(tables, name, value)
-    monkeypatch.setattr(plan, "THREAD_UPDATES", 0)
+    monkeypatch.setattr(limits, "THREAD_UPDATES", 0)
     found = set()
     for n_threads in (1, 2, 3):
         run_threads(n_threads)
@@ -238,7 +239,7 @@ def test_only_large_tables_are_made_row_by_row():
 
 def test_some_tables_of_several(monkeypatch):
     monkeypatch.setattr(tables, "BYTES", 3000)
-    monkeypatch.setattr(plan, "PARTIAL_BYTES", 0)
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", 0)
     made = trained(columns(), "adamw")
     assert tables_of(made) == ["categoryembedding/column_0"]
     row_by_row(monkeypatch, always=False)

@@ -5,9 +5,9 @@ import pytest
 
 import fastbp
 from fastbp import AlphaDropout, Dense, GaussianNoise, SpatialDropout1D, SpatialDropout2D
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.network import Network
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from tests.reference.rng import dropout_masks
 

@@ -29,8 +29,9 @@ from fastbp import (
     Residual,
     RMSNormalization,
 )
-from fastbp.engine import plan
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine import limits, plan
+from fastbp.engine.cut import Purpose
+from fastbp.engine.plan import Plan
 from fastbp.layers import LAYERS
 from tests.layers.test_layers import assert_near
 
@@ -239,7 +240,7 @@ def test_plans_have_two_rows_for_it_in_training_alone():
     assert training.names == ["dense", NAME, NAME, "dense_1"]
     assert training.segments.tolist() == [0, 2, 4]
     assert not training.sliced
-    assert training.n_slices <= plan.MAX_SLICES
+    assert training.n_slices <= limits.MAX_SLICES
     assert (training.items["layer"] != 1).all()
     prediction = Plan(network, 3000, 3, np.float32, Purpose(training=False))
     assert prediction.names == ["dense", NAME, "dense_1"]

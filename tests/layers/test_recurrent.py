@@ -12,9 +12,9 @@ import pytest
 
 import fastbp
 from fastbp import GRU, LSTM, Bidirectional, Dense, Dropout, Flatten, Masking, Reshape, SimpleRNN
+from fastbp.engine.cut import Purpose
 from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.network import Network
-from fastbp.engine.plan import Purpose
 from fastbp.engine.runner import Runner
 from tests.engine.test_plan import SCHEMES, force
 from tests.layers.test_layers import assert_near

@@ -1,6 +1,7 @@
 """JointLoss and SoftmaxBlocks: several targets in one output layer, against JAX and finite differences."""
 
 import concurrent.futures
+import gc
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,6 @@ import pytest
 
 import fastbp
 from fastbp.layers.base import float_type_of
-from fastbp.losses import joint
 from tests.layers.test_layers import assert_near
 from tests.reference import autodiff
 
@@ -96,15 +96,35 @@ class TestJointLoss:
         assert 2 in run_threads.used
         assert params[0] == params[1]
 
-    def test_its_rows_have_one_table_in_all_threads(self, monkeypatch):
-        """Kernels hold its address: one that a second thread had made was freed under them."""
-        monkeypatch.setattr(joint, "_TABLES", {})
+    def test_every_record_keeps_what_it_points_to(self):
+        """Kernels hold the address of the table: one that a second thread had made was freed under them."""
         build()  # compiles
-        loss = fastbp.JointLoss(PARTS, [3.0, 1.0, 1.0])
-        float_type = float_type_of("float32")
+        loss, float_type = fastbp.JointLoss(PARTS, [3.0, 1.0, 1.0]), float_type_of("float32")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            tables = list(pool.map(lambda _: joint._table(loss, float_type).ctypes.data, range(64)))
-        assert len(set(tables)) == 1
+            records = list(pool.map(lambda _: loss.row(loss.n_outputs, 9, 1, float_type), range(64)))
+        gc.collect()
+        for record in records:
+            table, *losses = record.kept
+            assert record["parts"] == table.ctypes.data
+            assert table["loss"].tolist() == [one.ctypes.data for one in losses]
+        assert len({record.kept[0].ctypes.data for record in records}) == 64
+
+    def test_a_model_outlives_what_made_its_loss(self):
+        """Of members of parts: three records, each kept by the one that points to it."""
+        (x, y), joint_loss = problem(), fastbp.JointLoss(PARTS, [3.0, 1.0, 1.0])
+        layers = [fastbp.RepeatMembers(2), fastbp.MemberDense(joint_loss.n_outputs)]
+        runs = []
+        for collect in (False, True):
+            model = fastbp.Sequential(layers, input_shape=x.shape[1:], seed=0)
+            model.compile("sgd", fastbp.MemberLoss(joint_loss, members=2))
+            model.train_on_batch(x, y)
+            if collect:
+                gc.collect()
+                kept = [np.full(size, -1) for size in range(1, 40) for _ in range(20)]
+                assert len(kept) == 780
+            model.train_on_batch(x, y)
+            runs.append(model.params.tobytes())
+        assert runs[0] == runs[1]
 
     def test_files(self, tmp_path):
         x, y = problem()

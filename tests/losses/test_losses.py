@@ -17,7 +17,7 @@ from numba import types
 import fastbp
 from fastbp.compiler.records import record_type
 from fastbp.losses import LOSSES
-from fastbp.losses.base import LOSS_ROW_SIZE, Loss, loss_address
+from fastbp.losses.base import LOSS_HEADER, Loss, loss_address
 from fastbp.registry import describe, rebuild
 from tests.reference import autodiff
 from tests.reference.losses import LOSSES as REFERENCE
@@ -206,7 +206,8 @@ def test_row_and_address(name):
     where = loss_address(loss.kernel, loss.dtype, real)
     row = loss.row(4, 1, where, real)
     assert row.shape == (1,)
-    assert row.dtype.itemsize == LOSS_ROW_SIZE
+    assert row.dtype.names[: len(LOSS_HEADER)] == tuple(name for name, _ in LOSS_HEADER)
+    assert row.dtype.itemsize == 8 * len(row.dtype.names)  # no padding
     assert [int(row[field][0]) for field in ("kernel", "n_out", "n_targets")] == [where, 4, 1]
 
 

@@ -24,7 +24,7 @@ from fastbp.optimizers import (
     Nadam,
     RMSprop,
 )
-from fastbp.optimizers.base import OPT_ROW_SIZE
+from fastbp.optimizers.base import OPT_HEADER
 from fastbp.registry import describe, rebuild
 from fastbp.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDecay
 from tests.reference.optimizers import UPDATES, trajectory
@@ -290,7 +290,8 @@ def test_row_and_address(optimizer):
     where = address(optimizer.kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
     row = optimizer.row(where)
     assert row.shape == (1,)
-    assert row.dtype.itemsize == OPT_ROW_SIZE
+    assert row.dtype.names[: len(OPT_HEADER)] == tuple(name for name, _ in OPT_HEADER)
+    assert row.dtype.itemsize == 8 * len(row.dtype.names)  # no padding
     assert row["kernel"][0] == where
     assert optimizer.init_state(6, "float32").shape == (6 * optimizer.n_slots(),)
 

@@ -396,9 +396,6 @@ static void merge(const float *x, const float *y, float *out, int t, int u, int 
 }
 # What a function calls beside those of C's library.
 NEEDS = {
-    "dense": ("multiply_add",),
-    "convolve": ("multiply_add",),
-    "simple_rnn": ("multiply_add", "step_out"),
-    "lstm": ("multiply_add", "step_out"),
-    "gru": ("multiply_add", "step_out"),
+    **dict.fromkeys(("dense", "convolve"), ("multiply_add",)),
+    **dict.fromkeys(("simple_rnn", "lstm", "gru"), ("multiply_add", "step_out")),
 }

@@ -1,4 +1,4 @@
-"""Conv1D and Conv2D: out (n, h', w', k) = activation(windows of x (n, h, w, c) @ kernel (kh, kw, c, k) + bias (k,)).
+"""Conv2D, and what Conv1D shares: out = activation(windows of x (n, h, w, c) @ kernel (kh, kw, c, k) + bias (k,)).
 
 Each pass is a product on the register tiles, and the windows are read where they stand (windowtile.py):
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part, rows_at, shift, unit
+from fastbp.compiler.pointers import at, null, part, shift, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
@@ -34,7 +34,6 @@ from fastbp.layers.convolution.windows import (
     pad_images,
     sizes,
     unpad_dimages,
-    windows_dtype,
 )
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import penalties
@@ -43,8 +42,6 @@ CONV = layer_dtype(
     ("bias", "param"),
     *WINDOWS_FIELDS,
     *ACTIVATION_FIELDS,
-)
-CONV_WINDOWS = windows_dtype(
     ("k", "i8"),  # filters
     ("groups", "i8"),
     ("group_channels", "i8"),  # of the input; so many taps at each place of a window
@@ -58,7 +55,6 @@ CONV_WINDOWS = windows_dtype(
     ("block_windows", "i8"),  # dwindows are made in blocks of so many windows and segments
     ("block_segments", "i8"),
 )
-conv_windows_at = rows_at(CONV_WINDOWS)
 # Windows in a block of dwindows, at least: 32 rows for each reading of kernel^T.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
@@ -66,137 +62,113 @@ MOST_SEGMENT = 2048
 
 
 @inline
-def z_start(layer, w, row):
+def z_start(layer, row):
     """Return where in work the raw outputs of batch row `row` are, as in `Dense`."""
     if layer.needs_input and layer.activate:
         # A row of `extra` begins with z; padded images may follow it.
-        return layer.extra + row * (w.stride if w.padded else layer.n_out)
+        return layer.extra + row * (layer.stride if layer.padded else layer.n_out)
     return (layer.dout if layer.activate else layer.out) + row * layer.n_out
 
 
 @kernel
 def conv_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c), kernel (kh, kw, c, k), bias (k,) -> out (n, h', w', k); z is kept where it is needed."""
-    w = conv_windows_at(layer.windows, 1)[0]
-    if w.padded:
-        pad_images(layer, w, work, start, stop, 0)
-    filters = w.k // w.groups
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        z = z_start(layer, w, first)
+    if layer.padded:
+        pad_images(layer, work, start, stop, 0)
+    filters = layer.k // layer.groups
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        z = z_start(layer, first)
         # z = windows @ kernel + bias, for each group of channels and filters
-        for group in range(w.groups):
+        for group in range(layer.groups):
             j = group * filters
             bias = at(params, layer.bias + j) if layer.bias >= 0 else null(params)
-            image = at(work, image_start(layer, w, first) + group * w.group_channels)
+            image = at(work, image_start(layer, first) + group * layer.group_channels)
             weights = at(params, layer.params + j)
-            call(
-                w.window_product,
-                (
-                    at(work, z + j),
-                    w.k,
-                    bias,
-                    0,
-                    image,
-                    w.position_offsets,
-                    w.tap_offsets,
-                    weights,
-                    w.k,
-                    m,
-                    filters,
-                    w.taps,
-                ),
-            )
+            arguments = (
+                at(work, z + j), layer.k, bias, 0, image, layer.position_offsets, layer.tap_offsets, weights,
+                layer.k, m, filters, layer.taps,
+            )  # fmt: skip
+            call(layer.window_product, arguments)
         # out = activation(z)
         if layer.activate:
-            out = part(work, layer.out + first * layer.n_out, m * w.k)
-            call(layer.activate, (out, part(work, z, m * w.k), w.k, layer.alpha))
+            out = part(work, layer.out + first * layer.n_out, m * layer.k)
+            call(layer.activate, (out, part(work, z, m * layer.k), layer.k, layer.alpha))
 
 
 @kernel
 def conv_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, h', w', k), kernel (kh, kw, c, k) -> dx (n, h, w, c); dout is overwritten with dz."""
-    w = conv_windows_at(layer.windows, 1)[0]
-    for first in range(start, stop, w.images):
-        images = min(w.images, stop - first)
+    for first in range(start, stop, layer.images):
+        images = min(layer.images, stop - first)
         # dz = dout * activation'(z)
         if layer.differentiate:
             size = images * layer.n_out
             dz = part(work, layer.dout + first * layer.n_out, size)
             out = part(work, layer.out + first * layer.n_out, size)
-            z = part(work, z_start(layer, w, first), size) if layer.needs_input else out
-            call(layer.differentiate, (dz, z, out, w.k, layer.alpha))
+            z = part(work, z_start(layer, first), size) if layer.needs_input else out
+            call(layer.differentiate, (dz, z, out, layer.k, layer.alpha))
         if layer.dx >= 0:
             for image in range(first, first + images):
-                fill_entries(work, dimage_start(layer, w, image), w.size, work.dtype.type(0))
-            for group in range(w.groups):
-                add_dwindows(layer, w, shared, work, first, images, group)
-    if layer.dx >= 0 and w.padded:
-        unpad_dimages(layer, w, work, start, stop)
+                fill_entries(work, dimage_start(layer, image), layer.size, work.dtype.type(0))
+            for group in range(layer.groups):
+                add_dwindows(layer, shared, work, first, images, group)
+    if layer.dx >= 0 and layer.padded:
+        unpad_dimages(layer, work, start, stop)
 
 
 @inline
-def add_dwindows(layer, w, shared, work, first, images, group):
+def add_dwindows(layer, shared, work, first, images, group):
     """Add dwindows (windows, taps) = dz (windows, k) @ kernel^T (k, taps) of one group to the images' gradients."""
-    filters, scratch = w.k // w.groups, stack_scratch(null(work))
-    dimage = at(work, dimage_start(layer, w, first) + group * w.group_channels)
-    size = (images - 1) * w.stride + w.size - group * w.group_channels
+    filters, scratch = layer.k // layer.groups, stack_scratch(null(work))
+    dimage = at(work, dimage_start(layer, first) + group * layer.group_channels)
+    size = (images - 1) * layer.stride + layer.size - group * layer.group_channels
     dz = at(work, layer.dout + first * layer.n_out + group * filters)
-    transposed = at(shared, layer.shared + group * filters * w.transposed_row)
-    for i in range(0, images * w.positions, w.block_windows):
-        m = min(w.block_windows, images * w.positions - i)
-        for s in range(0, w.segments, w.block_segments):
-            segments = min(w.block_segments, w.segments - s)
+    transposed = at(shared, layer.shared + group * filters * layer.transposed_row)
+    for i in range(0, images * layer.positions, layer.block_windows):
+        m = min(layer.block_windows, images * layer.positions - i)
+        for s in range(0, layer.segments, layer.block_segments):
+            segments = min(layer.block_segments, layer.segments - s)
             # Whole vectors, so that no store is masked: what is beyond is not looked at.
-            columns = (segments * w.segment_length + 7) // 8 * 8
-            weights = shift(transposed, s * w.segment_length)
-            call(
-                w.product,
-                (
-                    scratch,
-                    columns,
-                    null(work),
-                    0,
-                    shift(dz, i * w.k),
-                    w.k,
-                    1,
-                    weights,
-                    w.transposed_row,
-                    m,
-                    columns,
-                    filters,
-                ),
-            )
+            columns = (segments * layer.segment_length + 7) // 8 * 8
+            weights = shift(transposed, s * layer.segment_length)
+            arguments = (
+                scratch, columns, null(work), 0, shift(dz, i * layer.k), layer.k, 1, weights, layer.transposed_row,
+                m, columns, filters,
+            )  # fmt: skip
+            call(layer.product, arguments)
             add_windows(
-                dimage, size, scratch, columns, w.position_offsets + 4 * i, m,
-                w.segment_offsets + 4 * s, segments, w.segment_length,
+                dimage, size, scratch, columns, layer.position_offsets + 4 * i, m,
+                layer.segment_offsets + 4 * s, segments, layer.segment_length,
             )  # fmt: skip
 
 
 @kernel
 def conv_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, h, w, c), dz (n, h', w', k) -> rows first to last of dkernel (kh, ...), or of dbias (k,)."""
-    w = conv_windows_at(layer.windows, 1)[0]
     dz = at(work, layer.dout + start * layer.n_out)
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
-        add_columns(w.product, dbias, init, shift(dz, first), w.k, (stop - start) * w.positions, last - first, grads)
+        add_columns(
+            layer.product, dbias, init, shift(dz, first), layer.k, (stop - start) * layer.positions, last - first, grads
+        )
         return
-    taps, filters = (last - first) * w.unit, w.k // w.groups
-    for image in range(start, stop, w.images):
-        windows = min(w.images, stop - image) * w.positions
-        for group in range(w.groups):
+    taps, filters = (last - first) * layer.unit, layer.k // layer.groups
+    for image in range(start, stop, layer.images):
+        windows = min(layer.images, stop - image) * layer.positions
+        for group in range(layer.groups):
             # dkernel = windows^T @ dz
-            dkernel = at(grads, layer.params + first * w.unit * w.k + group * filters)
+            dkernel = at(grads, layer.params + first * layer.unit * layer.k + group * filters)
             init = dkernel if accumulate or image > start else null(grads)
-            x = at(work, image_start(layer, w, image) + group * w.group_channels)
+            x = at(work, image_start(layer, image) + group * layer.group_channels)
             dz = at(work, layer.dout + image * layer.n_out + group * filters)
-            tap_offsets = w.tap_offsets + 4 * first * w.unit
-            call(
-                w.window_product,
-                (dkernel, w.k, init, w.k, x, tap_offsets, w.position_offsets, dz, w.k, taps, filters, windows),
-            )
+            tap_offsets = layer.tap_offsets + 4 * first * layer.unit
+            arguments = (
+                dkernel, layer.k, init, layer.k, x, tap_offsets, layer.position_offsets, dz, layer.k, taps,
+                filters, windows,
+            )  # fmt: skip
+            call(layer.window_product, arguments)
 
 
 @inline
@@ -220,10 +192,9 @@ def add_columns(product, out, init, x, x_row, rows, columns, like):
 @kernel
 def conv_prepare(layer, params, shared, first, last):
     """Write rows first to last of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
-    w = conv_windows_at(layer.windows, 1)[0]
-    row = first * w.unit
-    kernel_rows, transposed = at(params, layer.params + row * w.k), at(shared, layer.shared + row)
-    transpose(transposed, w.transposed_row, kernel_rows, w.k, (last - first) * w.unit, w.k)
+    row = first * layer.unit
+    kernel_rows, transposed = at(params, layer.params + row * layer.k), at(shared, layer.shared + row)
+    transpose(transposed, layer.transposed_row, kernel_rows, layer.k, (last - first) * layer.unit, layer.k)
 
 
 class Convolution:
@@ -253,6 +224,7 @@ class Convolution:
                 "out evenly among the groups."
             )
         taps = math.prod(self.kernel_size) * channels // self.groups
+        fields, arrays = self._record(windows)
         max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
         kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
         params = [
@@ -263,42 +235,38 @@ class Convolution:
         return Build(
             output_shape=(*counts, self.filters),
             params=params[: 1 + self.use_bias],
-            fields=dict(zip(("height", "width", "channels"), shape, strict=True)),
+            fields=fields,
+            arrays=arrays,
             extra=windows.extra(self._kept(windows)),
             shared=self.filters * _transposed_row(taps),
             multiply_adds=windows.positions * taps * self.filters,
         )
 
     def fill(self, row, float_type):
-        windows = self._windows(tuple(int(row[name][0]) for name in ("height", "width", "channels")))
+        row["product"], row["window_product"] = product_address(float_type), window_address(window_product, float_type)
+        fill_activation(row, self.activation, float_type)
+
+    def _record(self, windows):
+        """Return the fields of the layer's record, and its arrays."""
+        kept, taps = self._kept(windows), windows.taps
         group_channels = windows.channels // self.groups
-        taps = windows.taps(group_channels)
         # Where places beside each other in a window are so in the image too, its rows are runs of contiguous entries.
         contiguous = self.groups == 1 and self.dilation_rate[-1] == 1
         length = group_channels * (self.kernel_size[-1] if contiguous else 1)
         length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)
         segments = taps[::length].astype(np.int32)
         block_segments = max(SCRATCH // BLOCK_WINDOWS // length, 1)
-        record, *tables = windows.record(
-            CONV_WINDOWS,
-            taps,
-            self._kept(windows),
-            k=self.filters,
-            groups=self.groups,
-            group_channels=group_channels,
-            unit=taps.size // self.kernel_size[0],
-            product=product_address(float_type),
-            window_product=window_address(window_product, float_type),
-            transposed_row=_transposed_row(taps.size),
-            segments=segments.size,
-            segment_length=length,
-            segment_offsets=segments.ctypes.data,
-            block_windows=SCRATCH // (-(-min(block_segments, segments.size) * length // 8) * 8),
-            block_segments=block_segments,
-        )
-        row["windows"] = record.ctypes.data
-        fill_activation(row, self.activation, float_type)
-        return record, tables, segments
+        fields = {
+            "k": self.filters,
+            "group_channels": group_channels,
+            "unit": taps.size // self.kernel_size[0],
+            "transposed_row": _transposed_row(taps.size),
+            "segments": segments.size,
+            "segment_length": length,
+            "block_windows": SCRATCH // (-(-min(block_segments, segments.size) * length // 8) * 8),
+            "block_segments": block_segments,
+        }
+        return windows.fields(kept) | fields, windows.arrays(kept) | {"segment_offsets": segments}
 
     def _windows(self, shape):
         one_row = (1,) * (2 - self.axes)
@@ -306,7 +274,7 @@ class Convolution:
             one_row + setting for setting in (self.kernel_size, self.strides, self.dilation_rate)
         )
         padding = ("valid",) * len(one_row) + (self.padding,) * self.axes
-        return Windows(self, shape, window, strides, dilation, padding)
+        return Windows(self, shape, window, strides, dilation, padding, depth=shape[2] // self.groups)
 
     def _kept(self, windows):
         """Entries of z that a row of `extra` keeps."""
@@ -392,66 +360,3 @@ class Conv2D(Convolution, Layer):
     name: str | None = None
 
     axes = 2
-
-
-@LAYERS.register("Conv1D")
-@dataclass
-class Conv1D(Convolution, Layer):
-    """Convolution of sequences: ``out = activation(windows @ kernel + bias)``.
-
-    Parameters
-    ----------
-    filters : int
-        Number of output channels, ``k``.
-    kernel_size : int
-        Steps of a window.
-    strides : int, default 1
-    padding : {"valid", "same", "causal"}, default "valid"
-        "causal": zeros before the sequence only, so that no output depends on later steps (van den Oord et al., 2016).
-    dilation_rate : int, default 1
-    groups : int, default 1
-    activation : str or activation object, optional
-    use_bias : bool, default True
-    kernel_initializer, bias_initializer : str or initializer object
-        Defaults ``"glorot_uniform"`` and ``"zeros"``.
-    kernel_regularizer, bias_regularizer : str or regularizer object, optional
-    kernel_constraint : MaxNorm, optional
-    trainable : bool, default True
-    name : str, optional
-        Default ``"conv1d"``, ``"conv1d_1"`` and so on.
-
-    Raises
-    ------
-    ValueError
-        As `Conv2D`.
-
-    Notes
-    -----
-    Inputs ``(n, t, c)``, kernel ``(kernel_size, c / groups, k)``, bias ``(k,)``, outputs ``(n, t', k)``; the settings
-    are those of `Conv2D`.
-
-    Examples
-    --------
-    >>> import fastbp
-    >>> model = fastbp.Sequential([fastbp.Conv1D(8, 3, padding="causal", dilation_rate=4)], input_shape=(24, 2))
-    >>> model.output_shape, model.views["conv1d/kernel"].shape
-    ((24, 8), (3, 2, 8))
-    """
-
-    filters: int
-    kernel_size: Any
-    strides: Any = 1
-    padding: str = "valid"
-    dilation_rate: Any = 1
-    groups: int = 1
-    activation: Any = None
-    use_bias: bool = True
-    kernel_initializer: Any = "glorot_uniform"
-    bias_initializer: Any = "zeros"
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    kernel_constraint: Any = None
-    trainable: bool = True
-    name: str | None = None
-
-    axes = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part, rows_at
+from fastbp.compiler.pointers import at, null, part
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.windowadd import add_lanes
 from fastbp.kernels.windowtile import window_address, window_lanes
@@ -27,7 +27,6 @@ from fastbp.layers.convolution.windows import (
     pad_images,
     sizes,
     unpad_dimages,
-    windows_dtype,
 )
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import penalties
@@ -36,116 +35,112 @@ DEPTHWISE = layer_dtype(
     ("bias", "param"),
     *WINDOWS_FIELDS,
     *ACTIVATION_FIELDS,
-)
-DEPTHWISE_WINDOWS = windows_dtype(
     ("k", "i8"),  # outputs at each position, c * multiplier
     ("copies", "i8"),  # of each channel: the multiplier
     ("unit", "i8"),  # taps for each index of the kernel's first axis
     ("product", "i8"),  # addresses
     ("window_lanes", "i8"),
 )
-depthwise_windows_at = rows_at(DEPTHWISE_WINDOWS)
 
 
 @inline
-def repeat_channels(layer, w, work, start, stop):
+def repeat_channels(layer, work, start, stop):
     """Copy the images of batch rows start to stop, each channel `copies` times, to where they have padding."""
     for row in range(start, stop):
-        image = image_start(layer, w, row)
-        fill_entries(work, image, w.size, work.dtype.type(0))
-        for i in range(w.height):
-            to, x = image + w.corner + i * w.padded_row, layer.x + row * layer.n_in + i * w.row
-            for j in range(w.row):
-                for copy in range(w.copies):
-                    work[to + j * w.copies + copy] = work[x + j]
+        image = image_start(layer, row)
+        fill_entries(work, image, layer.size, work.dtype.type(0))
+        for i in range(layer.height):
+            to, x = image + layer.corner + i * layer.padded_row, layer.x + row * layer.n_in + i * layer.row
+            for j in range(layer.row):
+                for copy in range(layer.copies):
+                    work[to + j * layer.copies + copy] = work[x + j]
 
 
 @inline
-def add_channels(layer, w, work, start, stop):
+def add_channels(layer, work, start, stop):
     """dx = the gradients of the images, those of a channel's copies added up."""
     for row in range(start, stop):
-        dimage = dimage_start(layer, w, row) + w.corner
-        for i in range(w.height):
-            dx = layer.dx + row * layer.n_in + i * w.row
-            for j in range(w.row):
+        dimage = dimage_start(layer, row) + layer.corner
+        for i in range(layer.height):
+            dx = layer.dx + row * layer.n_in + i * layer.row
+            for j in range(layer.row):
                 total = work.dtype.type(0)
-                for copy in range(w.copies):
-                    total += work[dimage + i * w.padded_row + j * w.copies + copy]
+                for copy in range(layer.copies):
+                    total += work[dimage + i * layer.padded_row + j * layer.copies + copy]
                 work[dx + j] = total
 
 
 @kernel
 def depthwise_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c), kernel (kh, kw, c, m), bias (c * m,) -> out (n, h', w', c * m)."""
-    w = depthwise_windows_at(layer.windows, 1)[0]
-    if w.copies > 1:
-        repeat_channels(layer, w, work, start, stop)
-    elif w.padded:
-        pad_images(layer, w, work, start, stop, 0)
+    if layer.copies > 1:
+        repeat_channels(layer, work, start, stop)
+    elif layer.padded:
+        pad_images(layer, work, start, stop, 0)
     bias, weights = at(params, layer.bias) if layer.bias >= 0 else null(params), at(params, layer.params)
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        z, image = z_start(layer, w, first), at(work, image_start(layer, w, first))
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        z, image = z_start(layer, first), at(work, image_start(layer, first))
         # z = bias + sum over taps of x * kernel
-        call(
-            w.window_lanes,
-            (at(work, z), w.k, bias, 0, image, w.position_offsets, w.tap_offsets, weights, w.k, m, w.k, w.taps),
-        )
+        arguments = (
+            at(work, z), layer.k, bias, 0, image, layer.position_offsets, layer.tap_offsets, weights, layer.k, m,
+            layer.k, layer.taps,
+        )  # fmt: skip
+        call(layer.window_lanes, arguments)
         # out = activation(z)
         if layer.activate:
-            out = part(work, layer.out + first * layer.n_out, m * w.k)
-            call(layer.activate, (out, part(work, z, m * w.k), w.k, layer.alpha))
+            out = part(work, layer.out + first * layer.n_out, m * layer.k)
+            call(layer.activate, (out, part(work, z, m * layer.k), layer.k, layer.alpha))
 
 
 @kernel
 def depthwise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, h', w', c * m), kernel (kh, kw, c, m) -> dx (n, h, w, c); dout is overwritten with dz."""
-    w = depthwise_windows_at(layer.windows, 1)[0]
     weights = at(params, layer.params)
-    for first in range(start, stop, w.images):
-        images = min(w.images, stop - first)
+    for first in range(start, stop, layer.images):
+        images = min(layer.images, stop - first)
         # dz = dout * activation'(z)
         if layer.differentiate:
             size = images * layer.n_out
             dz = part(work, layer.dout + first * layer.n_out, size)
             out = part(work, layer.out + first * layer.n_out, size)
-            z = part(work, z_start(layer, w, first), size) if layer.needs_input else out
-            call(layer.differentiate, (dz, z, out, w.k, layer.alpha))
+            z = part(work, z_start(layer, first), size) if layer.needs_input else out
+            call(layer.differentiate, (dz, z, out, layer.k, layer.alpha))
         if layer.dx >= 0:
             for image in range(first, first + images):
-                fill_entries(work, dimage_start(layer, w, image), w.size, work.dtype.type(0))
+                fill_entries(work, dimage_start(layer, image), layer.size, work.dtype.type(0))
             # dx[window, tap] += dz[window] * kernel[tap]
-            dimage, dz_ = at(work, dimage_start(layer, w, first)), at(work, layer.dout + first * layer.n_out)
-            size = (images - 1) * w.stride + w.size
-            m = images * w.positions
-            add_lanes(dimage, size, dz_, w.position_offsets, m, w.tap_offsets, w.taps, weights, w.k)
-    if layer.dx >= 0 and w.copies > 1:
-        add_channels(layer, w, work, start, stop)
-    elif layer.dx >= 0 and w.padded:
-        unpad_dimages(layer, w, work, start, stop)
+            dimage, dz_ = at(work, dimage_start(layer, first)), at(work, layer.dout + first * layer.n_out)
+            size = (images - 1) * layer.stride + layer.size
+            m = images * layer.positions
+            add_lanes(dimage, size, dz_, layer.position_offsets, m, layer.tap_offsets, layer.taps, weights, layer.k)
+    if layer.dx >= 0 and layer.copies > 1:
+        add_channels(layer, work, start, stop)
+    elif layer.dx >= 0 and layer.padded:
+        unpad_dimages(layer, work, start, stop)
 
 
 @kernel
 def depthwise_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, h, w, c), dz (n, h', w', c * m) -> rows first to last of dkernel (kh, ...), or of dbias (c * m,)."""
-    w = depthwise_windows_at(layer.windows, 1)[0]
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
         dz = at(work, layer.dout + start * layer.n_out + first)
-        add_columns(w.product, dbias, init, dz, w.k, (stop - start) * w.positions, last - first, grads)
+        add_columns(layer.product, dbias, init, dz, layer.k, (stop - start) * layer.positions, last - first, grads)
         return
-    dkernel, taps = at(grads, layer.params + first * w.unit * w.k), (last - first) * w.unit
-    tap_offsets = w.tap_offsets + 4 * first * w.unit
-    for image in range(start, stop, w.images):
+    dkernel, taps = at(grads, layer.params + first * layer.unit * layer.k), (last - first) * layer.unit
+    tap_offsets = layer.tap_offsets + 4 * first * layer.unit
+    for image in range(start, stop, layer.images):
         # dkernel[tap] = sum over windows of x[window, tap] * dz[window]
-        windows = min(w.images, stop - image) * w.positions
+        windows = min(layer.images, stop - image) * layer.positions
         init = dkernel if accumulate or image > start else null(grads)
-        x, dz = at(work, image_start(layer, w, image)), at(work, layer.dout + image * layer.n_out)
-        call(
-            w.window_lanes,
-            (dkernel, w.k, init, w.k, x, tap_offsets, w.position_offsets, dz, w.k, taps, w.k, windows),
-        )
+        x, dz = at(work, image_start(layer, image)), at(work, layer.dout + image * layer.n_out)
+        arguments = (
+            dkernel, layer.k, init, layer.k, x, tap_offsets, layer.position_offsets, dz, layer.k, taps, layer.k,
+            windows,
+        )  # fmt: skip
+        call(layer.window_lanes, arguments)
 
 
 @LAYERS.register("DepthwiseConv2D")
@@ -226,30 +221,19 @@ class DepthwiseConv2D(Layer):
             Param("kernel", kernel_shape, self.depthwise_initializer, *factors, max_norm, norm_axes=2),
             Param("bias", (windows.channels,), self.bias_initializer, *penalties(self.bias_regularizer)),
         ]
+        fields = {"k": windows.channels, "copies": self.depth_multiplier, "unit": self.kernel_size[1]}
         return Build(
             output_shape=(windows.rows.count, windows.columns.count, windows.channels),
             params=params[: 1 + self.use_bias],
-            fields=dict(zip(("height", "width", "channels"), shape, strict=True)),
+            fields=windows.fields(self._kept(windows)) | fields,
+            arrays=windows.arrays(self._kept(windows)),
             extra=windows.extra(self._kept(windows)),
             multiply_adds=windows.positions * math.prod(kernel_shape),
         )
 
     def fill(self, row, float_type):
-        windows = self._windows(tuple(int(row[name][0]) for name in ("height", "width", "channels")))
-        taps = windows.taps()
-        record, *tables = windows.record(
-            DEPTHWISE_WINDOWS,
-            taps,
-            self._kept(windows),
-            k=windows.channels,
-            copies=self.depth_multiplier,
-            unit=self.kernel_size[1],
-            product=product_address(float_type),
-            window_lanes=window_address(window_lanes, float_type),
-        )
-        row["windows"] = record.ctypes.data
+        row["product"], row["window_lanes"] = product_address(float_type), window_address(window_lanes, float_type)
         fill_activation(row, self.activation, float_type)
-        return record, tables
 
     def _windows(self, shape):
         padding = (self.padding, self.padding)

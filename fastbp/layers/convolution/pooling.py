@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, pointer_like, rows_at
+from fastbp.compiler.pointers import at, pointer_like
 from fastbp.kernels.pooltile import (
     add_unpooled_largest,
     add_unpooled_sum,
@@ -27,11 +27,10 @@ from fastbp.layers.convolution.windows import (
     pad_images,
     sizes,
     unpad_dimages,
-    windows_dtype,
 )
 
-POOLING = layer_dtype(*WINDOWS_FIELDS)
-POOLING_WINDOWS = windows_dtype(
+POOLING = layer_dtype(
+    *WINDOWS_FIELDS,
     ("channels", "i8"),
     ("per_row", "i8"),  # windows beside each other
     ("clear", "i8"),  # of these, those that end so far from the image's row's end that a whole vector fits there
@@ -39,7 +38,6 @@ POOLING_WINDOWS = windows_dtype(
     ("scales", "i8"),  # address: 1 / entries of a window, one for all (scale_stride 0) or one for each
     ("scale_stride", "i8"),
 )
-pooling_windows_at = rows_at(POOLING_WINDOWS)
 # Lanes of the widest vectors, of float32 with AVX-512.
 MOST_LANES = 16
 
@@ -47,79 +45,81 @@ MOST_LANES = 16
 @kernel
 def max_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c) -> out (n, h', w', c)."""
-    w = pooling_windows_at(layer.windows, 1)[0]
-    if w.padded:
-        pad_images(layer, w, work, start, stop, -np.inf)
-    scales = pointer_like(w.scales, work)
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, w, first))
+    if layer.padded:
+        pad_images(layer, work, start, stop, -np.inf)
+    scales = pointer_like(layer.scales, work)
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, first))
         # out = the largest entry of each window
-        pool_largest(out, image, w.position_offsets, m, w.tap_offsets, w.taps, w.channels, scales, w.scale_stride)
+        pool_largest(
+            out, image, layer.position_offsets, m, layer.tap_offsets, layer.taps, layer.channels, scales,
+            layer.scale_stride,
+        )  # fmt: skip
 
 
 @kernel
 def max_backward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c), out, dout (n, h', w', c) -> dx (n, h, w, c): to the first of a window's largest entries."""
-    w = pooling_windows_at(layer.windows, 1)[0]
-    clear_dimages(layer, w, work, start, stop)
-    scales = pointer_like(w.scales, work)
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        dimage, image = at(work, dimage_start(layer, w, first)), at(work, image_start(layer, w, first))
+    clear_dimages(layer, work, start, stop)
+    scales = pointer_like(layer.scales, work)
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        dimage, image = at(work, dimage_start(layer, first)), at(work, image_start(layer, first))
         dout, out = at(work, layer.dout + first * layer.n_out), at(work, layer.out + first * layer.n_out)
         hand_back = (
-            dimage, dout, out, image, w.position_offsets, m, w.per_row, w.clear,
-            w.tap_offsets, w.taps, w.channels, scales, w.scale_stride,
+            dimage, dout, out, image, layer.position_offsets, m, layer.per_row, layer.clear,
+            layer.tap_offsets, layer.taps, layer.channels, scales, layer.scale_stride,
         )  # fmt: skip
-        if w.overlapping:
+        if layer.overlapping:
             add_unpooled_largest(*hand_back)
         else:
             unpool_largest(*hand_back)
-    if w.padded:
-        unpad_dimages(layer, w, work, start, stop)
+    if layer.padded:
+        unpad_dimages(layer, work, start, stop)
 
 
 @kernel
 def average_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, h, w, c) -> out (n, h', w', c)."""
-    w = pooling_windows_at(layer.windows, 1)[0]
-    if w.padded:
-        pad_images(layer, w, work, start, stop, 0)
-    scales = pointer_like(w.scales, work)
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, w, first))
+    if layer.padded:
+        pad_images(layer, work, start, stop, 0)
+    scales = pointer_like(layer.scales, work)
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        out, image = at(work, layer.out + first * layer.n_out), at(work, image_start(layer, first))
         # out = the sum of each window's entries / how many there are (without padding)
-        pool_sum(out, image, w.position_offsets, m, w.tap_offsets, w.taps, w.channels, scales, w.scale_stride)
+        pool_sum(
+            out, image, layer.position_offsets, m, layer.tap_offsets, layer.taps, layer.channels, scales,
+            layer.scale_stride,
+        )  # fmt: skip
 
 
 @kernel
 def average_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, h', w', c) -> dx (n, h, w, c): the same share to all entries of a window."""
-    w = pooling_windows_at(layer.windows, 1)[0]
-    clear_dimages(layer, w, work, start, stop)
-    scales = pointer_like(w.scales, work)
-    for first in range(start, stop, w.images):
-        m = min(w.images, stop - first) * w.positions
-        dimage, dout = at(work, dimage_start(layer, w, first)), at(work, layer.dout + first * layer.n_out)
+    clear_dimages(layer, work, start, stop)
+    scales = pointer_like(layer.scales, work)
+    for first in range(start, stop, layer.images):
+        m = min(layer.images, stop - first) * layer.positions
+        dimage, dout = at(work, dimage_start(layer, first)), at(work, layer.dout + first * layer.n_out)
         hand_back = (
-            dimage, dout, dout, dimage, w.position_offsets, m, w.per_row, w.clear,
-            w.tap_offsets, w.taps, w.channels, scales, w.scale_stride,
+            dimage, dout, dout, dimage, layer.position_offsets, m, layer.per_row, layer.clear,
+            layer.tap_offsets, layer.taps, layer.channels, scales, layer.scale_stride,
         )  # fmt: skip
-        if w.overlapping:
+        if layer.overlapping:
             add_unpooled_sum(*hand_back)
         else:
             unpool_sum(*hand_back)
-    if w.padded:
-        unpad_dimages(layer, w, work, start, stop)
+    if layer.padded:
+        unpad_dimages(layer, work, start, stop)
 
 
 @inline
-def clear_dimages(layer, w, work, start, stop):
+def clear_dimages(layer, work, start, stop):
     """Set the images' gradients to zero: windows need not meet every entry."""
     for row in range(start, stop):
-        fill_entries(work, dimage_start(layer, w, row), w.size, work.dtype.type(0))
+        fill_entries(work, dimage_start(layer, row), layer.size, work.dtype.type(0))
 
 
 class Pooling:
@@ -131,30 +131,21 @@ class Pooling:
         shape = as_image(self, input_shape, self.axes)
         windows = self.windows_of(shape)
         counts = (windows.rows.count, windows.columns.count)[-self.axes :]
+        fields = {
+            "channels": windows.channels,
+            "per_row": windows.columns.count,
+            "clear": windows.clear(MOST_LANES),
+            "overlapping": windows.overlap(),
+            "scale_stride": windows.padded,
+        }
+        # One for each window of the images that one call covers.
+        scales = np.tile(windows.shares(), windows.images()) if windows.padded else windows.shares()[:1]
         return Build(
             output_shape=self.output_shape(counts, shape[2]),
-            fields=dict(zip(("height", "width", "channels"), shape, strict=True)),
+            fields=windows.fields() | fields,
+            arrays=windows.arrays() | {"scales": scales},
             extra=windows.extra(),
         )
-
-    def fill(self, row, float_type):
-        shape = tuple(int(row[name][0]) for name in ("height", "width", "channels"))
-        windows = self.windows_of(shape)
-        scales = windows.shares().astype(float_type.name)
-        record, *tables = windows.record(
-            POOLING_WINDOWS,
-            windows.taps(),
-            channels=windows.channels,
-            per_row=windows.columns.count,
-            clear=windows.clear(MOST_LANES),
-            overlapping=windows.overlap(),
-            scale_stride=windows.padded,
-        )
-        # One for each window of the images that one call covers.
-        scales = np.tile(scales, int(record["images"][0])) if windows.padded else scales[:1].copy()
-        record["scales"] = scales.ctypes.data
-        row["windows"] = record.ctypes.data
-        return record, tables, scales
 
     def output_shape(self, counts, channels):
         """Return the shape of a row of outputs for so many windows along each axis."""

@@ -5,13 +5,13 @@ the windows through two tables of offsets (windowtile.py): where each window beg
 there on.  Where padding is wanted, the image is first copied into a larger one in the layer's `extra`.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.compiler.jit import inline
 from fastbp.compiler.pointers import at, copy_entries, part
-from fastbp.compiler.records import make_row, row_dtype
 from fastbp.layers.base import is_size, whole_number
 
 # Windows for one call of a product, at least: so many images are covered by one table.
@@ -19,9 +19,8 @@ CALL_WINDOWS = 128
 # Offsets are int32.
 MOST_ENTRIES = 2**31
 
-# Layers over windows have a record of their own beside their row of the layer table, which has no room for all this.
-WINDOWS_ROW_SIZE = 256
-WINDOWS_HEADER = [
+# What the record of a layer over windows holds (`Windows.fields`, `Windows.arrays`).
+WINDOWS_FIELDS = [
     ("padded", "i8"),
     ("size", "i8"),  # entries of an image, its padding included
     ("stride", "i8"),  # entries from an image to the next one
@@ -37,14 +36,6 @@ WINDOWS_HEADER = [
     ("tap_offsets", "i8"),
     ("taps", "i8"),  # length of the latter
 ]
-
-# Fields of such a layer: the address of the windows' record, and the input's shape, which that is made for.
-WINDOWS_FIELDS = [("windows", "i8"), ("height", "i8"), ("width", "i8"), ("channels", "i8")]
-
-
-def windows_dtype(*fields):
-    """Return the dtype of a layer kind's record: the header and fields of its own."""
-    return row_dtype(WINDOWS_ROW_SIZE, WINDOWS_HEADER, fields)
 
 
 class Axis(NamedTuple):
@@ -84,14 +75,16 @@ class Windows:
         "valid", "same" or "causal".
     copies : int, default 1
         Times that every channel stands in the padded image; more than one ask for a padded image.
+    depth : int, default 1
+        Channels that a window reads at each of its places.
     """
 
-    def __init__(self, layer, shape, window, strides, dilation=(1, 1), padding=("valid", "valid"), copies=1):
+    def __init__(self, layer, shape, window, strides, dilation=(1, 1), padding=("valid", "valid"), copies=1, depth=1):
         self._height, self._width, channels = shape
         axes = zip(shape[:2], window, strides, dilation, padding, strict=True)
         self.rows, self.columns = (axis(layer, *settings) for settings in axes)
         self._row, self.channels = self._width * channels, channels * copies
-        self._window, self._strides, self._dilation = window, strides, dilation
+        self._window, self._strides, self._dilation, self._depth = window, strides, dilation, depth
         self.padded = copies > 1 or any(self.rows[1:] + self.columns[1:])
         self._padded_row = (self._width + self.columns.before + self.columns.after) * self.channels
         self.size = (self._height + self.rows.before + self.rows.after) * self._padded_row
@@ -107,43 +100,37 @@ class Windows:
         """Entries a row of `extra`: `before` of the layer's own, then the padded image and its gradient."""
         return before + 2 * self.size if self.padded else before
 
-    def record(self, dtype, taps, before=0, **fields):
-        """Return a layer's record with these fields of its own, and the arrays to which it has addresses.
+    def fields(self, before=0):
+        """Return {name: value} of WINDOWS_FIELDS; `before` as in `extra`."""
+        return {
+            "padded": self.padded,
+            "size": self.size,
+            "stride": self._stride(before),
+            "image": before,
+            "dimage": before + self.size,
+            "height": self._height,
+            "row": self._row,
+            "padded_row": self._padded_row,
+            "corner": self.rows.before * self._padded_row + self.columns.before * self.channels,
+            "positions": self.positions,
+            "images": self.images(before),
+            "taps": self.taps.size,
+        }
 
-        Parameters
-        ----------
-        dtype : record dtype
-        taps : array of int
-            Where the entries of a window are, from its first one on.
-        before : int
-            Entries of a row of `extra` before the images.
-        """
-        n_in = self._height * self._row
-        stride = self.extra(before) if self.padded else n_in
+    def arrays(self, before=0):
+        """Return {name: table} of the addresses among WINDOWS_FIELDS."""
+        images = np.arange(self.images(before)) * self._stride(before)
+        positions = (images[:, None] + self._starts()).astype(np.int32)
+        return {"position_offsets": positions, "tap_offsets": self.taps.astype(np.int32)}
+
+    def images(self, before=0):
+        """Return how many images one table of positions covers."""
         # The layer's own entries of several images stand together only where no padded images lie between them.
-        most = 1 if self.padded and before else (MOST_ENTRIES - 1) // stride
-        images = min(-(-CALL_WINDOWS // self.positions), most)
-        positions = (np.arange(images)[:, None] * stride + self._starts()).astype(np.int32)
-        taps = np.asarray(taps, np.int32)
-        record = make_row(
-            dtype,
-            padded=self.padded,
-            size=self.size,
-            stride=stride,
-            image=before,
-            dimage=before + self.size,
-            height=self._height,
-            row=self._row,
-            padded_row=self._padded_row,
-            corner=self.rows.before * self._padded_row + self.columns.before * self.channels,
-            positions=self.positions,
-            images=images,
-            position_offsets=positions.ctypes.data,
-            tap_offsets=taps.ctypes.data,
-            taps=taps.size,
-            **fields,
-        )
-        return record, positions, taps
+        most = 1 if self.padded and before else (MOST_ENTRIES - 1) // self._stride(before)
+        return min(-(-CALL_WINDOWS // self.positions), most)
+
+    def _stride(self, before):
+        return self.extra(before) if self.padded else self._height * self._row
 
     def _starts(self):
         """Return where the windows of an image begin."""
@@ -151,11 +138,12 @@ class Windows:
         columns = np.arange(self.columns.count) * (self._strides[1] * self.channels)
         return (rows[:, None] + columns).ravel()
 
-    def taps(self, channels=1):
-        """Return where the entries of a window are, (kh * kw * channels,): the first `channels` of each place."""
+    @cached_property
+    def taps(self):
+        """Where the entries of a window are, from its first one on: (kh * kw * depth,)."""
         rows = np.arange(self._window[0]) * (self._dilation[0] * self._padded_row)
         columns = np.arange(self._window[1]) * (self._dilation[1] * self.channels)
-        return (rows[:, None, None] + columns[:, None] + np.arange(channels)).ravel()
+        return (rows[:, None, None] + columns[:, None] + np.arange(self._depth)).ravel()
 
     def shares(self):
         """Return 1 / the entries within the image of each of its windows: (positions,)."""
@@ -179,17 +167,17 @@ class Windows:
 
 
 @inline
-def image_start(layer, windows, row):
+def image_start(layer, row):
     """Return where in work the image of a batch row begins, its padding included."""
-    base = layer.extra + windows.image if windows.padded else layer.x
-    return base + row * windows.stride
+    base = layer.extra + layer.image if layer.padded else layer.x
+    return base + row * layer.stride
 
 
 @inline
-def dimage_start(layer, windows, row):
+def dimage_start(layer, row):
     """Return where in work the gradient of that image begins."""
-    base = layer.extra + windows.dimage if windows.padded else layer.dx
-    return base + row * windows.stride
+    base = layer.extra + layer.dimage if layer.padded else layer.dx
+    return base + row * layer.stride
 
 
 @inline
@@ -201,24 +189,24 @@ def fill_entries(work, start, size, value):
 
 
 @inline
-def pad_images(layer, windows, work, start, stop, value):
+def pad_images(layer, work, start, stop, value):
     """Copy the images of batch rows start to stop to where they have padding, of `value`."""
     for row in range(start, stop):
-        image = image_start(layer, windows, row)
-        fill_entries(work, image, windows.size, work.dtype.type(value))
-        for i in range(windows.height):
-            to = at(work, image + windows.corner + i * windows.padded_row)
-            copy_entries(to, at(work, layer.x + row * layer.n_in + i * windows.row), windows.row)
+        image = image_start(layer, row)
+        fill_entries(work, image, layer.size, work.dtype.type(value))
+        for i in range(layer.height):
+            to = at(work, image + layer.corner + i * layer.padded_row)
+            copy_entries(to, at(work, layer.x + row * layer.n_in + i * layer.row), layer.row)
 
 
 @inline
-def unpad_dimages(layer, windows, work, start, stop):
+def unpad_dimages(layer, work, start, stop):
     """Copy the gradients of padded images to dx, without the padding."""
     for row in range(start, stop):
-        dimage = dimage_start(layer, windows, row) + windows.corner
-        for i in range(windows.height):
-            to = at(work, layer.dx + row * layer.n_in + i * windows.row)
-            copy_entries(to, at(work, dimage + i * windows.padded_row), windows.row)
+        dimage = dimage_start(layer, row) + layer.corner
+        for i in range(layer.height):
+            to = at(work, layer.dx + row * layer.n_in + i * layer.row)
+            copy_entries(to, at(work, dimage + i * layer.padded_row), layer.row)
 
 
 def as_image(layer, shape, axes):

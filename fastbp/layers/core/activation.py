@@ -1,4 +1,4 @@
-"""Activation: out (n, ...) = f(x (n, ...)), and the fields by which any layer's row carries an activation."""
+"""Activation: out (n, ...) = f(x (n, ...)), and the fields by which any layer's record carries an activation."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +18,14 @@ ACTIVATION_FIELDS = [
 ]
 
 
+def activation_addresses(activation, float_type):
+    """Return the addresses of an activation's two kernels, 0 for linear."""
+    return _addresses(activation.forward, activation.backward, float_type)
+
+
+# By the kernels: activations of other settings have the same.
 @cache
 def _addresses(forward, backward, float_type):
-    """Return the addresses of an activation's two kernels, 0 for linear."""
     if forward is None:
         return 0, 0
     first = address(forward, signature("f[:] f[:] i8 f8", f=float_type))
@@ -28,8 +33,8 @@ def _addresses(forward, backward, float_type):
 
 
 def fill_activation(row, activation, float_type):
-    """Set a row's ACTIVATION_FIELDS."""
-    row["activate"], row["differentiate"] = _addresses(activation.forward, activation.backward, float_type)
+    """Set a record's ACTIVATION_FIELDS."""
+    row["activate"], row["differentiate"] = activation_addresses(activation, float_type)
     row["needs_input"] = activation.needs_input
     row["alpha"] = activation.alpha
 

@@ -32,8 +32,8 @@ RECURRENT = layer_dtype(
     ("backwards", "i8"),
     ("batch", "i8"),  # stateful: the rows of a batch; 0: all states start at zero
     ("zero_masked", "i8"),  # are outputs of masked steps zero, or do they repeat?
-    ("recurrent", "i8"),  # offsets in params
-    ("bias", "i8"),  # -1: none
+    ("recurrent_kernel", "param"),
+    ("bias", "param"),
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
     ("recurrent_activate", "i8"),  # the gates' activation

@@ -57,7 +57,7 @@ def enter(layer, step, params, work, pack, first, rows, row0):
         # 35 GFLOP/s instead of 45.
         for j in range(u):
             to = at(work, pack + layer.weights + (gate * u + j) * u)
-            copy_entries(to, at(params, layer.recurrent + (j * g + gate) * u), u)
+            copy_entries(to, at(params, layer.recurrent_kernel + (j * g + gate) * u), u)
     return steps
 
 
@@ -120,7 +120,7 @@ def enter_backward(layer, params, work, pack, first, rows):
                 add(part(work, pack + layer.dh + r * u, u), part(work, dout, u))
             dout += u
     for gate in range(g):
-        recurrent = at(params, layer.recurrent + gate * u)
+        recurrent = at(params, layer.recurrent_kernel + gate * u)
         transpose(at(work, pack + layer.weights + gate * u * u), u, recurrent, g * u, u, u)
         if layer.dx >= 0:
             to = at(work, pack + layer.weights + g * u * u + gate * u * d)
@@ -202,7 +202,7 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
         x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
         if block == 1:
             x = layer.before if gate < g - 1 else layer.last_before
-            width, kernel, dz = u, layer.recurrent, dz_of(layer, g + gate)
+            width, kernel, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
         dkernel = at(grads, kernel + first * g * u + gate * u)
         init = dkernel if accumulate else null(grads)
         a, b = at(work, pack + x + r * width + first), at(work, pack + dz + r * u)

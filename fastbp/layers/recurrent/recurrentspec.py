@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from fastbp.compiler.records import make_row
 from fastbp.initializers import Zeros
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import Build, Param, resolve_settings, whole_number
-from fastbp.layers.core.activation import ACTIVATION, fill_activation
+from fastbp.layers.core.activation import activation_addresses, fill_activation
 from fastbp.layers.core.dropout import check_rate
 from fastbp.layers.recurrent.packed_sequences import BEGINS, MOST_STEPS, PACK
 from fastbp.layers.recurrent.recurrentdropout import draw_masks_address
@@ -137,17 +136,13 @@ def _needs_z(spec):
 
 def fill_recurrent(row, spec, float_type):
     """Set the fields of a recurrent layer's row that `build_recurrent` does not."""
-    row["recurrent"] = row["params"] + row["n_in"] // row["t"] * row["gates"] * row["units"]
-    row["bias"] = row["recurrent"] + row["gates"] * row["units"] ** 2 if spec.use_bias else -1
     row["product"] = product_address(float_type)
     if spec.draws:
         row["draw_masks"] = draw_masks_address(float_type)
-        row["dropout"], row["recurrent_dropout"] = spec.dropout, spec.recurrent_dropout
     fill_activation(row, spec.activation, float_type)
-    gate = make_row(ACTIVATION)
-    fill_activation(gate, getattr(spec, "recurrent_activation", spec.activation), float_type)
-    for name in ("activate", "differentiate", "alpha"):
-        row[f"recurrent_{name}"] = gate[name]
+    gate = getattr(spec, "recurrent_activation", spec.activation)
+    row["recurrent_activate"], row["recurrent_differentiate"] = activation_addresses(gate, float_type)
+    row["recurrent_alpha"] = gate.alpha
 
 
 class BiasOf:

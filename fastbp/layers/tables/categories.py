@@ -215,12 +215,7 @@ class OneHot(Layer):
 
     def build(self, input_shape):
         check_columns(self, input_shape)
-        return Build(output_shape=(sum(self.cardinalities),))
-
-    def fill(self, row, float_type):
-        stops = np.cumsum(self.cardinalities)
-        row["stops"] = stops.ctypes.data
-        return stops
+        return Build(output_shape=(sum(self.cardinalities),), arrays={"stops": np.cumsum(self.cardinalities)})
 
     def refuses(self, x):
         return unknown_category(x, self.cardinalities, "OneHot")

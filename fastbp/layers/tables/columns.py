@@ -79,12 +79,7 @@ class Columns(Layer):
                 f"Columns takes columns of rows (d,), among them number {max(self.columns)}; it got inputs of shape "
                 f"{input_shape}."
             )
-        return Build(output_shape=(len(self.columns),))
-
-    def fill(self, row, float_type):
-        numbers = np.array(self.columns, np.int64)
-        row["columns"] = numbers.ctypes.data
-        return numbers
+        return Build(output_shape=(len(self.columns),), arrays={"columns": np.array(self.columns, np.int64)})
 
     def passes_on(self, x):
         return x[:, self.columns]

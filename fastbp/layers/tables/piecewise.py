@@ -248,6 +248,7 @@ class PiecewiseLinearEmbedding(Layer):
             raise ValueError(
                 f"PiecewiseLinearEmbedding has bins of {d} features; it got inputs of shape {input_shape}."
             )
+        starts = np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
         start = RandomUniform(-1 / math.sqrt(k), 1 / math.sqrt(k))
         factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         return Build(
@@ -258,6 +259,7 @@ class PiecewiseLinearEmbedding(Layer):
                 Param("bias", (d, k), start, **factors),
             ],
             fields={"features": d, "units": k, "bins": t},
+            arrays={"tables": self.tables(np.float64), "starts": starts},
             extra=max(t, 2),
             shared=(2 * t + 1) * k,
             multiply_adds=t * k + d * k,
@@ -265,9 +267,6 @@ class PiecewiseLinearEmbedding(Layer):
 
     def fill(self, row, float_type):
         row["product"] = product_address(float_type)
-        tables, starts = self.tables(float_type), np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
-        row["tables"], row["starts"] = tables.ctypes.data, starts.ctypes.data
-        return tables, starts
 
     def tables(self, dtype):
         """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""

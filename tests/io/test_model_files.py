@@ -5,7 +5,6 @@ import shutil
 import warnings
 from pathlib import Path
 
-import model_files
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 import fastbp
 from fastbp.io.load import LOADERS
+from tests.io import model_files
 
-MODELS = Path(__file__).resolve().parent / "data" / "models"
+MODELS = Path(__file__).resolve().parents[1] / "data" / "models"
 FILES = sorted(MODELS.glob("*/*.fastbp"))
 
 
@@ -52,7 +52,7 @@ def test_weights_of_the_release_are_read():
 
 
 def test_every_kind_of_model_and_this_version_have_files():
-    assert (MODELS / fastbp.__version__).is_dir(), f"python tests/model_files.py {MODELS / fastbp.__version__}"
+    assert (MODELS / fastbp.__version__).is_dir(), f"python tests/io/model_files.py {MODELS / fastbp.__version__}"
     kinds = set()
     for path in (MODELS / fastbp.__version__).glob("*.fastbp"):
         with safe_open(path, "numpy") as file:

@@ -8,7 +8,8 @@ import pytest
 import fastbp
 from fastbp.engine import choice, threads
 from fastbp.engine.choice import ALL, ONE, Choice, Choices
-from fastbp.engine.plan import Plan, Purpose
+from fastbp.engine.cut import Purpose
+from fastbp.engine.plan import Plan
 
 LAYERS = [fastbp.Dense(64, "relu"), fastbp.Dropout(0.2), fastbp.Dense(64, "tanh"), fastbp.Dense(3, "softmax")]
 
