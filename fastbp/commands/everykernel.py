@@ -22,7 +22,7 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler import jit
 from fastbp.compiler.libraryfile import key_of
 from fastbp.compiler.signatures import Code
-from fastbp.engine import helper_threads, limits, plan, runner, threads
+from fastbp.engine import helper_threads, limits, runner, threads
 from fastbp.engine.engine import Engine
 from fastbp.engine.output_activation import apply_activation
 from fastbp.kernels import arraymath
@@ -136,7 +136,7 @@ def _noted():
     changed = {
         (jit, "find"): lambda kernel, of: Code(1, address, str(of.returns or "")),
         # As if networks were large: they are cut into slices and pieces, for two threads.
-        **{(plan, name): 1 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS")},
+        **{(limits, name): 1 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS")},
         (limits, "THREAD_MULTIPLY_ADDS"): 0,
         (threads, "available_cores"): lambda: 2,
         (runner, "open_counters"): _finished_counters,

@@ -143,7 +143,7 @@ FORKED = """
 import os, signal
 import numpy as np
 import fastbp
-from fastbp.engine import plan
+from fastbp.engine import limits
 from fastbp.engine import threads
 from tests.engine.test_threads import train
 
@@ -200,7 +200,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 import numpy as np
 import fastbp
-from fastbp.engine import plan
+from fastbp.engine import limits
 from fastbp.engine import threads
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
