@@ -6,7 +6,6 @@ calls of one kind take turns: with all threads, with a quarter of them and so on
 median is within 3 % of the best is kept, and looked at again some seconds later.
 """
 
-from statistics import median
 from time import perf_counter
 
 from fastbp.engine import threads
@@ -17,8 +16,9 @@ CLEAR_MULTIPLY_ADDS = 1e8
 TRIAL_MULTIPLY_ADDS, LEAST_STEPS = 1e8, 4
 # So many calls with each number, or fewer that last so many seconds; one more, the first, is not counted.
 TRIALS, FEW_TRIALS, ENOUGH_SECONDS = 5, 2, 0.1
-# Seconds until a choice is looked at again: its 12 calls of a millisecond are 0.25 % of that.
-AGAIN_SECONDS = 5.0
+# Seconds until a choice is looked at again: its 12 calls of a millisecond are 0.25 % of that.  Each time that it stays
+# as it was they are twice as many, up to the second number: on a busy machine more threads may take ten times as long.
+AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 80.0
 # More threads must bring so much.
 GAIN = 1.03
 
@@ -57,7 +57,7 @@ class Choice(One):
     """
 
     def __init__(self, clock=perf_counter):
-        self._clock, self._limit, self.chosen = clock, None, None
+        self._clock, self._limit, self.chosen, self._pause = clock, None, None, AGAIN_SECONDS
         self._begin(1)
 
     def wanted(self):
@@ -97,10 +97,12 @@ class Choice(One):
             self.chosen = None
 
     def _choose(self):
-        medians = {n: median(seconds) for n, seconds in self._seconds.items()}
+        # The upper median; to import `statistics` takes 8 ms.
+        medians = {n: sorted(seconds)[len(seconds) // 2] for n, seconds in self._seconds.items()}
         least = min(medians.values())
-        self.chosen = min(n for n, seconds in medians.items() if seconds <= GAIN * least)
-        self.is_open, self._again = False, self._clock() + AGAIN_SECONDS
+        chosen = min(n for n, seconds in medians.items() if seconds <= GAIN * least)
+        self._pause = min(2 * self._pause, LONGEST_SECONDS) if chosen == self.chosen else AGAIN_SECONDS
+        self.chosen, self.is_open, self._again = chosen, False, self._clock() + self._pause
 
 
 def _candidates(most):

@@ -70,6 +70,8 @@ def get_num_threads() -> int:
     1
     >>> fastbp.set_num_threads(None)
     """
+    if _limit == 1:
+        return 1
     own = getattr(_of_thread, "limits", ())
     if _limit is not None:
         return min(_limit, available_cores(), *own)

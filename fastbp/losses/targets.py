@@ -78,7 +78,7 @@ def prepared_targets(loss, y, network, dtype):
 
 def beside_outputs(y, shape):
     """Return y in the shape of outputs (n, *shape): of class numbers in that without the last axis."""
-    if y.shape[1:] == shape:
+    if y.shape[1:] == shape or (y.shape[1:] == shape[:-1] and shape[-1] != 1):
         return y
     if y.size == len(y) * math.prod(shape):
         return y.reshape(len(y), *shape)

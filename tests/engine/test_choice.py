@@ -95,6 +95,18 @@ def test_it_is_looked_at_again_after_a_while(cores):
     assert made.chosen == 1
 
 
+def test_a_choice_that_stays_is_looked_at_less_often(cores):
+    clock = Clock()
+    made, pauses = Choice(clock), []
+    for two in (2e-3,) * 7 + (5e-4,):
+        settle(made, {1: 1e-3, 2: two})
+        start = clock.now
+        while not made.is_open_soon():
+            clock.now += 1.0
+        pauses.append(clock.now - start)
+    assert pauses == [5, 10, 20, 40, 80, 80, 80, 5]
+
+
 def test_a_limit_holds_at_once(cores):
     made = Choice(Clock())
     settle(made, {1: 1e-3, 2: 5e-4})
