@@ -1,4 +1,4 @@
-"""One model file of each kind, and what the models predict: `python tests/model_files.py tests/data/models/VERSION`.
+"""One model file of each kind, and what the models predict: `python tests/io/model_files.py tests/data/models/VERSION`.
 
 They are written once, by the release of the version, and never again: `test_model_files.py` reads them with the code of
 today.  The networks are tiny, so that a folder takes 100 kB.
