@@ -1,6 +1,7 @@
 """Files that earlier code wrote are read, and predict what they did: `tests/data/models`, a folder a version."""
 
 import json
+import runpy
 import shutil
 import warnings
 from pathlib import Path
@@ -13,9 +14,10 @@ from safetensors.numpy import load_file, save_file
 
 import fastbp
 from fastbp.io.load import LOADERS
-from tests.io import model_files
 
-MODELS = Path(__file__).resolve().parents[1] / "data" / "models"
+HERE = Path(__file__).resolve().parent
+MODELS = HERE.parent / "data" / "models"
+WRITER = runpy.run_path(str(HERE / "model_files.py"))
 FILES = sorted(MODELS.glob("*/*.fastbp"))
 
 
@@ -26,7 +28,7 @@ def test_file(path):
     model = fastbp.load_model(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fastbp.TableWarning)
-        said = model_files.predictions(model, rows)
+        said = WRITER["predictions"](model, rows)
     for now, then in zip(said, case["predictions"], strict=True):
         # Of another CPU's vectors the sums differ in their last bits.
         assert (now is None) == (then is None)
@@ -43,7 +45,7 @@ def test_file_written_again_is_the_same_model(path, tmp_path):
 
 
 def test_weights_of_the_release_are_read():
-    _, model, _ = next(model_files.networks())
+    _, model, _ = next(WRITER["networks"]())
     weights = MODELS / "0.1.0" / "weights.safetensors"
     model.set_weights([0 * weight for weight in model.get_weights()])
     model.load_weights(weights)
