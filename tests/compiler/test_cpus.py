@@ -21,7 +21,7 @@ from numba.core.registry import cpu_target
 
 import fastbp
 from fastbp.compiler.vectors import Shape
-from fastbp.kernels import dots, tile
+from fastbp.kernels import columnsums, dots, quads, tile
 from fastbp.layers.base import float_type_of
 from tests.engine.test_threads import run_script
 from tests.kernels.test_tile import STARTS, check
@@ -36,7 +36,7 @@ X86 = {
 AVX512 = ("skylake-avx512", "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512dq,+avx512bw,+avx512cd")
 NEON = "+neon,+fp-armv8"
 DTYPES = ["float32", "float64"]
-TILES_512 = [(12, 1), (4, 1), (1, 1), (8, 2), (4, 2), (1, 2)]
+TILES_512 = [(16, 1), (4, 1), (1, 1), (8, 2), (4, 2), (1, 2)]
 
 on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="runs machine code of x86-64")
 
@@ -136,7 +136,7 @@ def force_512():
     def forced(context, dtype):
         return shape_of(features, "float32" if dtype.bitwidth == 32 else "float64")
 
-    tile.Shape = dots.Shape = forced
+    tile.Shape = dots.Shape = quads.Shape = columnsums.Shape = forced
 
 
 def test_tiles_of_avx512_are_right(tmp_path, monkeypatch):
@@ -187,6 +187,11 @@ def test_machine_code_of_avx512(dtype, tmp_path, monkeypatch, compile_for):
         loop = inner_loop(assembly, f"fastbp_tiles_{name}_{rows}x{vectors}{masked}")
         assert_in_registers(loop, rf"vfmadd231{suffix}\s.*%zmm", rows * vectors, r"\(%rsp")
         assert not [line for line in loop if "%ymm" in line]
+    # Four vectors of rows; where these are contiguous, four inner indices a turn.
+    for quads_ in range(1, {"float32": 4, "float64": 2}[dtype]):
+        for read, indices in (("_rows_of_quads", 4), ("_columns_of_rows", 1)):
+            loop = inner_loop(assembly, f"fastbp_quads_{name}_{quads_}{read}")
+            assert_in_registers(loop, rf"vfmadd\d+{suffix}\s.*%zmm", 4 * quads_ * indices, r"\(%rsp")
 
 
 def test_shapes():
@@ -198,7 +203,7 @@ def test_shapes():
         assert shape_of(features, "float64").lanes == lanes // 2
         assert shape.heights == ((8, 4, 1), (4, 2, 1), (4, 2, 1))
     wide = shape_of(AVX512[1], "float32")
-    assert (wide.lanes, wide.fma, wide.columns, wide.heights) == (16, True, 32, ((12, 4, 1), (8, 4, 1)))
+    assert (wide.lanes, wide.fma, wide.columns, wide.heights) == (16, True, 32, ((16, 4, 1), (8, 4, 1)))
 
 
 def emit(triple, cpu, features, dtype):

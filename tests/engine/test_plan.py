@@ -7,7 +7,7 @@ import pytest
 
 import fastbp
 from fastbp import Dense, Dropout, PReLU
-from fastbp.engine import limits, plan
+from fastbp.engine import limits
 from fastbp.engine.cut import Purpose, round_up
 from fastbp.engine.network import Network
 from fastbp.engine.plan import Plan
@@ -43,7 +43,7 @@ every_scheme = pytest.mark.parametrize("scheme", list(SCHEMES))
 def force(monkeypatch, scheme):
     constants, sliced = SCHEMES[scheme]
     for name, value in constants.items():
-        monkeypatch.setattr(plan, name, value)
+        monkeypatch.setattr(limits, name, value)
     return sliced
 
 

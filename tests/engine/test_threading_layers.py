@@ -22,7 +22,7 @@ from fastbp.engine import threads
 from tests.engine.test_threads import train
 
 for name in ("SLICE_MULTIPLY_ADDS", "CHUNK_BYTES", "ITEM_MULTIPLY_ADDS"):
-    setattr(plan, name, 1)
+    setattr(limits, name, 1)
 limits.THREAD_MULTIPLY_ADDS = 0
 threads.available_cores = lambda: 6
 numba.set_num_threads(2)

@@ -9,8 +9,9 @@ import pytest
 
 import fastbp
 from fastbp import activations
-from fastbp.engine import limits, plan
+from fastbp.engine import cut, limits
 from fastbp.engine.network import Network
+from fastbp.engine.plan import Plan
 from fastbp.layers.recurrent.recurrentspec import MOST_STEPS
 
 ROWS = 200_000
@@ -139,11 +140,11 @@ def test_a_batch_has_random_numbers_for_all_its_entries(layer, shape, entries):
     """rng.py counts 2**32 of them: beyond, the same mask would be drawn again."""
     network = Network([layer, fastbp.Dense(1)], shape) if len(shape) == 1 else Network([layer], shape)
     most = 2**32 // entries
-    purpose = plan.Purpose(training=True)
-    plan.Plan(network, most, 1, np.float32, purpose)
+    purpose = cut.Purpose(training=True)
+    Plan(network, most, 1, np.float32, purpose)
     with pytest.raises(ValueError, match=f"{most} rows will do"):
-        plan.Plan(network, most + 1, 1, np.float32, purpose)
-    plan.Plan(network, most + 1, 1, np.float32, plan.Purpose(training=False))
+        Plan(network, most + 1, 1, np.float32, purpose)
+    Plan(network, most + 1, 1, np.float32, cut.Purpose(training=False))
 
 
 def test_most_time_steps():

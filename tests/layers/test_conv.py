@@ -8,7 +8,8 @@ import pytest
 
 import fastbp
 from fastbp import Conv1D, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPooling2D, ZeroPadding2D
-from fastbp.engine import limits, plan
+from fastbp.engine import limits
+from fastbp.engine.cut import Purpose
 from fastbp.engine.network import Network
 from fastbp.engine.plan import Plan
 from tests.engine.test_plan import SCHEMES, force
@@ -249,7 +250,7 @@ def test_fans_are_those_of_a_convolution():
 
 def test_items_follow_the_work_at_all_positions():
     """A kernel of few parameters and many positions is still cut, so that threads can share its gradient."""
-    cut = Plan(Network([Conv2D(16, 5)], (64, 64, 6)), 512, 1, "float32", plan.Purpose(training=True, keep_batch=True))
+    cut = Plan(Network([Conv2D(16, 5)], (64, 64, 6)), 512, 1, "float32", Purpose(training=True, keep_batch=True))
     assert [(item["first"], item["last"]) for item in cut.items if item["block"] == 0] == [(i, i + 1) for i in range(5)]
 
 
@@ -259,7 +260,7 @@ def test_a_network_of_images_is_sliced():
         *(Conv2D(6, 5, padding="same"), MaxPooling2D(), Conv2D(16, 5), MaxPooling2D(), Flatten()),
         *(Dense(120), Dense(84), Dense(10)),
     ]
-    made = Plan(Network(layers, (28, 28, 1)), 128, 1, "float32", plan.Purpose(training=True))
+    made = Plan(Network(layers, (28, 28, 1)), 128, 1, "float32", Purpose(training=True))
     assert made.sliced
     # There is nothing to compute in phase 2, so no kernel is cut into rows too few for a tile.
     assert [item["last"] for item in made.items if item["columns"] in (5 * 6, 5 * 6 * 16)] == [5, 5]

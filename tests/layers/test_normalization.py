@@ -29,7 +29,7 @@ from fastbp import (
     Residual,
     RMSNormalization,
 )
-from fastbp.engine import limits, plan
+from fastbp.engine import limits
 from fastbp.engine.cut import Purpose
 from fastbp.engine.plan import Plan
 from fastbp.layers import LAYERS
@@ -228,7 +228,7 @@ def test_any_chunks_give_the_same_gradient(monkeypatch):
     for constants in ({"MAX_SLICES": 1}, {"MAX_SLICES": 2}, {"SLICE_MULTIPLY_ADDS": 1}, {"WORKSPACE_BYTES": 1}):
         with monkeypatch.context() as patch:
             for name, value in constants.items():
-                patch.setattr(plan, name, value)
+                patch.setattr(limits, name, value)
             value, grad = build(BLOCKS).value_and_grad(x, y, training=True)
         assert value == pytest.approx(whole[0], rel=1e-12)
         assert_near(grad, whole[1], 1e-11)
