@@ -87,13 +87,9 @@ def test_every_file_has_its_level():
     assert len(files) <= 11, sorted(path.name for path in files)
 
 
-# These are to be split, and to leave this list.
-LONG = {"layers.convolution.conv", "layers.normalization.batchnorm", "engine.plan", "engine.driver"}
-
-
 def test_no_file_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
-    assert {name: length for name, length in lengths.items() if length > 400 and name not in LONG} == {}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
 @pytest.mark.parametrize("name", modules())
