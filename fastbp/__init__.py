@@ -13,7 +13,7 @@ _HOMES = {
     "doctor.callback": ["Doctor"],
     "doctor.examination": ["diagnose"],
     "interop.keras": ["from_keras", "to_keras_weights"],
-    "interop.kerasmaking": ["to_keras"],
+    "interop.keras_export": ["to_keras"],
     "interop.c.export": ["to_c"],
     "interop.onnx.export": ["to_onnx"],
     "estimators": ["MLPClassifier", "MLPRegressor"],

@@ -44,7 +44,7 @@ from fastbp.initializers import Zeros as Zeros
 from fastbp.interop.c.export import to_c as to_c
 from fastbp.interop.keras import from_keras as from_keras
 from fastbp.interop.keras import to_keras_weights as to_keras_weights
-from fastbp.interop.kerasmaking import to_keras as to_keras
+from fastbp.interop.keras_export import to_keras as to_keras
 from fastbp.interop.onnx.export import to_onnx as to_onnx
 from fastbp.io.idx import read_idx as read_idx
 from fastbp.io.load import load_model as load_model

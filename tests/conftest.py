@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-
 import pytest
 from hypothesis import HealthCheck, settings
 
-from fastbp.engine import choice, limits, threads
+from fastbp.engine import limits, thread_choice, threads
 
 # The same examples on every run; compilation makes the first ones slow.
 settings.register_profile(
@@ -66,7 +66,7 @@ def run_threads(monkeypatch):
 
     monkeypatch.setattr(threads, "available_cores", lambda: 4)
     # What is measured would decide for one thread: problems of tests are small.
-    monkeypatch.setattr(choice.Choice, "wanted", choice.ALL.wanted)
+    monkeypatch.setattr(thread_choice.Choice, "wanted", thread_choice.ALL.wanted)
     monkeypatch.setattr(threads, "_run_in_threads", noted)
     set_threads.used = used
     yield set_threads

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.engine import limits
-from fastbp.engine.draws import check_draws
 from fastbp.engine.lookup_plan import made_by_rows
+from fastbp.engine.random_draws_limit import check_draws
 
 
 class Purpose(NamedTuple):

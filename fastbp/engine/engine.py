@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.engine.checks import check_loss, check_metrics
 from fastbp.engine.cut import PREDICTION, Purpose
 from fastbp.engine.driver_call import Data, Update, make_steps
 from fastbp.engine.exclusive import changes, reads
 from fastbp.engine.layer_ownership import changes as changed_settings
-from fastbp.engine.lending import Runners
-from fastbp.engine.metricvalues import metric_values
+from fastbp.engine.loss_checks import check_loss, check_metrics
+from fastbp.engine.metric_values import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
+from fastbp.engine.optimizer_steps import Coefficients
+from fastbp.engine.runner_pool import Runners
 from fastbp.engine.snapshot import Reach, is_finite
-from fastbp.engine.updates import Coefficients
 from fastbp.kernels.repeatable import dot
 from fastbp.losses import VectorJacobian
 

@@ -8,16 +8,16 @@ import numpy as np
 
 from fastbp.compiler.jit import address
 from fastbp.compiler.signatures import signature
-from fastbp.engine.choice import Choices
 from fastbp.engine.cut import PREDICTION
 from fastbp.engine.driver import run_steps
 from fastbp.engine.driver_call import Data, Demands, Job, address_of, make_steps
 from fastbp.engine.helper_threads import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.job_record import JOB, UPDATE_PHASES
+from fastbp.engine.optimizer_steps import Rule
 from fastbp.engine.plan import Plan
+from fastbp.engine.thread_choice import Choices
 from fastbp.engine.threads import run_alone, run_together
-from fastbp.engine.updates import Rule
 from fastbp.layers.base import STEP, float_type_of
 from fastbp.losses.base import LOSS, loss_address
 

@@ -11,7 +11,7 @@ from fastbp.engine.user_arrays import tell_unknown_classes
 from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP, has_batches
 from fastbp.estimators.labels import Labels, plain_labels
 from fastbp.estimators.objectives import classification_objective
-from fastbp.io import described
+from fastbp.io import filechecks
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -261,7 +261,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return weight
 
     def _check_outputs(self):
-        described.agree("the classes", self._labels.n_outputs, self.n_outputs_)
+        filechecks.agree("the classes", self._labels.n_outputs, self.n_outputs_)
         if self._label_kind == "binary" and not 1 <= len(self.classes_) <= 2:
             raise ValueError(f"a binary classifier has {len(self.classes_)} classes.")
 

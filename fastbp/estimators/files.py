@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.estimators.names import activation_of
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.layers import Dense, Dropout
 from fastbp.losses import Loss
 from fastbp.models.sequential import Sequential
@@ -18,19 +18,19 @@ MOST_BYTES = 2**28
 def _figures(values, name):
     """A list of figures, or None."""
     if values is not None:
-        described.listed(values, name, described.number_or_none)
+        filechecks.listed(values, name, filechecks.number_or_none)
 
 
 # Fitted attributes by how a file holds them, with the check of a value; an estimator has those that its solver and task
 # need.
 PLAIN = {
-    **dict.fromkeys(("n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_"), described.whole),
-    "out_activation_": described.text,
-    **dict.fromkeys(("loss_", "best_loss_", "best_validation_score_"), described.number_or_none),
+    **dict.fromkeys(("n_iter_", "t_", "n_layers_", "n_outputs_", "n_features_in_"), filechecks.whole),
+    "out_activation_": filechecks.text,
+    **dict.fromkeys(("loss_", "best_loss_", "best_validation_score_"), filechecks.number_or_none),
     **dict.fromkeys(("loss_curve_", "validation_scores_"), _figures),
-    "_no_improvement_count": described.whole,
-    "_label_kind": lambda kind, name: described.text(kind, name, {"binary", "multiclass", "multilabel-indicator"}),
-    "_sparse_labels": described.flag,
+    "_no_improvement_count": filechecks.whole,
+    "_label_kind": lambda kind, name: filechecks.text(kind, name, {"binary", "multiclass", "multilabel-indicator"}),
+    "_sparse_labels": filechecks.flag,
 }
 NAMES = ("classes_", "feature_names_in_")
 
@@ -66,7 +66,7 @@ def estimator_from(cls, tensors, description, custom_objects):
     model = {name.removeprefix("model/"): tensor for name, tensor in tensors.items()}
     mlp._hold(_checked(mlp, Sequential.from_state(model, description["model"], custom_objects)))
     if "best_params" in tensors:
-        best = described.shaped(tensors["best_params"], "best_params", mlp.model_.params.shape, mlp.model_.dtype)
+        best = filechecks.shaped(tensors["best_params"], "best_params", mlp.model_.params.shape, mlp.model_.dtype)
         mlp._best_params = best.copy()
     return mlp
 
@@ -77,13 +77,13 @@ def _checked(mlp, model):
     for layer in network.layers:
         if type(layer.spec) not in (Dense, Dropout) or (type(layer.spec) is Dense and not layer.spec.use_bias):
             raise ValueError(f"{type(mlp).__name__} has no layer {layer.spec!r}.")
-    described.agree("the features", network.input_shape, (mlp.n_features_in_,))
-    described.agree("the outputs", network.output_shape, (mlp.n_outputs_,))
-    described.agree("the layers", sum(type(layer.spec) is Dense for layer in network.layers) + 1, mlp.n_layers_)
+    filechecks.agree("the features", network.input_shape, (mlp.n_features_in_,))
+    filechecks.agree("the outputs", network.output_shape, (mlp.n_outputs_,))
+    filechecks.agree("the layers", sum(type(layer.spec) is Dense for layer in network.layers) + 1, mlp.n_layers_)
     last = network.output_activation
-    described.agree("the last activation", last and last.name, activation_of(mlp.out_activation_).name)
+    filechecks.agree("the last activation", last and last.name, activation_of(mlp.out_activation_).name)
     if hasattr(mlp, "feature_names_in_"):
-        described.agree("the features' names", mlp.feature_names_in_.shape, network.input_shape)
+        filechecks.agree("the features' names", mlp.feature_names_in_.shape, network.input_shape)
     mlp._check_outputs()
     return model
 
@@ -126,19 +126,21 @@ def unpacked(value, custom_objects):
 
 def _checked_state(state):
     """Return the state of a `RandomState`, or raise ValueError: NumPy trusts it, and reads from behind its end."""
-    described.text(state["bit_generator"], "bit_generator", {"MT19937"})
-    described.whole(state["has_gauss"], "has_gauss", 0, 1)
-    described.real(state["gauss"], "gauss")
-    described.whole(state["state"]["pos"], "pos", 0, WORDS)
-    described.listed(state["state"]["key"], "key", lambda word, name: described.whole(word, name, 0, 2**32 - 1), WORDS)
+    filechecks.text(state["bit_generator"], "bit_generator", {"MT19937"})
+    filechecks.whole(state["has_gauss"], "has_gauss", 0, 1)
+    filechecks.real(state["gauss"], "gauss")
+    filechecks.whole(state["state"]["pos"], "pos", 0, WORDS)
+    filechecks.listed(
+        state["state"]["key"], "key", lambda word, name: filechecks.whole(word, name, 0, 2**32 - 1), WORDS
+    )
     return state
 
 
 def unpacked_array(value, name):
     """Return the array (n,) of labels or names that `packed_array` turned into `value`."""
-    kind, values = described.listed(value, name, lambda part, name: None, 2)
-    dtype = np.dtype(described.text(kind, f"the dtype of {name}"))
-    described.listed(values, name, _label)
+    kind, values = filechecks.listed(value, name, lambda part, name: None, 2)
+    dtype = np.dtype(filechecks.text(kind, f"the dtype of {name}"))
+    filechecks.listed(values, name, _label)
     if dtype.kind not in "biufOSU" or dtype.itemsize * len(values) > MOST_BYTES:
         raise ValueError(f"{name} has the dtype {dtype}.")
     return np.array(values, dtype)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.engine.network import Network
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.metrics import resolve
 from fastbp.metrics.weighted import Weighted
 from fastbp.registry import describe, rebuild
@@ -46,12 +46,12 @@ def _described_metric(metric, name):
 
 def model_from(cls, tensors, description, custom_objects):
     """Return the `Sequential` (class `cls`) that `state_of` described."""
-    described.settings_in_range(
+    filechecks.settings_in_range(
         [description.get(key) for key in ("layers", "optimizer", "loss", "metrics", "weighted_metrics")]
     )
-    layers = [rebuild(layer) for layer in described.listed(description["layers"], "layers", lambda layer, name: None)]
-    shape = tuple(described.listed(description["input_shape"], "input_shape", _row_size))
-    dtype = described.text(description["dtype"], "dtype", {"float32", "float64"})
+    layers = [rebuild(layer) for layer in filechecks.listed(description["layers"], "layers", lambda layer, name: None)]
+    shape = tuple(filechecks.listed(description["input_shape"], "input_shape", _row_size))
+    dtype = filechecks.text(description["dtype"], "dtype", {"float32", "float64"})
     # Before anything of the network's size is made.
     _check_tensors(Network(layers, shape), tensors, dtype)
     model = cls(layers, input_shape=shape, seed=description["seed"], dtype=dtype)
@@ -60,7 +60,7 @@ def model_from(cls, tensors, description, custom_objects):
     if "optimizer" in description and (compiled := _compiled(description, custom_objects)) is not None:
         model.compile(**compiled)
         _copy("optimizer/state", tensors, engine.state)
-    engine.step, engine.epoch = (described.whole(description[name], name) for name in ("step", "epoch"))
+    engine.step, engine.epoch = (filechecks.whole(description[name], name) for name in ("step", "epoch"))
     return model
 
 
@@ -74,9 +74,11 @@ def restore(model, tensors, description):
         type(model), tensors, description, dict(model.engine.metrics) | {model.engine.loss.name: model.loss}
     )
     engine, other = model.engine, saved.engine
-    described.agree("the layers", [describe(layer) for layer in other.layers], [describe(one) for one in engine.layers])
-    described.agree("the input shape", other.network.input_shape, engine.network.input_shape)
-    described.agree("the type of numbers", other.dtype.name, engine.dtype.name)
+    filechecks.agree(
+        "the layers", [describe(layer) for layer in other.layers], [describe(one) for one in engine.layers]
+    )
+    filechecks.agree("the input shape", other.network.input_shape, engine.network.input_shape)
+    filechecks.agree("the type of numbers", other.dtype.name, engine.dtype.name)
     if other.optimizer is None or type(other.optimizer) is not type(engine.optimizer):
         raise ValueError(f"its optimizer is {other.optimizer!r}, that of the model {engine.optimizer!r}.")
     if other.state.shape != engine.state.shape:
@@ -90,7 +92,7 @@ def restore(model, tensors, description):
 
 
 def _row_size(size, name):
-    return described.whole(size, name, 1)
+    return filechecks.whole(size, name, 1)
 
 
 def _check_tensors(network, tensors, dtype):
@@ -99,7 +101,7 @@ def _check_tensors(network, tensors, dtype):
     for name, shape in placed.items():
         if name not in tensors:
             raise ValueError(f"the tensor {name!r} is missing.")
-        described.shaped(tensors[name], name, shape, dtype)
+        filechecks.shaped(tensors[name], name, shape, dtype)
 
 
 def _compiled(description, custom_objects):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.callbacks.sharebar import ShareBar
+from fastbp.callbacks.fraction_bar import ShareBar
 
 # A multiple of the rows of a plan: each row has the bits that it has in one call for all.
 ROWS = 65536

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.reporting.subjects import ArraySubject, Subject, TabularSubject
+from fastbp.reporting.model_adapters import ArraySubject, Subject, TabularSubject
 from fastbp.tabular.estimator import BaseTabular
 from fastbp.tabular.mixed_targets import target_table
 from fastbp.tabular.target import Classes

@@ -11,7 +11,7 @@ from fastbp.tabular.calibration import MOST_PROBABILITIES
 from fastbp.tabular.ensemble import Ensemble
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.joblib_tasks import by_workers, find_workers
-from fastbp.tabular.learner import Learner, epochs_between_validations, whole_plan
+from fastbp.tabular.network_training import Learner, epochs_between_validations, whole_plan
 from fastbp.tabular.observers import NetworkObserver, Observers
 from fastbp.tabular.onenetwork import Given, Widths, new_network, train_network, without_training
 from fastbp.tabular.out_of_fold import Unseen, mean_outputs

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.tabular.columns import all_missing, column_kind, type_name
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.factorize import factorize
@@ -121,18 +121,18 @@ class CategoryCoder:
     def check(self):
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
         vocabulary = self.vocabulary
-        described.text(self.name, "name")
+        filechecks.text(self.name, "name")
         check_form(self.form)
-        described.listed(vocabulary.texts, "texts", described.text)
+        filechecks.listed(vocabulary.texts, "texts", filechecks.text)
         if len(set(vocabulary.texts)) != len(vocabulary.texts) or not vocabulary.texts:
             raise ValueError(f"column {self.name!r} has no categories, or one of them twice.")
         for name in ("is_text", "expects_missing"):
-            described.flag(getattr(self, name), name)
-        described.flag(vocabulary.rare, "rare")
+            filechecks.flag(getattr(self, name), name)
+        filechecks.flag(vocabulary.rare, "rare")
         if self.table is not None:
             # As `_one_hot_table` makes it.
             width = 1 if len(vocabulary) == 3 else len(vocabulary) - 1
-            described.shaped(self.table, "table", (len(vocabulary), width), np.float32)
+            filechecks.shaped(self.table, "table", (len(vocabulary), width), np.float32)
 
     def _hint(self, new):
         """Return what may be wrong with unseen texts."""

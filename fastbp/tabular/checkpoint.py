@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import fastbp
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.io.files import replace_file
 from fastbp.io.saving import ModelFileError, load_tensors, save_tensors
 from fastbp.models.sequential import Sequential
 from fastbp.settings.user_warnings import warn
-from fastbp.tabular.learner import Learned
+from fastbp.tabular.network_training import Learned
 from fastbp.tabular.time_limit import Plan
 
 RUN = "run.json"
@@ -116,7 +116,7 @@ class Checkpoint:
         """Return a finished network and what was `Learned`, or None; a damaged file counts for nothing, with a word."""
         try:
             tensors, description = load_tensors(self._file(number))
-            described.agree("the kind of file", description["kind"], KIND)
+            filechecks.agree("the kind of file", description["kind"], KIND)
             outputs = tensors.pop("outputs", None)
             network = Sequential.from_state(tensors, description["network"])
             curve = tuple((int(epoch), float(score)) for epoch, score in description["curve"])

@@ -18,7 +18,7 @@ The rules, fitted on the training rows:
 import numpy as np
 
 from fastbp.engine.threads import get_num_threads
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
@@ -307,8 +307,8 @@ class TableEncoder:
     def from_state(cls, tensors, description):
         """Return the encoder that `get_state` described."""
         encoder = cls()
-        names = described.listed(description["feature_names_in"], "feature_names_in", described.text)
-        encoder.feature_names_in, encoder._named = names, described.flag(description["named"], "named")
+        names = filechecks.listed(description["feature_names_in"], "feature_names_in", filechecks.text)
+        encoder.feature_names_in, encoder._named = names, filechecks.flag(description["named"], "named")
         encoder.dropped = description["dropped"]
         for i, part in enumerate(description["coders"]):
             arrays = {field: np.array(tensors[f"{i}/{field}"]) for field in part["arrays"]}
@@ -326,7 +326,7 @@ class TableEncoder:
         if unknown := set(used) - set(names):
             raise ValueError(f"there is no feature {min(unknown)!r}.")
         for name, reason in self.dropped.items():
-            described.text(reason, f"why {name!r} was dropped")
+            filechecks.text(reason, f"why {name!r} was dropped")
 
 
 def is_rising(numbers):

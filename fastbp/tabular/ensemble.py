@@ -3,10 +3,10 @@
 import numpy as np
 
 from fastbp.engine.network import is_picky
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.calibration import HIGHEST, LOWEST, temper_blocks, tempered
-from fastbp.tabular.repeats import Repeats
+from fastbp.tabular.repeated_rows import Repeats
 
 # Numbers of outputs that are predicted at once.
 BLOCK = 2**24
@@ -118,7 +118,7 @@ class Ensemble:
             repeats = Repeats.from_state(_below(REPEATS, tensors), description["strength"])
         ensemble = cls(networks, repeats=repeats)
         ensemble.temperature = _checked_temperature(description["temperature"], len(ensemble.blocks))
-        ensemble.history = described.listed(description["history"], "history", _one_history, len(networks))
+        ensemble.history = filechecks.listed(description["history"], "history", _one_history, len(networks))
         return ensemble
 
     def check_against(self, encoder, n_outputs):
@@ -136,28 +136,28 @@ class Ensemble:
         rows[0, width:], rows[1, width:] = 0.0, np.array(cardinalities) - 1
         for network in self.networks:
             placed = network.engine.network
-            described.agree("the width of encoded rows", placed.input_shape, rows.shape[1:])
-            described.agree("the outputs", placed.output_shape, (n_outputs,))
-            described.agree("the type of numbers", network.dtype.name, "float32")
+            filechecks.agree("the width of encoded rows", placed.input_shape, rows.shape[1:])
+            filechecks.agree("the outputs", placed.output_shape, (n_outputs,))
+            filechecks.agree("the type of numbers", network.dtype.name, "float32")
             known = [getattr(layer.spec, "cardinalities", ()) for layer in placed.layers if is_picky(layer.spec)]
-            described.agree("the categories", known, [cardinalities] if cardinalities else [])
+            filechecks.agree("the categories", known, [cardinalities] if cardinalities else [])
             placed.check_input(rows)
         if self.repeats is not None:
-            described.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
+            filechecks.agree("the outputs of repeated rows", self.repeats.sums.shape[1], n_outputs)
 
 
 def _checked_temperature(value, n_blocks):
     """Return the temperature, or those of the blocks, that a file holds."""
     if not isinstance(value, list):
-        return described.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
-    described.agree("the temperatures", len(value), n_blocks)
-    return np.array([described.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value])
+        return filechecks.real(value, "temperature", LOWEST / 2, 2 * HIGHEST)
+    filechecks.agree("the temperatures", len(value), n_blocks)
+    return np.array([filechecks.real(one, "temperature", LOWEST / 2, 2 * HIGHEST) for one in value])
 
 
 def _one_history(figures, name):
     for key, value in figures.items():
         for number in value if type(value) is list else [value]:
-            described.number_or_none(number, f"{key} of the history")
+            filechecks.number_or_none(number, f"{key} of the history")
 
 
 def _below(start, tensors):

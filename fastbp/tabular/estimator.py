@@ -12,13 +12,13 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.callbacks.sharebar import progress_bar
+from fastbp.callbacks.fraction_bar import progress_bar
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
 from fastbp.engine.user_arrays import refuse_masked
 from fastbp.estimators.files import packed, with_parameters
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.io.saving import save_tensors
 from fastbp.kernels.repeatable import power
 from fastbp.settings.user_warnings import warn
@@ -29,11 +29,11 @@ from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before
 from fastbp.tabular.insight.importances import kept_rows
 from fastbp.tabular.insight.insightful import Insightful
-from fastbp.tabular.learner import Part
 from fastbp.tabular.multicolumn_targets import columns_of
+from fastbp.tabular.network_training import Part
 from fastbp.tabular.observers import Observers, checked_observers
 from fastbp.tabular.recipe import PRESETS
-from fastbp.tabular.repeats import use_repeats
+from fastbp.tabular.repeated_rows import use_repeats
 from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
@@ -359,10 +359,10 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             parts[name] = kind.from_state(own, description[name])
         parts["ensemble"].check_against(parts["encoder"], estimator._objective(parts["target"]).n_outputs)
         if description["target_name"] is not None:
-            described.text(description["target_name"], "target_name")
-        named = described.flag(description["named"], "named")
+            filechecks.text(description["target_name"], "target_name")
+        named = filechecks.flag(description["named"], "named")
         estimator._hold(**parts, target_name=description["target_name"], named=named)
-        estimator.best_score_ = described.number_or_none(description["best_score"], "best_score")
+        estimator.best_score_ = filechecks.number_or_none(description["best_score"], "best_score")
         estimator.reading_ = description.get("reading", {})
         if not isinstance(estimator.reading_, dict):
             raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")

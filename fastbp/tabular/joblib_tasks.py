@@ -18,9 +18,9 @@ from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import get_num_threads, limit_threads
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.backends import register_backends
-from fastbp.tabular.learner import Part
+from fastbp.tabular.joblib_spark import PlainCalls, SparkCalls, is_spark
+from fastbp.tabular.network_training import Part
 from fastbp.tabular.onenetwork import Given, new_network, train_network
-from fastbp.tabular.spark import PlainCalls, SparkCalls, is_spark
 from fastbp.tabular.time_limit import Plan, pace_of_a_worker
 
 # On which side of a network's cut a row is: bits, because a single row is on both.

@@ -8,7 +8,7 @@ from fastbp.layers.core.softmaxblocks import slices_of
 from fastbp.losses import JointLoss, MeanSquaredError, SparseCategoricalCrossentropy
 from fastbp.tabular.calibration import temper_blocks
 from fastbp.tabular.objectives import Objective, log_loss
-from fastbp.tabular.repeats import log_losses, squared_errors
+from fastbp.tabular.repeated_rows import log_losses, squared_errors
 
 
 @dataclass(frozen=True)

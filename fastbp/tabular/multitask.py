@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.settings.validation import is_number
 from fastbp.tabular.calibration import fit_temperature, tempered
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
@@ -244,10 +244,10 @@ class TabularMultiTask(BaseTabular):
         estimator = super().from_state(tensors, description)
         sizes = tuple(estimator._target.sizes)
         for network in estimator.ensemble_.networks:
-            described.agree("the targets", getattr(network.engine.layers[-1], "sizes", ()), sizes)
+            filechecks.agree("the targets", getattr(network.engine.layers[-1], "sizes", ()), sizes)
         scores = description["best_scores"]
         estimator.best_scores_ = {
-            name: described.number_or_none(scores[name], f"score of {name!r}") for name in estimator.target_names_
+            name: filechecks.number_or_none(scores[name], f"score of {name!r}") for name in estimator.target_names_
         }
         return estimator
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastbp.tabular.magnitudes import LEAST_PLAIN, PLAIN_A_BOUND, SCALES, find_scale, without_bound
 from fastbp.tabular.missing_words import Form
+from fastbp.tabular.number_suffixes import LEAST_PLAIN, PLAIN_A_BOUND, SCALES, find_scale, without_bound
 
 PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 LEADING_ZERO = re.compile(r"[-+]?0\d+", re.ASCII)

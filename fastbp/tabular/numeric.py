@@ -8,7 +8,7 @@ had not seen.
 
 import numpy as np
 
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.tabular.columns import Useless, all_missing, column_kind, to_numbers, type_name
 from fastbp.tabular.dates import CYCLES, part_of, parts_that_tell, read_times
 from fastbp.tabular.errors import TableError
@@ -90,12 +90,12 @@ class NumberCoder:
 
     def check(self):
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
-        described.text(self.name, "name")
+        filechecks.text(self.name, "name")
         check_form(self.form)
-        described.listed(self.scales, "scales", _check_scale, *([self._most_scales()] if self.scales else []))
+        filechecks.listed(self.scales, "scales", _check_scale, *([self._most_scales()] if self.scales else []))
         if self.indicator is not None:
-            described.listed(self.indicator, "indicator", described.real, 2)
-        if not described.flag(self.expects_missing, "expects_missing") and not self.scales:
+            filechecks.listed(self.indicator, "indicator", filechecks.real, 2)
+        if not filechecks.flag(self.expects_missing, "expects_missing") and not self.scales:
             raise ValueError(f"column {self.name!r} has no scale.")
 
     def _most_scales(self):
@@ -142,9 +142,9 @@ class DateCoder(NumberCoder):
 
     def check(self):
         """Raise ValueError where what a file says of the coder is not as `fit` makes it."""
-        described.listed(self.parts, "parts", lambda part, name: described.text(part, name, set(CYCLES)))
+        filechecks.listed(self.parts, "parts", lambda part, name: filechecks.text(part, name, set(CYCLES)))
         if self.zone is not None:
-            described.text(self.zone, "zone")
+            filechecks.text(self.zone, "zone")
         super().check()
 
     def _most_scales(self):
@@ -175,8 +175,8 @@ def _fit_scales(columns):
 
 
 def _check_scale(scale, name):
-    _, width = described.listed(scale, name, described.real, 2)
-    described.real(width, name, np.finfo(np.float64).smallest_subnormal)
+    _, width = filechecks.listed(scale, name, filechecks.real, 2)
+    filechecks.real(width, name, np.finfo(np.float64).smallest_subnormal)
 
 
 def _date_columns(times, parts):

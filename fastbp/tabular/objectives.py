@@ -13,7 +13,7 @@ from fastbp.kernels import arraymath
 from fastbp.kernels.repeatable import dot
 from fastbp.losses import CategoricalCrossentropy, MeanSquaredError, QuantileLoss, SparseCategoricalCrossentropy
 from fastbp.tabular.quantiles import pinball_losses, uncrossed
-from fastbp.tabular.repeats import log_losses, squared_errors
+from fastbp.tabular.repeated_rows import log_losses, squared_errors
 
 METRICS: dict = {}
 

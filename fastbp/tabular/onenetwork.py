@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.engine.layer_ownership import copies
 from fastbp.models.sequential import Sequential
-from fastbp.tabular.learner import Learner, learn
+from fastbp.tabular.network_training import Learner, learn
 from fastbp.tabular.networks import table_network
 
 # Rows that initial values are adapted to.

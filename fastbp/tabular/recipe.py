@@ -20,7 +20,7 @@ choice, as they were when it was made:
 - width 128 in place of 256: as good but for letter (0.8 with 256); weight decay 0.05 in place of 0.02, batches of 64 or
   128: as good
 - few rows: batches of 64 and 250 steps in place of 256 and 100, 15 tables cut to 800 rows: 0.92
-- targets of repeated rows (`repeats.py`): wine_quality_white 0.74, others as they were
+- targets of repeated rows (`repeated_rows.py`): wine_quality_white 0.74, others as they were
 - without gain, and left out: statistics of the target for each category, spiked columns' values as categories,
   nearest neighbours, label smoothing, other schedules
 

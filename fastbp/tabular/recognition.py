@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.tabular.datetimes import DateForm, DurationForm, TimeForm, find_day_first, match_date
-from fastbp.tabular.magnitudes import SCALES, without_bound
 from fastbp.tabular.missing_words import is_missing_word
+from fastbp.tabular.number_suffixes import SCALES, without_bound
 from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, find_number_form
 
 FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberForm)}  # tried in this order
@@ -206,7 +206,7 @@ def unpacked_form(state):
         state = {"scale": "", "bounds": False, **state}  # files of before have neither
     if kind is None or state.keys() != {"kind", *fields}:
         raise ValueError(f"there is no form of text {state!r}.")
-    described.listed(state["words"], "words", described.text)
+    filechecks.listed(state["words"], "words", filechecks.text)
     state = {**state, "words": tuple(state["words"])}
     for name, usual in fields.items():
         if type(state[name]) is not type(usual):

@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from fastbp.engine.user_arrays import tell_unknown_classes
 from fastbp.estimators.files import packed_array, unpacked_array
-from fastbp.io import described
+from fastbp.io import filechecks
 
 SMALLEST = np.finfo(np.float64).smallest_subnormal
 
@@ -101,7 +101,7 @@ class Classes(NamedTuple):
         factors = state.get("factors")  # files of before had none: their probabilities are those of weighed rows
         if factors is None:
             return cls(classes)
-        described.listed(factors, "factors", lambda value, name: described.real(value, name, 0.0), len(classes))
+        filechecks.listed(factors, "factors", lambda value, name: filechecks.real(value, name, 0.0), len(classes))
         return cls(classes, np.array(factors, np.float64))
 
 
@@ -167,7 +167,7 @@ class Quantity(NamedTuple):
     def from_state(cls, state):
         """Return the quantity that `get_state` described."""
         for name, value in state.items():
-            described.real(value, name)
-        described.real(state["scale"], "scale", SMALLEST)
-        described.real(state["high"], "high", state["low"])
+            filechecks.real(value, name)
+        filechecks.real(state["scale"], "scale", SMALLEST)
+        filechecks.real(state["high"], "high", state["low"])
         return cls(**state)

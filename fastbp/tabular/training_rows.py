@@ -6,7 +6,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 from fastbp.engine.user_arrays import real_array
 from fastbp.tabular.folds import separation
 from fastbp.tabular.groups_and_times import taken_columns
-from fastbp.tabular.learner import Part
+from fastbp.tabular.network_training import Part
 
 
 def set_apart(X, groups, time, eval_set):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastbp
+from fastbp.callbacks.fraction_bar import ShareBar
 from fastbp.callbacks.progbar import ProgbarLogger
 from fastbp.callbacks.screen import Log, Terminal, fitted
-from fastbp.callbacks.sharebar import ShareBar
 
 X = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
 

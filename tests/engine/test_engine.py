@@ -5,8 +5,8 @@ import pytest
 
 import fastbp
 from fastbp import Dense
-from fastbp.engine import lending, limits
-from fastbp.engine.lending import MOST_RUNNERS
+from fastbp.engine import limits, runner_pool
+from fastbp.engine.runner_pool import MOST_RUNNERS
 from fastbp.engine.snapshot import is_finite
 
 MOST = np.finfo(np.float32).max
@@ -61,7 +61,7 @@ def test_batches_of_ever_new_sizes_do_not_pile_up_workspaces(monkeypatch):
 
 def test_sizes_that_are_cut_alike_share_a_runner(monkeypatch):
     """And what is known of sizes does not pile up."""
-    monkeypatch.setattr(lending, "MOST_SIZES", 10)
+    monkeypatch.setattr(runner_pool, "MOST_SIZES", 10)
     model = fastbp.Sequential([Dense(2)], input_shape=(3,), seed=0)
     model.compile("sgd", "mean_squared_error")
     for n in range(33, 65):

@@ -17,7 +17,7 @@ from fastbp.interop.onnx.graph import Graph, model_of, value_info
 from fastbp.tabular.dates import CYCLES
 from fastbp.tabular.dates import part_of as reference_part
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.repeats import row_keys
+from fastbp.tabular.repeated_rows import row_keys
 
 onnxruntime.set_default_logger_severity(3)
 N = 160

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.interop.kerasmaking import OTHERS
+from fastbp.interop.keras_export import OTHERS
 from fastbp.interop.kerassettings import namesakes
 from fastbp.layers import LAYERS
 from tests.interop.test_keras import filled, keras_model, rows

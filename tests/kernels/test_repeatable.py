@@ -34,7 +34,7 @@ ALLOWED = {
     "tabular/insight/contributions.py": "as the other contributions",
     "interop/onnx/repeats.py": "constants of another program's graph",
     "reporting/charts.py": "where lines are drawn",
-    "reporting/subjects.py": "figures of a report",
+    "reporting/model_adapters.py": "figures of a report",
 }
 
 

@@ -8,7 +8,7 @@ from sklearn.ensemble import BaggingClassifier
 import fastbp
 from fastbp import GRU, Dense, MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from fastbp.metrics import scoring
-from fastbp.tabular.learner import Learner
+from fastbp.tabular.network_training import Learner
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))

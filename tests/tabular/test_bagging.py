@@ -12,7 +12,7 @@ from fastbp.tabular import bagging
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import ALL_ALIKE, cut
-from fastbp.tabular.learner import Learned, Part, RunningMean, epochs_of, late_fall, learn
+from fastbp.tabular.network_training import Learned, Part, RunningMean, epochs_of, late_fall, learn
 from fastbp.tabular.networks import knots
 from fastbp.tabular.objectives import classification_objective, regression_objective
 from fastbp.tabular.recipe import MOST_EMBEDDED, PRESETS

@@ -26,7 +26,7 @@ from fastbp.tabular import estimator, joblib_tasks, time_limit
 from fastbp.tabular.bagging import train_ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.joblib_tasks import Task, Workers, find_workers, run_task, sides
-from fastbp.tabular.learner import Learned, Part
+from fastbp.tabular.network_training import Learned, Part
 from fastbp.tabular.objectives import Objective, classification_objective
 from fastbp.tabular.onenetwork import Given, Widths
 from fastbp.tabular.recipe import Recipe

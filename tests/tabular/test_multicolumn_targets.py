@@ -17,7 +17,7 @@ from fastbp import TabularClassifier, TabularRegressor
 from fastbp.commands.main import main
 from fastbp.tabular import objectives
 from fastbp.tabular.calibration import HIGHEST, LOWEST, PRIOR_DEVIATION, fit_temperature
-from fastbp.tabular.repeats import log_losses
+from fastbp.tabular.repeated_rows import log_losses
 
 FAST = {"preset": "fast", "random_state": 0}
 N = 600

@@ -12,7 +12,7 @@ from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.mixed_targets import Mixture
 from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.numeric import DateCoder
-from fastbp.tabular.repeats import hash_factors
+from fastbp.tabular.repeated_rows import hash_factors
 from fastbp.tabular.scaling import LIMIT
 from fastbp.tabular.target import Classes
 

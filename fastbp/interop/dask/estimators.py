@@ -8,9 +8,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.callbacks.sharebar import progress_bar
+from fastbp.callbacks.fraction_bar import progress_bar
 from fastbp.compiler.compiling import working_time
-from fastbp.interop.dask.kept import KeptNetworks
+from fastbp.interop.dask.checkpointed import KeptNetworks
 from fastbp.interop.dask.partitions import predicted
 from fastbp.interop.dask.table import dask_table, import_dask, is_collection, rows_here
 from fastbp.interop.dask.training import DaskTraining

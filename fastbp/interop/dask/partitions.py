@@ -6,7 +6,7 @@ from fastbp.engine.threads import limit_threads
 from fastbp.interop.dask.summary import Summary, summary_of
 from fastbp.tabular.checkpoint import digest
 from fastbp.tabular.joblib_tasks import worker_threads
-from fastbp.tabular.learner import Part
+from fastbp.tabular.network_training import Part
 from fastbp.tabular.onenetwork import new_network, train_network
 from fastbp.tabular.time_limit import pace_of_a_worker
 from fastbp.tabular.training_rows import checked_weight

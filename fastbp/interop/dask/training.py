@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import limit_threads
-from fastbp.interop.dask.kept import KeptNetworks
+from fastbp.interop.dask.checkpointed import KeptNetworks
 from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, merged, target_of
@@ -16,7 +16,7 @@ from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_das
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
 from fastbp.tabular.encoding import TableEncoder
-from fastbp.tabular.learner import Learner, Part, epochs_between_validations, whole_plan
+from fastbp.tabular.network_training import Learner, Part, epochs_between_validations, whole_plan
 from fastbp.tabular.onenetwork import Given, Widths, new_network
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.time_limit import Costs, planned

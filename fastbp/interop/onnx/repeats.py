@@ -1,9 +1,9 @@
-"""The targets of repeated rows as ONNX nodes: `fastbp.tabular.repeats`, hash numbers and all."""
+"""The targets of repeated rows as ONNX nodes: `fastbp.tabular.repeated_rows`, hash numbers and all."""
 
 import numpy as np
 
 from fastbp.interop.onnx.graph import ML
-from fastbp.tabular.repeats import hash_factors
+from fastbp.tabular.repeated_rows import hash_factors
 
 # float32's exponents, those of the smallest numbers included.
 LOWEST, HIGHEST, SMALLEST_NORMAL, MANTISSA = -149, 127, -126, 23

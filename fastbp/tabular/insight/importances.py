@@ -11,7 +11,7 @@ from fastbp.explain.permutation import permutation_importances
 from fastbp.tabular.calibration import tempered
 from fastbp.tabular.insight.places import places_of
 from fastbp.tabular.quantiles import uncrossed
-from fastbp.tabular.repeats import log_losses, squared_errors
+from fastbp.tabular.repeated_rows import log_losses, squared_errors
 
 # Rows that are kept, and numbers of them: at most 8 MB.
 MOST_ROWS, MOST_NUMBERS = 4096, 2_000_000

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.explain.permutation import Importances
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.tabular.columns import as_table, nearest_name, with_rows
 from fastbp.tabular.tablewarning import tell
 
@@ -312,7 +312,7 @@ class Insightful:
     def _kept_of(self, X, y):
         """Return the user's rows as those to judge by."""
         from fastbp.tabular.insight.importances import kept_rows
-        from fastbp.tabular.learner import Part
+        from fastbp.tabular.network_training import Part
 
         y = self._checked_target(y)
         X = with_rows(X)
@@ -345,7 +345,7 @@ class Insightful:
         if state is None:
             return
         n = len(self.encoder_.columns)
-        arrays = [described.listed(state[name], name, described.real, n) for name in Importances._fields]
+        arrays = [filechecks.listed(state[name], name, filechecks.real, n) for name in Importances._fields]
         self.ensemble_.importances = Importances(*map(np.array, arrays))
 
     def _as_shap(self, X, values, base, repeated, outputs):

@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 
 import fastbp
 from fastbp.tabular import joblib_tasks
-from fastbp.tabular.spark import SparkCalls
+from fastbp.tabular.joblib_spark import SparkCalls
 
 X, Y = load_iris(return_X_y=True)
 

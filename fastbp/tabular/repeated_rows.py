@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.io import described
+from fastbp.io import filechecks
 from fastbp.kernels import arraymath
 from fastbp.kernels.repeatable import dot
 
@@ -96,12 +96,12 @@ class Repeats:
     def from_state(cls, tensors, strength):
         """Return the repeats that `get_state` described."""
         size = (len(tensors["keys"]),)
-        keys = described.shaped(tensors["keys"], "keys", size, np.uint64)
+        keys = filechecks.shaped(tensors["keys"], "keys", size, np.uint64)
         if len(keys) == 0 or (keys[1:] <= keys[:-1]).any():
             raise ValueError("the tensor 'keys' should rise.")
-        sums = described.shaped(tensors["sums"], "sums", (*size, None), np.float32)
-        counts = described.shaped(tensors["counts"], "counts", size, np.float32)
-        return cls(keys, sums, counts, described.real(strength, "strength", STRENGTHS[0] / 2))
+        sums = filechecks.shaped(tensors["sums"], "sums", (*size, None), np.float32)
+        counts = filechecks.shaped(tensors["counts"], "counts", size, np.float32)
+        return cls(keys, sums, counts, filechecks.real(strength, "strength", STRENGTHS[0] / 2))
 
     def mixed(self, outputs, x):
         """Return the prediction for rows x (n, d), where outputs (n, k) are those of the networks."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.tabular.repeats import STRENGTHS, Repeats, found_strength, log_losses, row_keys, squared_errors
+from fastbp.tabular.repeated_rows import STRENGTHS, Repeats, found_strength, log_losses, row_keys, squared_errors
 
 
 def rows(n, d, seed=0):
@@ -118,6 +118,6 @@ class TestEstimators:
 
     def test_they_are_not_looked_for_where_they_would_take_gigabytes(self, kind, monkeypatch):
         X, y = doubled("classification" if kind is fastbp.TabularClassifier else "regression")
-        monkeypatch.setattr("fastbp.tabular.repeats.MOST_VALUES", 10)
+        monkeypatch.setattr("fastbp.tabular.repeated_rows.MOST_VALUES", 10)
         monkeypatch.setattr(Repeats, "of", None)
         assert kind("fast", random_state=0, time_limit=1e-3).fit(X, y).ensemble_.repeats is None

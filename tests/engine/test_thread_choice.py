@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.engine import choice, threads
-from fastbp.engine.choice import ALL, ONE, Choice, Choices
+from fastbp.engine import thread_choice, threads
 from fastbp.engine.cut import Purpose
 from fastbp.engine.plan import Plan
+from fastbp.engine.thread_choice import ALL, ONE, Choice, Choices
 
 LAYERS = [fastbp.Dense(64, "relu"), fastbp.Dropout(0.2), fastbp.Dense(64, "tanh"), fastbp.Dense(3, "softmax")]
 
@@ -86,7 +86,7 @@ def test_it_is_looked_at_again_after_a_while(cores):
     clock = Clock()
     made = Choice(clock)
     settle(made, {1: 1e-3, 2: 5e-4})
-    clock.now += choice.AGAIN_SECONDS - 0.1
+    clock.now += thread_choice.AGAIN_SECONDS - 0.1
     assert not made.is_open_soon()
     assert made.wanted() == 2
     clock.now += 0.2
@@ -144,7 +144,7 @@ def test_small_and_large_calls_are_not_measured(cores):
     assert unclear.of(1, 1000, True) is unclear.of(1, 900, True) is not unclear.of(1, 1000, False)
     assert unclear.trial_steps() > 1e9
     unclear.of_many.wanted()
-    assert choice.LEAST_STEPS <= unclear.trial_steps() < 100
+    assert thread_choice.LEAST_STEPS <= unclear.trial_steps() < 100
     assert small.trial_steps() > 1e9 < large.trial_steps()
 
 
