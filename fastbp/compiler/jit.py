@@ -24,7 +24,7 @@ asked = []
 
 
 class _Compiled:
-    """A function for Numba, which makes its dispatcher when a first caller compiles."""
+    """A function that Numba compiles; its dispatcher is made when Numba first needs it."""
 
     targetoptions: dict
 
@@ -188,7 +188,10 @@ def need_compiler():
 
 
 def compile_errors():
-    """Return the exception of Numba's for what it cannot compile: for an ``except``, which asks once one is raised."""
+    """Return what Numba raises for code that it cannot compile.
+
+    Call it in the ``except`` clause: Numba is then imported only after an exception.
+    """
     from numba.core.errors import NumbaError
 
     return NumbaError

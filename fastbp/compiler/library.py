@@ -26,7 +26,8 @@ from fastbp.settings.user_warnings import warn
 
 FOLDER = Path(__file__).parent / "built"
 _PACKAGE = Path(__file__).parents[1]
-# Settings of Numba that do not change machine code, or name no other than the library's.
+# Settings of Numba that leave the kernels' machine code as it is in the library (which has no SVML calls, as after
+# NUMBA_DISABLE_INTEL_SVML).
 _NO_CODE = (
     *("NUMBA_NUM_THREADS", "NUMBA_DEFAULT_NUM_THREADS", "NUMBA_CACHE", "NUMBA_THREADING_LAYER", "NUMBA_WARNINGS"),
     *("NUMBA_DEVELOPER_MODE", "NUMBA_FULL_TRACEBACKS", "NUMBA_SHOW_HELP", "NUMBA_COLOR_SCHEME", "NUMBA_DISABLE_"),
@@ -67,8 +68,8 @@ def wants_compiling():
         return True
     if any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ):
         return True
-    # Without attributes where Numba is not imported, or is being imported by another thread at this moment: then nobody
-    # can have set them in Python.
+    # `config` is None or has no such attributes while Numba is not imported, or is being imported by another thread.
+    # Then nobody can have set them in Python.
     config = sys.modules.get("numba.core.config")
     named = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
     level = named_level()
@@ -120,7 +121,8 @@ def is_up_to_date(index, module):
 def _is_unchanged(module, digest, size):
     """Has a module's file this digest?  One that is not there (a package in an archive) cannot have been edited.
 
-    Of a .pyc file in its place (`compileall -b`) the size of the source tells, which is in its header.
+    If a .pyc file stands in the place of the source (`compileall -b`), the size of the source is compared instead: it
+    is in the header of the .pyc file.
     """
     stem = _PACKAGE.joinpath(*module.split(".")[1:])
     for path in (stem.with_suffix(".py"), stem / "__init__.py", stem.with_suffix(".pyc"), stem / "__init__.pyc"):

@@ -23,7 +23,7 @@ _TABLES, _SYMBOL, _SECTION = {"symbols": 2}, struct.Struct("<IBBHQQ"), struct.St
 
 
 class ForeignCodeError(RuntimeError):
-    """A kernel calls what not every machine has, or what has other bits on each."""
+    """A kernel calls a function that not every machine has, or that gives other bits on other machines."""
 
 
 class _LevelLibrary(dispatchers.UnrunLibrary):
@@ -48,7 +48,7 @@ class _LevelCodegen(JITCPUCodegen):
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple(self._level.triple)
-        # Of code and constants that may lie far apart in memory, as the linker of `library` puts them.
+        # These models allow code and constants to lie far apart in memory, as the linker of `library` puts them.
         reloc = "static" if self._level.name.startswith("x86") else "default"
         options = {"opt": config.OPT, "reloc": reloc, "codemodel": "jitdefault", "jit": True}
         self._tm = target.create_target_machine(cpu=self._level.cpu, features=self._level.flags, **options)

@@ -2,7 +2,7 @@
 
 from fastbp.compiler.lazy import cgutils, ir
 
-# Heights of tiles of each width.
+# The number of tile heights for each width.
 HEIGHTS = 3
 
 

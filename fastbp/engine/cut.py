@@ -28,7 +28,7 @@ class Cut(NamedTuple):
     slice_rows: int
     chunk_rows: int
     tables: tuple[str, ...]  # whose gradients are made row by row
-    room_rows: int  # there may be so many rows
+    room_rows: int  # rows that the workspace has room for
 
 
 class Cutter:
@@ -45,7 +45,8 @@ class Cutter:
     placed : dict
         The layers that have rows in the table, by their numbers.
     row_multiply_adds : int
-        Of products, and one for each output.
+        Multiply-adds for one batch row, in all passes (3 in training): those of the products, and one for each entry of
+        each layer's output.
     """
 
     def __init__(self, network, dtype, purpose):
@@ -67,7 +68,8 @@ class Cutter:
     def cut(self, rows):
         """Return the `Cut` of batches of `rows` rows; raise ValueError where these are too many."""
         check_draws(self._network, rows, self._purpose)
-        # The second scheme's workspace may be too large for the batch: only lazy tables must have it.
+        # The scheme that is not sliced holds the whole batch, which may need too large a workspace.  Then only lazy
+        # tables, which always need that scheme, have it.
         is_tall = rows * self._row_entries * self._itemsize > limits.WORKSPACE_BYTES
         tables = tuple(p.name for p in self._tables if p.param.lazy or not is_tall)
         return Cut(*self._slices(rows, is_tall, bool(tables)), tables, room_rows(rows))
@@ -105,7 +107,10 @@ class Cutter:
 
 
 def room_rows(rows):
-    """Return for how many rows there is room where batches of `rows` rows come, and others: a power of two."""
+    """Return how many rows a workspace for batches of `rows` rows has room for.
+
+    It is a power of two, so that batches of similar sizes share a workspace.
+    """
     return max(limits.REGION_ROWS, 1 << (rows - 1).bit_length())
 
 

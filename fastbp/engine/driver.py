@@ -31,7 +31,7 @@ from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
 
 items_at, steps_at, layout_at = rows_at(ITEM), rows_at(STEP), record_at(LAYOUT)
-# Of any kind: what all have.
+# These read a layer, a loss or an optimizer of any kind, but only the header that all of its family share.
 layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
 
 
@@ -64,10 +64,11 @@ class Step(NamedTuple):
 def run_steps(jobs, work, counters, thread, n_threads):
     """Run the steps of jobs[0] as one of `n_threads` threads.
 
-    work (threads or 1, size), counters (2 * phases,) int64 zeros.  The job points to sums (steps * n_sums,) float64,
-    which is written: each slice's loss, then each item's penalty and squared gradient where the job has columns for
-    them.  A step whose loss is not finite ends a run with updates, before its own; one whose divisor is 0, because
-    nothing in its batch has a weight, makes none.  Each step is counted when it is whole.
+    work (threads, size) if the plan is sliced, else (1, size); counters (2 * phases,) int64 zeros.  The job points to
+    sums (steps * n_sums,) float64, which is written: each slice's loss, then each item's penalty and squared gradient
+    where the job has columns for them.  In a run with updates, a step whose loss is not finite ends the call before
+    its update.  A step whose divisor is 0 (nothing in its batch has a weight) makes no update, unless gradients are
+    accumulated.  A step is counted in `made` once it is complete.
     """
     job = jobs[0]
     layout, mine = layout_at(job.layout), work[thread if layout_at(job.layout).sliced else 0]
@@ -114,7 +115,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
 def run_phase(kind, phase, run, step, counters, n_threads):
     """Take pieces of a phase until there are no more, wait for those of others; return False where the call pauses."""
     pieces = count_pieces(kind, run, step)
-    # Before anything is updated.
+    # A phase may pause only if nothing of this step has been updated yet.
     pauses = kind >= 0 or (kind == ITEMS and not changes(run.job))
     scale = norm_scale(run, step) if kind == UPDATE else 1.0
     taken = 0
@@ -372,7 +373,7 @@ def update_item(item, scale, run, step):
 
 @inline
 def prepare_item(item, run):
-    """Have the layer prepare the item's rows; nothing depends on other parameters than its first, block 0."""
+    """Have the layer prepare the item's rows; only a layer's first parameter (block 0) has anything to prepare."""
     layer = layer_at(run.table[item.layer])
     if layer.prepare and item.block == 0:
         call(layer.prepare, (layer, run.params, run.shared, item.first, item.last))

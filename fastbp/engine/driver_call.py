@@ -143,7 +143,7 @@ class Job:
         numbers[_PARTIALS] = gradient if self._partials is None else address_of(self._partials)
 
     def point_rows(self, x, outputs):
-        """Say where the rows and the outputs of a call are that is else the one before."""
+        """Set the addresses of x and outputs; everything else stays as in the call before."""
         self._numbers[_X], self._numbers[_OUTPUTS] = address_of(x), address_of(outputs)
 
     def point_update(self, row, state, coefficients, made):
@@ -161,7 +161,7 @@ class Job:
             return
         numbers, n_items = self._numbers, len(self._plan.items)
         penalties, squares = n_slices, n_slices + self._has_penalties * n_items
-        # Those of many steps are not kept.
+        # The room is used again by calls of one step only; `losses` drops that of longer calls.
         self._n_sums = (n_steps, n_slices) if n_steps == 1 else None
         self._sums = np.zeros((n_steps, squares + self._has_squares * n_items))
         self._summed = self._sums[:, :squares]

@@ -129,7 +129,10 @@ def is_given_up(counters, n_threads):
 
 @inline
 def take_or_pause(counters, phase, taken, n_threads):
-    """As `phases.take`, but a call that is to pause has no more pieces, once this thread has had one."""
+    """As `phases.take`, but a call that pauses has no more pieces.
+
+    A thread makes the call pause if the time is over and it has had a piece of this phase.
+    """
     if n_threads == 1:
         return taken
     deadline = counters[tail(counters, DEADLINE)]

@@ -20,8 +20,8 @@ UPDATE_SETTINGS = {
     "clipvalue": "f8",
     "clipnorm": "f8",
     "global_clipnorm": "f8",
-    "accumulates": "i8",  # has a slot for the gradient of a round (accumulation_and_average.py)
-    "averages": "i8",  # and for the parameters' average
+    "accumulates": "i8",  # 1: the state has a slot for the gradient of a round (accumulation_and_average.py)
+    "averages": "i8",  # 1: the state has a slot for the parameters' average
 }
 JOB = record_dtype(
     [
@@ -43,7 +43,7 @@ JOB = record_dtype(
         ("items", "i8"),
         ("ids", "i8"),  # int64, room of lookup_update.py
         ("made", "i8"),  # int64: how many steps the model has made
-        ("phases", "i8"),  # int64: the phases of a step (driver.py); of the first one, with PREPARE in front
+        ("phases", "i8"),  # int64: the phases of a call's first step; later steps skip PREPARE
         # Their sizes.
         ("n_steps", "i8"),
         ("n_params", "i8"),
@@ -83,7 +83,7 @@ JOB = record_dtype(
 
 # A phase is the number of a turn of slices, or one of these.
 PREPARE, ITEMS, UPDATE, NORMS = -1, -2, -3, -4
-# Those behind the slices, at most, for the counters of phases.py.
+# The most phases that a step can have after its turns of slices: the counters of a call are sized by it.
 UPDATE_PHASES = 3
 
 

@@ -11,10 +11,11 @@ PREDICTION_BYTES = 1024 * 1024
 REGION_ROWS = 16
 # Several threads work on several slices; a slice of fewer multiply-adds (about 5 us) costs more than it saves.
 SLICE_MULTIPLY_ADDS = 200_000
-# A batch has at most FEW_SLICES slices, or one for SLICE_ROWS rows and at most MAX_SLICES.  With so many rows in each,
-# adding up the gradients of the slices takes a 700th of phase 1.
+# A batch has at most FEW_SLICES slices.  A tall batch may have one for every SLICE_ROWS rows, up to MAX_SLICES, if
+# their partial gradients fit (PARTIAL_BYTES): adding up the gradients of slices of SLICE_ROWS rows takes a 700th of
+# phase 1.
 FEW_SLICES, SLICE_ROWS, MAX_SLICES = 16, 256, 64
-# A slice has at most so many multiply-adds forward (0.05 s with backward): Ctrl-C waits for the end of a slice.
+# A slice has about so many multiply-adds at most, all passes together (0.01 to 0.05 s): Ctrl-C waits for its end.
 LONGEST_SLICE = 5e8
 # A plan is sliced if its partial gradients have at most this size: the other scheme reads the batch's activations once
 # more, which is dearer.  The limit grows in proportion where a batch has more than ACTIVATION_BYTES of activations, as
@@ -22,14 +23,16 @@ LONGEST_SLICE = 5e8
 # long without that.
 PARTIAL_BYTES = 512 * 1024
 ACTIVATION_BYTES = 2 * 1024 * 1024
-# A plan that would need a larger workspace is sliced, whatever the network, so that memory stays bounded.
+# A plan that would need a larger workspace is sliced, so that memory stays bounded.  Lazy tables, layers that sum over
+# the whole batch, and `keep_batch` need the whole batch all the same.
 WORKSPACE_BYTES = 256 * 1024 * 1024
-# An item of phase 2: many row tiles to use a packed panel, small enough to balance threads (about 75 us).  With 4
-# millions, two threads gain 1.8 and 1.9 of 784-128-10 and 54-256-256-7 by counting, with 3 both 2.0; one loses 1 %.
+# An item of phase 2 has about so many multiply-adds (75 us): enough row tiles to make packing a panel worthwhile, few
+# enough to balance threads.  By asv_benchmarks/span.py two threads make 784-128-10 and 54-256-256-7 1.8 and 1.9 times
+# as fast with 4 million, and both 2.0 times with 3 million; one thread becomes 1 % slower.
 ITEM_MULTIPLY_ADDS = 3_000_000
 # A step of fewer multiply-adds (about 20 us) runs on one thread: a second one costs more than it saves.
 THREAD_MULTIPLY_ADDS = 1_000_000
-# Updating so many entries of tables takes as long as THREAD_MULTIPLY_ADDS do.
+# A step that updates so many entries of tables has work for a second thread.
 THREAD_UPDATES = 50_000
-# An update of a table's entry takes as long as so many multiply-adds (3 ns, for its memory).
+# The update of an entry of a large table takes as long as so many multiply-adds (3 ns, for its memory).
 ENTRY_MULTIPLY_ADDS = 75

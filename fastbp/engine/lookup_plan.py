@@ -9,10 +9,10 @@ DIGITS = 1 << DIGIT_BITS
 ROOM = DIGITS + 2
 # Table rows that the batch does not read are updated so many entries at a time.
 UNREAD_ENTRIES = 1024
-# A table of more bytes gets its gradient row by row.  (Partial gradients may have as many.)  A table of 8,192 x 32
-# takes 140, 431 and 1,382 us a step so, in batches of 256, 1,024 and 8,192 rows.  With a dense gradient it takes 196,
-# 834 and 16,325 us, because each item looks through the whole batch.  A table of 9,000 x 16 (576 kB) takes 171 us so,
-# in batches of 512 rows, and 143 with a dense gradient.
+# A table of more bytes gets its gradient row by row.  (PARTIAL_BYTES has the same value.)  A table of 8,192 x 32
+# takes 140, 431 and 1,382 us a step row by row, in batches of 256, 1,024 and 8,192 rows.  With a dense gradient it
+# takes 196, 834 and 16,325 us, because each item looks through the whole batch.  A table of 9,000 x 16 (576 kB) takes
+# 171 us row by row, in batches of 512 rows, and 143 with a dense gradient.
 BYTES = 512 * 1024
 # An item updates at least so many entries (20 to 50 us), and a table has at most so many items, because each item looks
 # through all reads of the batch.

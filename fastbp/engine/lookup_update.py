@@ -1,10 +1,10 @@
 """The update of tables (embeddings) row by row: the table rows that a batch reads are sorted, then updated in order.
 
 The dense gradient of a table (`layer.gradient`) has as many rows as the table.  A batch reads few of them, and the
-others are zero.  Here no dense gradient is made.  For each table row that the batch reads, its gradient is added up in
-a room of one row, in batch order; then the optimizer's kernel updates the row at once.  `grads` is neither read nor
-written.  The table rows between have the gradient 0: they are updated from a room of zeros (with the same bits as by a
-dense gradient), and in a lazy table they are not updated.
+others are zero.  Here no dense gradient is made.  For each table row that the batch reads, its gradient is added up
+in a room of one row, in batch order; then the optimizer's kernel updates the row at once.  `grads` is neither read
+nor written.  The table rows that the batch does not read have the gradient 0: they are updated from a room of zeros
+(with the same bits as by a dense gradient), and in a lazy table they are not updated.
 
 A *key* stands for one read of the batch: ``table row of the item << KEY_SHIFT | place in dout``.  All items of a table
 share one room for keys, in the order of their table rows.
@@ -127,7 +127,7 @@ def reads_squares(item, work, ids):
 
 @inline
 def update_reads(job, item, step, factor, c, work):
-    """Update the item's table rows that the batch reads; in a table that is not lazy also those between, with g = 0.
+    """Update the item's table rows that the batch reads; in a table that is not lazy also the others, with g = 0.
 
     Gradients are clipped by the job's `clipvalue`, then multiplied by `factor`.
     """
@@ -160,7 +160,7 @@ def update_reads(job, item, step, factor, c, work):
 
 @inline
 def fetch_row(item, keys, i, params, state):
-    """Begin to load what the update of the table row of key i overwrites into the cache."""
+    """Begin to load into the cache what the update of key i's table row will overwrite."""
     if i < keys.size:
         start = item.start + (keys[np.uint64(i)] >> KEY_SHIFT) * item.columns
         prefetch_row(params, start, item.columns)

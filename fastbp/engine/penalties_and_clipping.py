@@ -34,14 +34,14 @@ ITEM = record_dtype(
         ("l2", "f8"),
         ("max_norm", "f8"),
         # Of a table whose gradient is made row by row (lookup_update.py); 0 reads: as any other parameter.
-        ("reads", "i8"),  # of table rows by a batch row
+        ("reads", "i8"),  # table rows that one batch row reads
         ("lazy", "i8"),
-        ("x", "i8"),  # offset in work of what names the first row that the batch reads, and the distance to that of
-        ("x_stride", "i8"),  # the next batch row
-        ("dout", "i8"),  # of its gradient
+        ("x", "i8"),  # offset in work of the table-row numbers of the first batch row
+        ("x_stride", "i8"),  # entries from there to those of the next batch row
+        ("dout", "i8"),  # offset in work of the gradient of the first batch row's output
         ("dout_stride", "i8"),
-        ("row", "i8"),  # offset in work of room for a row's gradient, and for a part of its sum
-        ("unread", "i8"),  # and for the gradient of rows that the batch does not read
+        ("row", "i8"),  # offset in work of room for a table row's gradient, and for one partial sum of it
+        ("unread", "i8"),  # offset in work of the gradient of table rows that the batch does not read
         ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
         ("swap", "i8"),
         ("digits", "i8"),

@@ -15,7 +15,8 @@ import platform
 from fastbp.compiler.jit import inline
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 
-# About 10 us of polling: a `pause` of x86 takes 20 to 45 ns, a `yield` of AArch64 hardly longer than the look.
+# About 10 us of polling: a `pause` of x86 takes 20 to 45 ns, a `yield` of AArch64 hardly longer than the
+# load of the counter.
 SPINS = 4000 if platform.machine().lower() in ("aarch64", "arm64") else 300
 # Then the core is offered to other threads, so many times (1 us each where nobody wants it).
 OFFERS = 100

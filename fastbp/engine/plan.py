@@ -38,7 +38,7 @@ LAYOUT = record_dtype(
         ("y", "i8"),
         ("n_targets", "i8"),
         ("weight", "i8"),
-        ("n_weights", "i8"),  # a row: entries that have a loss, and so a weight, of their own
+        ("n_weights", "i8"),  # weights of a row: 1, or one for each entry (a time step) with a loss of its own
         ("out", "i8"),
         ("dout", "i8"),
         ("n_out", "i8"),
@@ -111,12 +111,12 @@ class Plan:
         return self.slices(rows) > 1 and rows * self.row_multiply_adds >= limits.THREAD_MULTIPLY_ADDS
 
     def step_multiply_adds(self, rows):
-        """Return how many multiply-adds a step of `rows` rows takes, or could make in its time."""
+        """Return the cost of a step of `rows` rows in multiply-adds; an updated table entry counts as several."""
         return rows * self.row_multiply_adds + limits.ENTRY_MULTIPLY_ADDS * self.table_updates(rows)
 
     def few_rows(self):
-        """Return up to how many rows there is none."""
-        # Dropout alone predicts without a multiply-add.
+        """Return a number of rows up to which a batch surely has no work for a second thread (see `threads_pay`)."""
+        # In a network of dropout alone, `row_multiply_adds` is 0 at prediction.
         return max(min(self.slice_rows, (limits.THREAD_MULTIPLY_ADDS - 1) // max(self.row_multiply_adds, 1)), 0)
 
     def table_updates(self, rows):
@@ -128,7 +128,8 @@ class Plan:
         self.work_size = self.shared_size = 0
         n_in, n_out = entries_of(network.input_shape), entries_of(network.raw_shape)
         x = self._region(n_in)
-        # Without layers (dropout alone, at prediction) the input's gradient is the loss's.
+        # If no layer has a record (dropout alone, at prediction), the outputs are x itself: the gradient of the loss is
+        # written to dx, which then needs room.
         dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
         wanted = _wanted_gradients(network, self.purpose)
         self.table, self._kept = [None] * len(self.names), []  # records, and what they have addresses of
@@ -206,7 +207,10 @@ class Plan:
         row["packed"] = self._shared_room(build.packed) if packed else -1
 
     def _end_backward(self, row, layer):
-        """Take the backward kernel from a layer; `tabulate` then prepares, before every call, what forward reads."""
+        """Remove a layer's backward kernel: nobody needs its gradient.
+
+        If the layer has a kernel `tabulate`, it becomes `prepare`, and makes what forward reads.
+        """
         row["backward"] = 0
         if layer.spec.tabulate is not None:
             row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))

@@ -5,7 +5,7 @@ from fastbp.engine.runner import Runner
 
 # Kinds of runners kept for the next call.
 MOST_RUNNERS = 8
-# Sizes of batches of which it is known which runners suit them.
+# For so many sizes of batches the kind of fitting runners is remembered.
 MOST_SIZES = 1024
 
 

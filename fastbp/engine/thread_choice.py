@@ -1,9 +1,9 @@
-"""How many threads a call has: measured where it is unclear, for all give the same bits.
+"""How many threads a call has: measured where it is unclear.  Results have the same bits at any number.
 
-A second thread halves the work of a step and costs 0.2 us a phase, what one core wrote and the other reads (3 us for
-the 6,000 parameters of 30-64-64-3), and 20 to 50 us a call to wake it.  On a busy machine it waits for a core.  So
-calls of one kind take turns: with all threads, with a quarter of them and so on, with one.  The least number whose
-median is within 3 % of the best is kept, and looked at again some seconds later.
+A second thread halves the work of a step and costs 0.2 us a phase, the transfer of what one core wrote and another
+reads (3 us for the 6,000 parameters of 30-64-64-3), and 20 to 50 us a call to wake it.  On a busy machine it waits
+for a core.  So calls of one kind take turns: with all threads, with a quarter of them and so on, with one.  The least
+number whose median is within 3 % of the best is kept, and looked at again some seconds later.
 """
 
 from time import perf_counter
@@ -14,10 +14,12 @@ from fastbp.engine import threads
 CLEAR_MULTIPLY_ADDS = 1e8
 # Calls of several steps that are measured take about a millisecond, so that waking threads counts little.
 TRIAL_MULTIPLY_ADDS, LEAST_STEPS = 1e8, 4
-# So many calls with each number, or fewer that last so many seconds; one more, the first, is not counted.
+# Each number of threads is tried in TRIALS calls, or in at least FEW_TRIALS that together last ENOUGH_SECONDS.  The
+# first call with each number is not counted.
 TRIALS, FEW_TRIALS, ENOUGH_SECONDS = 5, 2, 0.1
-# Seconds until a choice is looked at again: its 12 calls of a millisecond are 0.25 % of that.  Each time that it stays
-# as it was they are twice as many, up to the second number: on a busy machine more threads may take ten times as long.
+# After AGAIN_SECONDS a choice is measured again: its 12 calls of a millisecond are 0.25 % of that.  Each time that it
+# is confirmed the pause doubles, up to LONGEST_SECONDS: on a busy machine calls with more threads may take ten times
+# as long.
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 80.0
 # More threads must bring so much.
 GAIN = 1.03

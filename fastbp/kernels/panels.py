@@ -36,7 +36,11 @@ def panels_pay(entries, rows, columns):
 
 @inline
 def panel_at(b, b_stride, row, column, width):
-    """Return the pointer to an entry of b: of rows `b_stride` apart, or of a panel of `width` columns from there on."""
+    """Return the pointer to an entry of b.
+
+    The rows of b are `b_stride` apart.  If b is panels, it is that row of the panel that begins at `column` and has
+    `width` columns.
+    """
     return shift(b, row * width - column * b_stride if b_stride < 0 else row * b_stride + column)
 
 

@@ -22,7 +22,8 @@ QUAD, VECTORS = 4, 4
 def quad_rows(typingctx, pointer, width, a_row, a_col):
     """Return the rows of a tile that `run_quads` takes for so many columns and such strides of a, or 0: it takes none.
 
-    One column is left to others, because its quads would reach beyond the last two rows of b.
+    One column is left to others: only b's last row is read with a mask, and quads of the rows just before it would
+    reach beyond the end of b.
     """
 
     def codegen(context, builder, signature, args):
@@ -100,7 +101,7 @@ def _emitter(shape, quads, read):
             return mask if q == quads - 1 else None
 
         def add(b_row, a_vectors, is_last):
-            # The last quad of a row reaches into the next one, but for b's last row.
+            # The last quad of a row also reads the beginning of the next row; in b's last row it is masked instead.
             for q in range(quads):
                 place = builder.gep(b_row, [ir.I64(q * QUAD)])
                 entries = load_vector(builder, place, quad, mask_of(q) if is_last else None)

@@ -6,10 +6,10 @@ the tiles are written as LLVM IR (explicit vectors and fused multiply-adds), eac
 function of its own.  Edges use masked loads and stores.
 
 The order of additions depends on the inner dimension alone, so splitting rows or columns differently changes no bit.
-An output of one column is an exception: `dots` adds its products by lanes.  An entry adds DEPTH products in the order
-of the inner index; these sums are added up to sums of SECTION products, and those in turn.  A million equal products
-are off by 4e-6 so, in float32; added one after the other they would be off by 1e-2.  Sums of columns, where `a` is 1
-everywhere (the gradient of a bias), are computed by columnsums.py.
+An entry first adds DEPTH products in the order of the inner index.  These sums are added up to sums of SECTION
+products, and those in turn.  In float32 the sum of a million equal products is then off by 4e-6; added one after the
+other they would be off by 1e-2.  An output of one column is an exception: `dots` adds its products by lanes.  Sums of
+columns, where `a` is 1 everywhere (the gradient of a bias), are computed by columnsums.py.
 """
 
 from functools import cache
@@ -31,7 +31,7 @@ from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, stor
 
 # The number of products in a section: each section has a sum of its own.
 SECTION = 64 * DEPTH
-# The number of products of one column in a sum of its own: DEPTH in each lane, or more.
+# An output of one column adds blocks of so many products: DEPTH in each of 16 lanes, more in each of fewer lanes.
 DOTS = 16 * DEPTH
 # Up to so many rows the tiles, which add in one chain, are as fast as columnsums.py.
 FEW_ROWS = 16

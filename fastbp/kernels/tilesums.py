@@ -40,9 +40,9 @@ def fold_sums(builder, sums, out_tile, out_stride, fold, mask_of):
 def store_tile(builder, sums, out_tile, out_stride, edge, mask_of):
     """Store the accumulators {(row, vector): place}; in the last vector of each row only the first `edge` lanes count.
 
-    A masked store takes AMD's Zen 3 some ten cycles.  Where rows follow each other without a gap, the lanes beyond one
-    are overwritten by the next, so only the last row needs its mask: 784 rows of 6 columns and 25 products each take
-    6.5 us instead of 9.9 (8 columns: 5.0).
+    A masked store takes AMD's Zen 3 some ten cycles.  Where rows follow each other without a gap, the lanes beyond
+    the end of a row are overwritten when the next row is stored, so only the last row needs its mask: 784 rows of 6
+    columns and 25 products each take 6.5 us instead of 9.9 (8 columns: 5.0).
     """
     rows, vectors = (1 + max(numbers) for numbers in zip(*sums, strict=True))
     lanes = sums[0, 0].type.pointee.count
@@ -74,10 +74,10 @@ def _entry(builder, base, stride, row, column):
 
 
 def opaque(builder, value):
-    """Return the value, of which LLVM knows no more where it comes from.
+    """Return the value through an empty asm statement, so that LLVM does not know how it was computed.
 
-    It would compute eight row addresses from each other, a chain of eight additions in every turn of a loop that
-    could take four cycles.
+    Otherwise it would compute eight row addresses from each other, a chain of eight additions in every turn of a loop
+    that could take four cycles.
     """
     kind = ir.FunctionType(value.type, [value.type])
     return builder.asm(kind, "", "=r,0", [value], side_effect=False)

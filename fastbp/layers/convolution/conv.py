@@ -4,7 +4,7 @@ Each pass is a product on the register tiles, and the windows are read where the
 
     out     = windows @ kernel + bias         (windows, kh kw c) @ (kh kw c, k)
     dkernel = windows^T @ dz                  (kh kw c, windows) @ (windows, k)
-    dx      = sums of dwindows = dz @ kernel^T where windows overlap (windowadd.py)
+    dwindows = dz @ kernel^T, and dx adds up dwindows where windows overlap (windowadd.py)
 
 A sequence (n, t, c) is an image of height 1.
 """
@@ -250,7 +250,7 @@ class Convolution:
         """Return the fields of the layer's record, and its arrays."""
         kept, taps = self._kept(windows), windows.taps
         group_channels = windows.channels // self.groups
-        # Where places beside each other in a window are so in the image too, its rows are runs of contiguous entries.
+        # Without groups, and with dilation 1 along a row, each row of a window is one run of contiguous entries.
         contiguous = self.groups == 1 and self.dilation_rate[-1] == 1
         length = group_channels * (self.kernel_size[-1] if contiguous else 1)
         length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)

@@ -1,8 +1,8 @@
 """Windows that slide over an image: their places, the padding around the image, and what the kernels must know.
 
 An image is (height, width, channels), a sequence (steps, channels) an image of height 1.  Convolution and pooling read
-the windows through two tables of offsets (windowtile.py): where each window begins, and where its entries are from
-there on.  Where padding is wanted, the image is first copied into a larger one in the layer's `extra`.
+the windows through two tables of offsets (windowtile.py): where each window begins, and where its entries, the *taps*,
+are from there on.  Where padding is wanted, the image is first copied into a larger one in the layer's `extra`.
 """
 
 from functools import cached_property
@@ -14,7 +14,7 @@ from fastbp.compiler.jit import inline
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.layers.base import is_size, whole_number
 
-# Windows for one call of a product, at least: so many images are covered by one table.
+# One call of a product computes at least so many windows.  The table of positions covers as many images as that takes.
 CALL_WINDOWS = 128
 # Offsets are int32.
 MOST_ENTRIES = 2**31
@@ -160,7 +160,7 @@ class Windows:
         return any(stride < (window - 1) * dilation + 1 for stride, window, dilation in axes)
 
     def clear(self, vector):
-        """Count the windows beside each other that end a vector of so many lanes before the image's row ends."""
+        """Return how many windows of a row, from the left, leave room for whole vectors of `vector` lanes in it."""
         channels = -(-self.channels // vector) * vector
         room = self._padded_row - (self._window[1] - 1) * self._dilation[1] * self.channels - channels
         return min(room // (self._strides[1] * self.channels) + 1, self.columns.count) if room >= 0 else 0

@@ -99,8 +99,8 @@ class Bidirectional(Layer):
     Notes
     -----
     Inputs ``(n, t, d)``, outputs ``(n, 2u)`` or ``(n, u)``, with the layer's `return_sequences` ``(n, t, 2u)`` or
-    ``(n, t, u)``: at each step what the forward layer makes of the steps up to it, and its twin of those from the end
-    back to it. At steps that `Masking` skips they are zero, as in Keras.
+    ``(n, t, u)``: at each step the forward layer has seen the steps up to it, and its twin those from the end back
+    to it. At steps that `Masking` skips they are zero, as in Keras.
 
     Examples
     --------

@@ -50,7 +50,8 @@ def gru_forward(layer, step, params, shared, work, start, stop, row0):
 
 @inline
 def gru_gates(layer, params, work, pack, begin, m):
-    """z, r (m, u) = sigmoid(x @ kernel + bias + h before @ recurrent); then the z of h, in which r scales the state."""
+    """z, r (m, u) = sigmoid(x @ kernel + bias + h before @ recurrent); then the new state's pre-activation,
+    in which r scales the state."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs, before = pack + layer.z + begin * u, pack + layer.outs + begin * u, pack + layer.before + begin * u
@@ -62,21 +63,21 @@ def gru_gates(layer, params, work, pack, begin, m):
     r, reset = part(work, outs + gate, size), part(work, pack + layer.reset + begin * u, size)
     to = z + 2 * gate
     if layer.reset_after:
-        # z of h = x @ kernel + bias + r * (h before @ recurrent + the state's bias)
+        # pre-activation of h = x @ kernel + bias + r * (h before @ recurrent + the state's bias)
         bias = at(params, layer.bias + (2 * GATES - 1) * u) if layer.bias >= 0 else null(params)
         multiply_before(layer, work, pack, 2, before, bias, 0, pack + layer.reset + begin * u, m)
         state = part(work, to, size)
         for j in range(size):
             state[j] += r[j] * reset[j]
     else:
-        # z of h = x @ kernel + bias + (r * h before) @ recurrent
+        # pre-activation of h = x @ kernel + bias + (r * h before) @ recurrent
         multiply(reset, r, part(work, before, size))
         multiply_before(layer, work, pack, 2, pack + layer.reset + begin * u, at(work, to), u, to, m)
 
 
 @inline
 def gru_state(layer, work, pack, begin, m, last):
-    """h (m, u) = z * h before + (1 - z) * tanh(z of h); the states before begin at packed row `last`."""
+    """h (m, u) = z * h before + (1 - z) * tanh(pre-activation of h); the states before begin at packed row `last`."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs = pack + layer.z + begin * u, pack + layer.outs + begin * u

@@ -23,7 +23,7 @@ from fastbp.layers.recurrent.recurrent import (
 from fastbp.layers.recurrent.recurrentdropout import add_aside, set_aside
 from fastbp.layers.recurrent.recurrentspec import BiasOf, build_recurrent, draws, fill_recurrent, resolve_recurrent
 
-GATES = 4  # i, f, c, o
+GATES = 4  # i, f, c, o; the formulas call c, the cell's candidate, g
 
 
 @kernel

@@ -54,7 +54,7 @@ RECURRENT = layer_dtype(
     ("weights", "i8"),  # (gates, u, u) and (gates, u, d): the kernels, one gate after the other
     ("cell", "i8"),  # LSTM: (PACK + capacity, u)
     ("cell_out", "i8"),  # (capacity, u)
-    ("reset", "i8"),  # GRU: (capacity, u), the reset gate times the state, or the state's part that it will multiply
+    ("reset", "i8"),  # GRU: (capacity, u), r * state, or with reset_after the state's product that r multiplies
     ("dstep", "i8"),  # (PACK, u): the gradient of LSTM's cell, or of GRU's reset, at the current step
     ("masks", "i8"),  # of dropout (recurrentdropout.py)
     ("reset_after", "i8"),  # GRU: the state has a bias of its own, and the reset product a gradient of its own
@@ -94,9 +94,9 @@ def step_of(layer, work, pack, p):
 def lay_out(layer, work, pack, first, rows):
     """mask (n, t) -> the pack's lengths, ranks, begins and places; return the number of steps.
 
-    places[i, k] belongs to the k-th step of row i.  If the step is not masked, it is its packed row r >= 0.  If it is
-    masked, it is -1 - PACK - r, where r is the packed row of the last unmasked step before it (or of the state before
-    the first step).
+    places[i, k] belongs to the k-th step of row i.  For an unmasked step the entry is the step's packed row r >= 0.
+    For a masked one it is -1 - PACK - r, where r is the packed row of the last unmasked step before it (or of the
+    state before the first step).
     """
     t = layer.t
     lengths, ranks = part(work, pack + LENGTHS, rows), part(work, pack + RANKS, rows)

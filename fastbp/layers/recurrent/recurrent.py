@@ -72,7 +72,11 @@ def copy_before(layer, step, work, pack, p, source):
 
 @inline
 def add_biases(layer, params, work, pack):
-    """biases (g u,) = the bias, or 0.  Of two rows it is the sum; the last gate gets the first row alone."""
+    """biases (g u,) = the bias, or 0.
+
+    A bias of two rows (GRU with reset_after) is added up, but for the last gate: it gets the first row only, because
+    the reset gate multiplies the second one.
+    """
     u, columns = layer.units, layer.gates * layer.units
     biases = part(work, pack + layer.biases, columns)
     zero(biases)
@@ -211,7 +215,10 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
 
 @inline
 def dz_of(layer, gate):
-    """Return where the gradient of a gate's projection stands: of x (gate < gates), or of h (gates more)."""
+    """Return the place of the gradient of a projection: x's for `gate` below g, h's for g + gate.
+
+    Only in the last gate can they differ.
+    """
     g = layer.gates
     if gate == 2 * g - 1:
         return layer.last_dz

@@ -4,8 +4,8 @@ A mask holds 0 or 1 / (1 - rate) for each input and each unit, the same at all s
 dropped where the recurrent kernel reads them, nowhere else.  All gates read the same masked rows; so do those of
 Keras's LSTM and GRU with `dropout` alone, but with `recurrent_dropout` each of their gates has masks of its own.
 
-The masks of a pack stand in its array `masks`, rows in the order of ranks, so that a step has the first ones: (PACK, d)
-of the inputs, (PACK, u) of the states, and behind them room for gradients (PACK, u).
+The masks of a pack stand in its array `masks`, rows in the order of ranks, so that a step with m rows has the first m
+masks: (PACK, d) of the inputs, (PACK, u) of the states, and behind them room for gradients (PACK, u).
 """
 
 from functools import cache
