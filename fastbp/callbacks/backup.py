@@ -104,13 +104,13 @@ class BackupAndRestore(Callback):
         self._made_folder = states["made_folder"]
         return states["first_epoch"], [_unpacked(state, own) for state in states["states"]]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._over = False
         self._made_folder = self._made_folder or not self.backup_dir.exists()
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         writable(self.path)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._over = epoch + 1 >= self.params["epochs"]
 
     def save(self):
@@ -128,7 +128,7 @@ class BackupAndRestore(Callback):
         }
         save_tensors(self.path, arrays, description)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         if not self.delete_checkpoint or not (self._over or self.model.stop_training):
             return
         self.path.unlink(missing_ok=True)

@@ -301,7 +301,7 @@ class PipelineModel:
         """The parameters of the rank's segment, one flat vector (P,)."""
         return self.engine.params
 
-    def tell_changes(self, every=False):
+    def tell_changes(self, every: bool = False) -> None:
         """Warn of settings that were changed and wait for `compile`."""
         self._model.tell_changes(every)
 

@@ -256,9 +256,10 @@ class Sequential(Explainable):
         for layer in self.layers:
             own(layer, self)
 
-    def tell_changes(self, every=False):
+    def tell_changes(self, every: bool = False) -> None:
         """Warn of settings that were changed and wait for `compile`: once, or (`every`) each time."""
-        self._taken.tell_changes(self.layers, self.engine, every)
+        if self._taken is not None:
+            self._taken.tell_changes(self.layers, self.engine, every)
 
     def _checked_layers(self):
         """Return the layers, checked: until the model is built their list may change."""

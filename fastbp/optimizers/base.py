@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastbp.compiler.jit import inline
 from fastbp.compiler.records import make_record, record_dtype
@@ -158,7 +159,7 @@ class Optimizer(Settings):
         """Return what the state depends on: a state goes on with settings that have the same."""
         return (self.n_slots(),)
 
-    def init_state(self, size: int, dtype) -> np.ndarray:
+    def init_state(self, size: int, dtype: DTypeLike) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.zeros(self.n_slots() * size, dtype)
 
