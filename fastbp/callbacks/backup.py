@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class BackupAndRestore(Callback):
         """The file of the backup."""
         return self.backup_dir / FILE
 
-    def restore(self, model, callbacks):
+    def restore(self, model: Any, callbacks: list) -> tuple | None:
         """Restore a model from the backup, if there is one; return (its first epoch, the callbacks' states), or None.
 
         Parameters
@@ -113,7 +114,7 @@ class BackupAndRestore(Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._over = epoch + 1 >= self.params["epochs"]
 
-    def save(self):
+    def save(self) -> None:
         """Write the backup: after all callbacks have seen the epoch."""
         tensors, description = self.model.get_state()
         arrays, states = dict(tensors), []

@@ -1,5 +1,7 @@
 """History: the figures of every epoch, which `fit` returns."""
 
+from typing import Any
+
 from fastbp.callbacks.base import Callback
 
 
@@ -36,7 +38,7 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Any = None) -> Any:
         """Draw the figures by epoch: the loss, each metric (with that of validation), the learning rate if it changes.
 
         Parameters

@@ -105,7 +105,7 @@ STEP = record_dtype(
 )
 
 
-def layer_dtype(*fields):
+def layer_dtype(*fields: tuple[str, str]) -> np.dtype:
     """Return the record dtype of a layer kind: the header and these fields, (name, "i8", "f8" or "param") pairs.
 
     A "param" field is the offset in params of the parameter of its name; -1: the layer has none.

@@ -20,12 +20,15 @@ one loop for all took:
     sparse_categorical_crossentropy          -     3.1 (8.0)     1.1 (5.3)
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import address, inline, kernel
@@ -94,7 +97,7 @@ class Loss:
     def check_output(self, activation: Any, n_out: int) -> None:
         """Raise ValueError where the model's last activation or number of outputs does not suit the loss."""
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         """Return the targets as a C-contiguous array (n, t)."""
         return dense_targets(y, n_out, dtype)
 
@@ -120,7 +123,7 @@ def _check(cls):
 LOSSES = Registry("loss", _check)
 
 
-def mean_over_outputs(formula):
+def mean_over_outputs(formula: Callable) -> Any:
     """Make the kernel of a loss that is the mean over a row's outputs of formula(out, y, setting).
 
     The formula (a method without self) is for one entry and returns the value and its derivative.  A
@@ -129,7 +132,7 @@ def mean_over_outputs(formula):
     return _kernel_of(formula, mean=True)
 
 
-def sum_over_outputs(formula):
+def sum_over_outputs(formula: Callable) -> Any:
     """As `mean_over_outputs`, for a sum."""
     return _kernel_of(formula, mean=False)
 

@@ -3,11 +3,13 @@
 The two together are safe at any size; the driver leaves the link out of the last layer in training.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
@@ -94,7 +96,7 @@ class BinaryCrossentropy(Crossentropy):
         wrong = select(z < 0, t, like(z, 1) - t)
         return softplus(-abs(z)) + wrong * abs(z), sigmoid(z) - t
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return bounded_targets(y, n_out, dtype, 0, 1, "binary_crossentropy takes targets from 0 to 1")
 
 
@@ -159,7 +161,7 @@ class CategoricalCrossentropy(Crossentropy):
     link = "softmax"
     accuracy = "sparse_categorical_accuracy"
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return one_hot_targets(y, n_out, dtype)
 
 
@@ -255,5 +257,5 @@ class SparseCategoricalCrossentropy(Crossentropy):
     link = "softmax"
     accuracy = "sparse_categorical_accuracy"
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return class_targets(y, n_out, dtype)

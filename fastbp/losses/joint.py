@@ -1,11 +1,13 @@
 """JointLoss: the weighted sum of losses of several targets, each by outputs of its own."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
@@ -113,12 +115,12 @@ class JointLoss(Loss):
         object.__setattr__(self, "weights", tuple(map(float, weights)))
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """The number of outputs of all parts."""
         return sum(size for _, size in self.parts)
 
     @property
-    def columns(self):
+    def columns(self) -> Any:
         """For each part the first column of its targets, and at the end the number of all columns."""
         return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
 
@@ -144,7 +146,7 @@ class JointLoss(Loss):
         for loss, size in self.parts:
             loss.check_output(activation, size)
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         """Return the targets (n, t + parts): 0 where they are missing, and for each part whether they are known."""
         y = as_numbers(y)
         y = y.reshape(len(y), -1).astype(np.float64)

@@ -1,10 +1,12 @@
 """MemberLoss: the mean of the members' losses, each against the same target."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
@@ -115,5 +117,5 @@ class MemberLoss(Loss):
             )
         self.loss.check_output(activation, n_out // self.members)
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return self.loss.prepare_targets(y, n_out // self.members, dtype)

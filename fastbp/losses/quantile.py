@@ -1,10 +1,12 @@
 """QuantileLoss: several quantiles of one quantity, each an output of the network."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.intrinsics import like, select
@@ -88,7 +90,7 @@ class QuantileLoss(Loss):
                 f"output{'s' * (n_out > 1)}: give the last layer a unit for each quantile."
             )
 
-    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: DTypeLike) -> np.ndarray:
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         table = table_targets(y, dtype)
         if table.shape[1] != 1:
             raise ValueError(f"y has shape {np.shape(y)}: the quantiles are of one target, (n,) or (n, 1).")

@@ -235,16 +235,16 @@ class Sequential(Explainable):
             layer.trainable = value
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Any:
         """The model's own copy of the optimizer of `compile`."""
         self._check_compiled("optimizer")
-        return self._compiled[0]
+        return self._compiled[0]  # type: ignore[index]
 
     @property
-    def loss(self):
+    def loss(self) -> Any:
         """The loss object of `compile`."""
         self._check_compiled("loss")
-        return self._taken.given_loss
+        return self._taken.given_loss  # type: ignore[union-attr]
 
     def __setattr__(self, name, value):
         if name in _FIXED:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastbp.compiler.jit import kernel
 from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dtype
@@ -56,7 +55,7 @@ class Adagrad(Optimizer):
         """Return what the state depends on: it began with this number."""
         return (self.initial_accumulator_value,)
 
-    def init_state(self, size: int, dtype: DTypeLike) -> np.ndarray:
+    def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.full(size, self.initial_accumulator_value, dtype)
 

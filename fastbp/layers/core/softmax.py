@@ -129,7 +129,7 @@ class Softmax(Layer):
         fields = {"width": width, "columns": columns}
         return Build(output_shape=input_shape, fields=fields, extra=columns if columns > 1 else 0)
 
-    def axes_of(self, dimensions):
+    def axes_of(self, dimensions: int) -> tuple[int, ...]:
         """Return the first of the axes (of a row, from 0), and the one behind the last."""
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         axes = sorted({axis + dimensions if axis < 0 else axis - 1 for axis in given})

@@ -64,7 +64,7 @@ class SoftmaxBlocks(Layer):
         return Build(output_shape=input_shape)
 
     @property
-    def blocks(self):
+    def blocks(self) -> list[slice]:
         """The slices of the outputs that are probabilities of classes."""
         return [block for size, block in zip(self.sizes, slices_of(self.sizes), strict=True) if size > 1]
 

@@ -268,7 +268,7 @@ class PiecewiseLinearEmbedding(Layer):
     def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
 
-    def tables(self, dtype):
+    def tables(self, dtype: Any) -> np.ndarray:
         """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""
         columns = []
         for edges in self.bins:
