@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class BackupAndRestore(Callback):
         """The file of the backup."""
         return self.backup_dir / FILE
 
-    def restore(self, model, callbacks):
+    def restore(self, model: Any, callbacks: list) -> tuple | None:
         """Restore a model from the backup, if there is one; return (its first epoch, the callbacks' states), or None.
 
         Parameters
@@ -104,16 +105,16 @@ class BackupAndRestore(Callback):
         self._made_folder = states["made_folder"]
         return states["first_epoch"], [_unpacked(state, own) for state in states["states"]]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._over = False
         self._made_folder = self._made_folder or not self.backup_dir.exists()
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         writable(self.path)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._over = epoch + 1 >= self.params["epochs"]
 
-    def save(self):
+    def save(self) -> None:
         """Write the backup: after all callbacks have seen the epoch."""
         tensors, description = self.model.get_state()
         arrays, states = dict(tensors), []
@@ -128,7 +129,7 @@ class BackupAndRestore(Callback):
         }
         save_tensors(self.path, arrays, description)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         if not self.delete_checkpoint or not (self._over or self.model.stop_training):
             return
         self.path.unlink(missing_ok=True)

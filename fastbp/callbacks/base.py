@@ -36,7 +36,7 @@ class Callback:
     # Does it follow the epochs of one model?  Then a training of several networks side by side refuses it.
     follows_one_model = False
 
-    def set_model(self, model) -> None:
+    def set_model(self, model: Any) -> None:
         """Called once before training: sets `model`."""
         self.model = model
 

@@ -70,7 +70,7 @@ class ModelCheckpoint(Monitor):
         if initial_value_threshold is not None:
             self.best = initial_value_threshold
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         if self.save_best_only:  # else nobody asks which figures are better
             super().check_settings()
         if self.initial_value_threshold is not None:
@@ -82,7 +82,7 @@ class ModelCheckpoint(Monitor):
             if self.initial_value_threshold not in (np.inf, -np.inf):
                 check_numbers(self, initial_value_threshold="(-inf, inf)")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         if self.save_best_only:
             self.check_monitor()
         self._path(0, dict.fromkeys(self.params["metrics"], 0.0))
@@ -90,8 +90,8 @@ class ModelCheckpoint(Monitor):
         if self.save_best_only and "{" not in self.filepath and self.initial_value_threshold is None:
             self._heed_earlier_file()
 
-    def on_epoch_end(self, epoch, logs=None):
-        note = None
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        note, logs = None, logs or {}
         if self.save_best_only:
             value = logs[self.monitor]
             if not self.improved(value):

@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 from fastbp.callbacks.base import Callback
 from fastbp.callbacks.folders import check_folder
@@ -42,8 +43,8 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False):
         self.filename, self.separator, self.append = Path(filename), separator, append
 
-    def on_train_begin(self, logs=None):
-        self._names = None
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._names: Any = None
         if is_stream(self.filename):  # a line an epoch to a pipe, or to /dev/stdout
             return
         check_folder(self.filename)
@@ -70,7 +71,7 @@ class CSVLogger(Callback):
             if len(kept) < len(rows):
                 self._write_all(names, kept)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = {"epoch": epoch, **(logs or {})}
         if self._names is not None and (new := [name for name in row if name not in self._names]):
             self._add_columns(new)

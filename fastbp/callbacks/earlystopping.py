@@ -1,5 +1,7 @@
 """EarlyStopping: end training where a figure gets no better."""
 
+from typing import Any
+
 import numpy as np
 
 from fastbp.callbacks.monitor import Monitor, check_epochs
@@ -52,18 +54,20 @@ class EarlyStopping(Monitor):
         self.best_epoch = self.stopped_epoch = 0
         self.check_settings()
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         super().check_settings()
         check_epochs(self, patience=self.patience, start_from_epoch=self.start_from_epoch)
         if self.baseline is not None:
             check_numbers(self, baseline="(-inf, inf)")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.check_monitor()
         self.best, self.best_epoch, self.stopped_epoch = -np.inf * self._sign, 0, 0
-        self._waited, self._watched, self._weights = 0, 0, None
+        self._waited, self._watched = 0, 0
+        self._weights: Any = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
         value = logs[self.monitor]
         self._watched += 1
         if epoch < self.start_from_epoch:
@@ -82,7 +86,7 @@ class EarlyStopping(Monitor):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         if self.restore_best_weights and self._weights is not None:
             self.model.set_weights(self._weights)
         self._weights = None

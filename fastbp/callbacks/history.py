@@ -1,5 +1,7 @@
 """History: the figures of every epoch, which `fit` returns."""
 
+from typing import Any
+
 from fastbp.callbacks.base import Callback
 
 
@@ -31,12 +33,12 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Any = None) -> Any:
         """Draw the figures by epoch: the loss, each metric (with that of validation), the learning rate if it changes.
 
         Parameters

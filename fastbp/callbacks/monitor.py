@@ -17,7 +17,7 @@ class Monitor(Callback):
         self.monitor, self.mode, self.min_delta = monitor, mode, min_delta
         self.best = -np.inf * self._sign
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         """Raise ValueError where a setting is out of its range: at first, and before each training."""
         owner, monitor = type(self).__name__, self.monitor
         if self.mode not in ("auto", "min", "max"):
@@ -40,7 +40,7 @@ class Monitor(Callback):
         engine = getattr(self.model, "engine", None)
         return greater_is_better(str(self.monitor), getattr(engine, "metrics", ()))
 
-    def check_monitor(self):
+    def check_monitor(self) -> None:
         """Raise ValueError where a setting is wrong, or this training does not report the monitored figure."""
         self.check_settings()
         known = self.params["metrics"]
@@ -51,7 +51,7 @@ class Monitor(Callback):
                 "or validation_split."
             )
 
-    def improved(self, value):
+    def improved(self, value: float) -> bool:
         """Is `value` better than the best so far by more than min_delta?"""
         return self._sign * (value - self.best) > self.min_delta
 

@@ -43,21 +43,22 @@ class ReduceLROnPlateau(Monitor):
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
         self.check_settings()
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         super().check_settings()
         if not isinstance(self.factor, int | float | np.number) or not 0 < self.factor < 1:
             raise ValueError(f"ReduceLROnPlateau(factor={self.factor!r}): the factor is above 0 and below 1.")
         check_epochs(self, patience=self.patience, cooldown=self.cooldown)
         check_numbers(self, min_lr="[0, inf)")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.check_monitor()
         if not isinstance(self.model.optimizer.learning_rate, int | float):
             raise ValueError("ReduceLROnPlateau needs a constant learning rate: the optimizer has a schedule.")
         self.best = -np.inf * self._sign
         self._waited = self._cooling = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
         value = logs[self.monitor]
         if self._cooling > 0:
             self._cooling -= 1

@@ -38,17 +38,18 @@ class ProgbarLogger(Callback):
     def __init__(self, bar: bool = True):
         self.bar = bar
 
-    def on_train_begin(self, logs=None):
-        self._screen, self._rate, self._logs = screen_for(), None, {}
-        self._recent, self._clock = deque(maxlen=RECENT), working_time
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._screen, self._rate, self._clock = screen_for(), None, working_time
+        self._logs: dict = {}
+        self._recent: deque = deque(maxlen=RECENT)
         self._bar = self.bar and self._screen.live
         self._notice = compiling_shown(self._screen, self._bar)
         self._notice.__enter__()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch, self._started = epoch, self._clock()
 
-    def on_stretch_end(self, step, logs=None):
+    def on_stretch_end(self, step: int, logs: dict | None = None) -> None:
         if not self._bar:
             return
         steps, spent = self.params["steps"], self._clock() - self._started
@@ -56,7 +57,7 @@ class ProgbarLogger(Callback):
         parts = [f"{self._title()} - {step}/{steps}", f"{seconds_text(left)} left"]
         self._screen.running(fitted(parts, self._figures(self._logs), self._screen.width - 21), step / steps)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
         self._recent.append(self._clock() - self._started)
         parts = [self._title(), seconds_text(self._recent[-1])]
@@ -65,7 +66,7 @@ class ProgbarLogger(Callback):
         self._screen.line(fitted(parts, self._figures(logs), self._screen.width))
         self._logs, self._rate = logs, logs.get("learning_rate", self._rate)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._notice.__exit__(None, None, None)
         self._screen.close()
 

@@ -46,13 +46,13 @@ class LearningRateScheduler(Callback):
             )
         self.schedule, self.verbose = schedule, verbose
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         optimizer = getattr(self.model, "optimizer", None)
         if not isinstance(getattr(optimizer, "learning_rate", None), int | float):
             raise ValueError("LearningRateScheduler needs a constant learning rate: the optimizer has a schedule.")
         self._arguments = _n_arguments(self.schedule)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         optimizer = self.model.optimizer
         rate = self.schedule(*(epoch, optimizer.learning_rate)[: self._arguments])
         if not isinstance(rate, int | float | np.number) or isinstance(rate, bool) or not 0 <= rate < math.inf:

@@ -69,18 +69,18 @@ class TensorBoard(Callback):
         if update_freq != "epoch":
             self.on_train_batch_end = self._batch_ends  # type: ignore[method-assign]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._close()
         _protocol()
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self._started = time.perf_counter()
         self._graph_due = self.write_graph
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._started = time.perf_counter()
         self._epoch = epoch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = dict(logs or {})
         network = logs.pop("network", None)
         start = "" if network is None else f"network_{int(network)}/"
@@ -97,7 +97,7 @@ class TensorBoard(Callback):
         for file in self._files.values():
             file.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._close()
 
     def _batch_ends(self, batch, logs=None):

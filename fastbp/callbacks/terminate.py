@@ -31,15 +31,16 @@ class TerminateOnNaN(Callback):
     def __init__(self):
         self.error = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.error = None
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            print(f"Training ended: the loss of epoch {epoch + 1} is {logs['loss']}.", flush=True)
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            print(f"Training ended: the loss of epoch {epoch + 1} is {loss}.", flush=True)
             self.model.stop_training = True
 
-    def on_divergence(self, error):
+    def on_divergence(self, error: ArithmeticError) -> bool:
         self.error = error
         print(f"Training ended: {error}", flush=True)
         return True

@@ -1,5 +1,7 @@
 """Several targets on the command line: what ``train``, ``evaluate`` and ``predict`` do where there is more than one."""
 
+from __future__ import annotations
+
 from fastbp.commands.loading import as_dates, class_targets, codes_of, read_for, target_forms
 from fastbp.commands.options import asked_types, how_to_read, print_json, tell
 from fastbp.tabular.errors import TableError

@@ -1,5 +1,7 @@
 """``fastbp predict``: a model's predictions for a table, as a CSV with one line a row."""
 
+from __future__ import annotations
+
 from fastbp.commands.arguments import TABLE_HELP, add_allow_unseen, check_output, tell_unseen
 from fastbp.commands.options import (
     add_json,

@@ -8,6 +8,8 @@ dispatchers.py has Numba's options; kernelcache.py keeps the machine code.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 from fastbp.compiler.compiling import compiling
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
@@ -144,7 +146,7 @@ class UnkeptKernel(Kernel):
     kept = False
 
 
-def inline(function):
+def inline(function: Callable) -> Any:
     """Compile `function` into each kernel that calls it (no cache of its own).
 
     Forced: LLVM leaves a large formula as a call, and then the loop around it stays scalar (the derivative of
@@ -154,7 +156,7 @@ def inline(function):
     return Inline(function)
 
 
-def kernel(function, origin=None):
+def kernel(function: Callable, origin: Any = None) -> Any:
     """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
 
     No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.  Python's calls flush

@@ -1,6 +1,8 @@
 """PipelineModel: a network whose layers are shared out over the ranks, for parameters that do not fit one machine."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +22,9 @@ from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
 from fastbp.models.sequential import Sequential
+
+if TYPE_CHECKING:
+    from fastbp.optimizers.base import Optimizer
 
 # WeightedRows that go through the segments at a time, to predict.
 PREDICT_ROWS = 4096
@@ -272,7 +277,7 @@ class PipelineModel:
             ranks.copy_from(last, out)
             return out
 
-    def handed_on(self, ranks, x):
+    def handed_on(self, ranks: Any, x: np.ndarray) -> Any:
         """Yield this rank's inputs for rows x, some at a time, in the last rank; the others hand them on."""
         for first in range(0, len(x), PREDICT_ROWS):
             part = x[first : first + PREDICT_ROWS]
@@ -292,7 +297,7 @@ class PipelineModel:
             return [weight for weights in ranks.exchange(self._model.get_weights()) for weight in weights]
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Optimizer:
         """The rank's own copy of the optimizer of `compile`."""
         return self._model.optimizer
 
@@ -301,7 +306,7 @@ class PipelineModel:
         """The parameters of the rank's segment, one flat vector (P,)."""
         return self.engine.params
 
-    def tell_changes(self, every=False):
+    def tell_changes(self, every: bool = False) -> None:
         """Warn of settings that were changed and wait for `compile`."""
         self._model.tell_changes(every)
 

@@ -1,5 +1,7 @@
 """fit: `Sequential.fit` by many processes.  Each process has some of the rows."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from numpy.typing import ArrayLike

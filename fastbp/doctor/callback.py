@@ -53,20 +53,20 @@ class Doctor(Callback):
         self.diagnosis: Diagnosis | None = None
         self._history: dict[str, list] = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.diagnosis, self._history = None, {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(value)
         if len(self._history.get("loss", ())) == 1 and self.verbose:
             self._warn_early()
 
-    def on_divergence(self, error):
+    def on_divergence(self, error: ArithmeticError) -> bool:
         self._history.setdefault("loss", []).append(math.inf)
         return False
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self.diagnosis = self._examined()
         if self.verbose:
             print(self.diagnosis, flush=True)

@@ -1,10 +1,18 @@
 """Diagnosis: the findings on one model, as text, as HTML, and one by one."""
 
+from __future__ import annotations
+
 import html
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastbp.doctor.finding import SEVERITIES, by_severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fastbp.doctor.finding import Finding
 
 COLORS = {"serious": "#b3261e", "warning": "#9a6700", "note": "#57606a"}
 
@@ -34,7 +42,7 @@ class Diagnosis(Sequence):
     ('target_range', True)
     """
 
-    def __init__(self, findings, looked_at=""):
+    def __init__(self, findings: Iterable[Finding], looked_at: str = "") -> None:
         self.findings, self.looked_at = tuple(by_severity(findings)), looked_at
 
     def __len__(self):
@@ -51,7 +59,7 @@ class Diagnosis(Sequence):
         """The names of the checks that found something, each once, the worst first."""
         return list(dict.fromkeys(finding.check for finding in self.findings))
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Return a DataFrame with a row for each finding, and the attributes of `Finding` as columns."""
         import pandas as pd
 

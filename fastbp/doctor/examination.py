@@ -1,6 +1,9 @@
 """diagnose: all checks on one model and its data."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +19,7 @@ from fastbp.models.sequential import Sequential
 
 
 def diagnose(
-    model,
+    model: Any,
     x: ArrayLike,
     y: ArrayLike,
     *,

@@ -1,6 +1,9 @@
 """The learning-rate range test (Smith, 2017): a short training in which the rate rises from step to step."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,7 +49,7 @@ class LearningRateRange:
             return f"<LearningRateRange of {tried}: the loss never falls>"
         return f"<LearningRateRange of {tried}: suggestion {self.suggestion:.2g}, worse from {self.largest:.2g} on>"
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the loss by the learning rate, and the suggestion.
 
         Parameters
@@ -91,7 +94,7 @@ def _new_axes():
 
 
 def learning_rate_range(
-    model,
+    model: Any,
     x: ArrayLike,
     y: ArrayLike,
     *,

@@ -19,7 +19,7 @@ class TrainingDiverged(ArithmeticError):
         The layer whose output or gradient first went bad; the last one where only the loss did.
     """
 
-    def __init__(self, message, epoch, step, layer):
+    def __init__(self, message: str, epoch: int, step: int, layer: str | None) -> None:
         super().__init__(message)
         self.epoch, self.step, self.layer = epoch, step, layer
 

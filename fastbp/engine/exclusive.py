@@ -5,8 +5,13 @@ nobody wants.  The thread that trains may do what it likes, in callbacks.
 """
 
 import os
+from collections.abc import Callable
 from functools import wraps
 from threading import get_ident
+from typing import TypeVar
+
+# Decorators return what they take, for type checkers.
+Method = TypeVar("Method", bound=Callable)
 
 # By id: an object is there as long as one of its methods runs.  Object: the `_Claim` of who changes it; thread: the
 # object that it predicts with.
@@ -21,7 +26,7 @@ class _Claim:
         self.thread = thread
 
 
-def changes(method):
+def changes(method: Method) -> Method:
     """Decorate a method that changes its object: no other thread may change it, or read from it, meanwhile."""
 
     @wraps(method)
@@ -38,10 +43,10 @@ def changes(method):
             if key in _changing and _changing[key] is claim:
                 del _changing[key]
 
-    return alone
+    return alone  # type: ignore[return-value]
 
 
-def reads(method):
+def reads(method: Method) -> Method:
     """Decorate a method that reads from its object: no other thread may change it meanwhile."""
 
     @wraps(method)
@@ -59,7 +64,7 @@ def reads(method):
             else:
                 _reading[me] = outer
 
-    return beside_others
+    return beside_others  # type: ignore[return-value]
 
 
 def _is_read_elsewhere(key, me):

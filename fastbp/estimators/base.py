@@ -1,14 +1,18 @@
 """What the two estimators share: from scikit-learn's parameters and checks to a trained `Sequential`, and back."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from numbers import Integral, Real
 from operator import is_
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, _fit_context, is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -18,6 +22,7 @@ from fastbp.engine import threads
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.user_arrays import held, real_array, refuse_masked, validation_parts
 from fastbp.engine.weighted_rows import WeightedRows
+from fastbp.estimators.checked import settings_checked
 from fastbp.estimators.files import estimator_from, state_of
 from fastbp.estimators.lbfgs import fit_lbfgs
 from fastbp.estimators.lm import fit_lm
@@ -66,15 +71,6 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
 FULL_BATCH_FITS = {"lbfgs": fit_lbfgs, "lm": fit_lm}
 
 
-def has_batches(mlp):
-    """Return True, or raise the AttributeError that hides `partial_fit` where the solver takes no batches."""
-    if mlp._takes_all_rows():
-        raise AttributeError(
-            f"partial_fit is only available for stochastic optimizers. {mlp.solver} is not stochastic."
-        )
-    return True
-
-
 class BaseMLP(BaseEstimator, ABC):
     """Base of the multilayer perceptrons; the public classes say what is classified or regressed."""
 
@@ -111,8 +107,10 @@ class BaseMLP(BaseEstimator, ABC):
     def _validation_score(self, rows):
         """Return the score that early stopping goes by, on `WeightedRows`."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+    @settings_checked
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, validation_data: tuple | None = None
+    ) -> Self:
         """Fit the model to data matrix X and target(s) y.
 
         Parameters
@@ -315,7 +313,7 @@ class BaseMLP(BaseEstimator, ABC):
         return state_of(self)
 
     @classmethod
-    def from_state(cls, tensors: dict[str, np.ndarray], description: dict, custom_objects: dict | None = None):
+    def from_state(cls, tensors: dict[str, np.ndarray], description: dict, custom_objects: dict | None = None) -> Self:
         """Return the estimator that `get_state` described."""
         return estimator_from(cls, tensors, description, custom_objects or {})
 

@@ -1,14 +1,19 @@
 """MLPClassifier: scikit-learn's class, trained by compiled steps."""
 
+from __future__ import annotations
+
+from typing import Any, Self
+
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from fastbp.engine.user_arrays import tell_unknown_classes
-from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP, has_batches
+from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP
+from fastbp.estimators.checked import settings_checked, where_batches_are
 from fastbp.estimators.labels import Labels, plain_labels
 from fastbp.estimators.objectives import classification_objective
 from fastbp.io import filechecks
@@ -140,35 +145,35 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        dropout=0.0,
-        class_weight=None,
-        callbacks=None,
-        n_threads=None,
-    ):
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        dropout: float = 0.0,
+        class_weight: Any = None,
+        callbacks: list | None = None,
+        n_threads: int | None = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
@@ -208,7 +213,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _checked(self, X, y, reset):
         return super()._checked(X, plain_labels(y), reset)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on given test data and labels.
 
         Parameters
@@ -272,7 +277,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hits = self._labels.hits(self.model_.engine.predict(rows.x), rows.y)
         return float(np.average(hits, weights=rows.weight))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron classifier.
 
         Parameters
@@ -288,7 +293,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probability estimates.
 
         Parameters
@@ -305,7 +310,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs = self._outputs(X)
         return outputs if outputs.shape[1] > 1 else np.hstack([1 - outputs, outputs])
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the log of probability estimates.
 
         Parameters
@@ -321,9 +326,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 
-    @available_if(has_batches)
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    @where_batches_are
+    @settings_checked
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
+    ) -> Self:
         """Update the model with a single iteration over the given data.
 
         Parameters

@@ -1,6 +1,7 @@
 """What `Sequential.explain` returns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Attributions:
     def __array__(self, dtype=None, copy=None):
         return np.array(self.values, dtype, copy=True) if copy else np.asarray(self.values, dtype)
 
-    def to_shap(self, feature_names=None, output_names=None):
+    def to_shap(self, feature_names: list | None = None, output_names: list | None = None) -> Any:
         """Return a `shap.Explanation`, which the plots of shap take.
 
         Parameters

@@ -1,11 +1,19 @@
 """What `Sequential` has for looking into it: attributions, inner outputs, statistics of its layers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.engine.user_arrays import as_float_rows, check_rows, held
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastbp.explain.attributions import Attributions
 
 
 class Explainable:
@@ -14,7 +22,7 @@ class Explainable:
     _built: Callable
     value_and_grad: Callable
 
-    def explain(self, x: ArrayLike, method="integrated_gradients", *, output=None):
+    def explain(self, x: ArrayLike, method: Any = "integrated_gradients", *, output: int | None = None) -> Attributions:
         """Attribute the outputs for `x` to its entries.
 
         Parameters
@@ -85,7 +93,9 @@ class Explainable:
         part = part_to(self._built("outputs_of"), name)
         return part.predict(self._checked_inputs("outputs_of", x))
 
-    def layer_statistics(self, x: ArrayLike, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None):
+    def layer_statistics(
+        self, x: ArrayLike, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None
+    ) -> pd.DataFrame:
         """Return figures on every layer's outputs for `x`, on its weights, and on their gradient where `y` is given.
 
         Parameters

@@ -75,7 +75,7 @@ class IntegratedGradients:
 
     baseline: Any = 0.0
 
-    def explain(self, engine, x, places):
+    def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
         """Return values (k, n, ...), base values (n, k) and errors (n, k)."""
         vectors = Vectors(engine)
         outputs = Outputs(vectors, places)
@@ -122,7 +122,7 @@ class InputGradients:
     True
     """
 
-    def explain(self, engine, x, places):
+    def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
         """Return gradients (k, n, ...)."""
         return Outputs(_numbers_only(engine), places).gradients(x), None, None
 
@@ -160,7 +160,7 @@ class SmoothGrad:
         if not isinstance(self.samples, Integral) or self.samples < 1:
             raise ValueError(f"SmoothGrad(samples={self.samples!r}): it is a whole number of at least 1.")
 
-    def explain(self, engine, x, places):
+    def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
         """Return mean gradients (k, n, ...)."""
         outputs = Outputs(_numbers_only(engine), places)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, 0]))

@@ -3,7 +3,14 @@
 Each function takes the DataFrame that a method of a tabular estimator returns, and draws into `ax`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Bars of a picture, at most.
 MOST_BARS = 15
@@ -11,7 +18,7 @@ UP, DOWN, PLAIN = "#d1495b", "#2e86ab", "#2e86ab"
 BASE, REPEATED = "(base value)", "(repeated rows)"
 
 
-def plot_importances(frame, *, ax=None):
+def plot_importances(frame: pd.DataFrame, *, ax: Any = None) -> Any:
     """Draw the importances of the strongest columns, with two standard errors on both sides.
 
     Parameters
@@ -56,7 +63,7 @@ def plot_importances(frame, *, ax=None):
     return ax
 
 
-def plot_contributions(frame, row=None, *, output=None, ax=None):
+def plot_contributions(frame: pd.DataFrame, row: Any = None, *, output: Any = None, ax: Any = None) -> Any:
     """Draw what the columns contribute to one row's prediction, or how much they contribute in the mean.
 
     Parameters
@@ -111,7 +118,7 @@ def plot_contributions(frame, row=None, *, output=None, ax=None):
     return ax
 
 
-def plot_partial_dependence(frame, *, ax=None):
+def plot_partial_dependence(frame: pd.DataFrame, *, ax: Any = None) -> Any:
     """Draw the mean prediction by a column's value.
 
     Parameters

@@ -1,5 +1,7 @@
 """What goes on in a model's layers: their outputs, their weights and the gradients of these, as a table."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from fastbp.explain.subnetwork import layer_names, part_to

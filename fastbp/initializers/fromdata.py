@@ -22,7 +22,7 @@ class UnitVariance:
         """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""
         return FanInNormal()(shape, rng, dtype)
 
-    def adapt(self, kernel, x, rng):
+    def adapt(self, kernel: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """kernel (d, k) for inputs x (n, d): return it adapted."""
         deviation = matmul(x, kernel).std(axis=0)
         return kernel / np.where(deviation > 0, deviation, 1.0)
@@ -52,7 +52,7 @@ class MinusRandomProducts:
         """Return a new array of zeros of `shape` and `dtype`; `rng` is not used."""
         return np.zeros(shape, dtype)
 
-    def adapt(self, products, rng):
+    def adapt(self, products: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """products (n, k) of the inputs and the kernel: return the bias (k,)."""
         n, k = products.shape
         chosen = np.take_along_axis(products, rng.integers(0, n, (self.rows, k)), axis=0)

@@ -3,6 +3,7 @@
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from fastbp.io.saving import ModelFileError, load_tensors
 
@@ -26,7 +27,7 @@ WRONG = (
 )
 
 
-def load_model(path: str | Path, custom_objects: dict | None = None):
+def load_model(path: str | Path, custom_objects: dict | None = None) -> Any:
     """Read a model file.
 
     Parameters

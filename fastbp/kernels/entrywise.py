@@ -3,6 +3,9 @@
 A formula is written as a method of the class that it belongs to, but without `self`.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import inline, kernel
 
@@ -15,7 +18,7 @@ def _named(function, formula):
     return compiled
 
 
-def forward(formula):
+def forward(formula: Callable) -> Any:
     """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
     check_formula("forward", formula, ("x", "alpha"))
     entry = inline(formula)
@@ -28,7 +31,7 @@ def forward(formula):
     return staticmethod(_named(loop, formula))
 
 
-def backward(formula):
+def backward(formula: Callable) -> Any:
     """Make the backward kernel d[i] = formula(d[i], x[i], out[i], alpha) of a formula.
 
     A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which

@@ -105,7 +105,7 @@ STEP = record_dtype(
 )
 
 
-def layer_dtype(*fields):
+def layer_dtype(*fields: tuple[str, str]) -> np.dtype:
     """Return the record dtype of a layer kind: the header and these fields, (name, "i8", "f8" or "param") pairs.
 
     A "param" field is the offset in params of the parameter of its name; -1: the layer has none.
@@ -205,7 +205,7 @@ class Layer(Settings):
     # there is nothing.
     emit_onnx: ClassVar = None
     emit_c: ClassVar = None
-    branches = ()
+    branches: tuple = ()
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
     batch_size = None  # every batch must have
@@ -227,7 +227,7 @@ class Layer(Settings):
             layer.trainable = value
 
     @property
-    def held(self):
+    def held(self) -> tuple:
         """The layers within this one."""
         return tuple(layer for branch in self.branches for layer in branch)
 
@@ -235,33 +235,33 @@ class Layer(Settings):
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
         raise NotImplementedError
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         """Set the row's other fields, such as addresses; `fill_row` has filled what it can.
 
         What it returns is kept as long as the row: arrays to which the row has addresses.
         """
 
-    def adapt(self, views, x, rng):
+    def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         """Set parameters, {name: view} of this layer, in place, by its inputs x (n, ...) of the training data."""
 
-    def refuses(self, x):
+    def refuses(self, x: np.ndarray) -> tuple | None:
         """Return the place of the first entry of x (n, ...) that the kernels cannot take, and the rule; or None."""
-        return
+        return None
 
-    def passes_on(self, x):
+    def passes_on(self, x: np.ndarray) -> np.ndarray | None:
         """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
-        return
+        return None
 
-    def mask_of(self, x):
+    def mask_of(self, x: np.ndarray) -> np.ndarray | None:
         """Return the mask that the layer writes for inputs x (n, t, ...): booleans (n, t), False for steps to skip."""
 
     @property
-    def draws(self):
+    def draws(self) -> bool:
         """Does training draw random numbers, so that no two passes over the same rows have the same loss?"""
         return self.training_only
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         """The activation that ends the layer, or None: a loss may take its place."""
         return None
 

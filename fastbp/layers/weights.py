@@ -47,6 +47,6 @@ def adapt_to_inputs(spec, kernel, bias, x, rng):
         bias[...] = spec.bias_initializer.adapt(matmul(x, kernel), rng)
 
 
-def penalties(regularizer):
+def penalties(regularizer) -> tuple[float, float]:
     """Return the factors l1 and l2 of a regularizer, or of none."""
     return regularizer.factors if regularizer else (0.0, 0.0)

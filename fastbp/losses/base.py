@@ -20,11 +20,15 @@ one loop for all took:
     sparse_categorical_crossentropy          -     3.1 (8.0)     1.1 (5.3)
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import address, inline, kernel
@@ -72,28 +76,28 @@ class Loss:
     name: str
     kernel: Any = None
     link: str | None = None
-    setting = 0.0
+    setting: Any = 0.0
     whole_rows = False
     greater_is_better = False
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> str:
         """Of logits the sign counts."""
         return "sign_accuracy" if getattr(self, "from_logits", False) else "class_accuracy"
 
-    def entries(self, shape):
+    def entries(self, shape: tuple[int, ...]) -> int:
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
         return 1 if self.whole_rows else math.prod(shape[:-1])
 
-    def row(self, n_out, n_targets, kernel_address, float_type):
+    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         """Return what the kernel needs to know: a `Record` of `dtype`."""
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, setting=self.setting, **numbers)
 
-    def check_output(self, activation, n_out):
+    def check_output(self, activation: Any, n_out: int) -> None:
         """Raise ValueError where the model's last activation or number of outputs does not suit the loss."""
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         """Return the targets as a C-contiguous array (n, t)."""
         return dense_targets(y, n_out, dtype)
 
@@ -119,7 +123,7 @@ def _check(cls):
 LOSSES = Registry("loss", _check)
 
 
-def mean_over_outputs(formula):
+def mean_over_outputs(formula: Callable) -> Any:
     """Make the kernel of a loss that is the mean over a row's outputs of formula(out, y, setting).
 
     The formula (a method without self) is for one entry and returns the value and its derivative.  A
@@ -128,7 +132,7 @@ def mean_over_outputs(formula):
     return _kernel_of(formula, mean=True)
 
 
-def sum_over_outputs(formula):
+def sum_over_outputs(formula: Callable) -> Any:
     """As `mean_over_outputs`, for a sum."""
     return _kernel_of(formula, mean=False)
 

@@ -3,9 +3,13 @@
 The two together are safe at any size; the driver leaves the link out of the last layer in training.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import inline, kernel
@@ -31,10 +35,10 @@ class Crossentropy(Loss):
             raise ValueError(f"{name}(label_smoothing={self.label_smoothing!r}): it is at least 0 and below 1.")
 
     @property
-    def setting(self):
+    def setting(self) -> float:  # type: ignore[override]
         return self.label_smoothing
 
-    def check_output(self, activation, n_out):
+    def check_output(self, activation: Any, n_out: int) -> None:
         name, loss = type(self).__name__, self.name
         if self.link == "softmax" and n_out == 1:
             raise ValueError(
@@ -80,7 +84,7 @@ class BinaryCrossentropy(Crossentropy):
     link = "sigmoid"
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> str:
         """Logits are on either side of 0, probabilities of 0.5."""
         return "sign_accuracy" if self.from_logits else "binary_accuracy"
 
@@ -92,7 +96,7 @@ class BinaryCrossentropy(Crossentropy):
         wrong = select(z < 0, t, like(z, 1) - t)
         return softplus(-abs(z)) + wrong * abs(z), sigmoid(z) - t
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return bounded_targets(y, n_out, dtype, 0, 1, "binary_crossentropy takes targets from 0 to 1")
 
 
@@ -157,7 +161,7 @@ class CategoricalCrossentropy(Crossentropy):
     link = "softmax"
     accuracy = "sparse_categorical_accuracy"
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return one_hot_targets(y, n_out, dtype)
 
 
@@ -253,5 +257,5 @@ class SparseCategoricalCrossentropy(Crossentropy):
     link = "softmax"
     accuracy = "sparse_categorical_accuracy"
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return class_targets(y, n_out, dtype)

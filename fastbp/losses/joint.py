@@ -1,10 +1,13 @@
 """JointLoss: the weighted sum of losses of several targets, each by outputs of its own."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
@@ -112,16 +115,16 @@ class JointLoss(Loss):
         object.__setattr__(self, "weights", tuple(map(float, weights)))
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """The number of outputs of all parts."""
         return sum(size for _, size in self.parts)
 
     @property
-    def columns(self):
+    def columns(self) -> Any:
         """For each part the first column of its targets, and at the end the number of all columns."""
         return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
 
-    def row(self, n_out, n_targets, kernel_address, float_type):
+    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         table, *losses = self._parts(float_type)
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, table, *losses, parts=address_of(table), n_parts=len(table), **numbers)
@@ -137,13 +140,13 @@ class JointLoss(Loss):
             output += size
         return table, *losses
 
-    def check_output(self, activation, n_out):
+    def check_output(self, activation: Any, n_out: int) -> None:
         if n_out != self.n_outputs:
             raise ValueError(f"JointLoss: its parts have {self.n_outputs} outputs, the model has {n_out}.")
         for loss, size in self.parts:
             loss.check_output(activation, size)
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         """Return the targets (n, t + parts): 0 where they are missing, and for each part whether they are known."""
         y = as_numbers(y)
         y = y.reshape(len(y), -1).astype(np.float64)

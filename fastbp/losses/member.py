@@ -1,9 +1,12 @@
 """MemberLoss: the mean of the members' losses, each against the same target."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
@@ -80,33 +83,33 @@ class MemberLoss(Loss):
             raise ValueError("MemberLoss takes the loss of one member, not another MemberLoss.")
 
     @property
-    def name(self):
+    def name(self) -> str:  # type: ignore[override]
         """The name of the members' loss."""
         return self.loss.name
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> str:
         """The accuracy that suits the members' loss."""
         return self.loss.accuracy
 
     @property
-    def link(self):
+    def link(self) -> str | None:  # type: ignore[override]
         """The link of the members' loss."""
         return self.loss.link
 
     @property
-    def from_logits(self):
+    def from_logits(self) -> bool:
         """Whether the members' loss takes logits."""
         return getattr(self.loss, "from_logits", False)
 
-    def row(self, n_out, n_targets, kernel_address, float_type):
+    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         loss = self.loss
         where = loss_address(type(loss).kernel, loss.dtype, float_type)
         of_member = loss.row(n_out // self.members, n_targets, where, float_type)
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, of_member, members=self.members, of_member=address_of(of_member), **numbers)
 
-    def check_output(self, activation, n_out):
+    def check_output(self, activation: Any, n_out: int) -> None:
         if n_out % self.members:
             raise ValueError(
                 f"MemberLoss(members={self.members}): the model has {n_out} outputs, which is no multiple of that. End "
@@ -114,5 +117,5 @@ class MemberLoss(Loss):
             )
         self.loss.check_output(activation, n_out // self.members)
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return self.loss.prepare_targets(y, n_out // self.members, dtype)

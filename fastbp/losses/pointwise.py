@@ -4,11 +4,14 @@ What they share is in base.py, the crossentropies are in crossentropy.py, quanti
 ensembles need in member.py; a loss of one's own is at the end.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import (
@@ -78,7 +81,7 @@ class Huber(Loss):
             raise ValueError(f"Huber(delta={self.delta!r}): delta is a number above 0.")
 
     @property
-    def setting(self):
+    def setting(self) -> float:  # type: ignore[override]
         return self.delta
 
     @mean_over_outputs
@@ -101,7 +104,7 @@ class Poisson(Loss):
         rate = out + like(out, EPSILON)
         return out - y * log(rate), like(out, 1) - y / rate
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return bounded_targets(y, n_out, dtype, 0, np.inf, "the poisson loss takes counts of at least 0")
 
 
@@ -118,7 +121,7 @@ class Hinge(Loss):
         value = select(margin < 0, like(out, 0), margin)
         return value, -y * select(margin <= 0, like(out, 0), select(margin > 0, like(out, 1), margin))
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         y = dense_targets(y, n_out, dtype)
         from_zero = (y == 0).any()
         known = (y == 1) | (y == (0 if from_zero else -1))
@@ -201,7 +204,7 @@ class CustomLoss(Loss):
             need_compiler()
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
-    def row(self, n_out, n_targets, kernel_address, float_type):
+    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         try:
             where, _ = _compiled(self.function, float_type)
         except compile_errors() as error:
@@ -211,7 +214,7 @@ class CustomLoss(Loss):
             ) from error
         return make_record(self.dtype, kernel=kernel_address, n_out=n_out, n_targets=n_targets, function=where)
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         return table_targets(y, dtype)
 
 

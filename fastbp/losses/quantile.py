@@ -1,8 +1,12 @@
 """QuantileLoss: several quantiles of one quantity, each an output of the network."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.intrinsics import like, select
@@ -74,19 +78,19 @@ class QuantileLoss(Loss):
     def __post_init__(self):
         object.__setattr__(self, "quantiles", checked_quantiles(self.quantiles))
 
-    def row(self, n_out, n_targets, kernel_address, float_type):
+    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         levels = np.array(self.quantiles, np.float64)
         return make_record(self.dtype, levels, levels=address_of(levels), **numbers)
 
-    def check_output(self, activation, n_out):
+    def check_output(self, activation: Any, n_out: int) -> None:
         if n_out != len(self.quantiles):
             raise ValueError(
                 f"QuantileLoss has {len(self.quantiles)} quantiles, but the model has {n_out} "
                 f"output{'s' * (n_out > 1)}: give the last layer a unit for each quantile."
             )
 
-    def prepare_targets(self, y, n_out, dtype):
+    def prepare_targets(self, y: ArrayLike, n_out: int, dtype: np.dtype) -> np.ndarray:
         table = table_targets(y, dtype)
         if table.shape[1] != 1:
             raise ValueError(f"y has shape {np.shape(y)}: the quantiles are of one target, (n,) or (n, 1).")

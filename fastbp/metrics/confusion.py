@@ -1,5 +1,7 @@
 """Metrics with settings that count what is chosen: precision, recall, F scores, the area under the ROC curve."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

@@ -12,7 +12,10 @@ Targets whose rows all sum to 1, one-hot rows or shares of classes, are classes;
 each there or not.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -229,7 +232,7 @@ def log_loss(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | No
 METRIC_NAMES = ["accuracy", *METRICS]
 
 
-def check_metric(name, function, y, shape, activation):
+def check_metric(name: str, function: Callable, y: np.ndarray, shape: tuple[int, ...], activation: Any) -> None:
     """Raise ValueError where a metric does not suit targets y (n, ...) and outputs of `shape`, ended by `activation`.
 
     A user's function is not asked.
@@ -266,7 +269,7 @@ def _check_choices(name, function, y, shape, one_each):
         raise ValueError(f"the metric {name!r} takes {meaning}, but y holds {y[~known][0]:g}.")
 
 
-def resolve(metric: str | Callable, loss) -> tuple[str, Callable]:
+def resolve(metric: str | Callable, loss: Any) -> tuple[str, Callable]:
     """Return a metric's name and function.
 
     Parameters

@@ -13,6 +13,8 @@ axis; `sample_weight` has a weight for each entry, (n,) or (n, t), or for each r
 `greater_is_better` which way is better.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,5 +1,9 @@
 """Initial values that depend on the training data."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -13,7 +17,7 @@ from fastbp.layers.base import Layer
 FIRST_STREAM = 2**32
 
 
-def initialize_from_data(model, x: ArrayLike) -> None:
+def initialize_from_data(model: Any, x: ArrayLike) -> None:
     """Let the layers whose initializers ask for it see the training data, one after the other.
 
     Each layer gets what the layers before it, already adapted, make of `x` (without dropout), and sets its

@@ -1,9 +1,15 @@
 """What a model tells of itself: its summary, its picture, its card."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastbp.models.diagram import diagram
 from fastbp.models.summary import summary_text
+
+if TYPE_CHECKING:
+    from fastbp.models.diagram import Diagram
 
 
 def summary(self) -> None:
@@ -14,7 +20,7 @@ def summary(self) -> None:
     print(self._summary())
 
 
-def plot(self, path: str | Path | None = None):
+def plot(self, path: str | Path | None = None) -> Diagram:
     """Draw the network: its layers from the input down, branches side by side, with shapes and parameters.
 
     Parameters

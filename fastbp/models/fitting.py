@@ -1,5 +1,7 @@
 """`Sequential.fit`: checks its arguments, splits the rows into training and validation, and runs the epochs."""
 
+from __future__ import annotations
+
 from numpy.typing import ArrayLike
 
 from fastbp.callbacks.history import History

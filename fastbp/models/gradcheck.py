@@ -1,6 +1,9 @@
 """check_gradients: the compiled gradient against finite differences."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +40,7 @@ class GradientCheck:
 
 
 def check_gradients(
-    model,
+    model: Any,
     x: ArrayLike,
     y: ArrayLike,
     *,

@@ -1,5 +1,7 @@
 """`Sequential.evaluate` and `predict`: what a model gives for rows, without an update."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -235,16 +235,16 @@ class Sequential(Explainable):
             layer.trainable = value
 
     @property
-    def optimizer(self):
+    def optimizer(self) -> Any:
         """The model's own copy of the optimizer of `compile`."""
         self._check_compiled("optimizer")
-        return self._compiled[0]
+        return self._compiled[0]  # type: ignore[index]
 
     @property
-    def loss(self):
+    def loss(self) -> Any:
         """The loss object of `compile`."""
         self._check_compiled("loss")
-        return self._taken.given_loss
+        return self._taken.given_loss  # type: ignore[union-attr]
 
     def __setattr__(self, name, value):
         if name in _FIXED:
@@ -256,9 +256,10 @@ class Sequential(Explainable):
         for layer in self.layers:
             own(layer, self)
 
-    def tell_changes(self, every=False):
+    def tell_changes(self, every: bool = False) -> None:
         """Warn of settings that were changed and wait for `compile`: once, or (`every`) each time."""
-        self._taken.tell_changes(self.layers, self.engine, every)
+        if self._taken is not None:
+            self._taken.tell_changes(self.layers, self.engine, every)
 
     def _checked_layers(self):
         """Return the layers, checked: until the model is built their list may change."""

@@ -1,5 +1,7 @@
 """Single steps of a model, for training loops of one's own: one update, or gradients alone."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

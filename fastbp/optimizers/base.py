@@ -158,7 +158,7 @@ class Optimizer(Settings):
         """Return what the state depends on: a state goes on with settings that have the same."""
         return (self.n_slots(),)
 
-    def init_state(self, size: int, dtype) -> np.ndarray:
+    def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.zeros(self.n_slots() * size, dtype)
 
@@ -184,6 +184,6 @@ def _row(dtype, kernel_address, *settings):
     return make_record(dtype, kernel=kernel_address, **dict(settings))
 
 
-def optimizer_dtype(**fields):
+def optimizer_dtype(**fields: str) -> np.dtype:
     """Return the record dtype of an optimizer with these settings, name="f8" or "i8"."""
     return record_dtype([*OPT_HEADER, *fields.items()])

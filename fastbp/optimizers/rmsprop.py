@@ -55,7 +55,7 @@ class Adagrad(Optimizer):
         """Return what the state depends on: it began with this number."""
         return (self.initial_accumulator_value,)
 
-    def init_state(self, size: int, dtype) -> np.ndarray:
+    def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.full(size, self.initial_accumulator_value, dtype)
 

@@ -1,5 +1,7 @@
 """What a report asks a model: one class for tabular estimators, one for all other models of numbers."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

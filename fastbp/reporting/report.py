@@ -9,6 +9,7 @@ from html import escape
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,9 @@ class Report:
         return f"Report({len(self.html) / 1e3:.0f} kB of HTML: save(path) writes it)"
 
 
-def report(model, X, y, out=None, *, history=None, title=None):
+def report(
+    model: Any, X: Any, y: Any, out: str | Path | None = None, *, history: Any = None, title: str | None = None
+) -> Any:
     """Report on a model: how good it is, what it goes by, where it fails, and how it was made.
 
     Parameters

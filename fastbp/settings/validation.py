@@ -1,6 +1,7 @@
 """Settings that may change: what is assigned to a layer or an optimizer is checked as its construction checks it."""
 
 import dataclasses
+import inspect
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,12 @@ class SettingsType(type):
         made._check_kinds()
         object.__setattr__(made, "_made", True)
         return made
+
+    @property
+    def __signature__(cls):
+        """What `help` and editors show: the settings, where they would show the (*args, **kwargs) of `__call__`."""
+        _, *settings = inspect.signature(cls.__init__).parameters.values()
+        return inspect.Signature(settings)
 
 
 class Settings(metaclass=SettingsType):

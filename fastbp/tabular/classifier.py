@@ -1,8 +1,12 @@
 """TabularClassifier: classes from a table, without settings."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -123,18 +127,18 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def __init__(
         self,
-        preset="default",
+        preset: str = "default",
         *,
-        time_limit=None,
-        eval_metric=None,
-        class_weight=None,
-        categorical_features=None,
-        random_state=None,
-        n_threads=None,
-        n_jobs=None,
-        verbose=0,
-        callbacks=None,
-    ):
+        time_limit: float | None = None,
+        eval_metric: str | None = None,
+        class_weight: dict | str | None = None,
+        categorical_features: Any = None,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        n_jobs: int | None = None,
+        verbose: int | str = 0,
+        callbacks: list | None = None,
+    ) -> None:
         self.preset = preset
         self.time_limit = time_limit
         self.eval_metric = eval_metric
@@ -147,12 +151,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.callbacks = callbacks
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """The classes, in the order of the probabilities."""
         return self._target.classes
 
     @property
-    def oof_proba_(self):
+    def oof_proba_(self) -> np.ndarray | None:
         """Out-of-fold probabilities (n_samples, n_classes), or None."""
         if "oof_proba_" not in vars(self):
             raise AttributeError(f"this {type(self).__name__} is not fitted: there is no oof_proba_.")
@@ -160,7 +164,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         unseen = vars(self)["oof_proba_"]
         return None if unseen is None else unseen.spread(self._shares(unseen.outputs))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict classes.
 
         Parameters
@@ -173,7 +177,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         return self._decided(self._outputs(X))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
 
         Parameters
@@ -187,7 +191,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         return self._shares(self._outputs(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of `predict`.
 
         Parameters
@@ -204,7 +208,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if not is_several(y):
             return super().score(X, plain_labels(y), sample_weight)
         chosen = self._outputs(X).argmax(axis=1)
-        return float(np.average(probabilities_of(y)[np.arange(len(chosen)), chosen], weights=sample_weight))
+        return float(np.average(probabilities_of(y)[np.arange(len(chosen)), chosen], weights=sample_weight))  # type: ignore[arg-type]
 
     def _decided(self, outputs):
         """Return the classes (n,) that outputs (n, k) choose."""

@@ -3,6 +3,8 @@
 A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy vector of numbers (of an array).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np

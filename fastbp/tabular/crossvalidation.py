@@ -1,6 +1,11 @@
 """cross_validate: scores on folds that keep groups together and validate on later rows, as the tabular `fit` does."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.model_selection import cross_validate as score_on_folds
 from sklearn.utils import check_random_state
@@ -14,21 +19,21 @@ from fastbp.tabular.tablewarning import tell
 
 
 def cross_validate(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: Any,
     *,
-    groups=None,
-    time=None,
-    sample_weight=None,
-    cv=5,
-    scoring=None,
-    random_state=0,
-    n_jobs=None,
-    return_train_score=False,
-    return_estimator=False,
-    error_score="raise",
-):
+    groups: ArrayLike | str | None = None,
+    time: ArrayLike | str | None = None,
+    sample_weight: ArrayLike | None = None,
+    cv: Any = 5,
+    scoring: Any = None,
+    random_state: Any = 0,
+    n_jobs: int | None = None,
+    return_train_score: bool = False,
+    return_estimator: bool = False,
+    error_score: float | str = "raise",
+) -> dict:
     """Fit and score an estimator on several folds of a table.
 
     As `sklearn.model_selection.cross_validate`, with the folds that `TabularClassifier.fit` and
@@ -82,7 +87,8 @@ def cross_validate(
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"cv={cv!r}: the number of folds is a whole number of at least 2.")
     X, groups, time = taken_columns(with_rows(X), groups, time)
-    n, stratify, notices = _num_samples(X), is_classifier(estimator), []
+    n, stratify = _num_samples(X), is_classifier(estimator)
+    notices: list[str] = []
     apart = separation(n, groups, time, notices)
     tell(notices)
     if time is not None:

@@ -5,6 +5,8 @@ The parser reads a column as numbers where all of its fields are.  What it gave 
 digits beside an empty field, dates like 20240131.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import NamedTuple
 

@@ -15,6 +15,8 @@ The rules, fitted on the training rows:
   and columns that hold none of these types.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from fastbp.engine.threads import get_num_threads

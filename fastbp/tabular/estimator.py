@@ -1,13 +1,16 @@
 """What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +20,7 @@ from fastbp.compiler.compiling import working_time
 from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
 from fastbp.engine.user_arrays import refuse_masked
+from fastbp.estimators.checked import settings_checked
 from fastbp.estimators.files import packed, with_parameters
 from fastbp.io import filechecks
 from fastbp.io.saving import save_tensors
@@ -87,9 +91,19 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def _hold_oof(self, unseen):
         """Keep out-of-fold outputs, an `Unseen` of the user's rows, as the user wants them; None: there are none."""
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @settings_checked
     @changes
-    def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        eval_set: tuple | None = None,
+        groups: ArrayLike | str | None = None,
+        time: ArrayLike | str | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
         """Fit the model to a table.
 
         Parameters
@@ -349,7 +363,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         return self.get_params(deep=False) | {"callbacks": None}
 
     @classmethod
-    def from_state(cls, tensors: dict[str, np.ndarray], description: dict):
+    def from_state(cls, tensors: dict[str, np.ndarray], description: dict) -> Self:
         """Return the estimator that `get_state` described."""
         estimator = with_parameters(cls, description["parameters"], {})
         parts = {"target": cls._target_kind.from_state(description["target"])}

@@ -1,5 +1,7 @@
 """Several targets of one table: some are classes, some are quantities, and any entry may be missing."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,8 +1,12 @@
 """TabularMultiTask: several targets of one table at once, any mix of classes and quantities."""
 
+from __future__ import annotations
+
 import math
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastbp.io import filechecks
 from fastbp.settings.validation import is_number
@@ -112,18 +116,18 @@ class TabularMultiTask(BaseTabular):
 
     def __init__(
         self,
-        preset="default",
+        preset: str = "default",
         *,
-        tasks=None,
-        target_weights=None,
-        time_limit=None,
-        categorical_features=None,
-        random_state=None,
-        n_threads=None,
-        n_jobs=None,
-        verbose=0,
-        callbacks=None,
-    ):
+        tasks: dict | None = None,
+        target_weights: Any = None,
+        time_limit: float | None = None,
+        categorical_features: Any = None,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        n_jobs: int | None = None,
+        verbose: int | str = 0,
+        callbacks: list | None = None,
+    ) -> None:
         self.preset = preset
         self.tasks = tasks
         self.target_weights = target_weights
@@ -136,22 +140,22 @@ class TabularMultiTask(BaseTabular):
         self.callbacks = callbacks
 
     @property
-    def target_names_(self):
+    def target_names_(self) -> list:
         """The targets' names."""
         return list(self._target.names)
 
     @property
-    def tasks_(self):
+    def tasks_(self) -> dict[str, str]:
         """{name: task} of the targets."""
         return dict(zip(self._target.names, self._target.tasks, strict=True))
 
     @property
-    def classes_(self):
+    def classes_(self) -> list:
         """The classes of each target that has some."""
         return [part.classes for part, _ in self._class_blocks()]
 
     @property
-    def oof_predictions_(self):
+    def oof_predictions_(self) -> Any:
         """Out-of-fold predictions (n_samples, n_targets), or None."""
         unseen = self._unseen("oof_predictions_")
         if unseen is None:
@@ -160,12 +164,12 @@ class TabularMultiTask(BaseTabular):
         return unseen.spread(values if values.dtype.kind == "f" else values.astype(object))
 
     @property
-    def oof_proba_(self):
+    def oof_proba_(self) -> list | None:
         """Out-of-fold probabilities of each target that is classes, or None."""
         unseen = self._unseen("oof_proba_")
         return None if unseen is None else [unseen.spread(p) for p in self._probabilities(unseen.outputs)]
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict all targets.
 
         Parameters
@@ -179,7 +183,7 @@ class TabularMultiTask(BaseTabular):
         """
         return _table(self._target.decode(self._outputs(X)))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> list[np.ndarray]:
         """Predict the probability of each class of the targets that are classes.
 
         Parameters
@@ -201,7 +205,7 @@ class TabularMultiTask(BaseTabular):
             raise ValueError("no target is classes: there are no probabilities.")
         return self._probabilities(outputs)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean over targets of the accuracy of classes and the R^2 of quantities.
 
         Parameters
@@ -218,7 +222,7 @@ class TabularMultiTask(BaseTabular):
         """
         return float(np.mean(list(self.scores(X, y, sample_weight).values())))
 
-    def scores(self, X, y, sample_weight=None):
+    def scores(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> dict[str, float]:
         """Return {name: accuracy or R^2} of the targets; the parameters are those of `score`."""
         from sklearn.metrics import accuracy_score, r2_score  # 0.5 s, which predictions do not need
 
@@ -233,13 +237,13 @@ class TabularMultiTask(BaseTabular):
             )
         return scores
 
-    def get_state(self):
+    def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
         """Return what a file needs: tensors by name, and a JSON-ready description."""
         tensors, description = super().get_state()
         return tensors, description | {"best_scores": self.best_scores_}
 
     @classmethod
-    def from_state(cls, tensors, description):
+    def from_state(cls, tensors: dict[str, np.ndarray], description: dict) -> Self:
         """Return the estimator that `get_state` described."""
         estimator = super().from_state(tensors, description)
         sizes = tuple(estimator._target.sizes)

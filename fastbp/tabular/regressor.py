@@ -1,6 +1,11 @@
 """TabularRegressor: quantities, or quantiles of them, from a table, without settings."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_y
@@ -121,18 +126,18 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def __init__(
         self,
-        preset="default",
+        preset: str = "default",
         *,
-        quantiles=None,
-        time_limit=None,
-        eval_metric=None,
-        categorical_features=None,
-        random_state=None,
-        n_threads=None,
-        n_jobs=None,
-        verbose=0,
-        callbacks=None,
-    ):
+        quantiles: ArrayLike | None = None,
+        time_limit: float | None = None,
+        eval_metric: str | None = None,
+        categorical_features: Any = None,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        n_jobs: int | None = None,
+        verbose: int | str = 0,
+        callbacks: list | None = None,
+    ) -> None:
         self.preset = preset
         self.quantiles = quantiles
         self.time_limit = time_limit
@@ -144,7 +149,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the quantity.
 
         Parameters
@@ -158,7 +163,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """
         return self._decided(self._outputs(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return R^2; with `quantiles` the mean over them of its counterpart, scikit-learn's `d2_pinball_score`.
 
         Parameters

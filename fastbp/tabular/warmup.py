@@ -1,5 +1,7 @@
 """warmup: have machine code ready before there are data."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from typing import Any
 

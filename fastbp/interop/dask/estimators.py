@@ -1,5 +1,7 @@
 """Tabular estimators for tables of Dask."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What Dask's workers do with a partition, a pandas table or an array."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from fastbp.engine.threads import limit_threads

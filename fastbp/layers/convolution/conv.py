@@ -200,6 +200,18 @@ def conv_prepare(layer, params, shared, first, last):
 class Convolution:
     """What Conv1D and Conv2D share; `axes` is 1 or 2."""
 
+    axes: int
+    filters: int
+    kernel_size: Any
+    groups: int
+    padding: str
+    activation: Any
+    use_bias: bool
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
     dtype = CONV
     forward, backward, gradient, prepare = conv_forward, conv_backward, conv_gradient, conv_prepare
 
@@ -215,7 +227,7 @@ class Convolution:
                 "evenly among the groups, so their number is a multiple of it."
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         shape = as_image(self, input_shape, self.axes)
         windows, channels = self._windows(shape), shape[2]
         if channels % self.groups:
@@ -242,7 +254,7 @@ class Convolution:
             multiply_adds=windows.positions * taps * self.filters,
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"], row["window_product"] = product_address(float_type), window_address(window_product, float_type)
         fill_activation(row, self.activation, float_type)
 
@@ -281,7 +293,7 @@ class Convolution:
         return windows.positions * self.filters if self.activation.needs_input else 0
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return self.activation
 
 

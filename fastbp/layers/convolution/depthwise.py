@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, null, part
 from fastbp.kernels.tile import product_address
@@ -212,7 +214,7 @@ class DepthwiseConv2D(Layer):
         one_of(self, "padding", ("valid", "same"))
         resolve_settings(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         shape = as_image(self, input_shape, 2)
         windows, kernel_shape = self._windows(shape), (*self.kernel_size, shape[2], self.depth_multiplier)
         factors = penalties(self.depthwise_regularizer)
@@ -231,7 +233,7 @@ class DepthwiseConv2D(Layer):
             multiply_adds=windows.positions * math.prod(kernel_shape),
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"], row["window_lanes"] = product_address(float_type), window_address(window_lanes, float_type)
         fill_activation(row, self.activation, float_type)
 
@@ -245,5 +247,5 @@ class DepthwiseConv2D(Layer):
         return windows.positions * windows.channels if self.activation.needs_input else 0
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return self.activation

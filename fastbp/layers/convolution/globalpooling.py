@@ -10,11 +10,13 @@ from fastbp.layers.convolution.windows import Windows
 class GlobalPooling(Pooling):
     """What global pooling shares; `axes` is 1 or 2."""
 
-    def windows_of(self, shape):
+    keepdims: bool
+
+    def windows_of(self, shape: tuple[int, ...]) -> Windows:
         """Return the one window of an image of this shape."""
         return Windows(self, shape, shape[:2], shape[:2])
 
-    def output_shape(self, counts, channels):
+    def output_shape(self, counts: tuple[int, ...], channels: int) -> tuple[int, ...]:
         """Return the shape of a row of outputs."""
         return (*counts, channels) if self.keepdims else (channels,)
 

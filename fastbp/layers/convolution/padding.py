@@ -1,5 +1,6 @@
 """ZeroPadding: out (n, h', w', c) = x (n, h, w, c) with zeros around it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +41,13 @@ def padding_backward(layer, step, params, shared, work, start, stop, row0):
 class Padding:
     """What ZeroPadding1D and ZeroPadding2D share: pairs of whole numbers, before and after, for each axis."""
 
+    axes: int
+    padding: Any
+    pairs: Callable[[], tuple]
     dtype = PADDING
     forward, backward = padding_forward, padding_backward
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         height, width, channels = as_image(self, input_shape, self.axes)
         (top, bottom), (left, right) = self.pairs()
         padded_height, padded_row = top + height + bottom, (left + width + right) * channels
@@ -57,7 +61,7 @@ class Padding:
             },
         )
 
-    def refuse(self, forms):
+    def refuse(self, forms: str) -> None:
         """Raise ValueError that names the setting."""
         raise ValueError(f"{type(self).__name__}(padding={self.padding!r}): it is {forms}, all of them at least 0.")
 
@@ -112,7 +116,7 @@ class ZeroPadding1D(Padding, Layer):
             self.refuse("a whole number, or a pair (before, after)")
         self.padding = tuple(int(size) for size in self.padding)
 
-    def pairs(self):
+    def pairs(self) -> tuple:
         """Return the pairs of both axes of an image."""
         return (0, 0), self.padding
 
@@ -160,6 +164,6 @@ class ZeroPadding2D(Padding, Layer):
             self.refuse("a whole number, a pair (rows, columns) or two pairs ((top, bottom), (left, right))")
         self.padding = tuple((int(before), int(after)) for before, after in self.padding)
 
-    def pairs(self):
+    def pairs(self) -> tuple:
         """Return the pairs of both axes."""
         return self.padding

@@ -1,5 +1,6 @@
 """Pooling: out (n, h', w', c) = the largest entry, or the mean, of every window of x (n, h, w, c), by channels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,9 +126,11 @@ def clear_dimages(layer, work, start, stop):
 class Pooling:
     """What all pooling shares; `axes` is 1 or 2."""
 
+    axes: int
+    windows_of: Callable[..., Windows]
     dtype = POOLING
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         shape = as_image(self, input_shape, self.axes)
         windows = self.windows_of(shape)
         counts = (windows.rows.count, windows.columns.count)[-self.axes :]
@@ -147,7 +150,7 @@ class Pooling:
             extra=windows.extra(),
         )
 
-    def output_shape(self, counts, channels):
+    def output_shape(self, counts: tuple[int, ...], channels: int) -> tuple[int, ...]:
         """Return the shape of a row of outputs for so many windows along each axis."""
         return (*counts, channels)
 
@@ -155,13 +158,17 @@ class Pooling:
 class SlidingPooling(Pooling):
     """What the layers with `pool_size`, `strides` and `padding` share."""
 
+    pool_size: Any
+    strides: Any
+    padding: str
+
     def __post_init__(self):
         self.pool_size = sizes(self, "pool_size", self.axes)
         if self.strides is not None:
             self.strides = sizes(self, "strides", self.axes)
         one_of(self, "padding", ("valid", "same"))
 
-    def windows_of(self, shape):
+    def windows_of(self, shape: tuple[int, ...]) -> Windows:
         """Return the windows of an image of this shape."""
         one_row = (1,) * (2 - self.axes)
         window, strides = one_row + self.pool_size, one_row + (self.strides or self.pool_size)

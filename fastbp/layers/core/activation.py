@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import address, call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
@@ -95,12 +97,12 @@ class Activation(Layer):
     def __post_init__(self):
         self.activation = ACTIVATIONS.resolve(self.activation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_activation(row, self.activation, float_type)
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return self.activation

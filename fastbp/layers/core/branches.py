@@ -42,10 +42,10 @@ class Fork(Layer):
     backward = fork_backward
     alias = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape, branches=self.count)
 
-    def passes_on(self, x):
+    def passes_on(self, x: np.ndarray) -> np.ndarray | None:
         return x
 
 
@@ -136,7 +136,7 @@ class Concatenate(Layer):
             raise ValueError(f"Concatenate(axis={self.axis!r}): it is a whole number other than 0, the batch.")
         self.axis = int(self.axis)
 
-    def build(self, *input_shapes):
+    def build(self, *input_shapes: tuple[int, ...]) -> Build:
         first = input_shapes[0]
         axis = self.axis - 1 if self.axis > 0 else self.axis + len(first)
         rest = {(*shape[:axis], None, *shape[axis + 1 :]) for shape in input_shapes}
@@ -210,11 +210,11 @@ class Residual(Layer):
             raise ValueError("Residual needs at least one layer.")
 
     @property
-    def branches(self):
+    def branches(self) -> tuple:
         """The input as it is, and the layers."""
         return (), self.layers
 
-    def build(self, input_shape, output_shape):
+    def build(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> Build:
         if output_shape != input_shape:
             raise ValueError(
                 f"Residual adds its input to its layers' output: shape {input_shape} and shape {output_shape} differ "

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null, part, unit
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
@@ -162,7 +164,7 @@ class Dense(Layer):
     def __post_init__(self):
         resolve_dense(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         *rows, d = input_shape
         n_rows, k = math.prod(rows), self.units
         max_norm = self.kernel_constraint.max_value if self.kernel_constraint else 0.0
@@ -177,13 +179,13 @@ class Dense(Layer):
             multiply_adds=n_rows * d * k,
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 
-    def adapt(self, views, x, rng):
+    def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         adapt_to_inputs(self, views["kernel"], views.get("bias"), x.reshape(-1, x.shape[-1]), rng)
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return self.activation

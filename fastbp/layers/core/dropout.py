@@ -102,5 +102,5 @@ class Dropout(Layer):
     def __post_init__(self):
         check_rate(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape)

@@ -94,7 +94,7 @@ class Elementwise(Layer):
         names = dict.fromkeys((*_names_of(cls.forward, FORWARD), *_names_of(cls.backward, BACKWARD)))
         cls.dtype = layer_dtype(*((name, "f8") for name in names))
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape)
 
 

@@ -92,7 +92,7 @@ class GaussianNoise(Layer):
             raise ValueError(f"GaussianNoise(stddev={self.stddev!r}): it is a finite number of at least 0.")
         self.stddev = float(self.stddev)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape)
 
 
@@ -174,7 +174,7 @@ class AlphaDropout(Layer):
     def __post_init__(self):
         check_rate(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape)
 
 
@@ -253,7 +253,7 @@ class SpatialDropout1D(Layer):
     def __post_init__(self):
         check_rate(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_channels(self, input_shape, ("t", "c"))
 
 
@@ -291,5 +291,5 @@ class SpatialDropout2D(Layer):
     def __post_init__(self):
         check_rate(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_channels(self, input_shape, ("h", "w", "c"))

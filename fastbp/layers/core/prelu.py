@@ -93,7 +93,7 @@ class PReLU(Layer):
     def __post_init__(self):
         resolve_settings(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         penalties = self.alpha_regularizer.factors if self.alpha_regularizer else (0.0, 0.0)
         params = [Param("alpha", input_shape, self.alpha_initializer, *penalties)]
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from fastbp.layers.base import LAYERS
 from fastbp.layers.core.elementwise import Elementwise, backward, forward
@@ -57,10 +58,10 @@ class Rescaling(Elementwise):
     def backward(d, x, out, scale):
         return d * scale
 
-    def emit_onnx(graph, site, x):
+    def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         return graph.add("Add", graph.add("Mul", x, site.spec.scale), site.spec.offset)
 
-    def emit_c(program, site, x):
+    def emit_c(program: Any, site: Any, x: Any) -> Any:
         out, settings = program.value(site.size), (site.spec.scale, site.spec.offset)
         scale, offset = (program.array(f"{site.name}_setting", [value]) for value in settings)
         program.call("affine", x, scale, offset, out, site.size, 1)

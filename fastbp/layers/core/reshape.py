@@ -30,10 +30,10 @@ class Flatten(Layer):
 
     alias = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=(math.prod(input_shape),))
 
-    def passes_on(self, x):
+    def passes_on(self, x: np.ndarray) -> np.ndarray | None:
         return x.reshape(len(x), -1)
 
 
@@ -75,7 +75,7 @@ class Reshape(Layer):
             raise ValueError(f"Reshape(target_shape={shape!r}): it is a tuple of sizes, of which one may be -1.")
         self.target_shape = tuple(int(size) for size in sizes)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         entries, known = math.prod(input_shape), math.prod(size for size in self.target_shape if size > 0)
         shape = tuple(entries // known if size == -1 else size for size in self.target_shape)
         if math.prod(shape) != entries:
@@ -85,5 +85,5 @@ class Reshape(Layer):
             )
         return Build(output_shape=shape)
 
-    def passes_on(self, x):
+    def passes_on(self, x: np.ndarray) -> np.ndarray | None:
         return x.reshape(len(x), *self.target_shape)

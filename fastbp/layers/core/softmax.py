@@ -123,13 +123,13 @@ class Softmax(Layer):
         axes = tuple(int(axis) for axis in axes)
         self.axis = axes[0] if len(axes) == 1 else axes
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         first, stop = self.axes_of(len(input_shape))
         width, columns = math.prod(input_shape[first:stop]), math.prod(input_shape[stop:])
         fields = {"width": width, "columns": columns}
         return Build(output_shape=input_shape, fields=fields, extra=columns if columns > 1 else 0)
 
-    def axes_of(self, dimensions):
+    def axes_of(self, dimensions: int) -> tuple[int, ...]:
         """Return the first of the axes (of a row, from 0), and the one behind the last."""
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         axes = sorted({axis + dimensions if axis < 0 else axis - 1 for axis in given})
@@ -142,15 +142,15 @@ class Softmax(Layer):
             raise ValueError(f"Softmax(axis={self.axis!r}): several axes must stand beside each other.")
         return axes[0], axes[-1] + 1
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_activation(row, ACTIVATIONS.resolve("softmax"), float_type)
         row["product"] = product_address(float_type)
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return ACTIVATIONS.resolve("softmax") if self.axis == -1 else None
 
-    def emit_onnx(graph, site, x):
+    def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         first, stop = site.spec.axes_of(len(site.output_shape))
         shape = site.output_shape
         flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])

@@ -1,5 +1,6 @@
 """SoftmaxBlocks: the end of a network with several targets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,7 @@ class SoftmaxBlocks(Layer):
             raise ValueError(f"SoftmaxBlocks(sizes={self.sizes!r}): sizes are whole numbers of at least 1.")
         self.sizes = tuple(map(int, sizes))
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if input_shape != (sum(self.sizes),):
             raise ValueError(
                 f"SoftmaxBlocks{self.sizes} takes inputs of shape ({sum(self.sizes)},); it got shape {input_shape}."
@@ -63,11 +64,11 @@ class SoftmaxBlocks(Layer):
         return Build(output_shape=input_shape)
 
     @property
-    def blocks(self):
+    def blocks(self) -> list[slice]:
         """The slices of the outputs that are probabilities of classes."""
         return [block for size, block in zip(self.sizes, slices_of(self.sizes), strict=True) if size > 1]
 
-    def finish(self, outputs):
+    def finish(self, outputs: np.ndarray) -> np.ndarray:
         predictions = outputs.copy()
         for block in self.blocks:
             z = outputs[:, block]
@@ -75,7 +76,7 @@ class SoftmaxBlocks(Layer):
             predictions[:, block] = p / p.sum(axis=1, keepdims=True)
         return predictions
 
-    def spread(self, dout, input_shape, outputs_of):
+    def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
         spread, predictions = dout.copy(), self.finish(outputs_of())
         for block in self.blocks:
             p, d = predictions[:, block], dout[:, block]

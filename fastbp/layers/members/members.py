@@ -4,6 +4,7 @@
 its own weights, `MemberMean` ends such a network.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ class RepeatMembers(Layer):
     def __post_init__(self):
         self.members = whole_number(self, "members")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=(self.members, *input_shape))
 
 
@@ -215,7 +216,7 @@ class MemberDense(Layer):
     def __post_init__(self):
         resolve_dense(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if len(input_shape) != 2:
             raise ValueError(
                 f"MemberDense takes inputs of shape (members, d); it got shape {input_shape} (without the batch). "
@@ -231,16 +232,16 @@ class MemberDense(Layer):
             multiply_adds=m * d * k,
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
         fill_activation(row, self.activation, float_type)
 
-    def adapt(self, views, x, rng):
+    def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         for i, weight in enumerate(views["kernel"]):
             adapt_to_inputs(self, weight, views["bias"][i] if self.use_bias else None, x[:, i], rng)
 
     @property
-    def output_activation(self):
+    def output_activation(self) -> Any:
         return self.activation
 
 
@@ -277,13 +278,13 @@ class MemberMean(Layer):
 
     alias = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if len(input_shape) < 2:
             raise ValueError(f"MemberMean takes inputs of shape (members, ...); it got shape {input_shape}.")
         return Build(output_shape=input_shape[1:])
 
-    def finish(self, outputs):
+    def finish(self, outputs: np.ndarray) -> np.ndarray:
         return outputs.mean(axis=1)
 
-    def spread(self, dout, input_shape, outputs_of):
+    def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
         return np.repeat(dout[:, None] / input_shape[0], input_shape[0], axis=1)

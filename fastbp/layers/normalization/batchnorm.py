@@ -350,7 +350,7 @@ class BatchNormalization(Layer):
             raise ValueError(f"BatchNormalization(momentum={self.momentum!r}): it is a number from 0 to 1.")
         self.momentum = float(self.momentum)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_axis(self, input_shape)
         *positions, c = input_shape
         together = _positions_together(math.prod(positions), c)
@@ -364,7 +364,7 @@ class BatchNormalization(Layer):
             whole_batch=self.trainable,
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["learns"] = self.trainable
 
 

@@ -193,7 +193,7 @@ class GroupNormalization(Layer):
         if isinstance(self.groups, bool) or self.groups != -1:
             self.groups = whole_number(self, "groups")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_axis(self, input_shape)
         *positions, c = input_shape
         groups = c if self.groups == -1 else self.groups
@@ -205,10 +205,10 @@ class GroupNormalization(Layer):
         params = gamma_and_beta(self, (c,))
         return Build(output_shape=input_shape, params=params, fields=fields, extra=KEPT * c)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
 
-    def emit_onnx(graph, site, x):
+    def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         c, shape = site.output_shape[-1], site.output_shape
         groups = c if site.spec.groups == -1 else site.spec.groups
         x = graph.reshape(x, -1, groups, c // groups)
@@ -221,7 +221,7 @@ class GroupNormalization(Layer):
                 out = graph.add(op, out, site.weights[name])
         return out
 
-    def emit_c(program, site, x):
+    def emit_c(program: Any, site: Any, x: Any) -> Any:
         out, c = program.value(site.size), site.output_shape[-1]
         groups = c if site.spec.groups == -1 else site.spec.groups
         arrays = site.array(program, "gamma"), site.array(program, "beta")

@@ -169,11 +169,11 @@ class LayerNormalization(Layer):
     def __post_init__(self):
         resolve_normalization(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_axis(self, input_shape)
         return build_rows(input_shape, gamma_and_beta(self, input_shape[-1:]), True)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
 
 
@@ -221,9 +221,9 @@ class RMSNormalization(Layer):
     def __post_init__(self):
         resolve_normalization(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_axis(self, input_shape)
         return build_rows(input_shape, [Param("scale", input_shape[-1:], Ones())], False)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["gamma"], row["product"] = row["params"], product_address(float_type)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
@@ -97,17 +98,17 @@ class LayerScale(Layer):
         if self.projection_dim is not None:
             self.projection_dim = whole_number(self, "projection_dim")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         *positions, d = input_shape
         if self.projection_dim not in (None, d):
             raise ValueError(f"LayerScale(projection_dim={self.projection_dim}): the last axis of its inputs has {d}.")
         params = [Param("gamma", (d,), Constant(self.init_values))]
         return Build(output_shape=input_shape, params=params, fields={"positions": math.prod(positions), "d": d})
 
-    def emit_onnx(graph, site, x):
+    def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         return graph.add("Mul", x, site.weights["gamma"])
 
-    def emit_c(program, site, x):
+    def emit_c(program: Any, site: Any, x: Any) -> Any:
         out, d = program.value(site.size), site.output_shape[-1]
         program.call("affine", x, site.array(program, "gamma"), 0, out, site.size // d, d)
         return out

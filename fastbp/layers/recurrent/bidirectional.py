@@ -127,11 +127,11 @@ class Bidirectional(Layer):
             raise ValueError(f"Bidirectional(merge_mode={self.merge_mode!r}): it is one of {known}.")
 
     @property
-    def held(self):
+    def held(self) -> tuple:
         return (self.layer,)
 
     @property
-    def branches(self):
+    def branches(self) -> tuple:
         """The layer, and its twin that goes the other way."""
         name = self.layer.name
         names = (None, None) if name is None else (f"forward_{name}", f"backward_{name}")
@@ -139,7 +139,7 @@ class Bidirectional(Layer):
         forward = replace(self.layer, zero_output_for_mask=self.layer.return_sequences, name=names[0])
         return (forward,), (replace(forward, go_backwards=True, name=names[1]),)
 
-    def build(self, there, back):
+    def build(self, there: tuple[int, ...], back: tuple[int, ...]) -> Build:
         t, u = there if self.layer.return_sequences else (1, *there)
         k = 2 * u if self.merge_mode == "concat" else u
         fields = {"t": t, "u": u, "merge": MERGES.index(self.merge_mode)}

@@ -7,10 +7,12 @@ with False (the paper) the state itself before that product.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, null, part
-from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.base import LAYERS, Build, Layer
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent.recurrent import (
     activate,
@@ -243,8 +245,8 @@ class GRU(Layer):
     def __post_init__(self):
         resolve_recurrent(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_recurrent(self, input_shape, GATES, reset=True)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_recurrent(row, self, float_type)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, part
-from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.base import LAYERS, Build, Layer
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, keep_states, load_states, pack_of, step_of, zero
 from fastbp.layers.recurrent.recurrent import (
     activate,
@@ -228,9 +230,9 @@ class LSTM(Layer):
     def __post_init__(self):
         resolve_recurrent(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         bias = BiasOf(self.bias_initializer, 1, self.units) if self.unit_forget_bias else None
         return build_recurrent(self, input_shape, GATES, bias, cell=True)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_recurrent(row, self, float_type)

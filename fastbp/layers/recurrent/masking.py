@@ -90,7 +90,7 @@ class Masking(Layer):
             raise ValueError(f"Masking(mask_value={value!r}): it is a finite number.")
         self.mask_value = float(value)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if len(input_shape) != 2:
             raise ValueError(
                 f"Masking takes sequences, inputs of shape (t, d) without the batch; they have shape {input_shape}."
@@ -98,5 +98,5 @@ class Masking(Layer):
         t, d = input_shape
         return Build(output_shape=input_shape, mask=t, fields={"d": d})
 
-    def mask_of(self, x):
+    def mask_of(self, x: np.ndarray) -> np.ndarray | None:
         return (x != x.dtype.type(self.mask_value)).any(axis=2)

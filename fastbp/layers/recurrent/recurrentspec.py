@@ -1,5 +1,7 @@
 """What recurrent specs share: checks of settings, parameters, and the offsets of the arrays of a pack."""
 
+from typing import Any
+
 import numpy as np
 
 from fastbp.initializers import Zeros
@@ -14,7 +16,10 @@ from fastbp.layers.recurrent.recurrentdropout import draw_masks_address
 ALIGNMENT = 16
 
 
-draws = property(lambda spec: bool(spec.dropout or spec.recurrent_dropout), doc="Is there dropout?")
+@property
+def draws(spec: Any) -> bool:
+    """Is there dropout?"""
+    return bool(spec.dropout or spec.recurrent_dropout)
 
 
 def resolve_recurrent(spec):

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries
-from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.base import LAYERS, Build, Layer
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent.recurrent import (
     activate,
@@ -156,8 +158,8 @@ class SimpleRNN(Layer):
     def __post_init__(self):
         resolve_recurrent(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_recurrent(self, input_shape, gates=1)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_recurrent(row, self, float_type)

@@ -121,9 +121,9 @@ class CategoryEmbedding(Layer):
         self.embeddings_initializer = self.embeddings_initializer or RandomNormal(0.0, 1.0)
         resolve_settings(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_columns(self, input_shape)
-        factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
+        factors: dict[str, Any] = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         params = [
             Param(
                 f"column_{i}",
@@ -137,7 +137,7 @@ class CategoryEmbedding(Layer):
         ]
         return Build(output_shape=(sum(self.output_dims),), params=params)
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         sizes = [cardinality * dim for cardinality, dim in self._shapes()]
         tables = np.empty((len(sizes), 4), np.int64)
         tables[:, 0] = row["params"] + np.cumsum([0, *sizes[:-1]])
@@ -150,7 +150,7 @@ class CategoryEmbedding(Layer):
     def _shapes(self):
         return list(zip(self.cardinalities, self.output_dims, strict=True))
 
-    def refuses(self, x):
+    def refuses(self, x: np.ndarray) -> tuple | None:
         return unknown_category(x, self.cardinalities, "CategoryEmbedding")
 
 
@@ -213,11 +213,11 @@ class OneHot(Layer):
     def __post_init__(self):
         self.cardinalities = checked_cardinalities(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         check_columns(self, input_shape)
         return Build(output_shape=(sum(self.cardinalities),), arrays={"stops": np.cumsum(self.cardinalities)})
 
-    def refuses(self, x):
+    def refuses(self, x: np.ndarray) -> tuple | None:
         return unknown_category(x, self.cardinalities, "OneHot")
 
 

@@ -73,7 +73,7 @@ class Columns(Layer):
             raise ValueError(f"Columns(columns={self.columns!r}): it is a list of column numbers from 0.")
         self.columns = tuple(int(column) for column in columns)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if len(input_shape) != 1 or max(self.columns) >= input_shape[0]:
             raise ValueError(
                 f"Columns takes columns of rows (d,), among them number {max(self.columns)}; it got inputs of shape "
@@ -81,5 +81,5 @@ class Columns(Layer):
             )
         return Build(output_shape=(len(self.columns),), arrays={"columns": np.array(self.columns, np.int64)})
 
-    def passes_on(self, x):
+    def passes_on(self, x: np.ndarray) -> np.ndarray | None:
         return x[:, self.columns]

@@ -192,7 +192,7 @@ class Embedding(Layer):
                     "not read. Leave one of the two out."
                 )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if self.mask_zero and len(input_shape) != 1:
             raise ValueError(
                 f"Embedding(mask_zero=True) takes sequences, inputs of shape (t,) without the batch; they have shape "
@@ -216,10 +216,10 @@ class Embedding(Layer):
             mask=input_shape[0] if self.mask_zero else 0,
         )
 
-    def mask_of(self, x):
+    def mask_of(self, x: np.ndarray) -> np.ndarray | None:
         return x != 0
 
-    def refuses(self, x):
+    def refuses(self, x: np.ndarray) -> tuple | None:
         return unknown_category(x, self.input_dim, f"Embedding(input_dim={self.input_dim})")
 
 

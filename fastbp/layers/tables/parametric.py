@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_of_terms
@@ -119,7 +121,7 @@ class ParametricActivation(Layer):
     def __post_init__(self):
         resolve_settings(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         alpha = Param(
             "alpha",
             input_shape,
@@ -130,5 +132,5 @@ class ParametricActivation(Layer):
         fields = {"columns": math.prod(input_shape[1:]), "width": input_shape[-1]}
         return Build(output_shape=input_shape, params=[alpha], fields=fields, extra=math.prod(input_shape))
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         fill_activation(row, self.activation, float_type)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -239,18 +240,18 @@ class PeriodicEmbedding(Layer):
         self.frequency_stddev = float(self.frequency_stddev)
         check_factors(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         if len(input_shape) != 1:
             raise ValueError(f"PeriodicEmbedding takes rows of numbers, shape (d,); it got shape {input_shape}.")
         d, f, e = input_shape[0], self.n_frequencies, self.embedding_dim
         limit = 1 / math.sqrt(f)
-        shapes = {
+        shapes: dict[str, Any] = {
             "kernel": ((d, f, e - 1), EachOnItsOwn(FanInUniform())),
             "bias": ((d, e - 1), RandomUniform(-limit, limit)),
             "frequency": ((d, f), RandomNormal(0.0, self.frequency_stddev)),
             "phase": ((d, f), RandomUniform(-math.pi, math.pi)),
         }
-        factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
+        factors: dict[str, Any] = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         return Build(
             output_shape=(d, e),
             params=[Param(name, *rest, **factors) for name, rest in shapes.items()],
@@ -260,5 +261,5 @@ class PeriodicEmbedding(Layer):
             multiply_adds=d * f * (e + 10),  # a cosine and a sine cost about ten
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)

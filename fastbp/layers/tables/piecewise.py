@@ -242,7 +242,7 @@ class PiecewiseLinearEmbedding(Layer):
         self.embedding_dim = whole_number(self, "embedding_dim")
         check_factors(self)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> Build:
         d, k, t = len(self.bins), self.embedding_dim, sum(len(edges) - 1 for edges in self.bins)
         if input_shape != (d,):
             raise ValueError(
@@ -250,7 +250,7 @@ class PiecewiseLinearEmbedding(Layer):
             )
         starts = np.cumsum([0, *(len(edges) - 1 for edges in self.bins)])
         start = RandomUniform(-1 / math.sqrt(k), 1 / math.sqrt(k))
-        factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
+        factors: dict[str, Any] = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         return Build(
             output_shape=(d, k),
             params=[
@@ -265,10 +265,10 @@ class PiecewiseLinearEmbedding(Layer):
             multiply_adds=t * k + d * k,
         )
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)
 
-    def tables(self, dtype):
+    def tables(self, dtype: Any) -> np.ndarray:
         """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""
         columns = []
         for edges in self.bins:

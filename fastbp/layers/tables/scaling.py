@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.kernels.columnsums import sum_products, sum_rows
@@ -112,12 +114,12 @@ class Scaling(Layer):
     def __post_init__(self):
         resolve_settings(self)
 
-    def build(self, input_shape):
-        factors = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
+    def build(self, input_shape: tuple[int, ...]) -> Build:
+        factors: dict[str, Any] = {"learning_rate_factor": self.learning_rate_factor, "decay_factor": self.decay_factor}
         params = [Param("scale", input_shape, self.scale_initializer, **factors)]
         if self.use_bias:
             params.append(Param("bias", input_shape, self.bias_initializer, **factors))
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
 
-    def fill(self, row, float_type):
+    def fill(self, row: Any, float_type: np.dtype) -> Any:
         row["product"] = product_address(float_type)

@@ -1,6 +1,9 @@
 """What both tabular estimators have for looking into them; `BaseTabular` has the rest."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -9,6 +12,9 @@ from fastbp.explain.permutation import Importances
 from fastbp.io import filechecks
 from fastbp.tabular.columns import as_table, nearest_name, with_rows
 from fastbp.tabular.tablewarning import tell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _numbers_of(part, outputs):
@@ -22,8 +28,12 @@ def _numbers_of(part, outputs):
 class Insightful:
     """Base of the tabular estimators: which columns count, for the model and for each row."""
 
+    ensemble_: Any
+    encoder_: Any
+    _thread_limit: Any
+
     @property
-    def feature_importances_(self):
+    def feature_importances_(self) -> np.ndarray:
         """How much the loss rises where a column is shuffled among rows that were not trained on.
 
         An array with an entry for each column: the means of `importances`, which has standard errors too; 0 for
@@ -36,7 +46,7 @@ class Insightful:
             )
         return self.importances()["importance"].to_numpy()
 
-    def importances(self, X=None, y=None, *, n_repeats=5):
+    def importances(self, X: Any = None, y: Any = None, *, n_repeats: int = 5) -> pd.DataFrame:
         """Return each column's permutation importance, with its standard error.
 
         A column's values are shuffled among the rows (all that is made of it together), and the loss of the
@@ -102,7 +112,7 @@ class Insightful:
             self.ensemble_.importances = found
         return self._importance_frame(*found)
 
-    def explain(self, X, *, background=None, link="identity", as_shap=False):
+    def explain(self, X: Any, *, background: Any = None, link: str = "identity", as_shap: bool = False) -> Any:
         """Return what each column contributes to the prediction for each row.
 
         Integrated gradients of the whole ensemble: the networks' gradients on the straight way from a typical row to
@@ -178,7 +188,7 @@ class Insightful:
         index = X.index if hasattr(X, "index") and hasattr(X, "iloc") else None
         return contribution_frame(values, base, repeated, self.encoder_.feature_names_in, outputs, index)
 
-    def partial_dependence(self, X, column, *, grid_resolution=20):
+    def partial_dependence(self, X: Any, column: str | int, *, grid_resolution: int = 20) -> pd.DataFrame:
         """Return the mean prediction for rows of X where one column has the same value in all of them.
 
         Parameters

@@ -1,5 +1,7 @@
 """Arrays of contributions as a frame with the user's names."""
 
+from __future__ import annotations
+
 BASE, REPEATED = "(base value)", "(repeated rows)"
 
 
