@@ -1,5 +1,7 @@
 """Learning-rate schedules: settings that, called with step indices (from 0), return learning rates.
 
+`Optimizer.learning_rates` (optimizers/base.py) asks them for the rates of a call's steps.
+
 Formulas and argument names are those of ``keras.optimizers.schedules``, and of
 ``torch.optim.lr_scheduler.OneCycleLR`` (whose ``max_lr`` is ``max_learning_rate`` here).  All of a
 call's rates are computed at once, in float64, and each depends on its own step only, to the last bit: how

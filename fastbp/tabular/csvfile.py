@@ -1,4 +1,7 @@
-"""A CSV in memory, parsed by pandas, with a word on each row and column that is not as the header has it."""
+"""A CSV in memory, parsed by pandas, with a word on each row and column that is not as the header has it.
+
+`encoding.py` makes numbers of its columns, and `encoded_matrix.py` writes them as float32.
+"""
 
 import csv
 import io
