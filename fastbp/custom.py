@@ -167,12 +167,12 @@ def register_layer(cls: type) -> type:
 
     Parameters
     ----------
-    cls : class
+    cls : type
         A dataclass with a field ``name: str | None = None``. Files know it by the class's name.
 
     Returns
     -------
-    class
+    type
         The same one; its `build` checks what it returns, and takes names for initializers.
 
     Raises

@@ -109,6 +109,21 @@ def layer_dtype(*fields: tuple[str, str]) -> np.dtype:
     """Return the record dtype of a layer kind: the header and these fields, (name, "i8", "f8" or "param") pairs.
 
     A "param" field is the offset in params of the parameter of its name; -1: the layer has none.
+
+    Parameters
+    ----------
+    *fields : tuple of str
+        The name, and "i8", "f8" or "param".
+
+    Returns
+    -------
+    dtype
+
+    Examples
+    --------
+    >>> from fastbp.custom import layer_dtype
+    >>> layer_dtype(("k", "i8"), ("bias", "param")).names[-2:]
+    ('k', 'bias')
     """
     kinds = [(name, "i8" if kind == "param" else kind) for name, kind in fields]
     params = [name for name, kind in fields if kind == "param"]
@@ -134,6 +149,28 @@ class Param:
 
     A parameter with a `lookup` may get its gradient row by row; if `lazy`, an update changes (and decays) the rows
     that the batch reads, and no others.
+
+    Parameters
+    ----------
+    name : str
+        By which `views` has it: "kernel".
+    shape : tuple of int
+    initializer : str or initializer
+    l1, l2 : float, default 0
+        Factors of the penalties.
+    max_norm : float, default 0
+        The largest norm of a column; 0: there is no limit.
+    learning_rate_factor, decay_factor : float, default 1
+    lookup : Lookup, optional
+    lazy : bool, default False
+    norm_axes : int, default 1
+        `max_norm` limits a norm for each index of so many last axes.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Param
+    >>> Param("kernel", (4, 3), "glorot_uniform").size
+    12
     """
 
     name: str
@@ -156,7 +193,42 @@ class Param:
 
 @dataclass(frozen=True)
 class Build:
-    """A layer's answer to `build`: all that the plan must know to place it."""
+    """A layer's answer to `build`: all that the plan must know to place it.
+
+    Parameters
+    ----------
+    output_shape : tuple of int
+        Without the batch axis.
+    params, buffers : list of Param
+        What is trained; and what is kept from step to step, and in files, without training.
+    fields : dict of int
+        Fields of the layer's record that depend on shapes.
+    arrays : dict of array
+        Arrays of whose place the record has a field: int32, int64, or real numbers, which become the model's dtype.
+    branches : int, default 1
+        How many layers read the output: each writes a gradient of its own.
+    extra : int, default 0
+        Entries of work that the layer keeps for each batch row.
+    mask : int, default 0
+        Time steps of the mask that it writes.
+    shared, packed : int, default 0
+        Entries of the shared buffer, and those of them that forward reads in the place of a parameter.
+    panels : int, default 0
+        Entries of work that it packs for its gradient, for each batch row.
+    slice_work : int, default 0
+        Entries of work that it keeps for each slice of the batch.
+    whole_batch : bool, default False
+        Training takes sums over the whole batch.
+    multiply_adds : int, default 0
+        Of a row, forward.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Build, Param
+    >>> built = Build((3,), [Param("kernel", (4, 3), "glorot_uniform")], multiply_adds=12)
+    >>> built.output_shape
+    (3,)
+    """
 
     output_shape: tuple[int, ...]
     params: list[Param] = field(default_factory=list)
@@ -183,6 +255,14 @@ class Layer(Settings):
 
     A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
     read the branches' outputs, and `build` gets all their shapes.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.Dense(3), fastbp.Layer)
+    True
+    >>> fastbp.Dense(3).build((4,)).output_shape  # one of your own: see `fastbp.custom`
+    (3,)
     """
 
     changes = [0]  # of all layers

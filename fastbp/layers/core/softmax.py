@@ -151,6 +151,7 @@ class Softmax(Layer):
         return ACTIVATIONS.resolve("softmax") if self.axis == -1 else None
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         first, stop = site.spec.axes_of(len(site.output_shape))
         shape = site.output_shape
         flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])

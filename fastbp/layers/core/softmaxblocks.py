@@ -69,6 +69,7 @@ class SoftmaxBlocks(Layer):
         return [block for size, block in zip(self.sizes, slices_of(self.sizes), strict=True) if size > 1]
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
+        """Return predictions by the outputs (n, ...) of the layer before."""
         predictions = outputs.copy()
         for block in self.blocks:
             z = outputs[:, block]
@@ -77,6 +78,7 @@ class SoftmaxBlocks(Layer):
         return predictions
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
+        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
         spread, predictions = dout.copy(), self.finish(outputs_of())
         for block in self.blocks:
             p, d = predictions[:, block], dout[:, block]

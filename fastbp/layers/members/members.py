@@ -284,7 +284,9 @@ class MemberMean(Layer):
         return Build(output_shape=input_shape[1:])
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
+        """Return predictions by the outputs (n, ...) of the layer before."""
         return outputs.mean(axis=1)
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
+        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
         return np.repeat(dout[:, None] / input_shape[0], input_shape[0], axis=1)

@@ -209,6 +209,7 @@ class GroupNormalization(Layer):
         row["product"] = product_address(float_type)
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         c, shape = site.output_shape[-1], site.output_shape
         groups = c if site.spec.groups == -1 else site.spec.groups
         x = graph.reshape(x, -1, groups, c // groups)
@@ -222,6 +223,7 @@ class GroupNormalization(Layer):
         return out
 
     def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
         out, c = program.value(site.size), site.output_shape[-1]
         groups = c if site.spec.groups == -1 else site.spec.groups
         arrays = site.array(program, "gamma"), site.array(program, "beta")
