@@ -18,7 +18,8 @@ from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.vecmath import exp
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 SOFTMAX = layer_dtype(

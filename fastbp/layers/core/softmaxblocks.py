@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels import arraymath
-from fastbp.layers.base import LAYERS, Build, Layer, is_size
+from fastbp.layers.base import LAYERS, Layer, is_size
+from fastbp.layers.build import Build
 
 
 def slices_of(sizes):

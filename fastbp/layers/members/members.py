@@ -15,7 +15,8 @@ from fastbp.compiler.pointers import at, copy_entries, null, part, unit
 from fastbp.initializers import EachOnItsOwn
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 

@@ -18,7 +18,8 @@ from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_of_terms, sum_rows
 from fastbp.kernels.rowsums import row_dot
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build
 from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 
 GROUPNORM = layer_dtype(

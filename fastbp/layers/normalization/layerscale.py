@@ -8,7 +8,8 @@ from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.initializers import Constant
 from fastbp.kernels.columnsums import sum_products
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.settings.validation import is_number
 
 LAYER_SCALE = layer_dtype(
