@@ -1,6 +1,25 @@
 """fastbp: neural networks trained by backpropagation on the CPU, in compiled steps.
 
-Names load what they need when they are first used: `import fastbp` itself does no work.
+Where to begin, by task:
+
+    tables (DataFrame, CSV)      TabularClassifier, TabularRegressor, TabularMultiTask, cross_validate
+    as in scikit-learn           MLPClassifier, MLPRegressor
+    as in Keras                  Sequential with Dense, Conv2D, LSTM, ... of fastbp.layers; Adam, SGD, ... of
+                                 fastbp.optimizers; fastbp.losses, fastbp.metrics, fastbp.callbacks
+    why does it not learn        diagnose, Doctor, check_gradients
+    what does it go by           fastbp.explain, report
+    files and other programs     load_model, to_onnx, to_c, to_keras, from_keras
+    parts of one's own           fastbp.custom
+    many machines                fastbp.distributed
+
+>>> import fastbp
+>>> model = fastbp.Sequential([fastbp.Dense(16, "relu"), fastbp.Dense(1)], input_shape=(4,), seed=0)
+>>> model.compile("adam", "mse")  # then model.fit(x, y, epochs=10)
+>>> model.predict([[5.1, 3.5, 1.4, 0.2]]).shape
+(1, 1)
+
+Each of these names has a page in `help`. Names load what they need when they are first used: `import fastbp` itself
+does no work. On the command line: ``fastbp --help``.
 """
 
 from importlib import import_module

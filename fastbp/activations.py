@@ -127,6 +127,13 @@ class LeakyReLU(Activation):
     ------
     ValueError
         Where `negative_slope` is negative or not finite.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Activation(fastbp.LeakyReLU(0.5))
+    >>> fastbp.Sequential([layer], input_shape=(2,)).predict([[-1.0, 2.0]]).tolist()
+    [[-0.5, 2.0]]
     """
 
     negative_slope: float = 0.2
@@ -161,6 +168,13 @@ class ELU(Activation):
     ------
     ValueError
         Where `alpha` is negative or not finite.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Activation(fastbp.ELU(0.5))
+    >>> fastbp.Sequential([layer], input_shape=(2,)).predict([[-1.0, 2.0]]).round(3)
+    array([[-0.316,  2.   ]], dtype=float32)
     """
 
     alpha: float = 1.0

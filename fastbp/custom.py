@@ -120,7 +120,8 @@ from fastbp.compiler.pointers import array_at, int64s_at
 from fastbp.compiler.views import matmul, rows
 from fastbp.initializers import INITIALIZERS
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYER_HEADER, LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.layers.base import LAYER_HEADER, LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build, Param
 from fastbp.losses.base import LOSSES, Loss, mean_over_outputs, sum_over_outputs
 from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dtype
 
@@ -167,12 +168,12 @@ def register_layer(cls: type) -> type:
 
     Parameters
     ----------
-    cls : class
+    cls : type
         A dataclass with a field ``name: str | None = None``. Files know it by the class's name.
 
     Returns
     -------
-    class
+    type
         The same one; its `build` checks what it returns, and takes names for initializers.
 
     Raises

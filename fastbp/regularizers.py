@@ -33,6 +33,18 @@ class L1:
     Parameters
     ----------
     l1 : float, default 0.01
+
+    Raises
+    ------
+    ValueError
+        Where a factor is no number of at least 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_regularizer=fastbp.L1(1e-4))
+    >>> layer.kernel_regularizer
+    L1(l1=0.0001)
     """
 
     l1: float = 0.01
@@ -54,6 +66,18 @@ class L2:
     Parameters
     ----------
     l2 : float, default 0.01
+
+    Raises
+    ------
+    ValueError
+        Where a factor is no number of at least 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_regularizer=fastbp.L2(1e-4))
+    >>> layer.kernel_regularizer
+    L2(l2=0.0001)
     """
 
     l2: float = 0.01
@@ -75,6 +99,18 @@ class L1L2:
     Parameters
     ----------
     l1, l2 : float, default 0.0
+
+    Raises
+    ------
+    ValueError
+        Where a factor is no number of at least 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_regularizer=fastbp.L1L2(l1=1e-4, l2=1e-3))
+    >>> layer.kernel_regularizer
+    L1L2(l1=0.0001, l2=0.001)
     """
 
     l1: float = 0.0
@@ -100,6 +136,18 @@ class MaxNorm:
     ----------
     max_value : float, default 2.0
         Above 0.
+
+    Raises
+    ------
+    ValueError
+        Where `max_value` is no number above 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_constraint=fastbp.MaxNorm(3.0))
+    >>> layer.kernel_constraint
+    MaxNorm(max_value=3.0)
     """
 
     max_value: float = 2.0

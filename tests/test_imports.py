@@ -191,7 +191,7 @@ def test_importing_fastbp_imports_next_to_nothing():
     assert stages["layers"] == DENSE_LAYERS
 
 
-DENSE_LAYERS = ["base", "core", "core.activation", "core.branches", "core.dense", "weights"]
+DENSE_LAYERS = ["base", "build", "core", "core.activation", "core.branches", "core.dense", "weights"]
 
 
 def test_estimators_import_no_layers_that_they_do_not_use():

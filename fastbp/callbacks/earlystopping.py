@@ -33,6 +33,18 @@ class EarlyStopping(Monitor):
     best : float
     best_epoch : int
         Counted from 0, as the epochs that callbacks are told.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> y = x[:, 0] + np.random.default_rng(1).normal(size=200)
+    >>> model = fastbp.Sequential([fastbp.Dense(32, "relu"), fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.Adam(0.01), "mse")
+    >>> stop = fastbp.EarlyStopping(patience=5, restore_best_weights=True)
+    >>> history = model.fit(x, y, epochs=500, validation_split=0.25, callbacks=[stop], verbose=0)
+    >>> len(history.history["loss"]) < 500, stop.stopped_epoch - stop.best_epoch
+    (True, 5)
     """
 
     kept = ("best", "best_epoch", "stopped_epoch", "_waited", "_watched", "_weights")

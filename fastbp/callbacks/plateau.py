@@ -24,6 +24,17 @@ class ReduceLROnPlateau(Monitor):
     -----
     It changes the learning rate of the model's own optimizer, ``model.optimizer``, which must be a number, not a
     schedule: no other model is touched.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.SGD(0.1), "mse")
+    >>> slower = fastbp.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2)
+    >>> history = model.fit(x, x[:, 0], epochs=60, callbacks=[slower], verbose=0)
+    >>> model.optimizer.learning_rate < 0.1
+    True
     """
 
     kept = ("best", "_waited", "_cooling")

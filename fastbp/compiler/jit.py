@@ -152,6 +152,29 @@ def inline(function: Callable) -> Any:
     Forced: LLVM leaves a large formula as a call, and then the loop around it stays scalar (the derivative of
     gelu in float64 took 28.6 ns an entry, inlined 7.3).  For compiled callers only: without the wrappers that
     Python would call, a first fit compiles in 8.5 s instead of 10.8.
+
+    Parameters
+    ----------
+    function : function
+        Plain Python that Numba compiles.
+
+    Returns
+    -------
+    Inline
+        For compiled callers only.
+
+    Examples
+    --------
+    >>> from fastbp.custom import inline, kernel
+    >>> @inline
+    ... def square(x):
+    ...     return x * x
+    >>> @kernel
+    ... def squares(out, x):
+    ...     for i in range(x.size):
+    ...         out[i] = square(x[i])
+    >>> squares.__name__
+    'squares'
     """
     return Inline(function)
 
@@ -160,7 +183,28 @@ def kernel(function: Callable, origin: Any = None) -> Any:
     """Make `function` a kernel: compiled on first use, cached on disk, holding no GIL.
 
     No fast-math flag at all: NaN and infinity must survive, and lane order must be ours.  Python's calls flush
-    denormals (fpmode.py).  `origin` is the formula that the function wraps.
+    denormals (fpmode.py).
+
+    Parameters
+    ----------
+    function : function
+        Plain Python that Numba compiles.
+    origin : function, optional
+        The formula that the function wraps.
+
+    Returns
+    -------
+    Kernel
+
+    Examples
+    --------
+    >>> from fastbp.custom import kernel
+    >>> @kernel
+    ... def double(out, x):
+    ...     for i in range(x.size):
+    ...         out[i] = x[i] + x[i]
+    >>> double.__name__
+    'double'
     """
     return Kernel(function, origin)
 

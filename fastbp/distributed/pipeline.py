@@ -76,18 +76,18 @@ class PipelineModel:
     comm : mpi4py communicator, optional
         Default ``MPI.COMM_WORLD``.
 
+    Attributes
+    ----------
+    starts : list of int
+    bubble : float
+        The share of the last epoch for which this rank waited for another one.
+
     Raises
     ------
     ImportError
         Without mpi4py, or without an MPI library.
     ValueError
         For fewer layers than ranks, for stateful layers, and where a mask would go from one rank to another.
-
-    Attributes
-    ----------
-    starts : list of int
-    bubble : float
-        The share of the last epoch for which this rank waited for another one.
 
     Notes
     -----
@@ -144,7 +144,7 @@ class PipelineModel:
         ----------
         optimizer : str or optimizer object, default "rmsprop"
         loss : str or loss object
-        **settings
+        **settings : Any
             None: `metrics` are refused by name.
         """
         _refuse("compile", settings)
@@ -176,16 +176,22 @@ class PipelineModel:
         ----------
         x, y : array-like
             As those of `Sequential.fit`. Only the first rank reads x, and only the last one y; memory maps do.
-        epochs, batch_size, shuffle, verbose
-            As those of `Sequential.fit`.
+        epochs : int, default 1
+            So many more.
+        batch_size : int, default 32
+            Rows of a batch, in all ranks together.
         micro_batches : int, optional
             Parts of a batch, by default four for each rank; no more than a batch has rows.
         validation_data : tuple (x, y), optional
-            WeightedRows whose loss, `val_loss`, each epoch ends with.
+            Rows whose loss, `val_loss`, each epoch ends with.
+        shuffle : bool, default True
+            Draw a new order of the rows for every epoch.
         callbacks : list of Callback, optional
             Run in rank 0. They see the figures, and may end training or set the optimizer's learning rate; the weights
             are not theirs: no rank has all of them, and what would keep or restore them is refused.
-        **settings
+        verbose : {"auto", 0, 1, 2}, default "auto"
+            As that of `Sequential.fit`, in rank 0.
+        **settings : Any
             None: what else `Sequential.fit` has is refused by name.
 
         Returns
@@ -291,7 +297,12 @@ class PipelineModel:
                 ranks.wait_for([ranks.send(out, ranks.rank + 1)])
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return all segments' weights, in all ranks, as `Sequential.get_weights` does; all ranks call it."""
+        """Return all segments' weights, in all ranks, as `Sequential.get_weights` does; all ranks call it.
+
+        Returns
+        -------
+        list of array
+        """
         self._check_idle("get_weights")
         with ranks_of(self._comm, self._timeout) as ranks:
             return [weight for weights in ranks.exchange(self._model.get_weights()) for weight in weights]

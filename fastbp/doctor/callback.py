@@ -21,16 +21,16 @@ class Doctor(Callback):
     diagnosis : Diagnosis or None
         Of the last examination.
 
+    See Also
+    --------
+    fastbp.diagnose : The same, when you like.
+
     Notes
     -----
     The model and the training stay as they are, to the bit: each examination looks at a copy, and takes as long as some
     batches. Where training diverges, the weights of the last good epoch are examined. An estimator's callbacks are not
     given its rows: there the curves alone are looked at. Tabular estimators, whose networks train side by side, refuse
     it.
-
-    See Also
-    --------
-    fastbp.diagnose : The same, when you like.
 
     Examples
     --------

@@ -60,7 +60,12 @@ class Diagnosis(Sequence):
         return list(dict.fromkeys(finding.check for finding in self.findings))
 
     def to_frame(self) -> Any:
-        """Return a DataFrame with a row for each finding, and the attributes of `Finding` as columns."""
+        """Return a DataFrame with a row for each finding, and the attributes of `Finding` as columns.
+
+        Returns
+        -------
+        DataFrame
+        """
         import pandas as pd
 
         names = ["check", "severity", "layer", "figure", "text", "normal", "remedy"]

@@ -10,7 +10,7 @@ SEVERITIES = ("serious", "warning", "note")
 class Finding:
     """One thing that is wrong.
 
-    Attributes
+    Parameters
     ----------
     check : str
         The name of the check that found it: ``"dead_units"``.

@@ -25,7 +25,7 @@ WINDOW = 5
 class LearningRateRange:
     """What `learning_rate_range` measured.
 
-    Attributes
+    Parameters
     ----------
     rates : array (s,)
         The learning rate of each step.
@@ -36,6 +36,17 @@ class LearningRateRange:
         falls.
     largest : float or None
         Where the loss is least before it first rises again: beyond it training gets worse.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> from fastbp.doctor import learning_rate_range
+    >>> x = np.random.default_rng(0).normal(size=(300, 4))
+    >>> model = fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> found = learning_rate_range(model, x, x[:, 0])
+    >>> bool(found.rates[0] < found.suggestion < found.rates[-1])
+    True
     """
 
     rates: np.ndarray

@@ -11,12 +11,31 @@ from fastbp.engine.user_arrays import check_rows
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite; the model has the weights of the last good epoch again.
 
+    Parameters
+    ----------
+    message : str
+    epoch, step : int
+        Where it happened, both counted from 1 (the step within the epoch).
+    layer : str or None
+        The layer whose output or gradient first went bad; the last one where only the loss did.
+
     Attributes
     ----------
     epoch, step : int
         Where it happened, both counted from 1 (the step within the epoch).
     layer : str
         The layer whose output or gradient first went bad; the last one where only the loss did.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+    >>> model.compile(fastbp.SGD(1e30), "mse")
+    >>> try:
+    ...     model.fit(np.ones((8, 2)), np.ones(8), epochs=9, verbose=0)
+    ... except fastbp.TrainingDiverged as error:
+    ...     print(error.epoch, error.step, error.layer)
+    2 1 dense
     """
 
     def __init__(self, message: str, epoch: int, step: int, layer: str | None) -> None:

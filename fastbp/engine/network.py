@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.engine.layer_ownership import same
-from fastbp.layers.base import Build, Layer, Param
+from fastbp.layers.base import Layer
+from fastbp.layers.build import Build, Param
 from fastbp.layers.core.branches import Fork
 from fastbp.settings.sizes import check_sizes, layout_of
 from fastbp.settings.user_warnings import warn

@@ -46,6 +46,14 @@ def set_num_threads(n: int | None) -> None:
     ------
     ValueError
         Where `n` is neither None nor a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.set_num_threads(1)  # beside other programs, or in many processes
+    >>> fastbp.get_num_threads()
+    1
+    >>> fastbp.set_num_threads(None)
     """
     global _limit
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
@@ -63,6 +71,11 @@ def get_num_threads() -> int:
 
     By default the number of cores this process may use (by its affinity, and by its container's quota of CPU time),
     or less if ``NUMBA_NUM_THREADS`` or ``OMP_NUM_THREADS`` says so (joblib sets them in its workers).
+
+    Returns
+    -------
+    int
+        At least 1.
 
     Examples
     --------

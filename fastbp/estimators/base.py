@@ -129,6 +129,14 @@ class BaseMLP(BaseEstimator, ABC):
         -------
         self : object
             Returns a trained MLP model.
+
+        Raises
+        ------
+        ValueError
+            For settings out of their range, and data that cannot be used: missing or infinite numbers, lengths
+            that differ.
+        TrainingDiverged
+            If the loss or a parameter becomes NaN or infinite.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 

@@ -10,7 +10,7 @@ import numpy as np
 class Attributions:
     """How much each input counts for each output, by row.
 
-    Attributes
+    Parameters
     ----------
     values : array
         Of the shape of `data`; of several outputs with their shape behind it.
@@ -45,6 +45,10 @@ class Attributions:
         Parameters
         ----------
         feature_names, output_names : list of str, optional
+
+        Returns
+        -------
+        shap.Explanation
 
         Raises
         ------

@@ -76,7 +76,21 @@ class IntegratedGradients:
     baseline: Any = 0.0
 
     def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
-        """Return values (k, n, ...), base values (n, k) and errors (n, k)."""
+        """Return the rows' contributions to outputs.
+
+        Parameters
+        ----------
+        engine : Engine
+        x : array (n, ...)
+            The rows.
+        places : array (k,) of int
+            The outputs' numbers.
+
+        Returns
+        -------
+        tuple
+            Values (k, n, ...), base values (n, k) and errors (n, k).
+        """
         vectors = Vectors(engine)
         outputs = Outputs(vectors, places)
         start = self._start(engine, x)
@@ -123,7 +137,21 @@ class InputGradients:
     """
 
     def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
-        """Return gradients (k, n, ...)."""
+        """Return the outputs' gradients by the rows.
+
+        Parameters
+        ----------
+        engine : Engine
+        x : array (n, ...)
+            The rows.
+        places : array (k,) of int
+            The outputs' numbers.
+
+        Returns
+        -------
+        tuple
+            Values (k, n, ...), and None twice: there is no base value and no error.
+        """
         return Outputs(_numbers_only(engine), places).gradients(x), None, None
 
 
@@ -161,7 +189,21 @@ class SmoothGrad:
             raise ValueError(f"SmoothGrad(samples={self.samples!r}): it is a whole number of at least 1.")
 
     def explain(self, engine: Any, x: np.ndarray, places: np.ndarray) -> tuple:
-        """Return mean gradients (k, n, ...)."""
+        """Return the outputs' mean gradients by noisy copies of the rows.
+
+        Parameters
+        ----------
+        engine : Engine
+        x : array (n, ...)
+            The rows.
+        places : array (k,) of int
+            The outputs' numbers.
+
+        Returns
+        -------
+        tuple
+            Values (k, n, ...), and None twice: there is no base value and no error.
+        """
         outputs = Outputs(_numbers_only(engine), places)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, 0]))
         deviation = self.noise * float(np.ptp(x)) if x.size else 0.0

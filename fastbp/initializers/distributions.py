@@ -20,6 +20,14 @@ class RandomNormal:
     mean : float, default 0.0
     stddev : float, default 0.05
         At least 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_initializer=fastbp.RandomNormal(stddev=0.02))
+    >>> model = fastbp.Sequential([layer], input_shape=(100,), seed=0)
+    >>> round(float(model.get_weights()[0].std()), 2)
+    0.02
     """
 
     mean: float = 0.0
@@ -46,6 +54,14 @@ class RandomUniform:
     minval : float, default -0.05
     maxval : float, default 0.05
         At least `minval`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_initializer=fastbp.RandomUniform(-0.05, 0.05))
+    >>> model = fastbp.Sequential([layer], input_shape=(100,), seed=0)
+    >>> round(float(model.get_weights()[0].std()), 2)
+    0.03
     """
 
     minval: float = -0.05
@@ -66,7 +82,16 @@ class RandomUniform:
 @INITIALIZERS.register("random_signs")
 @dataclass(frozen=True)
 class RandomSigns:
-    """-1 or 1, each with probability 1/2: the adapters of ensembles (Wen et al., 2020)."""
+    """-1 or 1, each with probability 1/2: the adapters of ensembles (Wen et al., 2020).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layer = fastbp.Dense(64, "relu", kernel_initializer=fastbp.RandomSigns())
+    >>> model = fastbp.Sequential([layer], input_shape=(100,), seed=0)
+    >>> round(float(model.get_weights()[0].std()), 2)
+    1.0
+    """
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype="float32") -> np.ndarray:
         """Return a new array of `shape` and `dtype` with numbers drawn from `rng`."""

@@ -24,7 +24,20 @@ _IN_TENSOR = {"kind": "described in a tensor"}
 
 
 class ModelFileError(ValueError):
-    """A file that is not a whole fastbp model file of a known version."""
+    """A file that is not a whole fastbp model file of a known version.
+
+    Examples
+    --------
+    >>> import fastbp, tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> _ = path.write_text("x,y")
+    >>> try:
+    ...     fastbp.load_model(path)
+    ... except fastbp.ModelFileError:
+    ...     print("no model file")
+    no model file
+    """
 
 
 def save_tensors(path, tensors, description):

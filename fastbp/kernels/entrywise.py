@@ -19,7 +19,30 @@ def _named(function, formula):
 
 
 def forward(formula: Callable) -> Any:
-    """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self)."""
+    """Make the forward kernel out[i] = formula(x[i], alpha) of a formula (a method without self).
+
+    Parameters
+    ----------
+    formula : function
+        A method without `self`: (x, alpha) -> out of x, all of them one entry's.
+
+    Returns
+    -------
+    kernel
+        What the class's `forward` is to be.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Activation, forward
+    >>> class Square(Activation):
+    ...     needs_input = True
+    ...
+    ...     @forward
+    ...     def forward(x, alpha):
+    ...         return x * x
+    >>> hasattr(Square.forward, "py_func")
+    True
+    """
     check_formula("forward", formula, ("x", "alpha"))
     entry = inline(formula)
 
@@ -36,6 +59,28 @@ def backward(formula: Callable) -> Any:
 
     A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
     took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
+
+    Parameters
+    ----------
+    formula : function
+        A method without `self`: (d, x, out, alpha) -> dx of d, which is dout, all of them one entry's.
+
+    Returns
+    -------
+    kernel
+        What the class's `backward` is to be.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Activation, backward
+    >>> class Square(Activation):
+    ...     needs_input = True
+    ...
+    ...     @backward
+    ...     def backward(d, x, out, alpha):
+    ...         return d * (x + x)
+    >>> hasattr(Square.backward, "py_func")
+    True
     """
     check_formula("backward", formula, ("d", "x", "out", "alpha"))
     entry = inline(formula)

@@ -33,9 +33,9 @@ the other way round:
 The sums of slice s stand in work at layer.slice_work + s * layer.slice_stride; `gradient` may read all of them.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from fastbp.compiler.jit import address
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.initializers import INITIALIZERS
+from fastbp.layers.build import Build
 from fastbp.registry import Registry
 from fastbp.regularizers import CONSTRAINTS, REGULARIZERS
 from fastbp.settings.validation import Settings, checked_switch, is_number, setting_names
@@ -109,70 +110,25 @@ def layer_dtype(*fields: tuple[str, str]) -> np.dtype:
     """Return the record dtype of a layer kind: the header and these fields, (name, "i8", "f8" or "param") pairs.
 
     A "param" field is the offset in params of the parameter of its name; -1: the layer has none.
+
+    Parameters
+    ----------
+    *fields : tuple of str
+        The name, and "i8", "f8" or "param".
+
+    Returns
+    -------
+    dtype
+
+    Examples
+    --------
+    >>> from fastbp.custom import layer_dtype
+    >>> layer_dtype(("k", "i8"), ("bias", "param")).names[-2:]
+    ('k', 'bias')
     """
     kinds = [(name, "i8" if kind == "param" else kind) for name, kind in fields]
     params = [name for name, kind in fields if kind == "param"]
     return np.dtype(record_dtype([*LAYER_HEADER, *kinds]), metadata={"params": params})
-
-
-class Lookup(NamedTuple):
-    """How a batch row reads a table (a parameter of two axes): `count` rows of it, and nothing else.
-
-    The layer's inputs `x` to `x + count` name them; each is copied to `columns` of its outputs, the first from `out`
-    on, the next one behind it.  So a row of the table's gradient is the sum of those parts of dout, in batch order.
-    The layer prepares nothing.
-    """
-
-    count: int
-    x: int = 0
-    out: int = 0
-
-
-@dataclass(frozen=True)
-class Param:
-    """One named parameter (or buffer) of a layer: its shape, and how it starts and is updated.
-
-    A parameter with a `lookup` may get its gradient row by row; if `lazy`, an update changes (and decays) the rows
-    that the batch reads, and no others.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    initializer: Any
-    l1: float = 0.0
-    l2: float = 0.0
-    max_norm: float = 0.0
-    learning_rate_factor: float = 1.0
-    decay_factor: float = 1.0
-    lookup: Lookup | None = None
-    lazy: bool = False
-    norm_axes: int = 1  # max_norm limits a norm for each index of so many last axes
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return int(np.prod(self.shape))
-
-
-@dataclass(frozen=True)
-class Build:
-    """A layer's answer to `build`: all that the plan must know to place it."""
-
-    output_shape: tuple[int, ...]
-    params: list[Param] = field(default_factory=list)
-    buffers: list[Param] = field(default_factory=list)  # kept from step to step, and in files; not trained
-    fields: dict[str, int] = field(default_factory=dict)  # of its record: what depends on shapes alone
-    # Arrays of whose place the record has a field: int32, int64, or real numbers, which become the model's dtype.
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    branches: int = 1  # that read the output: each writes a dout of its own
-    extra: int = 0  # entries of work that the layer keeps for each batch row
-    mask: int = 0  # time steps of the mask that the layer writes
-    shared: int = 0  # entries of the shared buffer
-    packed: int = 0  # entries of it that forward reads in the place of a parameter, where many rows do
-    panels: int = 0  # entries of work that the layer packs for its gradient, for each batch row
-    slice_work: int = 0  # entries of work that the layer keeps for each slice
-    whole_batch: bool = False  # training takes sums over the whole batch
-    multiply_adds: int = 0  # a row, forward
 
 
 class Layer(Settings):
@@ -183,6 +139,14 @@ class Layer(Settings):
 
     A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
     read the branches' outputs, and `build` gets all their shapes.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.Dense(3), fastbp.Layer)
+    True
+    >>> fastbp.Dense(3).build((4,)).output_shape  # one of your own: see `fastbp.custom`
+    (3,)
     """
 
     changes = [0]  # of all layers

@@ -3,7 +3,8 @@
 import math
 
 from fastbp.kernels.arraymath import matmul
-from fastbp.layers.base import Param, resolve_settings, whole_number
+from fastbp.layers.base import resolve_settings, whole_number
+from fastbp.layers.build import Param
 
 
 def resolve_dense(spec):

@@ -70,6 +70,18 @@ class Loss:
         The metric that ``metrics=["accuracy"]`` means beside this loss, a name of `fastbp.metrics.METRICS`.
     greater_is_better : bool
         Of its value: False.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from fastbp.custom import Loss, mean_over_outputs
+    >>> @dataclass(frozen=True)
+    ... class Squares(Loss):
+    ...     @mean_over_outputs
+    ...     def kernel(out, y, setting):
+    ...         return (out - y) * (out - y), 2 * (out - y)
+    >>> Squares().greater_is_better
+    False
     """
 
     dtype = loss_dtype(setting="f8")
@@ -128,12 +140,53 @@ def mean_over_outputs(formula: Callable) -> Any:
 
     The formula (a method without self) is for one entry and returns the value and its derivative.  A
     comparison with NaN is false: each select keeps on its false side the value that passes NaN on.
+
+    Parameters
+    ----------
+    formula : function
+        A method without `self`: (out, y, setting) -> (the loss, its derivative by out), all of them one entry's.
+
+    Returns
+    -------
+    kernel
+        What the class's `kernel` is to be.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Loss, mean_over_outputs
+    >>> class Squares(Loss):
+    ...     @mean_over_outputs
+    ...     def kernel(out, y, setting):
+    ...         return (out - y) * (out - y), 2 * (out - y)
+    >>> hasattr(Squares.kernel, "py_func")
+    True
     """
     return _kernel_of(formula, mean=True)
 
 
 def sum_over_outputs(formula: Callable) -> Any:
-    """As `mean_over_outputs`, for a sum."""
+    """As `mean_over_outputs`, for a sum.
+
+    Parameters
+    ----------
+    formula : function
+        A method without `self`: (out, y, setting) -> (the loss, its derivative by out), all of them one entry's.
+
+    Returns
+    -------
+    kernel
+        What the class's `kernel` is to be.
+
+    Examples
+    --------
+    >>> from fastbp.custom import Loss, sum_over_outputs
+    >>> class Squares(Loss):
+    ...     @sum_over_outputs
+    ...     def kernel(out, y, setting):
+    ...         return (out - y) * (out - y), 2 * (out - y)
+    >>> hasattr(Squares.kernel, "py_func")
+    True
+    """
     return _kernel_of(formula, mean=False)
 
 

@@ -76,6 +76,14 @@ class BinaryCrossentropy(Crossentropy):
     ------
     ValueError
         Where `label_smoothing` is not in [0, 1).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("sigmoid")], input_shape=(1,))
+    >>> model.compile("adam", fastbp.BinaryCrossentropy())
+    >>> round(model.evaluate([[0.0]], [[1]]), 4)
+    0.6931
     """
 
     from_logits: bool = False
@@ -152,6 +160,14 @@ class CategoricalCrossentropy(Crossentropy):
     ------
     ValueError
         Where `label_smoothing` is not in [0, 1).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("softmax")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.CategoricalCrossentropy())
+    >>> round(model.evaluate([[0.0, 0.0]], [[1, 0]]), 4)
+    0.6931
     """
 
     from_logits: bool = False
@@ -248,6 +264,14 @@ class SparseCategoricalCrossentropy(Crossentropy):
     ------
     ValueError
         Where `label_smoothing` is not in [0, 1).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("softmax")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.SparseCategoricalCrossentropy())
+    >>> round(model.evaluate([[0.0, 0.0]], [1]), 4)
+    0.6931
     """
 
     from_logits: bool = False

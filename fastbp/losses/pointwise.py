@@ -36,7 +36,16 @@ EPSILON = 1e-7
 @LOSSES.register("mean_squared_error")
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    """Mean over outputs of ``(y_pred - y_true)**2``."""
+    """Mean over outputs of ``(y_pred - y_true)**2``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("linear")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.MeanSquaredError())
+    >>> round(model.evaluate([[1.0, 2.0]], [[1.0, 4.0]]), 4)
+    2.0
+    """
 
     @mean_over_outputs
     def kernel(out, y, setting):
@@ -47,7 +56,16 @@ class MeanSquaredError(Loss):
 @LOSSES.register("mean_absolute_error")
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
-    """Mean over outputs of ``|y_pred - y_true|``; the derivative at 0 is taken as 0."""
+    """Mean over outputs of ``|y_pred - y_true|``; the derivative at 0 is taken as 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("linear")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.MeanAbsoluteError())
+    >>> round(model.evaluate([[1.0, 2.0]], [[1.0, 4.0]]), 4)
+    1.0
+    """
 
     @mean_over_outputs
     def kernel(out, y, setting):
@@ -72,6 +90,14 @@ class Huber(Loss):
     ------
     ValueError
         Where `delta` is not a finite number above 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("linear")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.Huber(delta=1.0))
+    >>> round(model.evaluate([[1.0, 2.0]], [[1.5, 4.0]]), 4)
+    0.8125
     """
 
     delta: float = 1.0
@@ -97,6 +123,14 @@ class Poisson(Loss):
     """Mean over outputs of ``y_pred - y_true * log(y_pred + 1e-7)``: counts, predicted as positive rates.
 
     End the model in ``"softplus"`` or another activation with positive outputs.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("linear")], input_shape=(1,))
+    >>> model.compile("adam", fastbp.Poisson())
+    >>> round(model.evaluate([[2.0]], [[3.0]]), 4)
+    -0.0794
     """
 
     @mean_over_outputs
@@ -111,7 +145,16 @@ class Poisson(Loss):
 @LOSSES.register("hinge")
 @dataclass(frozen=True)
 class Hinge(Loss):
-    """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted)."""
+    """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Activation("linear")], input_shape=(2,))
+    >>> model.compile("adam", fastbp.Hinge())
+    >>> round(model.evaluate([[0.5, -2.0]], [[1, -1]]), 4)
+    0.25
+    """
 
     accuracy = "sign_accuracy"
 
@@ -134,7 +177,16 @@ class Hinge(Loss):
 @LOSSES.register("vector_jacobian")
 @dataclass(frozen=True)
 class VectorJacobian(Loss):
-    """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises."""
+    """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Activation("tanh")], input_shape=(2,))
+    >>> model.compile("sgd", "mse")
+    >>> model.loss.name  # `vjp` takes this loss in its place for one call
+    'mean_squared_error'
+    """
 
     whole_rows = True
     listed = False  # no name of the package's

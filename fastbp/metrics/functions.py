@@ -233,9 +233,32 @@ METRIC_NAMES = ["accuracy", *METRICS]
 
 
 def check_metric(name: str, function: Callable, y: np.ndarray, shape: tuple[int, ...], activation: Any) -> None:
-    """Raise ValueError where a metric does not suit targets y (n, ...) and outputs of `shape`, ended by `activation`.
+    """Raise ValueError where a metric does not suit the targets and the model's outputs.
 
     A user's function is not asked.
+
+    Parameters
+    ----------
+    name : str
+        What the user called it.
+    function : callable
+    y : array (n, ...)
+        The targets.
+    shape : tuple of int
+        That of a row of outputs.
+    activation : str or None
+        What ends the last layer.
+
+    Raises
+    ------
+    ValueError
+        It says which metric suits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.metrics import METRICS, check_metric
+    >>> check_metric("auc", METRICS["auc"], np.array([0, 1]), (2,), "softmax")
     """
     if METRICS.get(getattr(function, "__name__", None)) is not function:
         return
@@ -278,6 +301,26 @@ def resolve(metric: str | Callable, loss: Any) -> tuple[str, Callable]:
         ``"accuracy"`` (the one that the loss names), a name of `METRICS`, Keras's for one of these ("mae",
         "AUC"), or a function of ``(y_true, y_pred)``.
     loss : loss object
+
+    Returns
+    -------
+    name : str
+        As the user gave it.
+    function : callable
+
+    Raises
+    ------
+    ValueError
+        For a name that is none; the message names the nearest one.
+    TypeError
+        Where it is neither a name nor a function.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> name, function = fastbp.metrics.resolve("accuracy", fastbp.BinaryCrossentropy())
+    >>> name, function.__name__
+    ('accuracy', 'binary_accuracy')
     """
     if isinstance(metric, str):
         name = canonical(metric, METRIC_NAMES, "metric")

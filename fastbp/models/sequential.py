@@ -42,14 +42,6 @@ class Sequential(Explainable):
         any number of threads. None draws one.
     dtype : {"float32", "float64"}
 
-    Raises
-    ------
-    TypeError
-        Where `layers` is no list of layers.
-    ValueError
-        Where one layer that has weights stands twice, or comes from the `layers` of a built model (the new model would
-        draw new weights); where `dtype` or `seed` is none.
-
     Attributes
     ----------
     layers : list of layers
@@ -72,6 +64,14 @@ class Sequential(Explainable):
         Number of updates since `compile`.
     custom_metrics : list of str
         Names of the metrics that were given as functions: files do not hold these.
+
+    Raises
+    ------
+    TypeError
+        Where `layers` is no list of layers.
+    ValueError
+        Where one layer that has weights stands twice, or comes from the `layers` of a built model (the new model would
+        draw new weights); where `dtype` or `seed` is none.
 
     Examples
     --------

@@ -10,7 +10,13 @@ from fastbp.models.weightsfile import read_weights, write_weights
 
 
 def get_weights(self) -> list[np.ndarray]:
-    """Return copies of `views` in Keras's order and shapes: each layer's kernel and bias, its moving statistics."""
+    """Return copies of all parameters, and of what layers keep beside them.
+
+    Returns
+    -------
+    list of array
+        Those of `views`, in Keras's order and shapes: each layer's kernel and bias, its moving statistics.
+    """
     return [view.copy() for view in self.views.values()]
 
 
@@ -92,5 +98,10 @@ def load_weights(self, path: str | Path) -> None:
 
 
 def count_params(self) -> int:
-    """Return the number of parameters, moving statistics and the like included, as in Keras."""
+    """Return the number of parameters, moving statistics and the like included, as in Keras.
+
+    Returns
+    -------
+    int
+    """
     return sum(view.size for view in self.views.values())

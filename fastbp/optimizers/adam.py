@@ -47,13 +47,37 @@ class Adam(Optimizer):
         From 0 to below 1.
     epsilon : float, default 1e-7
     amsgrad : bool, default False
-    weight_decay, clipvalue, global_clipnorm : float, optional
-        As in `Optimizer`.
+    weight_decay : float, optional
+        Decoupled: before its update, a parameter loses this fraction of itself, times the learning rate.
+    clipvalue : float, optional
+        Gradients are limited to ``+-clipvalue``.
+    clipnorm : float, optional
+        The gradient of each parameter (a kernel, a bias) is scaled down to this Euclidean norm where it is longer.
+    global_clipnorm : float, optional
+        The whole gradient is scaled down to this Euclidean norm where it is longer. One of the three at most.
+    use_ema : bool, default False
+        Keep an exponential moving average of the parameters, which takes their place when `fit` ends.
+    ema_momentum : float, default 0.99
+        The share of the average that stays at each update.
+    ema_overwrite_frequency : int, optional
+        After every so many updates the average takes the parameters' place as well.
+    gradient_accumulation_steps : int, optional
+        The update is made after every so many batches, at least 2, with the mean of their gradients.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For settings out of their range, or of another type; the message names the setting and the value.
 
     Examples
     --------
-    >>> Adam().coefficients(np.array([1, 2]), np.array([0.001, 0.001])).round(4).tolist()
-    [[0.001, 0.3162], [0.001, 0.2353]]
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.Adam(0.02), "mse")
+    >>> losses = model.fit(x, x[:, 0] + 1, epochs=20, verbose=0).history["loss"]
+    >>> losses[-1] < 0.2 * losses[0]
+    True
     """
 
     beta_1: float = 0.9
@@ -82,15 +106,40 @@ class AdamW(Adam):
     ----------
     learning_rate : float or schedule, default 0.001
     weight_decay : float, default 0.004
-    beta_1, beta_2, epsilon, amsgrad
-        As in `Adam`.
-    clipvalue, global_clipnorm : float, optional
-        As in `Optimizer`.
+        Before its update, a parameter loses this fraction of itself, times the learning rate.
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        From 0 to below 1.
+    epsilon : float, default 1e-7
+    amsgrad : bool, default False
+    clipvalue : float, optional
+        Gradients are limited to ``+-clipvalue``.
+    clipnorm : float, optional
+        The gradient of each parameter (a kernel, a bias) is scaled down to this Euclidean norm where it is longer.
+    global_clipnorm : float, optional
+        The whole gradient is scaled down to this Euclidean norm where it is longer. One of the three at most.
+    use_ema : bool, default False
+        Keep an exponential moving average of the parameters, which takes their place when `fit` ends.
+    ema_momentum : float, default 0.99
+        The share of the average that stays at each update.
+    ema_overwrite_frequency : int, optional
+        After every so many updates the average takes the parameters' place as well.
+    gradient_accumulation_steps : int, optional
+        The update is made after every so many batches, at least 2, with the mean of their gradients.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For settings out of their range, or of another type; the message names the setting and the value.
 
     Examples
     --------
-    >>> AdamW(1e-3, 0.01).weight_decay
-    0.01
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.AdamW(0.02, weight_decay=0.004), "mse")
+    >>> losses = model.fit(x, x[:, 0] + 1, epochs=20, verbose=0).history["loss"]
+    >>> losses[-1] < 0.2 * losses[0]
+    True
     """
 
     weight_decay: float = 0.004
@@ -137,13 +186,37 @@ class Nadam(Optimizer):
     beta_1, beta_2 : float, default 0.9 and 0.999
         From 0 to below 1.
     epsilon : float, default 1e-7
-    weight_decay, clipvalue, global_clipnorm : float, optional
-        As in `Optimizer`.
+    weight_decay : float, optional
+        Decoupled: before its update, a parameter loses this fraction of itself, times the learning rate.
+    clipvalue : float, optional
+        Gradients are limited to ``+-clipvalue``.
+    clipnorm : float, optional
+        The gradient of each parameter (a kernel, a bias) is scaled down to this Euclidean norm where it is longer.
+    global_clipnorm : float, optional
+        The whole gradient is scaled down to this Euclidean norm where it is longer. One of the three at most.
+    use_ema : bool, default False
+        Keep an exponential moving average of the parameters, which takes their place when `fit` ends.
+    ema_momentum : float, default 0.99
+        The share of the average that stays at each update.
+    ema_overwrite_frequency : int, optional
+        After every so many updates the average takes the parameters' place as well.
+    gradient_accumulation_steps : int, optional
+        The update is made after every so many batches, at least 2, with the mean of their gradients.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For settings out of their range, or of another type; the message names the setting and the value.
 
     Examples
     --------
-    >>> Nadam().coefficients(np.array([1]), np.array([0.002])).shape
-    (1, 4)
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.Nadam(0.02), "mse")
+    >>> losses = model.fit(x, x[:, 0] + 1, epochs=20, verbose=0).history["loss"]
+    >>> losses[-1] < 0.2 * losses[0]
+    True
     """
 
     beta_1: float = 0.9

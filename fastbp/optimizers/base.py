@@ -74,6 +74,13 @@ class Optimizer(Settings):
     ------
     ValueError, TypeError
         For settings out of their range, or of another type; the message names the setting and the value.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> optimizer = fastbp.SGD(fastbp.CosineDecay(0.1, decay_steps=1000), global_clipnorm=1.0)
+    >>> isinstance(optimizer, fastbp.optimizers.Optimizer), optimizer.global_clipnorm
+    (True, 1.0)
     """
 
     learning_rate: Any = 0.001
@@ -185,5 +192,21 @@ def _row(dtype, kernel_address, *settings):
 
 
 def optimizer_dtype(**fields: str) -> np.dtype:
-    """Return the record dtype of an optimizer with these settings, name="f8" or "i8"."""
+    """Return the record dtype of an optimizer with these settings, name="f8" or "i8".
+
+    Parameters
+    ----------
+    **fields : str
+        "f8" or "i8", by the settings' names.
+
+    Returns
+    -------
+    dtype
+
+    Examples
+    --------
+    >>> from fastbp.custom import optimizer_dtype
+    >>> optimizer_dtype(momentum="f8").names
+    ('kernel', 'momentum')
+    """
     return record_dtype([*OPT_HEADER, *fields.items()])

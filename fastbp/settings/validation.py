@@ -22,6 +22,8 @@ class SettingsType(type):
     @property
     def __signature__(cls):
         """What `help` and editors show: the settings, where they would show the (*args, **kwargs) of `__call__`."""
+        if cls.__init__ is object.__init__:
+            return inspect.Signature()
         _, *settings = inspect.signature(cls.__init__).parameters.values()
         return inspect.Signature(settings)
 

@@ -174,6 +174,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         array of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         return self._decided(self._outputs(X))
 
@@ -188,6 +195,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         -------
         array of shape (n_samples, n_classes)
             float64, in the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         return self._shares(self._outputs(X))
 
@@ -204,6 +218,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         float
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         if not is_several(y):
             return super().score(X, plain_labels(y), sample_weight)

@@ -59,8 +59,14 @@ def cross_validate(
         As in scikit-learn; None: the estimator's `score`.
     random_state : int, RandomState instance or None, default=0
         Of the folds.
-    n_jobs, return_train_score, return_estimator, error_score
-        As in scikit-learn.
+    n_jobs : int, default=None
+        Processes that train a fold each, as in scikit-learn.
+    return_train_score : bool, default=False
+        Score the training rows of each fold too: ``train_score``.
+    return_estimator : bool, default=False
+        Return the fitted estimators: ``estimator``.
+    error_score : 'raise' or float, default='raise'
+        What a fold scores whose `fit` fails.
 
     Returns
     -------

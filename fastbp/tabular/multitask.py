@@ -180,6 +180,13 @@ class TabularMultiTask(BaseTabular):
         -------
         array of shape (n_samples, n_targets)
             In the order of `target_names_`; of dtype object where the targets are not of one type.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         return _table(self._target.decode(self._outputs(X)))
 
@@ -219,11 +226,31 @@ class TabularMultiTask(BaseTabular):
         -------
         float
             At most 1.0.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         return float(np.mean(list(self.scores(X, y, sample_weight).values())))
 
     def scores(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> dict[str, float]:
-        """Return {name: accuracy or R^2} of the targets; the parameters are those of `score`."""
+        """Return the accuracy or R^2 of each target.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : DataFrame, dict or array-like of shape (n_samples, n_targets)
+            Rows where a target is missing do not count for it.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        dict
+            {name: accuracy of classes, R^2 of quantities}.
+        """
         from sklearn.metrics import accuracy_score, r2_score  # 0.5 s, which predictions do not need
 
         predicted, table = self._target.decode(self._outputs(X)), target_table(y)

@@ -160,6 +160,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -------
         array of shape (n_samples,), (n_samples, n_targets) of several targets, or (n_samples, n_quantiles)
             float64; a row's quantiles rise.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         return self._decided(self._outputs(X))
 
@@ -176,6 +183,13 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -------
         float
             1.0 is best; 0.0 is as good as the mean (or the quantiles) of y for all rows.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training is missing, or `X` has another number of columns.
         """
         if self.quantiles is None:
             return super().score(X, y, sample_weight)

@@ -395,5 +395,5 @@ static void merge(const float *x, const float *y, float *out, int t, int u, int 
 """,
 }
 # What a function calls beside those of C's library.
-NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(["dense", "convolve"], ("multiply_add",))
-NEEDS |= dict.fromkeys(["simple_rnn", "lstm", "gru"], ("multiply_add", "step_out"))
+NEEDS = {name: ["multiply_add"] for name in ("dense", "convolve")}
+NEEDS |= {name: ["multiply_add", "step_out"] for name in ("simple_rnn", "lstm", "gru")}

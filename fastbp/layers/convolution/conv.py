@@ -22,7 +22,8 @@ from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,
     Windows,

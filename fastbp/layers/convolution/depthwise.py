@@ -16,7 +16,8 @@ from fastbp.compiler.pointers import at, null, part
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.windowadd import add_lanes
 from fastbp.kernels.windowtile import window_address, window_lanes
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.layers.convolution.conv import add_columns, z_start
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,

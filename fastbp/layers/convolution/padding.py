@@ -8,7 +8,8 @@ import numpy as np
 
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.convolution.windows import as_image, fill_entries
 
 PADDING = layer_dtype(

@@ -16,7 +16,8 @@ from fastbp.kernels.pooltile import (
     unpool_largest,
     unpool_sum,
 )
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,
     Windows,

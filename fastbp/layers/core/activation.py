@@ -10,7 +10,8 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import address, call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.compiler.signatures import signature
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 
 ACTIVATION_FIELDS = [
     ("activate", "i8"),  # kernel addresses; 0: linear

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 
 
 @kernel

@@ -10,7 +10,8 @@ from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null, part, unit
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 

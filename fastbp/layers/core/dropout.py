@@ -7,7 +7,8 @@ import numpy as np
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import part
 from fastbp.kernels.rng import random_bits, stream_key
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.settings.validation import is_number
 
 DROPOUT = layer_dtype(("rate", "f8"))

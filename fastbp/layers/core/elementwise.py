@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import part
-from fastbp.layers.base import Build, Layer, layer_dtype
+from fastbp.layers.base import Layer, layer_dtype
+from fastbp.layers.build import Build
 
 FORWARD, BACKWARD = ("x",), ("d", "x", "out")
 

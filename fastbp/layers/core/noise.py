@@ -14,7 +14,8 @@ from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.kernels.vecmath import cospi, log
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.core.dropout import DROPOUT, check_rate, drop_threshold, rate_of
 from fastbp.settings.validation import is_number
 

@@ -8,7 +8,8 @@ from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.kernels.columnsums import sum_of_terms
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
+from fastbp.layers.build import Build, Param
 
 PRELU = layer_dtype(("columns", "i8"))  # entries of alpha for each index of its first axis
 

@@ -59,9 +59,11 @@ class Rescaling(Elementwise):
         return d * scale
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         return graph.add("Add", graph.add("Mul", x, site.spec.scale), site.spec.offset)
 
     def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
         out, settings = program.value(site.size), (site.spec.scale, site.spec.offset)
         scale, offset = (program.array(f"{site.name}_setting", [value]) for value in settings)
         program.call("affine", x, scale, offset, out, site.size, 1)

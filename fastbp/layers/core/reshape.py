@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.layers.base import LAYERS, Build, Layer
+from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.build import Build
 
 
 @LAYERS.register("Flatten")

@@ -18,7 +18,8 @@ from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.vecmath import exp
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 SOFTMAX = layer_dtype(
@@ -151,6 +152,7 @@ class Softmax(Layer):
         return ACTIVATIONS.resolve("softmax") if self.axis == -1 else None
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         first, stop = site.spec.axes_of(len(site.output_shape))
         shape = site.output_shape
         flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels import arraymath
-from fastbp.layers.base import LAYERS, Build, Layer, is_size
+from fastbp.layers.base import LAYERS, Layer, is_size
+from fastbp.layers.build import Build
 
 
 def slices_of(sizes):
@@ -69,6 +70,7 @@ class SoftmaxBlocks(Layer):
         return [block for size, block in zip(self.sizes, slices_of(self.sizes), strict=True) if size > 1]
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
+        """Return predictions by the outputs (n, ...) of the layer before."""
         predictions = outputs.copy()
         for block in self.blocks:
             z = outputs[:, block]
@@ -77,6 +79,7 @@ class SoftmaxBlocks(Layer):
         return predictions
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
+        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
         spread, predictions = dout.copy(), self.finish(outputs_of())
         for block in self.blocks:
             p, d = predictions[:, block], dout[:, block]

@@ -15,7 +15,8 @@ from fastbp.compiler.pointers import at, copy_entries, null, part, unit
 from fastbp.initializers import EachOnItsOwn
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 
@@ -284,7 +285,9 @@ class MemberMean(Layer):
         return Build(output_shape=input_shape[1:])
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
+        """Return predictions by the outputs (n, ...) of the layer before."""
         return outputs.mean(axis=1)
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
+        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
         return np.repeat(dout[:, None] / input_shape[0], input_shape[0], axis=1)

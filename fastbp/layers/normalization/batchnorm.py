@@ -23,7 +23,8 @@ import numpy as np
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import array_at, at, copy_entries, part
 from fastbp.kernels.columnsums import clear_unless
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build, Param
 from fastbp.layers.normalization.moments import add_products, add_rows, add_squares, merge
 from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 from fastbp.settings.validation import is_number

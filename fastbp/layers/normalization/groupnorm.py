@@ -18,7 +18,8 @@ from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_of_terms, sum_rows
 from fastbp.kernels.rowsums import row_dot
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build
 from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 
 GROUPNORM = layer_dtype(
@@ -209,6 +210,7 @@ class GroupNormalization(Layer):
         row["product"] = product_address(float_type)
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         c, shape = site.output_shape[-1], site.output_shape
         groups = c if site.spec.groups == -1 else site.spec.groups
         x = graph.reshape(x, -1, groups, c // groups)
@@ -222,6 +224,7 @@ class GroupNormalization(Layer):
         return out
 
     def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
         out, c = program.value(site.size), site.output_shape[-1]
         groups = c if site.spec.groups == -1 else site.spec.groups
         arrays = site.array(program, "gamma"), site.array(program, "beta")

@@ -18,7 +18,8 @@ from fastbp.initializers import Ones
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.rowsums import row_dot, row_sum
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build, Param
 from fastbp.layers.normalization.normalization import check_axis, gamma_and_beta, resolve_normalization
 
 LAYERNORM = layer_dtype(

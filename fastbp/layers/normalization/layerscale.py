@@ -8,7 +8,8 @@ from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.initializers import Constant
 from fastbp.kernels.columnsums import sum_products
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.settings.validation import is_number
 
 LAYER_SCALE = layer_dtype(
@@ -106,9 +107,11 @@ class LayerScale(Layer):
         return Build(output_shape=input_shape, params=params, fields={"positions": math.prod(positions), "d": d})
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
+        """Add the layer to an ONNX graph after `x`; return its output's name."""
         return graph.add("Mul", x, site.weights["gamma"])
 
     def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
         out, d = program.value(site.size), site.output_shape[-1]
         program.call("affine", x, site.array(program, "gamma"), 0, out, site.size // d, d)
         return out

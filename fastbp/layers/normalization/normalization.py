@@ -1,6 +1,7 @@
 """What normalisation layers share: gamma and beta, their settings, and the axis."""
 
-from fastbp.layers.base import Param, resolve_settings
+from fastbp.layers.base import resolve_settings
+from fastbp.layers.build import Param
 from fastbp.settings.validation import is_number
 
 

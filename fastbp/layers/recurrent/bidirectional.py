@@ -5,7 +5,8 @@ from typing import Any
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import part
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 from fastbp.layers.core.branches import input_of
 from fastbp.layers.recurrent.packed_sequences import RECURRENT
 

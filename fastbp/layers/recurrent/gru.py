@@ -12,7 +12,8 @@ import numpy as np
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, null, part
-from fastbp.layers.base import LAYERS, Build, Layer
+from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.build import Build
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent.recurrent import (
     activate,

@@ -7,7 +7,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, part
-from fastbp.layers.base import LAYERS, Build, Layer
+from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.build import Build
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, keep_states, load_states, pack_of, step_of, zero
 from fastbp.layers.recurrent.recurrent import (
     activate,

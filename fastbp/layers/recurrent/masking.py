@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 
 MASKING = layer_dtype(("d", "i8"), ("mask_value", "f8"))
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.initializers import Zeros
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import Build, Param, resolve_settings, whole_number
+from fastbp.layers.base import resolve_settings, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.layers.core.activation import activation_addresses, fill_activation
 from fastbp.layers.core.dropout import check_rate
 from fastbp.layers.recurrent.packed_sequences import BEGINS, MOST_STEPS, PACK

@@ -7,7 +7,8 @@ import numpy as np
 
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries
-from fastbp.layers.base import LAYERS, Build, Layer
+from fastbp.layers.base import LAYERS, Layer
+from fastbp.layers.build import Build
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
 from fastbp.layers.recurrent.recurrent import (
     activate,

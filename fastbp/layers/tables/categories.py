@@ -9,7 +9,8 @@ from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, part
 from fastbp.initializers import RandomNormal
 from fastbp.kernels.columnsums import clear_unless
-from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, is_size, layer_dtype, resolve_settings
+from fastbp.layers.base import LAYERS, Layer, is_size, layer_dtype, resolve_settings
+from fastbp.layers.build import Build, Lookup, Param
 from fastbp.layers.tables.embedding import (
     MOST_CATEGORIES,
     add_reads,

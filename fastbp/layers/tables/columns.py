@@ -7,7 +7,8 @@ import numpy as np
 
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import int64_at, part
-from fastbp.layers.base import LAYERS, Build, Layer, layer_dtype
+from fastbp.layers.base import LAYERS, Layer, layer_dtype
+from fastbp.layers.build import Build
 
 COLUMNS = layer_dtype(("columns", "i8"))  # address of the columns' numbers
 

@@ -15,7 +15,8 @@ from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, part, shift
 from fastbp.compiler.tileshape import DEPTH, stack_panel, tile_columns
 from fastbp.kernels.columnsums import clear_unless
-from fastbp.layers.base import LAYERS, Build, Layer, Lookup, Param, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
+from fastbp.layers.build import Build, Lookup, Param
 from fastbp.layers.weights import penalties
 
 # Whole numbers up to here are exact in float32.

@@ -9,7 +9,8 @@ import numpy as np
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.kernels.columnsums import sum_of_terms
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
+from fastbp.layers.build import Build, Param
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 PARAMETRIC = layer_dtype(

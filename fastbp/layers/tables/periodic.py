@@ -14,7 +14,8 @@ from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
 from fastbp.kernels.vecmath import cospi, sinpi
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, check_factors, layer_dtype, whole_number
+from fastbp.layers.build import Build, Param
 from fastbp.settings.validation import is_number
 
 PERIODIC = layer_dtype(

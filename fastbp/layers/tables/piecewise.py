@@ -11,7 +11,8 @@ from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import array_at, at, copy_entries, int64_at, null, part, unit
 from fastbp.initializers import RandomUniform, Zeros
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, Param, check_factors, layer_dtype, whole_number
+from fastbp.layers.base import LAYERS, Layer, check_factors, layer_dtype, whole_number
+from fastbp.layers.build import Build, Param
 
 # The number of a bin is exact in float32 up to here.
 MOST_EDGES = 2**24

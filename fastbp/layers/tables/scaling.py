@@ -10,7 +10,8 @@ from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at, part
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
-from fastbp.layers.base import LAYERS, Build, Layer, Param, layer_dtype, resolve_settings
+from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
+from fastbp.layers.build import Build, Param
 
 SCALING = layer_dtype(
     ("columns", "i8"),  # entries of a parameter for each index of its first axis
