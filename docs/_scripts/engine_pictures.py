@@ -94,7 +94,7 @@ def table():
 def phases():
     """Draw how two threads share out a step of the wide network."""
     plan = plan_of(WIDE, WIDE_BATCH)
-    assert (plan.n_slices, plan.slice_rows, len(plan.items)) == (4, 64, 9)
+    assert (plan.n_slices, plan.slice_rows, len(plan.items)) == (4, 64, 12)
     labels = [f"slice {number}\nrows {64 * number} to {64 * number + 63}" for number in range(4)]
     sizes = plan.items["stop"] - plan.items["start"]
     items = [f"{plan.names[item['layer']]}\n{('kernel', 'bias')[item['block']]}" for item in plan.items]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.engine import limits
+from fastbp.engine import cut
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 
@@ -72,7 +72,7 @@ def test_tables_as_with_dense_gradients(name, lazy, monkeypatch):
     models = []
     for rows in (True, False):
         if not rows:
-            monkeypatch.setattr(limits, "made_by_rows", lambda param, size: False)
+            monkeypatch.setattr(cut, "made_by_rows", lambda param, size: False)
         layers = [fastbp.Embedding(400, 4, lazy=lazy and rows), fastbp.Flatten(), fastbp.Dense(1)]
         model = fastbp.Sequential(layers, input_shape=(3,), seed=0, dtype="float64")
         model.compile(fastbp.SGD(0.1, **SETTINGS[name]), "mean_squared_error")

@@ -5,7 +5,8 @@ import pytest
 
 import fastbp
 from fastbp import Dense
-from fastbp.engine import limits, runner_pool
+from fastbp.engine import cut as cut_module
+from fastbp.engine import runner_pool
 from fastbp.engine.runner_pool import MOST_RUNNERS
 from fastbp.engine.snapshot import is_finite
 
@@ -44,7 +45,7 @@ def test_nothing_is_finite():
 
 def test_batches_of_ever_new_sizes_do_not_pile_up_workspaces(monkeypatch):
     """The last kinds of runners are kept, the oldest go, and one that comes again gives the same numbers."""
-    monkeypatch.setattr(limits, "room_rows", lambda rows: rows)  # each size has a kind of its own
+    monkeypatch.setattr(cut_module, "room_rows", lambda rows: rows)  # each size has a kind of its own
     model = fastbp.Sequential([fastbp.Dense(2)], input_shape=(3,), seed=0)
     model.compile("sgd", "mean_squared_error")
     x, y = np.ones((40, 3), np.float32), np.ones((40, 2), np.float32)

@@ -18,7 +18,7 @@ from tests.interop.keras_cases import BATCH, case_of
 LONG = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 # What comes of the first models, so that none is refused that agreed.
 EXPECTED = [
-    *("agrees", "agrees", "polynomial_decay", "agrees", "Conv1D. ends the mask", "polynomial_decay"),
+    *("agrees", "agrees", "polynomial_decay", "agrees", "Conv1D. ends the mask", "thresholds"),
     *("BatchNormalization.*statistics", "metric 'Accuracy'", "agrees", "agrees", "agrees", "agrees"),
 ]
 MODELS = int(os.environ.get("FASTBP_KERAS_MODELS", str(len(EXPECTED))))

@@ -9,6 +9,7 @@ import pytest
 import fastbp
 from fastbp.compiler.compiling import working_time
 from fastbp.tabular import bagging
+from fastbp.tabular import ensemble as ensemble_module
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import ALL_ALIKE, cut
@@ -294,7 +295,7 @@ def test_many_numeric_columns_have_no_functions():
 def test_many_rows_are_predicted_in_blocks(monkeypatch):
     ensemble, part = train(replace(RECIPE, epochs=1)), table()[1]
     whole = ensemble.outputs(part.x)
-    monkeypatch.setattr(bagging, "BLOCK", 3 * 128)
+    monkeypatch.setattr(ensemble_module, "BLOCK", 3 * 128)
     np.testing.assert_allclose(ensemble.outputs(part.x), whole, rtol=1e-6)
 
 

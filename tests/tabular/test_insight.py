@@ -171,8 +171,6 @@ def test_several_targets_of_any_kind():
     assert again["importance"].idxmax() == "age"
     with pytest.raises(ValueError, match="link='logit' is for a TabularClassifier"):
         model.explain(X, link="logit")
-    with pytest.raises(TypeError, match="one target"):
-        fastbp.report(model, X, y)
 
 
 def test_a_resumed_fit_knows_the_scores_of_finished_networks(tmp_path, monkeypatch):
