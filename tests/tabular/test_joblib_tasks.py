@@ -339,23 +339,36 @@ class TestOneClock:
 
 RAY = """
 import sys
-import numpy as np, joblib, ray, fastbp
-from fastbp import TabularClassifier  # which has joblib find Ray's backend
+from contextlib import contextmanager
+import numpy as np, joblib, psutil, ray, fastbp
+from fastbp.tabular import estimator  # which has joblib find Ray's backend
 from sklearn.datasets import load_iris
 try:
-    ray.init(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="ERROR")
+    ray.init(num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="ERROR")
 except Exception as error:
     print(repr(error))
     sys.exit(77)
 X, y = load_iris(return_X_y=True)
+killed = []
+
+@contextmanager
+def killing(verbose):
+    def kill(share):  # every worker of Ray, after the first network
+        children = psutil.Process().children(recursive=True) if not killed else ()
+        killed.extend(one.kill() for one in children if "ray::PoolActor" in "".join(one.cmdline()[:1]))
+
+    yield kill
+
+estimator.progress_bar = killing
 with joblib.parallel_config(backend="ray"):
     model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1).fit(X, y)
+assert killed
 ray.shutdown()
 np.save(sys.argv[1], model.predict_proba(X))
 """
 
 
-def test_ray(tmp_path):
+def test_ray_with_workers_that_are_killed(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", RAY, tmp_path / "p.npy"], capture_output=True, text=True, timeout=300, check=False
     )
