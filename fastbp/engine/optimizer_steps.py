@@ -4,6 +4,8 @@ A `train_on_batch` took 65 us: 13 for the step, and 10 to compute numbers that h
 optimizer's settings is kept until a setting of any optimizer is assigned (`Optimizer.changes` counts assignments).
 """
 
+from dataclasses import is_dataclass
+
 import numpy as np
 
 from fastbp.compiler.jit import address
@@ -45,7 +47,7 @@ class Coefficients:
 
     def __init__(self, optimizer):
         self._optimizer, self._seen = optimizer, -1
-        self._kind, self._first, self._ahead = None, 0, None
+        self._kind, self._first, self._ahead, self._is_fixed = None, 0, None, False
 
     def __getstate__(self):
         """Keep nothing but the optimizer: how many assignments there were is another process's."""
@@ -62,10 +64,10 @@ class Coefficients:
 
     def of_steps(self, first, n):
         """Return what the kernel reads of steps (n,), counted from `first`: (n, C) float64."""
-        if n > 1:
-            return self._optimizer.all_coefficients(first + np.arange(n))
         if self._seen != Optimizer.changes[0]:
             self._forget()
+        if n > 1 or not self._is_fixed:
+            return self._optimizer.all_coefficients(first + np.arange(n))
         place = first - self._first
         if self._ahead is None or not 0 <= place < len(self._ahead):
             # After a change of settings one step's coefficients are made first, and those of AHEAD steps from the
@@ -78,3 +80,6 @@ class Coefficients:
         optimizer = self._optimizer
         self._seen, self._ahead = Optimizer.changes[0], None
         self._kind = optimizer.state_kind(), optimizer.kept_slots()
+        # A schedule of a user's may have settings that are assigned to, which nothing counts.
+        rate = optimizer.learning_rate
+        self._is_fixed = not callable(rate) or (is_dataclass(rate) and rate.__dataclass_params__.frozen)

@@ -1,5 +1,7 @@
 """Jobs: addresses without asking the array; one row for all calls of a kind, and not more rows than kinds."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from fastbp.engine import runner
 from fastbp.engine.driver_call import address_of
 from fastbp.engine.engine import PREDICT_ROWS, PREDICTION
 from fastbp.layers.base import STEP
+from fastbp.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", STEP], ids=str)
@@ -99,3 +102,29 @@ def test_a_reader_sees_an_optimizers_settings_of_now():
         model.params[0] = 3.0
         model.train_on_batch(x, y)
         assert model.params[0] == 3 - 4 * float(schedule(step))
+
+
+def test_a_schedule_whose_settings_are_assigned_to_is_asked_at_every_batch(monkeypatch):
+    """A user's schedule need not be frozen as fastbp's are, and nothing counts what is assigned to it."""
+    monkeypatch.setattr(SCHEDULES, "_classes", dict(SCHEDULES._classes))
+
+    @SCHEDULES.register("assigned")
+    @dataclass
+    class Assigned:
+        rate: float = 0.1
+
+        def __call__(self, steps):
+            return np.full(np.shape(steps), self.rate)
+
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+    model.compile(fastbp.SGD(Assigned()), "mean_squared_error")
+    x, y = np.ones((8, 2)), np.full(8, 5.0)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    before = model.params.copy()
+    model.optimizer.learning_rate.rate = 0.0
+    model.train_on_batch(x, y)
+    np.testing.assert_array_equal(model.params, before)
+    model.optimizer.learning_rate.rate = 0.1
+    model.train_on_batch(x, y)
+    assert (model.params != before).any()
