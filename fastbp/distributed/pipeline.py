@@ -26,7 +26,7 @@ from fastbp.models.sequential import Sequential
 if TYPE_CHECKING:
     from fastbp.optimizers.base import Optimizer
 
-# WeightedRows that go through the segments at a time, to predict.
+# Rows that go through the segments at a time, to predict.
 PREDICT_ROWS = 4096
 # What `Sequential` has, and why a pipeline has it not.
 NOT_HERE = {
@@ -41,7 +41,7 @@ NOT_HERE = {
 
 
 class Whole(NamedTuple):
-    """Rows: x (n, ...), targets (n, t) in the last rank with the `Rows` they are of, entries of a row with a loss."""
+    """Rows: x (n, ...), targets (n, t) in the last rank with the `WeightedRows` they are of, entries of a row with a loss."""
 
     x: np.ndarray
     targets: np.ndarray | None
