@@ -41,7 +41,7 @@ NOT_HERE = {
 
 
 class Whole(NamedTuple):
-    """Rows: x (n, ...), targets (n, t) in the last rank with the `WeightedRows` they are of, entries of a row with a loss."""
+    """Rows: x (n, ...); in the last rank targets (n, t) and the `WeightedRows` they are of; entries with a loss."""
 
     x: np.ndarray
     targets: np.ndarray | None
