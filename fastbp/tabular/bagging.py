@@ -8,6 +8,7 @@ import numpy as np
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import Tasks, get_num_threads, limit_threads
 from fastbp.tabular.calibration import MOST_PROBABILITIES
+from fastbp.tabular.checkpoint import NoCheckpoint
 from fastbp.tabular.ensemble import Ensemble
 from fastbp.tabular.folds import ALL_ALIKE, cut
 from fastbp.tabular.joblib_tasks import by_workers, find_workers
@@ -97,7 +98,7 @@ class Training:
         self.part, self.recipe, self.objective = part, recipe, objective
         self.given = Given(Widths.of(encoder), recipe, objective, seed)
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
-        self.checkpoint, self.workers = checkpoint, find_workers(n_jobs)
+        self.checkpoint, self.workers = checkpoint or NoCheckpoint(), find_workers(n_jobs)
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)
@@ -111,7 +112,7 @@ class Training:
 
     def run(self):
         """Train the networks; return the `Ensemble`."""
-        plan = self._plan() if self.checkpoint is None else self.checkpoint.plan(self._plan)
+        plan = self.checkpoint.plan(self._plan)
         try:
             self.observers.begin(plan)
             return self._ensemble(self._by_threads(plan) if self.workers is None else by_workers(self, plan))
@@ -138,7 +139,7 @@ class Training:
 
     def kept(self, number):
         """Return a network that was finished before, with what was learned, or None."""
-        finished = None if self.checkpoint is None else self.checkpoint.network(number)
+        finished = self.checkpoint.network(number)
         if finished is not None:
             self.tell(number, 1.0)
         return finished
@@ -174,7 +175,7 @@ class Training:
         self.pace.note(working_time() - started)
         if self.valid is not None:  # the whole ensemble will predict these rows
             learned = learned._replace(outputs=None)
-        if self.checkpoint is not None and not self.pace.stop():  # else it may have been cut short
+        if not self.pace.stop():  # else it may have been cut short
             self.checkpoint.keep(number, network, learned)
         return network, learned
 

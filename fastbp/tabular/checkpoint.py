@@ -28,7 +28,34 @@ class CheckpointError(ValueError):
     """A checkpoint that belongs to another fit, or is none."""
 
 
-class Checkpoint:
+class NoCheckpoint:
+    """What a fit without a checkpoint has in its place: nothing is kept, nothing is found."""
+
+    wanted = False
+
+    def seed(self, drawn, chosen):
+        """Return the fit's seed: `drawn`."""
+        return drawn
+
+    def begin(self, seed, make_facts):
+        """Hold nothing."""
+
+    def plan(self, make):
+        """Return the fit's `Plan`, which `make` returns."""
+        return make()
+
+    def kept(self, n):
+        """Return how many of n networks are finished."""
+        return 0
+
+    def keep(self, number, network, learned):
+        """Write nothing."""
+
+    def network(self, number):
+        """Return None: no network is finished."""
+
+
+class Checkpoint(NoCheckpoint):
     """The folder of one fit.
 
     Parameters
@@ -42,6 +69,8 @@ class Checkpoint:
     CheckpointError
         Where `path` is another file, or a folder of other things.
     """
+
+    wanted = True
 
     def __init__(self, path):
         self.path = folder_of(Path(path))
@@ -63,16 +92,16 @@ class Checkpoint:
         """Return the fit's seed: `drawn` where the user has `chosen` it or no fit has begun, else the one of then."""
         return drawn if chosen else self._run.get("seed", drawn)
 
-    def begin(self, seed, made_of):
+    def begin(self, seed, make_facts):
         """Hold the folder for a fit, or make sure that it belongs to this one.
 
         Parameters
         ----------
         seed : int
-        made_of : dict of str to str
-            By what users call it, a digest of each thing that decides on a network's bits.
+        make_facts : callable
+            Returns, by what users call it, a digest of each thing that decides on a network's bits, {str: str}.
         """
-        made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **made_of}
+        made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **make_facts()}
         if not self._run:
             self._run = {"seed": seed, "plan": None, "made_of": made_of}
             if self.path.is_file():
@@ -133,6 +162,11 @@ class Checkpoint:
             file.unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
+
+
+def checkpoint_at(path):
+    """Return the `Checkpoint` of a path, `NoCheckpoint` for None."""
+    return NoCheckpoint() if path is None else Checkpoint(path)
 
 
 def folder_of(path):

@@ -27,7 +27,7 @@ from fastbp.io.saving import save_tensors
 from fastbp.kernels.repeatable import power
 from fastbp.settings.user_warnings import warn
 from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
-from fastbp.tabular.checkpoint import Checkpoint, made_of
+from fastbp.tabular.checkpoint import checkpoint_at, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.folds import absent_before
@@ -156,14 +156,13 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
         # was.
         observed = checked_observers(self.callbacks, self.n_jobs)
-        checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
+        checkpoint = checkpoint_at(checkpoint)
         X = with_rows(X)
         name, named = getattr(y, "name", None), has_names(X)
         X, apart, notices = set_apart(X, groups, time, eval_set)
         target, X, part, kept = self._training_rows(X, y, sample_weight)
         objective, seed = self._objective(target), int(check_random_state(self.random_state).randint(2**31 - 1))
-        if checkpoint is not None:
-            seed = checkpoint.seed(seed, chosen=self.random_state is not None)
+        seed = checkpoint.seed(seed, chosen=self.random_state is not None)
         encoder = TableEncoder()
         with self._thread_limit():
             part = part._replace(x=encoder.fit_transform(X, categorical_features=self.categorical_features))
@@ -171,10 +170,9 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         notices += self._absent(target, part.targets, recipe.folds, apart)
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
-        if checkpoint is not None:
-            checkpoint.begin(seed, made_of(part, valid, recipe, objective, apart))
-            if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
-                print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
+        checkpoint.begin(seed, lambda: made_of(part, valid, recipe, objective, apart))
+        if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
+            print(f"checkpoint {checkpoint.path}: {n_kept} of {recipe.networks} networks are there.")
         encoded = working_time() - started
         with self._thread_limit(), progress_bar(self.verbose) as progress:
             ensemble = train_ensemble(

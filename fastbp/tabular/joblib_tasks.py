@@ -176,7 +176,7 @@ def by_workers(training, plan):
             return
         pace.note(trained.seconds)
         results[number] = trained.network(), trained.learned
-        if checkpoint is not None and not trained.cut_short:
+        if not trained.cut_short:
             checkpoint.keep(number, *results[number])
         training.tell(number, 1.0)
 

@@ -12,12 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.callbacks.fraction_bar import progress_bar
 from fastbp.compiler.compiling import working_time
-from fastbp.interop.dask.checkpointed import KeptNetworks
 from fastbp.interop.dask.partitions import predicted
 from fastbp.interop.dask.table import dask_table, import_dask, is_collection, rows_here
 from fastbp.interop.dask.training import DaskTraining
 from fastbp.settings.user_warnings import warn
 from fastbp.tabular import classifier, regressor
+from fastbp.tabular.checkpoint import checkpoint_at
 from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.time_limit import Pace
@@ -76,7 +76,7 @@ class _DaskTabular(BaseEstimator):
                     "eval_set=(X, y)."
                 )
         pace = Pace(None if self.time_limit is None else working_time() + self.time_limit)
-        table, model, kept = dask_table(X, y, sample_weight), self._new_local(), KeptNetworks(checkpoint)
+        table, model, kept = dask_table(X, y, sample_weight), self._new_local(), checkpoint_at(checkpoint)
         model._validate_params()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         seed = kept.seed(seed, chosen=self.random_state is not None)

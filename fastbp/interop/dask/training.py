@@ -8,13 +8,14 @@ import numpy as np
 
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import limit_threads
-from fastbp.interop.dask.checkpointed import KeptNetworks
+from fastbp.interop.dask.checkpoint_facts import facts_of
 from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, merged, target_of
 from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_dask, memory_of_a_task
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
+from fastbp.tabular.checkpoint import NoCheckpoint
 from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.network_training import Learner, Part, epochs_between_validations, whole_plan
 from fastbp.tabular.onenetwork import Given, Widths, new_network
@@ -57,13 +58,13 @@ class DaskTraining:
         Called with the share of the networks that are done.
     eval_set : tuple, optional
         Rows in memory to validate by; by default some of the table's.
-    checkpoint : KeptNetworks, optional
+    checkpoint : Checkpoint, optional
     """
 
     def __init__(self, model, table, is_classes, sample_rows, seed, pace, progress, eval_set=None, checkpoint=None):
         self.table, self.is_classes, self.sample_rows, self.seed = table, is_classes, sample_rows, seed
         self.pace, self.progress, self.client = pace, progress, client()
-        self.eval_set, self.checkpoint = eval_set, checkpoint or KeptNetworks(None)
+        self.eval_set, self.checkpoint = eval_set, checkpoint or NoCheckpoint()
         self.delayed, self.local, self.notices = import_dask().delayed, model, []
         # One node of each graph: its text is sent once, not with each task.
         self.model = self.delayed(model, traverse=False)
@@ -79,7 +80,7 @@ class DaskTraining:
         recipe = PRESETS[self.local.preset].suited(rows, encoder.n_numeric)
         objective = self.local._objective(target)
         given = Given(Widths.of(encoder), recipe, objective, self.seed)
-        self.checkpoint.begin(self.seed, digests, valid, recipe, objective, rows)
+        self.checkpoint.begin(self.seed, lambda: facts_of(digests, valid, recipe, objective, rows))
         whole = draw(sizes, n_valid, ENCODING_ROWS, rows, recipe.networks, self.seed)
         plan = self.checkpoint.plan(lambda: self._plan(rows, given, valid))
         ensemble = self._ensemble(whole, (encoder, target), given, valid, plan)
