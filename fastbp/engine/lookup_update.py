@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, call, inline, kernel
+from fastbp.compiler.jit import call, compiled_address, inline, kernel
 from fastbp.compiler.pointers import array_at, int64_at, int64s_at, span
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
@@ -256,6 +256,6 @@ def touched_address(name, float_type):
     """Return the address of one of these kernels for a float type."""
     kernels = (sort_and_update, sort_and_measure, update_sorted, measure_given, update_given)
     function = next(kernel for kernel in kernels if kernel.__name__ == name)
-    return address(
+    return compiled_address(
         function, signature("job item step f8 f8[:] f[:] -> f8", f=float_type, job=JOB, item=ITEM, step=STEP)
     )

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, int64_at, pointer_like, shift, span
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
@@ -198,4 +198,4 @@ def block_address(name, float_type):
         "move_average": (move_average, "f[:] f[:] f8[:] i8 i8"),
     }
     function, takes = kernels[name]
-    return address(function, signature(takes, f=float_type, item=ITEM))
+    return compiled_address(function, signature(takes, f=float_type, item=ITEM))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.activations import ACTIVATIONS
-from fastbp.compiler.jit import address, call, kernel
+from fastbp.compiler.jit import call, compiled_address, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
@@ -31,8 +31,8 @@ def activation_addresses(activation, float_type):
 def _addresses(forward, backward, float_type):
     if forward is None:
         return 0, 0
-    first = address(forward, signature("f[:] f[:] i8 f8", f=float_type))
-    return first, address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
+    first = compiled_address(forward, signature("f[:] f[:] i8 f8", f=float_type))
+    return first, compiled_address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
 def fill_activation(row, activation, float_type):

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
 from fastbp.kernels.rng import random_bits, stream_key
@@ -46,7 +46,7 @@ def draw_mask(layer, step, mask, first, rate):
 @cache
 def draw_masks_address(float_type):
     """Return the address of `draw_masks` for a float type."""
-    return address(draw_masks, signature("layer step f[:] i8 i8 i8", f=float_type, layer=RECURRENT, step=STEP))
+    return compiled_address(draw_masks, signature("layer step f[:] i8 i8 i8", f=float_type, layer=RECURRENT, step=STEP))
 
 
 @inline
