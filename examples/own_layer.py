@@ -97,8 +97,8 @@ class SwiGLU(Layer):
         entries = 2 * d * k
         return Build((k,), params, fields={"k": k}, extra=2 * k, shared=entries, multiply_adds=entries)
 
-    def fill(self, row, float_type):
-        row["product"] = product_address(float_type)
+    def fill(self, record, float_type):
+        record["product"] = product_address(float_type)
 
 
 def main():

@@ -85,8 +85,8 @@ transpose.
 **Fields** of the record that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter
 "bias" begins in `params` (-1: there is none). Tables go into ``Build(arrays={"places": array})``, real ones in the
 model's dtype: the field ("i8") is an address, for ``array_at(layer.places, size, work)``, or of whole numbers for
-``int64s_at(layer.places, size)``. A method ``fill(self, row, float_type)`` sets what else there is, such as addresses
-of kernels (``row["product"] = product_address(float_type)``, for `matmul`).
+``int64s_at(layer.places, size)``. A method ``fill(self, record, float_type)`` sets the other fields, such as addresses
+of kernels (``record["product"] = product_address(float_type)``, for `matmul`).
 
 **Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
 of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
@@ -219,14 +219,14 @@ def register_layer(cls: type) -> type:
         raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass beneath @register_layer.")
     if "name" not in vars(cls)["__dataclass_fields__"]:
         raise TypeError(f"{cls.__name__} has no name: give it the field `name: str | None = None`.")
-    _check_row(cls)
+    _check_record(cls)
     _check_kernels(cls)
     if "build" in vars(cls):
         cls.build = _checked(cls.build)  # type: ignore[method-assign]
     return LAYERS.register(cls.__name__)(cls)
 
 
-def _check_row(cls):
+def _check_record(cls):
     """Raise TypeError where the dtype of the layer's record is not one of `layer_dtype`."""
     dtype = cls.dtype
     names = dtype.names if isinstance(dtype, np.dtype) else None

@@ -36,7 +36,7 @@ CHECKS = {
 HOOKS = {
     *("build", "fill", "adapt", "refuses", "passes_on", "mask_of", "tables"),  # layers
     *("output_shape", "windows_of", "axes_of", "pairs", "refuse"),
-    *("row", "check_output", "prepare_targets", "entries"),  # losses
+    *("record", "check_output", "prepare_targets", "entries"),  # losses
     *("coefficients", "all_coefficients", "learning_rates", "init_state", "kept_slots", "n_slots", "state_kind"),
     *("set_model", "set_params", "get_state", "set_state", "from_state", "improved", "restore"),  # callbacks, files
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_stretch_end", "on_divergence"),

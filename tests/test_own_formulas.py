@@ -141,9 +141,9 @@ def results():
     out = np.empty(1)
     MyActivation.forward(out, one, 1, 0.0)
     MyActivation.backward(d, one, out, 1, 0.0)
-    value = MyLoss.kernel(MyLoss().row(1, 1, 0, None)[0], np.empty(1), 3 * one, one, one, 1.0)
+    value = MyLoss.kernel(MyLoss().record(1, 1, 0, None)[0], np.empty(1), 3 * one, one, one, 1.0)
     params = np.zeros(1)
-    MyOptimizer.kernel(MyOptimizer().row(0)[0], one, 1.0, params, one, one, 0, 1)
+    MyOptimizer.kernel(MyOptimizer().record(0)[0], one, 1.0, params, one, one, 0, 1)
     return out[0], d[0], value, params[0]
 """
 

@@ -138,7 +138,7 @@ def record_at(dtype):
     return record
 
 
-def rows_at(dtype):
+def records_at(dtype):
     """Return an intrinsic f(address, size): the array of records of `dtype` behind the address (int64)."""
 
     @intrinsic

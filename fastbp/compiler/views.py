@@ -45,7 +45,7 @@ def matmul(product, out, a, b, accumulate):
     Parameters
     ----------
     product : int
-        `product_address`, from a field of the layer's row.
+        `product_address`, from a field of the layer's record.
     out, b : arrays (n, k), (d, k)
         Contiguous, from `rows`. For a transposed `b` let ``prepare`` keep a transposed copy in `shared`.
     a : array (n, d)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
-from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, rows_at, span
+from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, records_at, span
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
@@ -30,7 +30,7 @@ from fastbp.layers.base import LAYER, STEP
 from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
 
-items_at, steps_at, layout_at = rows_at(ITEM), rows_at(STEP), record_at(LAYOUT)
+items_at, steps_at, layout_at = records_at(ITEM), records_at(STEP), record_at(LAYOUT)
 # These read a layer, a loss or an optimizer of any kind, but only the header that all of its family share.
 layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
 

@@ -129,7 +129,7 @@ class Runner:
         if update is not None:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
-            job.point_update(self._rule.row, update.state, coefficients, update.made)
+            job.point_update(self._rule.record, update.state, coefficients, update.made)
         self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), long)
         return job.losses() if has_losses else None
 
@@ -180,7 +180,7 @@ class Runner:
     def _bind(self, job):
         """Make the call of the driver for a job in this thread alone, with its slots filled."""
         driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
-        job.alone, job.in_crew = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1), None
+        job.alone, job.in_crew = driver.bind(job.record, self.work, NO_COUNTERS, 0, 1), None
 
     def _crew_call(self, job):
         """Return the call of the driver for a job in several threads; its last slots are counters and thread."""
@@ -188,7 +188,7 @@ class Runner:
             float_type = float_type_of(self.plan.dtype)
             driver = compiled_address(run_steps, _takes(_DRIVER_TAKES, float_type))
             entry = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
-            job.in_crew = entry.bind(driver, job.row, self.work, NO_COUNTERS, 0, 2)
+            job.in_crew = entry.bind(driver, job.record, self.work, NO_COUNTERS, 0, 2)
         return job.in_crew
 
     def _call(self, job, n_steps, wanted, long):
@@ -259,4 +259,4 @@ def _entry(kernel, words, float_type):
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
-    return loss.row(n_out, n_targets, kernel_address, float_type)
+    return loss.record(n_out, n_targets, kernel_address, float_type)

@@ -199,10 +199,10 @@ class Layer(Settings):
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
         raise NotImplementedError
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        """Set the row's other fields, such as addresses; `fill_row` has filled what it can.
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        """Set the record's other fields, such as addresses; `fill_record` has filled what it can.
 
-        What it returns is kept as long as the row: arrays to which the row has addresses.
+        What it returns is kept as long as the record: arrays to which the record has addresses.
         """
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
@@ -230,15 +230,15 @@ class Layer(Settings):
         return None
 
 
-def fill_row(row, spec, build, float_type):
+def fill_record(record, spec, build, float_type):
     """Set the fields of a record's own that go by their names, once its header is filled; return what it points to.
 
     They are those of the build's `fields` and `arrays`, offsets of parameters, and settings that are numbers.
     """
-    names = row.dtype.names[len(LAYER_HEADER) :]
+    names = record.dtype.names[len(LAYER_HEADER) :]
     values = {name: getattr(spec, name) for name in setting_names(type(spec)) if name in names}
     values = {name: value for name, value in values.items() if isinstance(value, bool) or is_number(value)}
-    wanted, offset = (row.dtype.metadata or {}).get("params", ()), row["params"][0]
+    wanted, offset = (record.dtype.metadata or {}).get("params", ()), record["params"][0]
     values |= dict.fromkeys(wanted, -1)
     for param in build.params:
         if param.name in wanted:
@@ -247,7 +247,7 @@ def fill_row(row, spec, build, float_type):
     arrays = {name: _as_read(array, float_type) for name, array in build.arrays.items()}
     values |= {name: address_of(array) for name, array in arrays.items()}
     for name, value in (values | build.fields).items():
-        row[name] = value
+        record[name] = value
     return list(arrays.values())
 
 

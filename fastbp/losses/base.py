@@ -1,6 +1,6 @@
 """What losses share: the registry, the record, the base class, and how a formula for one entry becomes a kernel.
 
-    value_and_grad(row, dout, out, y, weight, scale) -> float64
+    value_and_grad(record, dout, out, y, weight, scale) -> float64
 
 for raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
 model's dtype: returns the sum over rows of weight * loss and overwrites dout (n, k) with
@@ -101,7 +101,7 @@ class Loss:
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
         return 1 if self.whole_rows else math.prod(shape[:-1])
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         """Return what the kernel needs to know: a `Record` of `dtype`."""
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, setting=self.setting, **numbers)
@@ -118,7 +118,7 @@ class Loss:
 @cache
 def loss_address(kernel, dtype, float_type):
     """Return the address of a loss's kernel for records of `dtype`."""
-    return compiled_address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
+    return compiled_address(kernel, signature("record f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, record=dtype))
 
 
 def _check(cls):
@@ -194,18 +194,18 @@ def _kernel_of(formula, mean):
     check_formula("mean_over_outputs" if mean else "sum_over_outputs", formula, ("out", "y", "setting"))
     entry = inline(formula)
 
-    def loop(row, dout, out, y, weight, scale):
-        setting = out.dtype.type(row.setting)
-        parts = row.n_out if mean else 1
+    def loop(record, dout, out, y, weight, scale):
+        setting = out.dtype.type(record.setting)
+        parts = record.n_out if mean else 1
         # The formula returns the value and its derivative, but dout has room for one number an entry.  So the formula
         # runs in two loops, and LLVM removes from each what the loop does not use.
         for i in range(out.size):
             dout[i] = entry(out[i], y[i], setting)[0]
-        scale_rows(dout, weight, row.n_out, 1.0)
+        scale_rows(dout, weight, record.n_out, 1.0)
         total = lane_sum(dout, 0, dout.size)
         for i in range(out.size):
             dout[i] = entry(out[i], y[i], setting)[1]
-        scale_rows(dout, weight, row.n_out, scale / parts)
+        scale_rows(dout, weight, record.n_out, scale / parts)
         return total / parts
 
     # The cache and Numba tell kernels apart by these names.

@@ -116,17 +116,17 @@ def logarithms(mass, rows):
 
 
 @kernel
-def categorical_crossentropy(row, dout, out, y, weight, scale):
+def categorical_crossentropy(record, dout, out, y, weight, scale):
     """loss = -sum over classes of t log p; p = softmax(out), t = y (1 - s) + s / k."""
-    k, n, real = row.n_out, weight.size, out.dtype.type
-    keep, share = 1.0 - row.setting, row.setting / k
+    k, n, real = record.n_out, weight.size, out.dtype.type
+    keep, share = 1.0 - record.setting, record.setting / k
     factor, mass, targets, top = row_room(1.0), row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
     for first in range(0, n, ROWS):
         rows = min(ROWS, n - first)
         d, z, y_ = at(dout, first * k), at(out, first * k), at(y, first * k)
         for r in range(rows):
-            targets[r] = keep * lane_sum(y_, r * k, r * k + k) + row.setting
+            targets[r] = keep * lane_sum(y_, r * k, r * k + k) + record.setting
             factor[r] = scale * weight[np.uint64(first + r)] * targets[r]
         softmax_rows(d, z, rows, k, factor, top, mass)
         logarithms(mass, rows)
@@ -189,13 +189,13 @@ def class_at(y, i, k):
 
 
 @kernel
-def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
+def sparse_categorical_crossentropy(record, dout, out, y, weight, scale):
     """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p).
 
     What is no class number gives NaN: y may be an array of the user's, which anybody may change while this runs.
     """
-    k, n, real = row.n_out, weight.size, out.dtype.type
-    keep, share = 1.0 - row.setting, row.setting / k
+    k, n, real = record.n_out, weight.size, out.dtype.type
+    keep, share = 1.0 - record.setting, record.setting / k
     factor, mass, cross, top = row_room(1.0), row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
     for first in range(0, n, ROWS):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import record_at, rows_at, span
+from fastbp.compiler.pointers import record_at, records_at, span
 from fastbp.compiler.records import make_record, record_dtype
 from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
@@ -29,16 +29,16 @@ PART = record_dtype(
         ("factor", "f8"),
     ],
 )
-parts_at, loss_at = rows_at(PART), record_at(LOSS)
+parts_at, loss_at = records_at(PART), record_at(LOSS)
 
 
 @kernel
-def joint_loss(row, dout, out, y, weight, scale):
+def joint_loss(record, dout, out, y, weight, scale):
     """loss = sum over parts of factor * known * loss(out of the part, y of the part); out (n, k), y (n, t)."""
-    k, t, parts = row.n_out, row.n_targets, parts_at(row.parts, row.n_parts)
+    k, t, parts = record.n_out, record.n_targets, parts_at(record.parts, record.n_parts)
     total = 0.0
     for i in range(weight.size):
-        for p in range(row.n_parts):
+        for p in range(record.n_parts):
             one, of = parts[p], loss_at(parts[p].loss)
             d = span(dout, i * k + one.output, of.n_out)
             factor = one.factor * y[i * t + one.known]
@@ -124,7 +124,7 @@ class JointLoss(Loss):
         """For each part the first column of its targets, and at the end the number of all columns."""
         return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         table, *losses = self._parts(float_type)
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, table, *losses, parts=address_of(table), n_parts=len(table), **numbers)
@@ -134,7 +134,7 @@ class JointLoss(Loss):
         table, losses, output, columns = np.zeros(len(self.parts), PART), [], 0, self.columns
         for number, (loss, size) in enumerate(self.parts):
             where = loss_address(type(loss).kernel, loss.dtype, float_type)
-            losses.append(loss.row(size, _n_targets(loss, size), where, float_type))
+            losses.append(loss.record(size, _n_targets(loss, size), where, float_type))
             known, factor = columns[-1] + number, self.weights[number]
             table[number] = address_of(losses[-1]), output, columns[number], known, factor
             output += size

@@ -197,13 +197,13 @@ class VectorJacobian(Loss):
 
 
 @kernel
-def custom_loss(row, dout, out, y, weight, scale):
+def custom_loss(record, dout, out, y, weight, scale):
     """loss = the user's function of one row of targets and outputs."""
-    k, t, real = row.n_out, row.n_targets, out.dtype.type
+    k, t, real = record.n_out, record.n_targets, out.dtype.type
     total = 0.0
     for i in range(weight.size):
         d = dout[i * k : i * k + k]
-        total += weight[i] * call_float(row.function, (y[i * t : i * t + t], out[i * k : i * k + k], d))
+        total += weight[i] * call_float(record.function, (y[i * t : i * t + t], out[i * k : i * k + k], d))
         factor = real(scale) * weight[i]
         for j in range(k):
             d[j] *= factor
@@ -256,7 +256,7 @@ class CustomLoss(Loss):
             need_compiler()
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         try:
             where, _ = _compiled(self.function, float_type)
         except compile_errors() as error:

@@ -19,9 +19,9 @@ from fastbp.losses.targets import table_targets
 
 
 @kernel
-def quantile(row, dout, out, y, weight, scale):
+def quantile(record, dout, out, y, weight, scale):
     """loss = mean over outputs j of max(tau_j e, (tau_j - 1) e), e = y - out[j]; y (n, 1)."""
-    k, levels = row.n_out, float64s_at(row.levels, row.n_out)
+    k, levels = record.n_out, float64s_at(record.levels, record.n_out)
     for i in range(weight.size):
         for j in range(k):
             error, tau = y[i] - out[i * k + j], out.dtype.type(levels[j])
@@ -78,7 +78,7 @@ class QuantileLoss(Loss):
     def __post_init__(self):
         object.__setattr__(self, "quantiles", checked_quantiles(self.quantiles))
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         levels = np.array(self.quantiles, np.float64)
         return make_record(self.dtype, levels, levels=address_of(levels), **numbers)

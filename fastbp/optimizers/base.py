@@ -2,10 +2,10 @@
 
 An optimizer is its settings and a kernel:
 
-    update(row, c, factor, params, grads, state, start, stop)
+    update(record, c, factor, params, grads, state, start, stop)
 
 overwrites entries start..stop of params (P,) and of each slot of state (S * P,), slot s of entry i at
-``state[s * P + i]``, from grads (P,).  `row` holds the settings, c (C,) the step's coefficients in
+``state[s * P + i]``, from grads (P,).  `record` holds the settings, c (C,) the step's coefficients in
 float64, c[0] the learning rate, which `factor` multiplies.  Clipping and weight decay come before the
 update and are the caller's: ``p -= p * learning_rate * weight_decay``.
 
@@ -169,7 +169,7 @@ class Optimizer(Settings):
         """Return the state (S * size,) before the first step."""
         return np.zeros(self.n_slots() * size, dtype)
 
-    def row(self, kernel_address: int) -> np.ndarray:
+    def record(self, kernel_address: int) -> np.ndarray:
         """Return the settings: a `Record` of `dtype`."""
         settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)

@@ -10,10 +10,10 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 
 @kernel
-def adagrad_update(row, c, factor, params, grads, state, start, stop):
+def adagrad_update(record, c, factor, params, grads, state, start, stop):
     """Slots: sum of squares a.  0.34 ns."""
     real = params.dtype.type
-    lr, epsilon = real(c[0] * factor), real(row.epsilon)
+    lr, epsilon = real(c[0] * factor), real(record.epsilon)
     # a += g * g;  p -= lr * g / sqrt(a + epsilon)
     for i in entries(start, stop):
         g = grads[i]
@@ -85,15 +85,15 @@ class Adagrad(Optimizer):
 
 
 @kernel
-def rmsprop_update(row, c, factor, params, grads, state, start, stop):
+def rmsprop_update(record, c, factor, params, grads, state, start, stop):
     """Slots: mean square v, the mean a if centered, momentum m if not 0.  0.35 ns, with both 0.5.
 
     LLVM makes a loop of each of the four variants (guarded by `test_float32_loops_are_packed`).
     """
     real = params.dtype.type
-    lr, epsilon = real(c[0] * factor), real(row.epsilon)
-    rho, keep, momentum = real(row.rho), real(1.0 - row.rho), real(row.momentum)
-    centered, heavy, zero = row.centered != 0, row.momentum != 0.0, real(0.0)
+    lr, epsilon = real(c[0] * factor), real(record.epsilon)
+    rho, keep, momentum = real(record.rho), real(1.0 - record.rho), real(record.momentum)
+    centered, heavy, zero = record.centered != 0, record.momentum != 0.0, real(0.0)
     second = np.uint64(params.size)
     last = second + second if centered else second
     for i in entries(start, stop):

@@ -255,9 +255,10 @@ class Convolution:
             multiply_adds=windows.positions * taps * self.filters,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"], row["window_product"] = product_address(float_type), window_address(window_product, float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        record["window_product"] = window_address(window_product, float_type)
+        fill_activation(record, self.activation, float_type)
 
     def _record(self, windows):
         """Return the fields of the layer's record, and its arrays."""

@@ -234,9 +234,10 @@ class DepthwiseConv2D(Layer):
             multiply_adds=windows.positions * math.prod(kernel_shape),
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"], row["window_lanes"] = product_address(float_type), window_address(window_lanes, float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        record["window_lanes"] = window_address(window_lanes, float_type)
+        fill_activation(record, self.activation, float_type)
 
     def _windows(self, shape):
         padding = (self.padding, self.padding)

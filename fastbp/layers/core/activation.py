@@ -35,11 +35,11 @@ def _addresses(forward, backward, float_type):
     return first, compiled_address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
-def fill_activation(row, activation, float_type):
+def fill_activation(record, activation, float_type):
     """Set a record's ACTIVATION_FIELDS."""
-    row["activate"], row["differentiate"] = activation_addresses(activation, float_type)
-    row["needs_input"] = activation.needs_input
-    row["alpha"] = activation.alpha
+    record["activate"], record["differentiate"] = activation_addresses(activation, float_type)
+    record["needs_input"] = activation.needs_input
+    record["alpha"] = activation.alpha
 
 
 ACTIVATION = layer_dtype(
@@ -101,8 +101,8 @@ class Activation(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)
 
     @property
     def output_activation(self) -> Any:

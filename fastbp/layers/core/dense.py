@@ -180,9 +180,9 @@ class Dense(Layer):
             multiply_adds=n_rows * d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        fill_activation(record, self.activation, float_type)
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         adapt_to_inputs(self, views["kernel"], views.get("bias"), x.reshape(-1, x.shape[-1]), rng)

@@ -143,9 +143,9 @@ class Softmax(Layer):
             raise ValueError(f"Softmax(axis={self.axis!r}): several axes must stand beside each other.")
         return axes[0], axes[-1] + 1
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, ACTIVATIONS.resolve("softmax"), float_type)
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, ACTIVATIONS.resolve("softmax"), float_type)
+        record["product"] = product_address(float_type)
 
     @property
     def output_activation(self) -> Any:

@@ -233,9 +233,9 @@ class MemberDense(Layer):
             multiply_adds=m * d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        fill_activation(record, self.activation, float_type)
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         for i, weight in enumerate(views["kernel"]):

@@ -365,8 +365,8 @@ class BatchNormalization(Layer):
             whole_batch=self.trainable,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["learns"] = self.trainable
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["learns"] = self.trainable
 
 
 def _positions_together(positions, channels):

@@ -206,8 +206,8 @@ class GroupNormalization(Layer):
         params = gamma_and_beta(self, (c,))
         return Build(output_shape=input_shape, params=params, fields=fields, extra=KEPT * c)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         """Add the layer to an ONNX graph after `x`; return its output's name."""

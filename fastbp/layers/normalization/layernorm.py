@@ -174,8 +174,8 @@ class LayerNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, gamma_and_beta(self, input_shape[-1:]), True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
 
 @LAYERS.register("RMSNormalization")
@@ -226,5 +226,5 @@ class RMSNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, [Param("scale", input_shape[-1:], Ones())], False)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["gamma"], row["product"] = row["params"], product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["gamma"], record["product"] = record["params"], product_address(float_type)

@@ -235,5 +235,5 @@ class LSTM(Layer):
         bias = BiasOf(self.bias_initializer, 1, self.units) if self.unit_forget_bias else None
         return build_recurrent(self, input_shape, GATES, bias, cell=True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_recurrent(row, self, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_recurrent(record, self, float_type)

@@ -138,14 +138,14 @@ class CategoryEmbedding(Layer):
         ]
         return Build(output_shape=(sum(self.output_dims),), params=params)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
         sizes = [cardinality * dim for cardinality, dim in self._shapes()]
         tables = np.empty((len(sizes), 4), np.int64)
-        tables[:, 0] = row["params"] + np.cumsum([0, *sizes[:-1]])
+        tables[:, 0] = record["params"] + np.cumsum([0, *sizes[:-1]])
         tables[:, 1] = self.output_dims
         tables[:, 2] = np.cumsum([0, *self.output_dims[:-1]])
         tables[:, 3] = self.cardinalities
-        row["tables"] = tables.ctypes.data
+        record["tables"] = tables.ctypes.data
         return tables
 
     def _shapes(self):

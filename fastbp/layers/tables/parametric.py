@@ -133,5 +133,5 @@ class ParametricActivation(Layer):
         fields = {"columns": math.prod(input_shape[1:]), "width": input_shape[-1]}
         return Build(output_shape=input_shape, params=[alpha], fields=fields, extra=math.prod(input_shape))
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)

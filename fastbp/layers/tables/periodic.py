@@ -262,5 +262,5 @@ class PeriodicEmbedding(Layer):
             multiply_adds=d * f * (e + 10),  # a cosine and a sine cost about ten
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)

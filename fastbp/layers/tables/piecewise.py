@@ -266,8 +266,8 @@ class PiecewiseLinearEmbedding(Layer):
             multiply_adds=t * k + d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
     def tables(self, dtype: Any) -> np.ndarray:
         """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""

@@ -122,5 +122,5 @@ class Scaling(Layer):
             params.append(Param("bias", input_shape, self.bias_initializer, **factors))
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
