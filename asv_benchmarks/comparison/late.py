@@ -3,7 +3,7 @@
 Late steps have numbers that early ones have not (benchmarks/late.py): what only they make slow shows here.
 """
 
-from benchmarks.late import LATE
+from benchmarks.engine.late import LATE
 
 from comparison.steps import TimedTrainer
 from comparison.workers import best, medians, ratios, threads_text, workers
@@ -45,6 +45,6 @@ def measure(workload, names, threads, repeats):
 
 def make(name, case, threads):
     """Return a worker."""
-    from benchmarks.peers import TRAINERS
+    from benchmarks.shared.peers import TRAINERS
 
     return TimedTrainer(name, TRAINERS[name], LATE[case], threads)

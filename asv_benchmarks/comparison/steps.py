@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 
 from comparison.workers import best, medians, ratios, threads_text, workers
 
@@ -47,7 +47,7 @@ def measure(section, workload, names, threads, repeats):
 
 def make(name, case, threads):
     """Return a worker."""
-    from benchmarks.peers import TRAINERS
+    from benchmarks.shared.peers import TRAINERS
 
     return TimedTrainer(name, TRAINERS[name], WORKLOADS[case], threads)
 
@@ -66,7 +66,7 @@ class TimedTrainer:
         loss = self._trainer.train(epochs)
         answer = {"seconds": time.perf_counter() - started, "loss": loss}
         if self._name == "fastbp":
-            from benchmarks.peak import peak_multiply_adds
+            from benchmarks.shared.peak import peak_multiply_adds
 
             work = epochs * self._workload.rows * self._workload.multiply_adds
             answer["peak_seconds"] = work / (peak_multiply_adds() * self._threads)
