@@ -42,9 +42,9 @@ one of a user's)::
     @kernel
     def backward(layer, step, params, shared, work, start, stop, row0): ...     # dout -> dx
     @kernel
-    def gradient(layer, params, grads, work, start, stop, block, first, last, accumulate): ...
+    def gradient(layer, params, grads, work, start, stop, block, first, end, accumulate): ...
     @kernel
-    def prepare(layer, params, shared, first, last): ...                        # after its parameters changed
+    def prepare(layer, params, shared, first, end): ...                         # after its parameters changed
 
     @register_layer
     @dataclass
@@ -70,16 +70,16 @@ one of a user's)::
     kept = rows(work, layer.extra, start, stop, e)            `Build.extra` = e entries a row from forward to backward
     kernel = rows(params, layer.params, 0, d, k)              the first parameter; the next one is behind it
 
-**forward** and **backward** take rows `start` to `stop`, and only read the parameters. Row i of the regions is row
-``row0 + i`` of the batch. ``step.training`` tells whether this is training. Where a layer with parameters is the first
-one nobody wants dx: then ``layer.dx < 0``; or ``only_dx = True`` in the class says that its `backward` makes nothing
-else, and it does not run.
+**forward** and **backward** take rows `start` to before `stop`, and only read the parameters. Row i of the regions is
+row ``row0 + i`` of the batch. ``step.training`` tells whether this is training. A layer with parameters that is the
+first one of a model needs no dx: then ``layer.dx < 0``. With ``only_dx = True`` in the class, which says that its
+`backward` makes dx and nothing else, `backward` does not run there.
 
-**gradient** writes rows `first` to `last` (of the first axis) of the gradient of parameter number `block` of
+**gradient** writes rows `first` to before `end` (of the first axis) of the gradient of parameter number `block` of
 `Build.params`; with `accumulate` it adds to what is there. It runs after `backward`.
 
 **prepare** makes what `backward` (or `forward`, with ``always_prepare = True``, in training) reads from `shared`, of
-`Build.shared` entries from ``layer.shared``: of rows `first` to `last` of the first parameter, such as columns of its
+`Build.shared` entries from ``layer.shared``: of rows `first` to `end` of the first parameter, such as columns of its
 transpose.
 
 **Fields** of the record that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter
@@ -156,8 +156,8 @@ __all__ = [
 
 _ROWS = ("layer", "step", "params", "shared", "work", "start", "stop", "row0")
 _ARGUMENTS = dict.fromkeys(("forward", "backward", "sum_forward", "finish_backward"), _ROWS) | {
-    "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "last", "accumulate"),
-    "prepare": ("layer", "params", "shared", "first", "last"),
+    "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "end", "accumulate"),
+    "prepare": ("layer", "params", "shared", "first", "end"),
 }
 _HEADER = [name for name, _ in LAYER_HEADER]
 _COUNTS = ("extra", "shared", "mask", "slice_work", "multiply_adds")

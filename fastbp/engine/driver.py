@@ -180,10 +180,10 @@ def run_slice(piece, turn, run, of):
     low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
     forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
     first = piece * layout.slice_rows
-    last = min(first + layout.slice_rows, step.rows)
+    end = min(first + layout.slice_rows, step.rows)
     value = 0.0
-    for chunk in range(first, last, layout.chunk_rows):
-        n = min(layout.chunk_rows, last - chunk)
+    for chunk in range(first, end, layout.chunk_rows):
+        n = min(layout.chunk_rows, end - chunk)
         # The chunk's first row in the regions: a sliced workspace holds one chunk, another one holds the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
@@ -341,7 +341,7 @@ def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
     layer = layer_at(table[item.layer])
     call(
         layer.gradient,
-        (layer, params, grads, work, start, stop, item.block, item.first, item.last, accumulate),
+        (layer, params, grads, work, start, stop, item.block, item.first, item.end, accumulate),
     )
 
 
@@ -376,4 +376,4 @@ def prepare_item(item, run):
     """Have the layer prepare the item's rows; only a layer's first parameter (block 0) has anything to prepare."""
     layer = layer_at(run.table[item.layer])
     if layer.prepare and item.block == 0:
-        call(layer.prepare, (layer, run.params, run.shared, item.first, item.last))
+        call(layer.prepare, (layer, run.params, run.shared, item.first, item.end))

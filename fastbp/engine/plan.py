@@ -251,15 +251,15 @@ class Plan:
             return np.zeros(0, ITEM)
         rows, columns = p.param.shape[0], entries_of(p.param.shape[1:])
         firsts = np.arange(0, rows, self._item_rows(p, layer))
-        lasts = np.append(firsts[1:], rows)
+        ends = np.append(firsts[1:], rows)
         items = np.zeros(len(firsts), ITEM)
         items["layer"], items["block"] = self.record_number[p.layer], p.block
-        items["first"], items["last"] = firsts, lasts
+        items["first"], items["end"] = firsts, ends
         # max_norm limits the norm of each column: of a filter, in a convolution.
         items["columns"] = (
             entries_of(p.param.shape[len(p.param.shape) - p.param.norm_axes :]) if p.param.max_norm else columns
         )
-        items["start"], items["stop"] = p.start + firsts * columns, p.start + lasts * columns
+        items["start"], items["stop"] = p.start + firsts * columns, p.start + ends * columns
         items["learning_rate"], items["decay"] = p.param.learning_rate_factor, p.param.decay_factor
         items["l1"], items["l2"], items["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm
         if p.name in self.tables:

@@ -7,15 +7,16 @@ The kernels of a layer kind, called through their addresses in its record:
 
     forward (layer, step, params, shared, work, start, stop, row0)   x -> out
     backward(layer, step, params, shared, work, start, stop, row0)   dout -> dx (dout may become dz in place)
-    gradient(layer, params, grads, work, start, stop, block, first, last, accumulate)
-    prepare (layer, params, shared, first, last)                     after its parameters changed
-    tabulate(layer, params, shared, first, last)                     before a call in which nothing goes back through it
+    gradient(layer, params, grads, work, start, stop, block, first, end, accumulate)
+    prepare (layer, params, shared, first, end)                      after its parameters changed
+    tabulate(layer, params, shared, first, end)                      before a call in which nothing goes back through it
 
-`backward` runs where something goes back: dx of a layer without parameters, or with `only_dx`, is always wanted, that
-of another one where ``layer.dx >= 0``.
-`start` and `stop` are batch rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
-the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
-parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
+`backward` runs where a gradient goes back.  A layer without parameters, or with `only_dx`, always has to make dx.
+Another one makes it where ``layer.dx >= 0``.
+Rows `start` to `stop` are batch rows of the layer's regions of `work`.  Region row `i` holds row `row0 + i` of the
+batch: dropout's random numbers go by that row.  `gradient` writes rows `first` to `end` of the layer's parameter number
+`block` into `grads` (laid out as `params`): it overwrites them or adds to them.  `stop` and `end` are one past the last
+row.
 `shared` is what `prepare` or `tabulate` makes of the parameters, read by all threads (a transposed kernel).
 
 `buffers` are what a layer keeps from step to step beside its parameters (running statistics), one vector of the

@@ -107,12 +107,12 @@ class LeastSquares:
         rows = max(int(CALL_MULTIPLY_ADDS / row_multiply_adds) // BLOCK_ROWS, 1) * BLOCK_ROWS
         wanted = len(self.grads) if len(x) * row_multiply_adds >= THREAD_MULTIPLY_ADDS else 1
         for first in range(0, len(x), rows):
-            last = min(first + rows, len(x))
+            end = min(first + rows, len(x))
             counters = open_counters(2 * k * -(-rows // BLOCK_ROWS) if wanted > 1 else 0)
 
-            def work(thread, n_threads, first=first, last=last, counters=counters):
+            def work(thread, n_threads, first=first, end=end, counters=counters):
                 add_rows(
-                    plan.layout, plan.addresses, plan.items, self.columns, self.steps, *addresses, first, last,
+                    plan.layout, plan.addresses, plan.items, self.columns, self.steps, *addresses, first, end,
                     self.divisor, params, self.shared, self.work, self.grads[thread], self.product,
                     self.jacobian.ravel(), self.matrix.ravel(), p, self.stride, differentiate, sums,
                     counters, thread, n_threads,
@@ -135,10 +135,10 @@ def prepare_layers(table, params, shared):
 
 @kernel
 def add_rows(
-    layouts, table, items, columns, steps, x, y, weight, first, last, divisor, params, shared, work, grads,
+    layouts, table, items, columns, steps, x, y, weight, first, end, divisor, params, shared, work, grads,
     product, jacobian, matrix, p, stride, differentiate, sums, counters, thread, n_threads,
 ):  # fmt: skip
-    """Take rows first to last, by blocks: write the sum of squares of each chunk to `sums`, add to `matrix`.
+    """Take rows first to end, by blocks: write the sum of squares of each chunk to `sums`, add to `matrix`.
 
     x (n, d), y (n, k), weight (n,) are addresses (weight 0: all 1); jacobian (BLOCK_ROWS, stride) has the residual in
     column p; matrix (p, stride) += J^T [J, residual], on and above the diagonal.  Each entry adds rows in their
@@ -148,8 +148,8 @@ def add_rows(
         return
     layout, step = layouts[0], steps[0]
     phase = 0
-    for block in range(first, last, BLOCK_ROWS):
-        n = min(BLOCK_ROWS, last - block)
+    for block in range(first, end, BLOCK_ROWS):
+        n = min(BLOCK_ROWS, end - block)
         chunks = (n + CHUNK_ROWS - 1) // CHUNK_ROWS
         # J has a row for each row and output; one output at a time, so that its size does not depend on their number.
         for output in range(layout.n_out if differentiate else 1):
@@ -287,16 +287,16 @@ def solve_damped(matrix, factor, stride, negative, product, damping, step):
 
 
 @inline
-def factor_rows(factor, stride, first, last, columns):
-    """Make rows first to last of U of what the rows above leave; return False at a pivot that is not positive."""
-    for i in range(first, last):
+def factor_rows(factor, stride, first, end, columns):
+    """Make rows first to end of U of what the rows above leave; return False at a pivot that is not positive."""
+    for i in range(first, end):
         row = span(factor, i * stride, columns)
         if not 0 < row[i] < np.inf:
             return False
         by = 1 / np.sqrt(row[i])
         for j in range(np.uint64(i), np.uint64(columns)):
             row[j] *= by
-        for k in range(i + 1, last):
+        for k in range(i + 1, end):
             lower = span(factor, k * stride, columns)
             times = row[k]
             for j in range(np.uint64(k), np.uint64(columns)):

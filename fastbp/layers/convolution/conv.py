@@ -145,17 +145,17 @@ def add_dwindows(layer, shared, work, first, images, group):
 
 
 @kernel
-def conv_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, h, w, c), dz (n, h', w', k) -> rows first to last of dkernel (kh, ...), or of dbias (k,)."""
+def conv_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, h, w, c), dz (n, h', w', k) -> rows first to end of dkernel (kh, ...), or of dbias (k,)."""
     dz = at(work, layer.dout + start * layer.n_out)
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
         add_columns(
-            layer.product, dbias, init, shift(dz, first), layer.k, (stop - start) * layer.positions, last - first, grads
+            layer.product, dbias, init, shift(dz, first), layer.k, (stop - start) * layer.positions, end - first, grads
         )
         return
-    taps, filters = (last - first) * layer.unit, layer.k // layer.groups
+    taps, filters = (end - first) * layer.unit, layer.k // layer.groups
     for image in range(start, stop, layer.images):
         windows = min(layer.images, stop - image) * layer.positions
         for group in range(layer.groups):
@@ -191,11 +191,11 @@ def add_columns(product, out, init, x, x_row, rows, columns, like):
 
 
 @kernel
-def conv_prepare(layer, params, shared, first, last):
-    """Write rows first to last of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
+def conv_prepare(layer, params, shared, first, end):
+    """Write rows first to end of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
     row = first * layer.unit
     kernel_rows, transposed = at(params, layer.params + row * layer.k), at(shared, layer.shared + row)
-    transpose(transposed, layer.transposed_row, kernel_rows, layer.k, (last - first) * layer.unit, layer.k)
+    transpose(transposed, layer.transposed_row, kernel_rows, layer.k, (end - first) * layer.unit, layer.k)
 
 
 class Convolution:

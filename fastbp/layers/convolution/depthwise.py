@@ -124,15 +124,15 @@ def depthwise_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def depthwise_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, h, w, c), dz (n, h', w', c * m) -> rows first to last of dkernel (kh, ...), or of dbias (c * m,)."""
+def depthwise_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, h, w, c), dz (n, h', w', c * m) -> rows first to end of dkernel (kh, ...), or of dbias (c * m,)."""
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
         dz = at(work, layer.dout + start * layer.n_out + first)
-        add_columns(layer.product, dbias, init, dz, layer.k, (stop - start) * layer.positions, last - first, grads)
+        add_columns(layer.product, dbias, init, dz, layer.k, (stop - start) * layer.positions, end - first, grads)
         return
-    dkernel, taps = at(grads, layer.params + first * layer.unit * layer.k), (last - first) * layer.unit
+    dkernel, taps = at(grads, layer.params + first * layer.unit * layer.k), (end - first) * layer.unit
     tap_offsets = layer.tap_offsets + 4 * first * layer.unit
     for image in range(start, stop, layer.images):
         # dkernel[tap] = sum over windows of x[window, tap] * dz[window]

@@ -63,8 +63,8 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), dz (n, k) -> rows first to last of dkernel (d, k), or dbias (k,)."""
+def dense_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), dz (n, k) -> rows first to end of dkernel (d, k), or dbias (k,)."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     if block == 0:
         # dkernel = x^T @ dz
@@ -74,22 +74,22 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
         rows = layer.rows * layer.region_rows
         if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
             dz, stride = at(work, layer.panels), panels(rows)
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, last - first, k, stop - start))
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, stop - start))
         return
     # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, last - first, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start))
 
 
 @kernel
-def dense_prepare(layer, params, shared, first, last):
-    """Pack rows first to last of kernel (d, k) for forward, and those columns of its transpose (k, d) for backward."""
+def dense_prepare(layer, params, shared, first, end):
+    """Pack rows first to end of kernel (d, k) for forward, and those columns of its transpose (k, d) for backward."""
     d, k, rows = layer.d, layer.k, at(params, layer.params + first * layer.k)
     if layer.packed >= 0 and panels_pay(rows, d, k):
-        pack(at(shared, layer.packed), d, first, rows, k, last - first, k)
+        pack(at(shared, layer.packed), d, first, rows, k, end - first, k)
     if layer.dx >= 0:
-        pack_transpose(at(shared, layer.shared), d, first, rows, k, last - first, k)
+        pack_transpose(at(shared, layer.shared), d, first, rows, k, end - first, k)
 
 
 @LAYERS.register("Dense")

@@ -127,11 +127,11 @@ def member_dense_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def member_dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, m, d), dz (n, m, k) -> members first to last of dkernel (m, d, k), or of dbias (m, k)."""
+def member_dense_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, m, d), dz (n, m, k) -> members first to end of dkernel (m, d, k), or of dbias (m, k)."""
     m, d, k = layer.members, layer.d, layer.k
     if block == 0:
-        for i in range(first, last):
+        for i in range(first, end):
             # dkernel[i] = x[i]^T @ dz[i]
             dkernel = at(grads, layer.params + i * d * k)
             init = dkernel if accumulate else null(grads)
@@ -141,14 +141,14 @@ def member_dense_gradient(layer, params, grads, work, start, stop, block, first,
     # dbias = ones^T @ dz
     dbias, dz = at(grads, layer.bias + first * k), at(work, layer.dout + (start * m + first) * k)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, m * k, 1, (last - first) * k, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, m * k, 1, (end - first) * k, stop - start))
 
 
 @kernel
-def member_dense_prepare(layer, params, shared, first, last):
-    """Write the transposes (k, d) of the kernels of members first to last, which backward reads."""
+def member_dense_prepare(layer, params, shared, first, end):
+    """Write the transposes (k, d) of the kernels of members first to end, which backward reads."""
     d, k = layer.d, layer.k
-    for i in range(first, last):
+    for i in range(first, end):
         transpose(at(shared, layer.shared + i * d * k), d, at(params, layer.params + i * d * k), k, d, k)
 
 

@@ -263,10 +263,10 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
 
 
 @kernel
-def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """All slices' sums -> channels first to last of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
+def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """All slices' sums -> channels first to end of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
     is_gamma = block == 0 and layer.gamma >= 0
-    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, end - first)
     clear_unless(accumulate, sums)
     n_slices = (stop + layer.slice_rows - 1) // layer.slice_rows
     add_columns(layer, work, n_slices, DOT if is_gamma else SUM, first, sums)

@@ -121,10 +121,10 @@ def groupnorm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def groupnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """What is kept of the rows -> entries first to last of dgamma (c,) or dbeta (c,)."""
+def groupnorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """What is kept of the rows -> entries first to end of dgamma (c,) or dbeta (c,)."""
     c, is_gamma = layer.channels, block == 0 and layer.gamma >= 0
-    total = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    total = span(grads, (layer.gamma if is_gamma else layer.beta) + first, end - first)
     rows = at(work, kept(layer, start, DGAMMA if is_gamma else DBETA) + first)
     sum_rows(layer.product, total, accumulate, stop - start, rows, KEPT * c)
 

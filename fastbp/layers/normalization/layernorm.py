@@ -89,15 +89,15 @@ def layernorm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def layernorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """dout (n, d), xhat (n, d) -> entries first to last of dgamma (d,) or dbeta (d,)."""
+def layernorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """dout (n, d), xhat (n, d) -> entries first to end of dgamma (d,) or dbeta (d,)."""
     d, start, stop = layer.d, start * layer.rows, stop * layer.rows
     if block == 1 or layer.gamma < 0:
         # dbeta = the sum over rows of dout
-        dbeta = span(grads, layer.beta + first, last - first)
+        dbeta = span(grads, layer.beta + first, end - first)
         sum_rows(layer.product, dbeta, accumulate, stop - start, at(work, layer.dout + start * d + first), d)
         return
-    dgamma = span(grads, layer.gamma + first, last - first)
+    dgamma = span(grads, layer.gamma + first, end - first)
     dout, xhat = at(work, layer.dout + start * d + first), at(work, kept(layer, start) + first)
     # dgamma = the sum over rows of dout * xhat
     sum_products(dgamma, accumulate, stop - start, dout, d, xhat, d + 1, xhat, d + 1)

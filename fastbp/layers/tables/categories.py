@@ -46,14 +46,14 @@ def tables_forward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def tables_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
+def tables_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, t), dout (n, sum of all dim) -> rows first to end of the table of column `block`, added in batch order."""
     table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
-    dtable = span(grads, table + first * dim, (last - first) * dim)
+    dtable = span(grads, table + first * dim, (end - first) * dim)
     clear_unless(accumulate, dtable)
     dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
     reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
-    add_reads(dtable, work, reads, stop - start, first, last, dim)
+    add_reads(dtable, work, reads, stop - start, first, end, dim)
 
 
 @LAYERS.register("CategoryEmbedding")

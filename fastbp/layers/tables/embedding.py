@@ -70,44 +70,44 @@ def embedding_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @inline
-def add_reads(dtable, work, reads, n, first, last, dim):
-    """dtable, rows first to last of a gradient (., dim), += dout of each of n reads, in their order.
+def add_reads(dtable, work, reads, n, first, end, dim):
+    """dtable, rows first to end of a gradient (., dim), += dout of each of n reads, in their order.
 
     reads: offsets in work of the first row's number and of its dout, each with the distance to the next one's.
     Of many reads of a small table, FOLD are added one after the other, and then such sums.
     """
     sums, room = stack_panel(at(dtable, 0)), DEPTH * tile_columns(at(dtable, 0))
     if n <= FOLD or dtable.size > room or dtable.size > FOLD * dim:
-        add_each(at(dtable, 0), work, reads, 0, n, first, last, dim)
+        add_each(at(dtable, 0), work, reads, 0, n, first, end, dim)
         return
     for start in range(0, n, FOLD):
         for j in range(np.uint64(dtable.size)):
             sums[j] = work.dtype.type(0)
-        add_each(sums, work, reads, start, min(start + FOLD, n), first, last, dim)
+        add_each(sums, work, reads, start, min(start + FOLD, n), first, end, dim)
         for j in range(np.uint64(dtable.size)):
             dtable[j] += sums[j]
 
 
 @inline
-def add_each(table, work, reads, start, stop, first, last, dim):
+def add_each(table, work, reads, start, stop, first, end, dim):
     """Add dout of reads start to stop to the rows of `table` that they name."""
     x, x_stride, dout, dout_stride = reads
     for i in range(start, stop):
         row = np.int64(work[x + i * x_stride])
-        if first <= row < last:
+        if first <= row < end:
             drow, drow_add = shift(table, (row - first) * dim), span(work, dout + i * dout_stride, dim)
             for j in range(np.uint64(dim)):
                 drow[j] += drow_add[j]
 
 
 @kernel
-def embedding_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
+def embedding_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, t), dout (n, t, dim) -> rows first to end of dtable (c, dim), equal categories added in batch order."""
     dim = layer.dim
-    dtable = span(grads, layer.params + first * dim, (last - first) * dim)
+    dtable = span(grads, layer.params + first * dim, (end - first) * dim)
     clear_unless(accumulate, dtable)
     reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
-    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)
+    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, end, dim)
 
 
 @LAYERS.register("Embedding")

@@ -66,11 +66,11 @@ def sum_differences(dout, f, x):
 
 
 @kernel
-def parametric_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
+def parametric_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
-    dalpha = span(grads, layer.params + first, last - first)
+    first, end = first * layer.columns, end * layer.columns
+    dalpha = span(grads, layer.params + first, end - first)
     x, f = at(work, layer.x + start * k + first), at(work, layer.extra + start * k + first)
     # dalpha = the sum over rows of dout * (f(x) - x)
     sum_differences(dalpha, accumulate, stop - start, at(work, layer.dout + start * k + first), k, f, k, x, k)

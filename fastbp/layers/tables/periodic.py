@@ -137,17 +137,17 @@ def sum_turns(dt, _, __):
 
 
 @kernel
-def periodic_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to last of a parameter's gradient."""
+def periodic_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to end of a parameter's gradient."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     if block == 3:
-        dphase = span(grads, layer.phase + first * f, (last - first) * f)
+        dphase = span(grads, layer.phase + first * f, (end - first) * f)
         # dphase = the sum over rows of dt / (2 pi)
         dt = at(work, layer.extra + (start * 3 + 2) * m + first * f)
         sum_turns(dphase, accumulate, n, dt, 3 * m, dt, 3 * m, dt, 3 * m)
         return
-    for i in range(first, last):
+    for i in range(first, end):
         dout = at(work, layer.dout + (start * d + i) * e + 1)
         if block == 0:
             # dkernel[i] = waves[i]^T @ dout[i, 1:]
@@ -167,10 +167,10 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
 
 
 @kernel
-def periodic_prepare(layer, params, shared, first, last):
-    """Write the transposes (e - 1, f) of the kernels of features first to last, which backward reads."""
+def periodic_prepare(layer, params, shared, first, end):
+    """Write the transposes (e - 1, f) of the kernels of features first to end, which backward reads."""
     f, k = layer.frequencies, layer.width - 1
-    for i in range(first, last):
+    for i in range(first, end):
         transpose(at(shared, layer.shared + i * f * k), f, at(params, layer.params + i * f * k), k, f, k)
 
 

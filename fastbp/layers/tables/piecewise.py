@@ -65,10 +65,10 @@ def add_shares(layer, params, work, start, stop):
             share[b] = shares(share[b], low[b], over[b], least[b], most[b])
     for i in range(d):
         # out[i] += share[its bins] @ kernel[its bins]
-        first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
+        first, end = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
         out, share = at(work, layer.out + (start * d + i) * k), at(work, layer.extra + start * t + first)
         weight = at(params, layer.params + first * k)
-        call(layer.product, (out, d * k, out, d * k, share, t, 1, weight, k, stop - start, k, last - first))
+        call(layer.product, (out, d * k, out, d * k, share, t, 1, weight, k, stop - start, k, end - first))
 
 
 @inline
@@ -78,8 +78,8 @@ def look_up(layer, shared, work, start, stop):
     n, low = stop - start, array_at(layer.tables, t, work)
     column, place = span(work, layer.extra + start * t, n), span(work, layer.extra + start * t + n, n)
     for i in range(d):
-        first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
-        find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, last)
+        first, end = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
+        find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, end)
         for row in range(n):
             b = np.int64(place[row])
             above, out = column[row] - low[b], span(work, layer.out + ((start + row) * d + i) * k, k)
@@ -89,12 +89,12 @@ def look_up(layer, shared, work, start, stop):
 
 
 @inline
-def find_bins(column, place, x, stride, low, first, last):
-    """column (n,) = x; place (n,) = each one's bin of first to last, by counting: a search's branches are guesses."""
+def find_bins(column, place, x, stride, low, first, end):
+    """column (n,) = x; place (n,) = each one's bin of first to end, by counting: a search's branches are guesses."""
     for row in range(column.size):
         column[row] = x[row * stride]
         place[row] = first
-    for b in range(first + 1, last):
+    for b in range(first + 1, end):
         edge = low[b]
         for row in range(column.size):
             place[row] += select(column[row] >= edge, like(edge, 1), like(edge, 0))
@@ -130,19 +130,19 @@ def dot(a, a_start, b, b_start, size):
 
 
 @kernel
-def piecewise_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), shares (n, t), dout (n, d, k) -> rows first to last of dkernel (t, k), dslope or dbias (d, k)."""
+def piecewise_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), shares (n, t), dout (n, d, k) -> rows first to end of dkernel (t, k), dslope or dbias (d, k)."""
     d, k, t, n = layer.features, layer.units, layer.bins, stop - start
     if block == 0:
         for i in range(d):
             # dkernel[its bins] = share[its bins]^T @ dout[i]
-            low, high = max(int64_at(layer.starts, i), first), min(int64_at(layer.starts, i + 1), last)
+            low, high = max(int64_at(layer.starts, i), first), min(int64_at(layer.starts, i + 1), end)
             if low < high:
                 dkernel, share = at(grads, layer.params + low * k), at(work, layer.extra + start * t + low)
                 init, dout = dkernel if accumulate else null(grads), at(work, layer.dout + (start * d + i) * k)
                 call(layer.product, (dkernel, k, init, k, share, 1, t, dout, d * k, high - low, k, n))
     elif block == 1:
-        for i in range(first, last):
+        for i in range(first, end):
             # dslope[i] = x[i]^T @ dout[i]
             dslope, dout = at(grads, layer.slope + i * k), at(work, layer.dout + (start * d + i) * k)
             init, x = dslope if accumulate else null(grads), at(work, layer.x + start * d + i)
@@ -151,11 +151,11 @@ def piecewise_gradient(layer, params, grads, work, start, stop, block, first, la
         # dbias = ones^T @ dout
         dbias, dout = at(grads, layer.bias + first * k), at(work, layer.dout + (start * d + first) * k)
         init = dbias if accumulate else null(grads)
-        call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dout, d * k, 1, (last - first) * k, n))
+        call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dout, d * k, 1, (end - first) * k, n))
 
 
 @kernel
-def piecewise_tabulate(layer, params, shared, first, last):
+def piecewise_tabulate(layer, params, shared, first, end):
     """Write what is put out at each bin's low edge, and how it grows from there (t, k)."""
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 2 * t, params)

@@ -50,16 +50,16 @@ def scaling_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def scaling_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dscale (k,) or dbias (k,)."""
+def scaling_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dscale (k,) or dbias (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
+    first, end = first * layer.columns, end * layer.columns
     if block == 1:
         # dbias = the sum over rows of dout
-        dbias = span(grads, layer.bias + first, last - first)
+        dbias = span(grads, layer.bias + first, end - first)
         sum_rows(layer.product, dbias, accumulate, stop - start, at(work, layer.dout + start * k + first), k)
         return
-    dscale = span(grads, layer.params + first, last - first)
+    dscale = span(grads, layer.params + first, end - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
     # dscale = the sum over rows of dout * x
     sum_products(dscale, accumulate, stop - start, dout, k, x, k, x, k)
