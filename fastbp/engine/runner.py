@@ -113,11 +113,11 @@ class Runner:
             None where there are neither targets nor an update.
         """
         plan = self.plan
-        # Of a row: to find the largest of a field takes 3 us.
+        # `_step` has one record: its number is read in place of the largest of a field, which takes 3 us.
         rows = int(self._step_numbers[0][_ROWS] if steps is self._step else steps["rows"].max())
         if self._batch_size is not None and data.x is not None:
-            for one in np.unique(steps["rows"]):
-                self._network.check_batch(int(one))
+            for n in np.unique(steps["rows"]):
+                self._network.check_batch(int(n))
         if self.buffers.size:
             steps["buffers"] = address_of(self.buffers)
         job = self._job(data, backward, mean, update)
@@ -198,8 +198,8 @@ class Runner:
         """
         if self.plan.sliced and len(self.work) < wanted:
             self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
-            for one in self._jobs.values():
-                self._bind(one)
+            for bound in self._jobs.values():
+                self._bind(bound)
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
         counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
         while True:

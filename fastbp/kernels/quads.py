@@ -148,7 +148,7 @@ def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, add):
         return vectors
 
     def spread(vectors, t):
-        return [_pick(builder, one, [g * QUAD + t for g in range(group) for _ in range(QUAD)]) for one in vectors]
+        return [_pick(builder, x, [g * QUAD + t for g in range(group) for _ in range(QUAD)]) for x in vectors]
 
     def row_of(first, t):
         return builder.gep(b, [builder.mul(builder.add(first, ir.I64(t)), b_stride)])
@@ -175,7 +175,7 @@ def _columns_of_rows(builder, a, a_row, a_col, b, b_stride, depth, group, add):
     def add_index(index, is_last):
         column = builder.gep(a, [builder.mul(index, a_col)])
         vectors = [load_vector(builder, builder.gep(column, [ir.I64(v * group)]), some) for v in range(VECTORS)]
-        spread = [_pick(builder, one, [g for g in range(group) for _ in range(QUAD)]) for one in vectors]
+        spread = [_pick(builder, x, [g for g in range(group) for _ in range(QUAD)]) for x in vectors]
         add(builder.gep(b, [builder.mul(index, b_stride)]), spread, is_last)
 
     with builder.if_then(builder.icmp_signed(">", depth, ir.I64(0))):

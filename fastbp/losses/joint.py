@@ -39,15 +39,15 @@ def joint_loss(record, dout, out, y, weight, scale):
     total = 0.0
     for i in range(weight.size):
         for p in range(record.n_parts):
-            one, of = parts[p], loss_at(parts[p].loss)
-            d = span(dout, i * k + one.output, of.n_out)
-            factor = one.factor * y[i * t + one.known]
+            part, loss = parts[p], loss_at(parts[p].loss)
+            d = span(dout, i * k + part.output, loss.n_out)
+            factor = part.factor * y[i * t + part.known]
             if factor == 0.0:
                 for j in range(d.size):
                     d[j] = 0
                 continue
-            z, target = span(out, i * k + one.output, of.n_out), span(y, i * t + one.target, of.n_targets)
-            total += factor * call_float(of.kernel, (of, d, z, target, span(weight, i, 1), scale * factor))
+            z, target = span(out, i * k + part.output, loss.n_out), span(y, i * t + part.target, loss.n_targets)
+            total += factor * call_float(loss.kernel, (loss, d, z, target, span(weight, i, 1), scale * factor))
     return total
 
 
@@ -103,7 +103,7 @@ class JointLoss(Loss):
     name = "joint_loss"
 
     def __post_init__(self):
-        parts = tuple(_checked_part(one) for one in self.parts)
+        parts = tuple(_checked_part(part) for part in self.parts)
         if not parts:
             raise ValueError("JointLoss(parts=[]): there is nothing to lower.")
         object.__setattr__(self, "parts", parts)
@@ -122,7 +122,7 @@ class JointLoss(Loss):
     @property
     def columns(self) -> Any:
         """For each part the first column of its targets, and at the end the number of all columns."""
-        return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
+        return np.cumsum([0, *(_n_targets(*part) for part in self.parts)]).tolist()
 
     def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         table, *losses = self._parts(float_type)
