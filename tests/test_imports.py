@@ -45,6 +45,7 @@ LEVELS = [
     "interop",
     "reporting",
     "commands",
+    "__main__",
 ]
 
 
