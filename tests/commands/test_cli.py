@@ -237,6 +237,11 @@ def test_info_and_warmup(capsys):
     assert "ready after" in capsys.readouterr().out
 
 
+def test_python_dash_m_is_the_command():
+    told = subprocess.run([sys.executable, "-m", "fastbp", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"fastbp {fastbp.__version__}\n"
+
+
 def test_help_imports_nothing_heavy():
     code = """import sys, fastbp.commands.main
 fastbp.commands.main.main(["--help"])
