@@ -43,26 +43,40 @@ def cache_dir():
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of kernels, and the cache folder that it stands in, for this user alone."""
+    """Make a folder of kernels, and the cache folder that it stands in, for this user alone.
+
+    Raises
+    ------
+    UnsafeFolderError
+        As `check_folder` does; then nothing is made in the cache folder.
+    """
     path.parent.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    _check_cache_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
+    _check_owner(path, os.stat(path))
 
 
 def check_folder(path: Path) -> None:
     """Raise UnsafeFolderError where others can write to a folder of kernels or to the one that it stands in.
-
-    A folder that others may write to but not rename others' entries in (/tmp) may hold folders of kernels.
 
     Raises
     ------
     FileNotFoundError
         Where there is no such folder.
     """
-    outer = os.stat(path.parent)
-    if not outer.st_mode & stat.S_ISVTX:
-        _check_owner(path.parent, outer)
+    _check_cache_folder(path.parent)
     _check_owner(path, os.stat(path))
+
+
+def _check_cache_folder(path):
+    """Raise UnsafeFolderError where others can put a folder of theirs in the place of one of ours.
+
+    They cannot in a folder that they may write to but not rename others' entries in (/tmp).
+    """
+    status = os.stat(path)
+    if not status.st_mode & stat.S_ISVTX:
+        _check_owner(path, status)
 
 
 def _check_owner(path, status):
