@@ -44,6 +44,7 @@ LEVELS = [
     "interop",
     "reporting",
     "commands",
+    "__main__",
 ]
 
 
