@@ -49,7 +49,7 @@ def told_folder() -> str:
     except RuntimeError:  # a user whom the system does not know, as in containers that run as any number
         return "none, because there is no home folder: set FASTBP_CACHE_DIR to a writable one"
     try:
-        _check_outer(folder)
+        _check_cache_folder(folder)
         there = folder
     except FileNotFoundError:  # made when it is needed
         there = next(outer for outer in folder.absolute().parents if outer.exists())
