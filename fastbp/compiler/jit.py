@@ -48,7 +48,7 @@ class _Compiled:
         NoCompilerError
             Where Numba was told to compile nothing.
         """
-        need_compiler()
+        need_compiler(f"{self.__module__}.{self.__qualname__}")
         from fastbp.compiler import dispatchers
 
         return dispatchers.make(self)
@@ -115,7 +115,7 @@ class Kernel(_Compiled):
         return code
 
     def _compiled(self, of):
-        need_compiler()
+        need_compiler(f"{self.module}.{self.qualname}")
         with compiling():
             from fastbp.compiler import dispatchers
 
@@ -218,14 +218,14 @@ class NoCompilerError(RuntimeError):
     """Numba is not installed, or was told to compile nothing."""
 
 
-def need_compiler():
-    """Raise NoCompilerError where Numba is not there, or was told to compile nothing."""
+def need_compiler(what):
+    """Raise NoCompilerError where Numba is not there, or was told to compile nothing; `what` is what needs it."""
     try:
         from numba import config
     except ModuleNotFoundError as error:
         raise NoCompilerError(
-            "a kernel has to be compiled that is in no library (`fastbp info` tells why), and Numba is not installed: "
-            "pip install numba."
+            f"{what} has to be compiled and Numba is not installed: pip install numba. fastbp's own "
+            "kernels need no Numba where a kernel library is installed; `fastbp info` tells of it."
         ) from error
     if config.DISABLE_JIT:
         raise NoCompilerError(

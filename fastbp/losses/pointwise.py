@@ -253,7 +253,7 @@ class CustomLoss(Loss):
 
     def __post_init__(self):
         if not hasattr(self.function, "py_func"):
-            need_compiler()
+            need_compiler(f"the function of the loss {self.name!r}")
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
     def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:

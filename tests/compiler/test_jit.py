@@ -3,6 +3,7 @@
 import compileall
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -228,6 +229,19 @@ def test_what_others_can_write_is_ignored_with_one_warning(folder, compiled, tmp
     assert not (tmp_path / "trace").exists()
     # A file is replaced; into a folder of others nothing is written.
     assert compiled == ["double"] * (2 if place == "file" else 3)
+
+
+@POSIX
+def test_nothing_is_made_in_a_folder_that_is_refused(folder, compiled):
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=rf"others may write to {re.escape(str(folder))}: chmod go-w"):
+        assert run(double) == 2
+    assert not list(folder.iterdir())
+    folder.chmod(0o700)
+    assert run(double) == 2
+    assert len(list(folder.rglob("*.kernel"))) == 1
+    assert compiled == ["double"] * 2
 
 
 @POSIX
