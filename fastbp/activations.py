@@ -46,6 +46,10 @@ class Activation:
         Whether `backward` reads `x`.
     alpha : float
         The setting given to both kernels.
+    c_expression : str or None
+        f(v) of one entry in C, for float, with ALPHA in the place of `alpha`: `to_c` writes it.
+    emit_onnx : function or None
+        (graph, x, alpha) -> the name of f(x) in an ONNX graph: `to_onnx` calls it.
 
     Examples
     --------
@@ -63,6 +67,8 @@ class Activation:
     backward = None
     needs_input: bool = False
     alpha: float = 0.0
+    c_expression = None
+    emit_onnx = None
 
 
 @ACTIVATIONS.register("linear")

@@ -1,5 +1,6 @@
 """What writing a layer down for another program begins with: the function that does it, and the layer's weights."""
 
+from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 
 
@@ -26,6 +27,18 @@ def emitter_of(spec, own, emitters, refused):
     if kind not in emitters:
         raise ValueError(refused.get(kind, "it is not known there."))
     return emitters[kind]
+
+
+def check_known(activation, known, own):
+    """Raise ValueError where an activation is none of the `known` names; `own`: what its class may have instead."""
+    name = activation.registered[1]
+    if ACTIVATIONS[name].__module__ != "fastbp.activations":
+        why = f"is a function of your own: give its class `{own}`, or"
+    elif name not in known:
+        why = "is not known there:"
+    else:
+        return
+    raise ValueError(f"the activation {name!r} {why} use one of {', '.join(known)}.")
 
 
 def weights_of(placed, views):

@@ -170,6 +170,7 @@ class Layer(Settings):
     # there is nothing.
     emit_onnx: ClassVar = None
     emit_c: ClassVar = None
+    c_functions: ClassVar[dict[str, str]] = {}  # definitions, in C for float, of what its `emit_c` alone calls
     branches: tuple = ()
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as

@@ -55,18 +55,6 @@ def activation(program, site, x):
     return out
 
 
-def softmax(program, site, x):
-    """The activation, of neighbouring axes."""
-    first, stop = site.spec.axes_of(len(site.output_shape))
-    blocks, n, apart = (
-        math.prod(site.output_shape[part]) for part in (slice(first), slice(first, stop), slice(stop, None))
-    )
-    out = program.value(site.size)
-    program.call("copy", x, out, site.size)
-    program.call("softmax_along", out, blocks, n, apart)
-    return out
-
-
 def prelu(program, site, x):
     """max(x, 0) + alpha * min(x, 0)."""
     out = program.value(site.size)
@@ -244,7 +232,6 @@ EMITTERS = {
     "RepeatMembers": repeat_members,
     "Residual": residual,
     "Scaling": scaling,
-    "Softmax": softmax,
     "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
@@ -278,6 +265,7 @@ def emit_network(program, model, x, prefix=""):
         )
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
+            program.define(type(placed.spec).c_functions)
             emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)
             found = emitter(program, site, *inputs)
         except ValueError as error:

@@ -29,6 +29,20 @@ SOFTMAX = layer_dtype(
     *ACTIVATION_FIELDS,
 )
 
+C_SOFTMAX = """
+/* softmax over the middle axis of x (blocks, n, apart), in place */
+static void softmax_along(float *x, int blocks, int n, int apart)
+{
+    for (int block = 0; block < blocks; block++, x += n * apart)
+        for (int j = 0; j < apart; j++) {
+            float top = x[j], total = 0.0f;
+            for (int i = 1; i < n; i++) top = fmaxf(top, x[i * apart + j]);
+            for (int i = 0; i < n; i++) total += x[i * apart + j] = expf(x[i * apart + j] - top);
+            for (int i = 0; i < n; i++) x[i * apart + j] /= total;
+        }
+}
+"""
+
 
 @kernel
 def softmax_forward(layer, step, params, shared, work, start, stop, row0):
@@ -116,6 +130,7 @@ class Softmax(Layer):
 
     dtype = SOFTMAX
     forward, backward = softmax_forward, softmax_backward
+    c_functions = {"softmax_along": C_SOFTMAX}
 
     def __post_init__(self):
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
@@ -157,3 +172,14 @@ class Softmax(Layer):
         shape = site.output_shape
         flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])
         return graph.reshape(graph.add("Softmax", flat, axis=first + 1), *shape)
+
+    def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
+        first, stop = site.spec.axes_of(len(site.output_shape))
+        blocks, n, apart = (
+            math.prod(site.output_shape[axes]) for axes in (slice(first), slice(first, stop), slice(stop, None))
+        )
+        out = program.value(site.size)
+        program.call("copy", x, out, site.size)
+        program.call("softmax_along", out, blocks, n, apart)
+        return out

@@ -35,6 +35,28 @@ GROUPNORM = layer_dtype(
 # positions of dout and of dout * xhat, and the means over the group of g and of g * xhat, g = dout * gamma.
 MEAN, INVERSE, GAMMA, DBETA, DGAMMA, MEAN_G, SLOPE = range(7)
 KEPT = 7
+C_NORMALIZE_GROUPS = """
+/* out (rows, c) = (x - mean) / sqrt(variance + epsilon) * gamma (c,) + beta (c,), each group of columns by itself */
+static void normalize_groups(const float *x, const float *gamma, const float *beta, float *out, int rows, int c,
+                             int group, float epsilon)
+{
+    for (int first = 0; first < c; first += group) {
+        const double n = (double)rows * group;
+        double total = 0.0, square = 0.0;
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) total += x[row * c + j];
+        const float mean = (float)(total / n);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) square += (x[row * c + j] - mean) * (x[row * c + j] - mean);
+        const float scale = 1.0f / sqrtf((float)(square / n) + epsilon);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) {
+                const float z = (x[row * c + j] - mean) * scale;
+                out[row * c + j] = (gamma ? gamma[j] * z : z) + (beta ? beta[j] : 0.0f);
+            }
+    }
+}
+"""
 
 
 @inline
@@ -188,6 +210,7 @@ class GroupNormalization(Layer):
 
     dtype = GROUPNORM
     forward, backward, gradient = groupnorm_forward, groupnorm_backward, groupnorm_gradient
+    c_functions = {"normalize_groups": C_NORMALIZE_GROUPS}
 
     def __post_init__(self):
         resolve_normalization(self)
