@@ -17,14 +17,9 @@ from fastbp.regularizers import L1, L1L2, L2, MaxNorm
 
 # What sets no layer's outputs or training apart: seeds and loops are Keras's own, initial values are overwritten.
 UNUSED = ("name", "trainable", "dtype", "seed", "unroll", "renorm_momentum")
-# Of settings that fastbp does not have, the values that ask for nothing.  None always does.
-NEUTRAL = {
-    "data_format": "channels_last",
-    "renorm": False,
-    "return_state": False,
-    "rms_scaling": False,
-    "synchronized": False,
-}
+# Settings that fastbp does not have, with the values that ask for nothing; None always does.  Those that one layer
+# alone has stand in its class (`keras_neutral`).
+NEUTRAL = {"data_format": "channels_last", "return_state": False}
 
 REGULARIZERS = {"L1": L1, "L2": L2, "L1L2": L1L2}
 
@@ -111,7 +106,9 @@ def left(layer, mapped):
     """Return the settings of a Keras layer that are `mapped`; others must ask for nothing."""
     config = layer.get_config()
     config = {name: value for name, value in config.items() if not name.endswith("_initializer")}
-    return settings_left(config, mapped, NEUTRAL, UNUSED)
+    kind = kind_of(layer)
+    own = LAYERS[kind].keras_neutral if has_namesake(kind) else {}
+    return settings_left(config, mapped, NEUTRAL | own, UNUSED)
 
 
 def converted(layer, name, value):

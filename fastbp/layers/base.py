@@ -171,6 +171,10 @@ class Layer(Settings):
     emit_onnx: ClassVar = None
     emit_c: ClassVar = None
     c_functions: ClassVar[dict[str, str]] = {}  # definitions, in C for float, of what its `emit_c` alone calls
+    # What `from_keras` must know of Keras's layer of the same name: {a setting that this one does not have: the value
+    # that asks for nothing}, and what a mask does there and not here, as the end of a sentence.
+    keras_neutral: ClassVar[dict[str, Any]] = {}
+    keras_mask: ClassVar = None
     branches: tuple = ()
     trainable = True
     stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as

@@ -1,5 +1,7 @@
 """Recurrent layers and masks as C calls."""
 
+from typing import Any
+
 from fastbp.interop.c.activations import function_of
 from fastbp.layers.recurrent.bidirectional import MERGES
 
@@ -55,4 +57,4 @@ def masking(program, site, x):
     return out, mask
 
 
-EMITTERS = {**dict.fromkeys(FUNCTIONS, recurrent), "Bidirectional": bidirectional, "Masking": masking}
+EMITTERS: dict[str, Any] = {**dict.fromkeys(FUNCTIONS, recurrent), "Bidirectional": bidirectional, "Masking": masking}

@@ -131,6 +131,7 @@ class Softmax(Layer):
     dtype = SOFTMAX
     forward, backward = softmax_forward, softmax_backward
     c_functions = {"softmax_along": C_SOFTMAX}
+    keras_mask = 'would read the mask as one of classes; write Activation("softmax")'
 
     def __post_init__(self):
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]

@@ -342,6 +342,10 @@ class BatchNormalization(Layer):
     name: str | None = None
 
     dtype = BATCHNORM
+    keras_neutral = {"renorm": False, "synchronized": False}
+    keras_mask = (
+        "would leave masked time steps out of its statistics, fastbp's takes all (frozen, it takes none, and converts)"
+    )
     forward, backward, gradient = batchnorm_forward, batchnorm_backward, batchnorm_gradient
     sum_forward, finish_backward = batchnorm_sum_forward, batchnorm_finish_backward
 

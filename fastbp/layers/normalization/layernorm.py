@@ -164,6 +164,7 @@ class LayerNormalization(Layer):
     name: str | None = None
 
     dtype = LAYERNORM
+    keras_neutral = {"rms_scaling": False}
     forward, backward, gradient = layernorm_forward, layernorm_backward, layernorm_gradient
     only_dx = True
 
