@@ -343,6 +343,8 @@ from contextlib import contextmanager
 import numpy as np, joblib, psutil, ray, fastbp
 from fastbp.tabular import estimator  # which has joblib find Ray's backend
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+GRID = {"eval_metric": ["log_loss", "accuracy"]}
 try:
     ray.init(num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="ERROR")
 except Exception as error:
@@ -362,13 +364,17 @@ def killing(verbose):
 estimator.progress_bar = killing
 with joblib.parallel_config(backend="ray"):
     model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1).fit(X, y)
-assert killed
+    assert killed
+    workers = GridSearchCV(fastbp.TabularClassifier("fast", random_state=0), GRID, cv=2, n_jobs=2).fit(X[::6], y[::6])
 ray.shutdown()
+here = GridSearchCV(fastbp.TabularClassifier("fast", random_state=0), GRID, cv=2).fit(X[::6], y[::6])
+found = [[repr(one.best_params_), one.cv_results_["mean_test_score"], one.predict_proba(X)] for one in (workers, here)]
+assert all(np.array_equal(*pair) for pair in zip(*found, strict=True)), found
 np.save(sys.argv[1], model.predict_proba(X))
 """
 
 
-def test_ray_with_workers_that_are_killed(tmp_path):
+def test_ray_with_workers_that_are_killed_and_a_search(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", RAY, tmp_path / "p.npy"], capture_output=True, text=True, timeout=300, check=False
     )
