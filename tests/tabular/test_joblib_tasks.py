@@ -87,11 +87,11 @@ class TestSameBits:
     @pytest.mark.parametrize("backend", ["threading", "sequential"])
     def test_backends_in_this_process_are_its_own_threads(self, backend):
         with joblib.parallel_config(backend=backend):
-            assert find_workers(2) is None
+            assert find_workers(2, 6) is None
 
     def test_one_process_of_this_machine_is_this_one(self):
-        assert find_workers(1) is None
-        assert find_workers(None) is None
+        assert find_workers(1, 6) is None
+        assert find_workers(None, 6) is None
 
 
 class TestWorkers:
@@ -162,7 +162,12 @@ class TestWorkers:
 
     def test_threads_are_shared_out(self, run_threads):
         run_threads(8)
-        assert find_workers(2) == Workers(2, 2, max(fastbp.get_num_threads() // 2, 1))
+        assert find_workers(2, 6) == Workers(2, 2, max(fastbp.get_num_threads() // 2, 1))
+
+    def test_there_are_no_more_processes_than_networks(self, run_threads):
+        run_threads(8)
+        assert find_workers(10**6, 4) == Workers(4, 4, fastbp.get_num_threads() // 4 or 1)
+        assert find_workers(50, 1) is None
 
 
 @dataclass(frozen=True)
