@@ -1,4 +1,4 @@
-"""``python -m fastbp``: the command line, where no script ``fastbp`` is on the path."""
+"""``python -m fastbp``: the command line, by the Python that has fastbp, whatever is on the PATH."""
 
 import sys
 

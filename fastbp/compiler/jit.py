@@ -243,7 +243,7 @@ def compile_errors():
     return NumbaError
 
 
-def address(of: Kernel, arguments: Signature) -> int:
+def compiled_address(of: Kernel, arguments: Signature) -> int:
     """Return the address of a kernel's machine code for its arguments: what `call` calls."""
     if isinstance(of, Inline):
         raise TypeError(f"{of.__name__} is an inline function: it has no address.")
@@ -254,7 +254,7 @@ def address(of: Kernel, arguments: Signature) -> int:
 def call(typingctx, address, arguments):
     """Call the kernel at `address` (int64) with a tuple of arguments; it returns nothing.
 
-    The types of the arguments are the caller's promise: the address must come from `address` for
+    The types of the arguments are the caller's promise: the address must come from `compiled_address` for
     exactly these types (a record goes by its address: the kernel's may have more fields).
     """
     return types.void(address, arguments), _call_address(types.void)

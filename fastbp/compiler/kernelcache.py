@@ -10,7 +10,6 @@ from fastbp.compiler.kerneldigest import compiler_digest, kernel_digest
 from fastbp.compiler.kernelfolder import (
     UnsafeFolderError,
     cache_dir,
-    check_folder,
     kernel_content,
     make_folder,
     prune,
@@ -109,7 +108,6 @@ class KernelCache:
                 return
             payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
             make_folder(path.parent)
-            check_folder(path.parent)
             path.unlink(missing_ok=True)  # replacing a file that cannot be used would keep its owner and mode
             replace_file(path, kernel_content(path, payload), mode=0o644)
             _prune_once(path.parents[1])

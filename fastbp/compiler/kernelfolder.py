@@ -49,7 +49,7 @@ def told_folder() -> str:
     except RuntimeError:  # a user whom the system does not know, as in containers that run as any number
         return "none, because there is no home folder: set FASTBP_CACHE_DIR to a writable one"
     try:
-        _check_outer(folder)
+        _check_cache_folder(folder)
         there = folder
     except FileNotFoundError:  # made when it is needed
         there = next(outer for outer in folder.absolute().parents if outer.exists())
@@ -65,12 +65,13 @@ def make_folder(path: Path) -> None:
     Raises
     ------
     UnsafeFolderError
-        Where others can write to the cache folder: nothing is made in it.
+        As `check_folder` does; then nothing is made in the cache folder.
     """
     path.parent.parent.mkdir(parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    _check_outer(path.parent)
+    _check_cache_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
+    _check_owner(path, os.stat(path))
 
 
 def kept_sizes() -> list[int]:
@@ -84,21 +85,23 @@ def kept_sizes() -> list[int]:
 def check_folder(path: Path) -> None:
     """Raise UnsafeFolderError where others can write to a folder of kernels or to the one that it stands in.
 
-    A folder that others may write to but not rename others' entries in (/tmp) may hold folders of kernels.
-
     Raises
     ------
     FileNotFoundError
         Where there is no such folder.
     """
-    _check_outer(path.parent)
+    _check_cache_folder(path.parent)
     _check_owner(path, os.stat(path))
 
 
-def _check_outer(folder):
-    status = os.stat(folder)
+def _check_cache_folder(path):
+    """Raise UnsafeFolderError where others can put a folder of theirs in the place of one of ours.
+
+    They cannot in a folder that they may write to but not rename others' entries in (/tmp).
+    """
+    status = os.stat(path)
     if not status.st_mode & stat.S_ISVTX:
-        _check_owner(folder, status)
+        _check_owner(path, status)
 
 
 def _check_owner(path, status):

@@ -145,8 +145,8 @@ def _linked(file, entry):
 
     engine.add_object_file(binding.ObjectFileRef.from_data(file.code(entry)))
     engine.finalize_object()
-    address = engine.get_function_address
-    return Code(address(function_symbol(entry.symbol)), address(entry_symbol(entry.symbol)), entry.returns)
+    find = engine.get_function_address
+    return Code(find(function_symbol(entry.symbol)), find(entry_symbol(entry.symbol)), entry.returns)
 
 
 @cache
