@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -306,6 +307,26 @@ def test_registered_without_a_name():
 def test_wrong_formulas(decorate, formula, message):
     with pytest.raises(TypeError, match=message):
         decorate(formula)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_formula_that_does_not_compile_is_named():
+    """Numba's own words are of the loop around it."""
+
+    @LOSSES.register("one_number")
+    @dataclass(frozen=True)
+    class OneNumber(Loss):
+        @custom.mean_over_outputs
+        def kernel(out, y, setting):
+            return out - y
+
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,))
+    model.compile("sgd", OneNumber())
+    with pytest.raises(numba.TypingError) as raised:
+        model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
+    (note,) = raised.value.__notes__
+    assert "OneNumber.kernel does not compile" in note
+    assert note.endswith("returns two numbers, the loss of an entry and the derivative of that by the output.")
 
 
 @pytest.mark.usefixtures("own")
