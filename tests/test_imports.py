@@ -98,6 +98,19 @@ def test_every_file_has_its_level():
     assert len(files) <= 11, sorted(path.name for path in files)
 
 
+def test_files_that_folders_and_files_tell_of_are_there():
+    """In a folder's first words `name` is a file of it; elsewhere "(name.py)" is a file of the package."""
+    for name, path in modules().items():
+        text = path.read_text()
+        if path.name == "__init__.py":
+            for told in re.findall(r"`([a-z_0-9]+)`", ast.get_docstring(ast.parse(text)) or ""):
+                assert f"{name}.{told}" in modules() or told in ("fastbp", *fastbp.__all__), told
+        for told in re.findall(r"\b(?:fastbp/)?(?!__init__)([\w/]+)\.py\b", text):
+            ending = told.replace("/", ".")
+            found = [one for one in modules() if f".{one}".endswith(f".{ending}")]
+            assert found or (PACKAGE.parent / f"{told}.py").exists(), f"{name} tells of {told}.py"
+
+
 def test_no_file_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}

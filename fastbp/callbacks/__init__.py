@@ -1,4 +1,4 @@
-"""Callbacks, by Keras's names, one a file: what users hang on `fit`.  A file loads when its name is used.
+"""Callbacks, by Keras's names, one a file: what users hang on `Sequential.fit`.  A file loads when its name is used.
 
 `base` says which hooks there are, `callbacklist` calls them, `monitor` is what callbacks share that watch a figure.
 """

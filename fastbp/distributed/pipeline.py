@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fastbp.callbacks.backup import BackupAndRestore
 from fastbp.callbacks.checkpoint import ModelCheckpoint
 from fastbp.callbacks.history import History
+from fastbp.distributed.agreement import check_same, told_layers, told_loss
 from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.segments import balanced_starts, checked_starts, segment
 from fastbp.distributed.stages import PipelineCompany
@@ -22,6 +23,8 @@ from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
 from fastbp.models.sequential import Sequential
+from fastbp.optimizers import OPTIMIZERS
+from fastbp.registry import describe
 
 if TYPE_CHECKING:
     from fastbp.optimizers.base import Optimizer
@@ -120,7 +123,10 @@ class PipelineModel:
         self._training, self.bubble, self.stop_training = False, 0.0, False
         with ranks_of(comm, timeout) as ranks:
             self._seed = ranks.from_first(checked_seed(seed))
-            ranks.together(self._build, checked_layers(layers), input_shape, starts, dtype, ranks)
+            layers = ranks.together(checked_layers, layers)
+            settings = {"input_shape": input_shape, "starts": starts, "dtype": dtype}
+            check_same(ranks, told_layers(layers) | settings)
+            ranks.together(self._build, layers, input_shape, starts, dtype, ranks)
 
     def _build(self, layers, input_shape, starts, dtype, ranks):
         if len(layers) < ranks.size:
@@ -150,8 +156,9 @@ class PipelineModel:
         _refuse("compile", settings)
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
-        loss = LOSSES.resolve(loss)
+        loss, optimizer = LOSSES.resolve(loss), OPTIMIZERS.resolve(optimizer)
         with ranks_of(self._comm, self._timeout) as ranks:
+            check_same(ranks, {"the loss": told_loss(loss), "the optimizer": describe(optimizer)})
             last = ranks.rank == ranks.size - 1
             # The other segments are handed a gradient.
             ranks.together(self._model.compile, optimizer, loss if last else VectorJacobian())

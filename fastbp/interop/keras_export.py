@@ -82,8 +82,11 @@ def imported():
     """Return Keras, or raise ImportError with what to do."""
     try:
         import keras
-    except ImportError:
-        raise ImportError("to_keras needs Keras and one of its backends: pip install keras jax") from None
+    except ImportError as error:
+        raise ImportError(
+            "to_keras needs Keras and one of its backends: pip install keras jax, and set the environment variable "
+            f"KERAS_BACKEND to jax before Keras is imported ({error})."
+        ) from None
     return keras
 
 

@@ -40,7 +40,7 @@ OBJECTS = {
     "RootMeanSquaredError": (RootMeanSquaredError, (), {}),
 }
 SHORT = {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
-# Names of metrics.py that are Keras's metric, whatever the loss is; the first two heed masks there too.
+# Names of metrics/functions.py that are Keras's metric, whatever the loss is; the first two heed masks there too.
 EQUAL = ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
 MASKED = ("accuracy", *EQUAL[:2])
 

@@ -210,7 +210,9 @@ def _kernel_of(formula, mean):
 
     # The cache and Numba tell kernels apart by these names.
     loop.__name__, loop.__qualname__ = formula.__name__, formula.__qualname__
-    return staticmethod(kernel(loop, origin=formula))
+    made = kernel(loop, origin=formula)
+    made.advice = " It returns two numbers, the loss of an entry and the derivative of that by the output."
+    return staticmethod(made)
 
 
 @inline

@@ -29,7 +29,22 @@ from fastbp.settings.validation import Settings
 
 __all__ = ["OPTIMIZERS", "Optimizer"]
 
-OPTIMIZERS = Registry("optimizer")
+
+def _check(cls):
+    """Raise TypeError where a class is no optimizer."""
+    if not issubclass(cls, Optimizer):
+        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Optimizer.")
+    update = getattr(cls, "kernel", None)
+    if not hasattr(update, "py_func"):
+        raise TypeError(
+            f"{cls.__name__}.kernel is {update!r}: write kernel = staticmethod(update), and @fastbp.custom.kernel over "
+            "the function update(row, c, factor, params, grads, state, start, stop)."
+        )
+    if not isinstance(getattr(cls, "dtype", None), np.dtype):
+        raise TypeError(f"{cls.__name__} has no dtype: write dtype = optimizer_dtype(), with a name for each setting.")
+
+
+OPTIMIZERS = Registry("optimizer", _check)
 OPT_HEADER = [("kernel", "i8")]
 OPTIMIZER = record_dtype(OPT_HEADER)
 

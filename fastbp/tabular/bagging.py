@@ -98,7 +98,7 @@ class Training:
         self.part, self.recipe, self.objective = part, recipe, objective
         self.given = Given(Widths.of(encoder), recipe, objective, seed)
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
-        self.checkpoint, self.workers = checkpoint or NoCheckpoint(), find_workers(n_jobs)
+        self.checkpoint, self.workers = checkpoint or NoCheckpoint(), find_workers(n_jobs, recipe.networks)
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)

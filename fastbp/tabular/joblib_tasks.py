@@ -65,10 +65,11 @@ class Trained(NamedTuple):
         return Sequential.from_state(*self.state)
 
 
-def find_workers(n_jobs):
+def find_workers(n_jobs, n_networks):
     """Return the `Workers` of joblib's active backend for so many jobs, or None: threads of this process do the work.
 
-    These do it for None, where joblib would take threads, and for one process of this machine.
+    These do it for None, where joblib would take threads, and for one process of this machine.  Of its processes there
+    are no more than networks: joblib starts as many as it is told, 50 for 6 networks.
     """
     if n_jobs is None:
         return None
@@ -84,7 +85,8 @@ def find_workers(n_jobs):
     at_once = effective_n_jobs(n_jobs)
     if kind not in (LokyBackend, MultiprocessingBackend):
         return Workers(n_jobs, at_once, None)
-    return None if at_once == 1 else Workers(n_jobs, at_once, max(get_num_threads() // at_once, 1))
+    at_once = min(at_once, n_networks)
+    return None if at_once == 1 else Workers(at_once, at_once, max(get_num_threads() // at_once, 1))
 
 
 def _begin_ray():
