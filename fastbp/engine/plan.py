@@ -23,7 +23,7 @@ import numpy as np
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.records import record_dtype
 from fastbp.engine import limits
-from fastbp.engine.cut import Cutter, entries_of, round_up
+from fastbp.engine.cut import Cutter, entries_of, round_up, threads_share
 from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
@@ -278,7 +278,13 @@ class Plan:
         # An entry's gradient sums as many products for each row as the layer has windows (1 in a dense layer).  In a
         # sliced plan phase 1 makes these products, and phase 2 only adds up the slices.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
-        return max(round_up(limits.ITEM_MULTIPLY_ADDS // (columns * self._like_rows * windows), tile), tile)
+        return max(round_up(self._item_multiply_adds() // (columns * self._like_rows * windows), tile), tile)
+
+    def _item_multiply_adds(self):
+        """Return about how many multiply-adds an item has at most."""
+        step = self._like_rows * self.row_multiply_adds
+        # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most.
+        return min(limits.ITEM_MULTIPLY_ADDS, step // 12) if threads_share(step) else limits.ITEM_MULTIPLY_ADDS
 
 
 def _chain(items):
