@@ -153,6 +153,7 @@ class Plan:
                     self._end_backward(row, layer)
                 if place in self.segments[1:-1]:
                     self.table[place - 1] = self._first_row(row, layer)[0]
+                self._join_derivative(row, layer.sources[0])
                 if self.purpose.fused_output and number == network.output_layer and "activate" in row.dtype.names:
                     row["activate"] = row["differentiate"] = 0
                 self.table[place] = row[0]
@@ -189,6 +190,14 @@ class Plan:
             row["backward"] = 0
         row["region_rows"], row["panels"] = self.region_rows, self._panel_room(layer)
         self._place_shared(row, layer, is_wanted)
+
+    def _join_derivative(self, row, source):
+        """Let a layer's product that makes dx also make the derivative of the rectifier before it, if there is one."""
+        if "gates_dx" not in row.dtype.names or row["dx"][0] < 0 or source.layer not in self.row_of:
+            return
+        before = self.table[self.row_of[source.layer]]
+        if "rectifies" in before.dtype.names and before["rectifies"]:
+            row["gates_dx"], before["differentiate"] = 1, 0
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""

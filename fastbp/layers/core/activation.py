@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.activations import ACTIVATIONS
+from fastbp.activations import ACTIVATIONS, ReLU
 from fastbp.compiler.jit import address, call, kernel
 from fastbp.compiler.pointers import at, copy_entries, part
 from fastbp.compiler.signatures import signature
@@ -40,6 +40,11 @@ def fill_activation(row, activation, float_type):
     row["activate"], row["differentiate"] = activation_addresses(activation, float_type)
     row["needs_input"] = activation.needs_input
     row["alpha"] = activation.alpha
+
+
+def is_rectifier(activation):
+    """Is it ReLU, which products have in their tiles?  It is not where its class has been given other kernels."""
+    return (activation.forward, activation.backward) == (ReLU.forward, ReLU.backward)
 
 
 ACTIVATION = layer_dtype(
