@@ -191,7 +191,7 @@ def product_address(float_type):
 @cache
 def gated_product_address(float_type):
     """Return the address of `gated_product` for a float type (NumPy's)."""
-    return address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f*", f=float_type))
+    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f*", f=float_type))
 
 
 @intrinsic

@@ -6,15 +6,9 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
 from fastbp.activations import ACTIVATIONS, ReLU
-from fastbp.compiler.jit import address, call, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
-=======
-from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.jit import call, compiled_address, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
->>>>>>> origin/main
 from fastbp.compiler.signatures import signature
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
