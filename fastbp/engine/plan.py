@@ -23,7 +23,7 @@ import numpy as np
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.records import record_dtype
 from fastbp.engine import limits
-from fastbp.engine.cut import Cutter, entries_of, round_up
+from fastbp.engine.cut import Cutter, entries_of, round_up, threads_share
 from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
@@ -153,6 +153,7 @@ class Plan:
                     self._end_backward(record, layer)
                 if place in self.segments[1:-1]:
                     self.table[place - 1] = self._first_record(record, layer)[0]
+                self._join_derivative(record, layer.sources[0])
                 if self.purpose.fused_output and number == network.output_layer and "activate" in record.dtype.names:
                     record["activate"] = record["differentiate"] = 0
                 self.table[place] = record[0]
@@ -190,6 +191,14 @@ class Plan:
             record["backward"] = 0
         record["region_rows"], record["panels"] = self.region_rows, self._panel_room(layer)
         self._place_shared(record, layer, is_wanted)
+
+    def _join_derivative(self, record, source):
+        """Let a layer's product that makes dx also make the derivative of the rectifier before it, if there is one."""
+        if "gates_dx" not in record.dtype.names or record["dx"][0] < 0 or source.layer not in self.record_number:
+            return
+        before = self.table[self.record_number[source.layer]]
+        if "rectifies" in before.dtype.names and before["rectifies"]:
+            record["gates_dx"], before["differentiate"] = 1, 0
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""
@@ -279,7 +288,13 @@ class Plan:
         # An entry's gradient sums as many products for each row as the layer has windows (1 in a dense layer).  In a
         # sliced plan phase 1 makes these products, and phase 2 only adds up the slices.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
-        return max(round_up(limits.ITEM_MULTIPLY_ADDS // (columns * self._like_rows * windows), tile), tile)
+        return max(round_up(self._item_multiply_adds() // (columns * self._like_rows * windows), tile), tile)
+
+    def _item_multiply_adds(self):
+        """Return about how many multiply-adds an item has at most."""
+        step = self._like_rows * self.row_multiply_adds
+        # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most.
+        return min(limits.ITEM_MULTIPLY_ADDS, step // 12) if threads_share(step) else limits.ITEM_MULTIPLY_ADDS
 
 
 def _chain(items):

@@ -12,6 +12,7 @@ its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): 
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
+from fastbp.kernels.epilogue import gate_sums
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Columns of a quad, and vectors of rows in a tile: sums enough to hide the latency of an addition.
@@ -41,7 +42,9 @@ def quad_rows(typingctx, pointer, width, a_row, a_col):
 
 
 @intrinsic
-def run_quads(typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold):
+def run_quads(
+    typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
+):
     """Run `tiles` tiles below each other, each of `quad_rows` rows; for the rest see `tile.run_tiles`."""
 
     def codegen(context, builder, signature, args):
@@ -59,7 +62,7 @@ def run_quads(typingctx, tiles, width, out, out_stride, init, init_stride, a, a_
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
+    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, pointer)
     return types.void(*arguments), codegen
 
 
@@ -90,7 +93,7 @@ def _emitter(shape, quads, read):
     rows = VECTORS * group
 
     def emit(function):
-        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
+        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate, edge = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         quad, wide = (ir.VectorType(out.type.pointee, lanes) for lanes in (QUAD, shape.lanes))
         mask = edge_mask(builder, edge, quad)
@@ -124,6 +127,8 @@ def _emitter(shape, quads, read):
                 total = builder.load(sums[r // group, q])
                 builder.store(_pick(builder, total, range(first, first + QUAD)), place)
             fold_sums(builder, parts, out_tile, out_stride, fold, mask_of)
+            gate_tile = below(builder, gate, out_stride, loop.index, rows)
+            gate_sums(builder, parts, out, out_tile, out_stride, gate, gate_tile, mask_of)
             store_tile(builder, parts, out_tile, out_stride, edge, mask_of)
         builder.ret_void()
 

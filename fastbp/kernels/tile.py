@@ -25,6 +25,7 @@ from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_colum
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
+from fastbp.kernels.epilogue import gate_entries, gate_sums
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
@@ -46,6 +47,18 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, null_like(out))
+
+
+@kernel
+def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+    """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored."""
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate)
+
+
+@inline
+def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+    """Compute both kinds of product."""
     if b_stride < 0 and n <= tile_columns(out):
         b_stride = n
     if n == 1 and a_row == 1 and out_stride == 1 and init_stride == 1:
@@ -56,14 +69,17 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
         for first in range(0, max(k, 1), DOTS):
             dots(out, init, init_stride, shift(a, first), a_row, shift(b, first), m, min(DOTS, k - first))
             init, init_stride = out, 1
+        gate_entries(out, out_stride, gate, m, n)
         return
     if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
         sum_columns(out, init, a, b, b_stride, n, k)
+        gate_entries(out, out_stride, gate, m, n)
         return
     panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
     # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
     # of rows, where the sums of sections are added up.
     whole = k <= SECTION
+    tile_gate = gate if whole else null_like(gate)
     height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
     for i in range(0, m, height):
         for j in range(0, n, width):
@@ -77,11 +93,13 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
-                    rows, cols, depth,
+                    rows, cols, depth, tile_gate,
                 )  # fmt: skip
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
                     start, start_stride = to, out_stride
+    if not whole:
+        gate_entries(out, out_stride, gate, m, n)
 
 
 @inline
@@ -98,7 +116,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 
 @inline
-def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
+def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
     """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
@@ -109,6 +127,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
     first = 0
     while True:
         depth = min(DEPTH, k - first)
+        last_gate = gate if first + depth >= k else null_like(gate)
         for j in range(0, n, columns):
             width = min(columns, n - j)
             b_panel, b_panel_stride = panel_at(b, b_stride, first, j, width), width if b_stride < 0 else b_stride
@@ -133,6 +152,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                     b_panel_stride,
                     depth,
                     np.int64(fold),
+                    shift(last_gate, j),
                 )
             for kind in range(HEIGHTS):
                 height = tile_height(out, width, kind)
@@ -153,6 +173,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                         b_panel_stride,
                         depth,
                         np.int64(fold),
+                        shift(last_gate, i * out_stride + j),
                     )
                 i += tiles * height
         first += depth
@@ -167,9 +188,15 @@ def product_address(float_type):
     return compiled_address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
+@cache
+def gated_product_address(float_type):
+    """Return the address of `gated_product` for a float type (NumPy's)."""
+    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f*", f=float_type))
+
+
 @intrinsic
 def run_tiles(
-    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold
+    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
 ):
     """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
 
@@ -193,7 +220,7 @@ def run_tiles(
 
     pointer, size = out, types.int64
     arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
-    return types.void(*arguments), codegen
+    return types.void(*arguments, pointer), codegen
 
 
 def _tile_table(module, shape, pointer):
@@ -202,7 +229,7 @@ def _tile_table(module, shape, pointer):
     if name in module.globals:
         return module.globals[name]
     size = ir.I64
-    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size]
+    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, pointer, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -223,7 +250,7 @@ def _tile_table(module, shape, pointer):
 
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -258,5 +285,7 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
+        gate_tile = below(builder, gate, out_stride, loop.index, rows)
+        gate_sums(builder, sums, out, out_tile, out_stride, gate, gate_tile, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.activations import ACTIVATIONS
+from fastbp.activations import ACTIVATIONS, ReLU
 from fastbp.compiler.jit import call, compiled_address, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
@@ -40,6 +40,11 @@ def fill_activation(record, activation, float_type):
     record["activate"], record["differentiate"] = activation_addresses(activation, float_type)
     record["needs_input"] = activation.needs_input
     record["alpha"] = activation.alpha
+
+
+def is_rectifier(activation):
+    """Is it ReLU, which products have in their tiles?  It is not where its class has been given other kernels."""
+    return (activation.forward, activation.backward) == (ReLU.forward, ReLU.backward)
 
 
 ACTIVATION = layer_dtype(
