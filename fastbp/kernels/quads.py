@@ -12,7 +12,7 @@ its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): 
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
-from fastbp.kernels.epilogue import gate_sums
+from fastbp.kernels.epilogue import gate_arguments, gate_sums
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Columns of a quad, and vectors of rows in a tile: sums enough to hide the latency of an addition.
@@ -51,18 +51,18 @@ def run_quads(
         shape = Shape(context, signature.args[2].dtype)
         if shape.lanes <= QUAD:
             return context.get_dummy_value()
-        tiles_, width_, *rest = args
+        tiles_, width_, *rest = args[:-1]
         a_row_ = rest[5]
         before = builder.udiv(builder.sub(width_, ir.I64(1)), ir.I64(QUAD))
         edge = builder.sub(width_, builder.mul(before, ir.I64(QUAD)))
         index = builder.add(builder.mul(before, ir.I64(2)), builder.zext(_is_one(builder, a_row_), ir.I64))
-        arguments = [tiles_, *rest, edge]
+        arguments = [tiles_, *rest, *gate_arguments(signature, args), edge]
         function = builder.load(builder.gep(_table(builder.module, shape, arguments), [ir.I64(0), index]))
         builder.call(function, arguments)
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, pointer)
+    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, gate)
     return types.void(*arguments), codegen
 
 
@@ -93,7 +93,9 @@ def _emitter(shape, quads, read):
     rows = VECTORS * group
 
     def emit(function):
-        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate, edge = function.args
+        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = (
+            function.args
+        )
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         quad, wide = (ir.VectorType(out.type.pointee, lanes) for lanes in (QUAD, shape.lanes))
         mask = edge_mask(builder, edge, quad)
@@ -127,8 +129,7 @@ def _emitter(shape, quads, read):
                 total = builder.load(sums[r // group, q])
                 builder.store(_pick(builder, total, range(first, first + QUAD)), place)
             fold_sums(builder, parts, out_tile, out_stride, fold, mask_of)
-            gate_tile = below(builder, gate, out_stride, loop.index, rows)
-            gate_sums(builder, parts, out, out_tile, out_stride, gate, gate_tile, mask_of)
+            gate_sums(builder, parts, out, out_stride, gate, loop.index, rows, mask_of)
             store_tile(builder, parts, out_tile, out_stride, edge, mask_of)
         builder.ret_void()
 

@@ -25,7 +25,7 @@ from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_colum
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
-from fastbp.kernels.epilogue import gate_entries, gate_sums
+from fastbp.kernels.epilogue import gate_arguments, gate_entries, gate_from, gate_sums
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
@@ -47,7 +47,7 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
-    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, null_like(out))
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None)
 
 
 @kernel
@@ -79,7 +79,6 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
     # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
     # of rows, where the sums of sections are added up.
     whole = k <= SECTION
-    tile_gate = gate if whole else null_like(gate)
     height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
     for i in range(0, m, height):
         for j in range(0, n, width):
@@ -93,7 +92,7 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
-                    rows, cols, depth, tile_gate,
+                    rows, cols, depth, gate_from(gate, 0, whole),
                 )  # fmt: skip
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
@@ -127,7 +126,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
     first = 0
     while True:
         depth = min(DEPTH, k - first)
-        last_gate = gate if first + depth >= k else null_like(gate)
+        is_last = first + depth >= k
         for j in range(0, n, columns):
             width = min(columns, n - j)
             b_panel, b_panel_stride = panel_at(b, b_stride, first, j, width), width if b_stride < 0 else b_stride
@@ -152,7 +151,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                     b_panel_stride,
                     depth,
                     np.int64(fold),
-                    shift(last_gate, j),
+                    gate_from(gate, j, is_last),
                 )
             for kind in range(HEIGHTS):
                 height = tile_height(out, width, kind)
@@ -173,7 +172,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                         b_panel_stride,
                         depth,
                         np.int64(fold),
-                        shift(last_gate, i * out_stride + j),
+                        gate_from(gate, i * out_stride + j, is_last),
                     )
                 i += tiles * height
         first += depth
@@ -204,9 +203,10 @@ def run_tiles(
     """
 
     def codegen(context, builder, signature, args):
-        tiles_, kind_, width_, *rest = args
+        tiles_, kind_, width_, *rest = args[:-1]
+        gate_ = gate_arguments(signature, args)
         shape = Shape(context, signature.args[3].dtype)
-        table = _tile_table(builder.module, shape, args[3].type)
+        table = _tile_table(builder.module, shape, args[3].type, len(gate_))
         lanes = ir.I64(shape.lanes)
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
@@ -215,21 +215,22 @@ def run_tiles(
         index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
         index = builder.add(builder.mul(index, ir.I64(2)), masked)
         function = builder.load(builder.gep(table, [ir.I64(0), index]))
-        builder.call(function, [tiles_, *rest, edge])
+        builder.call(function, [tiles_, *rest, *gate_, edge])
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
     arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
-    return types.void(*arguments, pointer), codegen
+    return types.void(*arguments, gate), codegen
 
 
-def _tile_table(module, shape, pointer):
+def _tile_table(module, shape, pointer, n_gates):
     """Emit every tile function once in `module`; return the constant table of their addresses."""
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
     size = ir.I64
-    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, pointer, size]
+    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size]
+    arguments += [*[pointer] * n_gates, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -250,7 +251,7 @@ def _tile_table(module, shape, pointer):
 
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate, edge = function.args
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -285,7 +286,6 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
-        gate_tile = below(builder, gate, out_stride, loop.index, rows)
-        gate_sums(builder, sums, out, out_tile, out_stride, gate, gate_tile, mask_of)
+        gate_sums(builder, sums, out, out_stride, gate, loop.index, rows, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()
