@@ -1,4 +1,4 @@
-"""What writing a layer down for another program begins with: the function that does it, and the layer's weights."""
+"""The first steps of every export: find the function that writes a layer, and the layer's weights."""
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
@@ -11,11 +11,11 @@ def emitter_of(spec, own, emitters, refused):
     ----------
     spec : Layer
     own : callable, str or None
-        What the layer's class says itself: a function, or why there is none.
+        The class's own emitter, or a text that says why there is none.
     emitters : dict of callable
-        By the names of layers.
+        The emitters by the names of layers.
     refused : dict of str
-        Why there is none, by the names of layers.
+        By the names of layers: why there is no emitter.
     """
     kind = spec.registered[1]
     if isinstance(own, str):
@@ -30,7 +30,7 @@ def emitter_of(spec, own, emitters, refused):
 
 
 def check_known(activation, known, own):
-    """Raise ValueError where an activation is none of the `known` names; `own`: what its class may have instead."""
+    """Raise ValueError where an activation is none of the `known` names; `own` names the attribute that would help."""
     name = activation.registered[1]
     if ACTIVATIONS[name].__module__ != "fastbp.activations":
         why = f"is a function of your own: give its class `{own}`, or"
