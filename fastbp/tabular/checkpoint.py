@@ -101,15 +101,15 @@ class Checkpoint(NoCheckpoint):
         make_facts : callable
             Returns {what a user calls it: digest} for each thing that decides on a network's bits.
         """
-        made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **make_facts()}
+        facts = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **make_facts()}
         if not self._run:
-            self._run = {"seed": seed, "plan": None, "made_of": made_of}
+            self._run = {"seed": seed, "plan": None, "made_of": facts}
             if self.path.is_file():
                 self.path.unlink()  # an empty one
             self.path.mkdir(parents=True, exist_ok=True)
             self._write()
             return
-        other = [name for name, digest in made_of.items() if self._run["made_of"].get(name) != digest]
+        other = [name for name, found in facts.items() if self._run["made_of"].get(name) != found]
         if other:
             raise CheckpointError(
                 f"checkpoint={str(self.path)!r} belongs to another fit, of other {', '.join(other)}. Name another "

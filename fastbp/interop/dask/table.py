@@ -109,7 +109,7 @@ def _partitions(collection):
     return delayed if isinstance(delayed, list) else delayed.ravel().tolist()
 
 
-def client():
+def active_client():
     """Return the client of `distributed` that this thread would use, or None."""
     try:
         from distributed import get_client

@@ -12,7 +12,7 @@ from fastbp.interop.dask.checkpoint_facts import facts_of
 from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, merged, target_of
-from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_dask, memory_of_a_task
+from fastbp.interop.dask.table import MEMORY_SHARE, active_client, finished, import_dask, memory_of_a_task
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
 from fastbp.tabular.checkpoint import NoCheckpoint
@@ -63,7 +63,7 @@ class DaskTraining:
 
     def __init__(self, model, table, is_classes, sample_rows, seed, pace, progress, eval_set=None, checkpoint=None):
         self.table, self.is_classes, self.sample_rows, self.seed = table, is_classes, sample_rows, seed
-        self.pace, self.progress, self.client = pace, progress, client()
+        self.pace, self.progress, self.client = pace, progress, active_client()
         self.eval_set, self.checkpoint = eval_set, checkpoint or NoCheckpoint()
         self.delayed, self.local, self.notices = import_dask().delayed, model, []
         # These are one node of each graph, so that they are sent once and not with each task.
