@@ -4,26 +4,26 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.layers import LAYERS
 
 
-def emitter_of(spec, own, emitters, refused):
+def emitter_of(spec, attribute, emitters, refused):
     """Return the emitter of a layer; raise ValueError where there is none.
 
     Parameters
     ----------
     spec : Layer
-    own : callable, str or None
-        The class's own emitter, or a text that says why there is none.
+    attribute : str
+        Of the class: its own emitter, or a text that says why there is none.
     emitters : dict of callable
         The emitters by the names of layers.
     refused : dict of str
         By the names of layers: why there is no emitter.
     """
-    kind = spec.registered[1]
+    kind, own = spec.registered[1], getattr(type(spec), attribute)
     if isinstance(own, str):
         raise ValueError(own)
     if own is not None:
         return own
     if not LAYERS[kind].__module__.startswith("fastbp."):
-        raise ValueError("it is a layer of your own, whose kernels are Python.")
+        raise ValueError(f"it is a layer of your own, whose kernels are Python: give its class `{attribute}`.")
     if kind not in emitters:
         raise ValueError(refused.get(kind, "it is not known there."))
     return emitters[kind]

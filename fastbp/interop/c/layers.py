@@ -266,7 +266,7 @@ def emit_network(program, model, x, prefix=""):
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
             program.define(type(placed.spec).c_functions)
-            emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)
+            emitter = emitter_of(placed.spec, "emit_c", EMITTERS, REFUSED)
             found = emitter(program, site, *inputs)
         except ValueError as error:
             raise ValueError(f"layer {placed.name!r} ({type(placed.spec).__name__}) has no C: {error}") from None
