@@ -8,6 +8,8 @@ summary's full stop (SS03: some are questions).
 """
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 from numpydoc.docscrape import NumpyDocString
@@ -90,3 +92,16 @@ def test_there_is_an_example(name):
 
 def test_exceptions_are_public_names():
     assert set(MEMBERS) >= EXCEPTIONS
+
+
+def test_files_that_docstrings_and_comments_name_are_there():
+    """A file that is renamed is renamed in words, too."""
+    root = Path(__file__).parents[1]
+    known = {
+        path.name
+        for folder in ("fastbp", "tests", "tools", "examples", "asv_benchmarks")
+        for path in (root / folder).rglob("*.py")
+    }
+    for path in (root / "fastbp").rglob("*.py"):
+        named = set(re.findall(r"(?<![\w.])\w+\.py\b", path.read_text()))
+        assert named <= known, (path.name, named - known)

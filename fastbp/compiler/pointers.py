@@ -142,10 +142,10 @@ def records_at(dtype):
     """Return an intrinsic f(address, size): the array of records of `dtype` behind the address (int64)."""
 
     @intrinsic
-    def rows(typingctx, address, size):
+    def records(typingctx, address, size):
         return _array_at(types.Array(record_type(dtype), 1, "C"))
 
-    return rows
+    return records
 
 
 def _array_at(kind, *more):

@@ -285,8 +285,8 @@ def change_item(piece, scale, run, batch):
     if item.reads == 0:
         update_item(item, scale, run, batch)
     elif not waits(run, batch):
-        kernel = job.revisit if job.sum_squares else job.visit
-        call_float(kernel, (job, item, batch.record, scale, batch.coefficients, run.work))
+        update = job.revisit if job.sum_squares else job.visit
+        call_float(update, (job, item, batch.record, scale, batch.coefficients, run.work))
 
 
 @inline

@@ -255,7 +255,7 @@ def visits(backward, clips_norm):
 def touched_address(name, float_type):
     """Return the address of one of these kernels for a float type."""
     kernels = (sort_and_update, sort_and_measure, update_sorted, measure_given, update_given)
-    function = next(kernel for kernel in kernels if kernel.__name__ == name)
+    function = next(function for function in kernels if function.__name__ == name)
     return compiled_address(
         function, signature("job item step f8 f8[:] f[:] -> f8", f=float_type, job=JOB, item=ITEM, step=STEP)
     )

@@ -4,8 +4,8 @@ Keras's masks go through layers that support them, fastbp's through layers that 
 recurrent layers and in the loss of both libraries.  In Keras they act in some other layers, too: the `keras_mask` of
 fastbp's layer says what a mask does there.
 
-A mask is here the names of the layers that write it, whose masks are joined by "or"; None stands for no mask, and for
-one that masks nothing.
+A mask is represented by the names of the layers that write it; the masks of several layers are joined by "or".  None
+stands for no mask, and for one that masks nothing.
 """
 
 from fastbp.interop.kerasgraph import kind_of
@@ -22,7 +22,7 @@ class KerasMasks:
         self.output = self._through(chain, None)
 
     def _through(self, chain, mask):
-        """Return the mask behind a chain that reads something with `mask`."""
+        """Return the mask of a chain's output, where `mask` is that of its input."""
         for node in chain:
             before = mask
             if node.branches:
@@ -52,12 +52,12 @@ def met(node, masks):
     along_time = kind_of(node.layer) == "Concatenate" and node.layer.axis not in (-1, 2)
     if along_time and any(masks):
         return frozenset([f"{node.name} (joined along time)"])
-    # Side by side with a branch without a mask, every step counts.
+    # If one of the branches has no mask, every step counts.
     return frozenset().union(*masks) if all(masks) else None
 
 
 def check_masks(model, chain):
-    """Raise ValueError where a mask acts in one of the two libraries alone, or another one in each."""
+    """Raise ValueError where a mask acts in one of the two libraries alone, or where the two have different masks."""
     masks, network = KerasMasks(chain), model.engine.network
     places = {placed.name: number for number, placed in enumerate(network.layers)}
     for name, node in ((node.name, node) for node in flat(chain)):

@@ -1,7 +1,7 @@
 """Layers, one file a family: the spec class, then its kernels.  A family's file loads when one of its names is used.
 
-To load all took a third of the import of a dense model (107 of 296 ms by `python -X importtime`, on a busy machine).
-fastbp/__init__.py tells which file a name is in.
+Loading all of them took 107 of the 296 ms that the import of a dense model takes (`python -X importtime`, on a busy
+machine).  fastbp/__init__.py tells which file a name is in.
 """
 
 from fastbp import _HOME_OF  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""JointLoss: the weighted sum of losses of several targets, each by outputs of its own."""
+"""JointLoss: the weighted sum of the losses of several targets, each of which has outputs of its own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
 from fastbp.losses.targets import as_numbers
 from fastbp.settings.validation import is_number
 
-# A part's loss, and where the part's outputs and targets are.
+# The record of a part: its loss, and where its outputs and targets are.
 PART = record_dtype(
     [
         ("loss", "i8"),  # address of its record
-        ("output", "i8"),  # its first one
-        ("target", "i8"),  # its first one
+        ("output", "i8"),  # its first output
+        ("target", "i8"),  # its first column of targets
         ("known", "i8"),  # the column of targets that is 0 where the part's targets are missing
         ("factor", "f8"),
     ],
@@ -63,8 +63,9 @@ class JointLoss(Loss):
     ----------
     parts : sequence of (loss, int)
         For each part a loss (by name or as an object) and the number of its outputs. The outputs of a model are those
-        of the first part, then those of the second one and so on. Crossentropies take logits here (by name they do;
-        of objects say ``from_logits=True``): end the model in a linear layer, and in `SoftmaxBlocks` behind it.
+        of the first part, then those of the second one and so on. Crossentropies take logits here: end the model in
+        a linear layer, followed by `SoftmaxBlocks`. A name means the loss of logits; an object needs
+        ``from_logits=True``.
     weights : sequence of float, optional
         One for each part, at least 0; default: 1 each.
 
@@ -121,7 +122,7 @@ class JointLoss(Loss):
 
     @property
     def columns(self) -> Any:
-        """For each part the first column of its targets, and at the end the number of all columns."""
+        """The first column of each part's targets, and at the end the number of all columns."""
         return np.cumsum([0, *(_n_targets(*part) for part in self.parts)]).tolist()
 
     def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
@@ -130,7 +131,7 @@ class JointLoss(Loss):
         return make_record(self.dtype, table, *losses, parts=address_of(table), n_parts=len(table), **numbers)
 
     def _parts(self, float_type):
-        """Return the table of PART records, and the records of the parts' losses, of which it has the addresses."""
+        """Return the table of PART records, and the records of the parts' losses, whose addresses are in it."""
         table, losses, output, columns = np.zeros(len(self.parts), PART), [], 0, self.columns
         for number, (loss, size) in enumerate(self.parts):
             where = loss_address(type(loss).kernel, loss.dtype, float_type)

@@ -1,7 +1,6 @@
 """Losses: each a settings class that holds its formula; names, defaults and formulas are those of `keras.losses`.
 
-What they share is in base.py, the crossentropies are in crossentropy.py, quantiles in quantile.py, what
-ensembles need in member.py; a loss of one's own is at the end.
+base.py has what all losses share.  `CustomLoss`, a loss of one's own, is at the end.
 """
 
 from __future__ import annotations
@@ -177,7 +176,7 @@ class Hinge(Loss):
 @LOSSES.register("vector_jacobian")
 @dataclass(frozen=True)
 class VectorJacobian(Loss):
-    """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises.
+    """``sum(out * y)``: its gradient is `y`, so `Sequential.vjp` goes back from this loss.
 
     Examples
     --------

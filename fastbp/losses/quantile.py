@@ -44,7 +44,7 @@ class QuantileLoss(Loss):
     ``max(tau * (y_true - y_pred), (tau - 1) * (y_true - y_pred))`` (Koenker and Bassett, 1978).
 
     The model has a linear output for each quantile; targets are (n,) or (n, 1). The derivative at 0 is taken as 0.
-    Outputs may cross: sort those of a row, which only lowers the loss.
+    The outputs of a row may cross. Sorting them never raises the loss.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class QuantileLoss(Loss):
     Raises
     ------
     ValueError
-        Where `quantiles` are not such numbers; when the model is compiled, where it has not an output for each.
+        Where `quantiles` are not such numbers; when the model is compiled, where it does not have one output for each.
 
     Examples
     --------

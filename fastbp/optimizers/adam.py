@@ -1,4 +1,4 @@
-"""Adam, by means of the gradient and of its square, and its relatives AdamW and Nadam."""
+"""Adam, which divides the mean gradient by the root of the mean square, and its relatives AdamW and Nadam."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +12,7 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 @kernel
 def adam_update(record, c, factor, params, grads, state, start, stop):
-    """Slots: mean m, mean square v, with amsgrad its maximum.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.5."""
+    """Slots: mean m, mean square v, with amsgrad the largest v.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.5."""
     real = params.dtype.type
     alpha, epsilon, amsgrad = real(c[0] * factor * c[1]), real(record.epsilon), record.amsgrad != 0
     keep_1, keep_2 = real(1.0 - record.beta_1), real(1.0 - record.beta_2)

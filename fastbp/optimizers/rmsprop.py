@@ -1,4 +1,4 @@
-"""Steps relative to the size of the gradients: Adagrad by all of them so far, RMSprop by the recent ones."""
+"""Steps relative to the size of the gradients: Adagrad takes all gradients so far, RMSprop the recent ones."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -76,7 +76,7 @@ class Adagrad(Optimizer):
     intervals: ClassVar = {"initial_accumulator_value": "[0, inf)", "epsilon": "[0, inf)"}
 
     def state_kind(self) -> tuple:
-        """Return what the state depends on: it began with this number."""
+        """Return what the state's meaning depends on: the number with which it began."""
         return (self.initial_accumulator_value,)
 
     def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
@@ -117,7 +117,7 @@ class RMSprop(Optimizer):
     """Steps relative to the recent size of the gradient (Hinton, 2012).
 
     ``v = rho * v + (1 - rho) * g * g; p -= lr * g / sqrt(v + epsilon)``.  Centered: the mean gradient's
-    square is subtracted from v (not below 0: Keras gives NaN where rounding brings it there).  With
+    square is subtracted from v; the result is at least 0 (in Keras rounding may make it negative, then NaN).  With
     momentum: ``m = momentum * m + step; p -= m``.
 
     Parameters
@@ -176,5 +176,5 @@ class RMSprop(Optimizer):
         return 1 + bool(self.centered) + (self.momentum != 0)
 
     def state_kind(self) -> tuple:
-        """Return what the state depends on: two numbers may be the mean square and either of the others."""
+        """Return what the state's meaning depends on: of two slots, the second one is the mean or the momentum."""
         return bool(self.centered), self.momentum != 0

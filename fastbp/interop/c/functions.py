@@ -362,4 +362,3 @@ static void merge(const float *x, const float *y, float *out, int t, int u, int 
 }
 """,
 }
-# What a function calls beside those of C's library.

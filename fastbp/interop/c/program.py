@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.interop.c.functions import FUNCTIONS
 from fastbp.layers import LAYERS
 
-# Numbers of a line of a constant array.
+# How many numbers of a constant array stand on a line.
 LINE = 8
 # Functions of <math.h> for float end in f.
 MATHEMATICS = (
@@ -26,13 +26,13 @@ KEYWORDS = frozenset(
 
 
 class Value:
-    """An array of the model's numbers that lives in `work` from the first call that names it to the last one.
+    """An array of the model's numbers.  It has a place in `work` from the first call that names it to the last one.
 
     Parameters
     ----------
     size : int
     name : str, optional
-        An expression that stands for it; by default its place in `work`.
+        The C expression for it; by default its place in `work`.
     """
 
     def __init__(self, size, name=None):
@@ -45,7 +45,7 @@ class Program:
     Parameters
     ----------
     dtype : dtype
-        float32 or float64: of the numbers.
+        The numbers' dtype, float32 or float64.
 
     Examples
     --------
@@ -91,14 +91,14 @@ class Program:
         self.line(f"/* {commented(text).replace('{', '{{').replace('}', '}}')} */")
 
     def define(self, functions):
-        """Have functions, {name: text}, that may be called beside those of `fastbp.interop.c.functions`."""
+        """Make functions, {name: text}, known to `call`, beside those of `fastbp.interop.c.functions`."""
         for name, text in functions.items():
             if self.known.setdefault(name, text) != text:
                 raise ValueError(f"there is another C function {name!r}: call yours otherwise.")
             self._names.add(name)
 
     def need(self, function):
-        """Have a function, and those that it calls, in the file."""
+        """Put a function, and those that it calls, into the file."""
         if function not in self.needed:
             self.needed.add(function)
             for called in re.findall(r"\b(\w+)\(", self.known[function]):
@@ -161,7 +161,7 @@ class Program:
 
 
 def commented(text):
-    """Return a text that may stand in a comment: ASCII, which neither ends it nor begins another, on its line."""
+    """Return a text that may stand in a comment: ASCII, which neither ends the comment nor begins another."""
     for mark, apart in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?")):  # ??/ is a backslash of old
         text = text.replace(mark, apart)
     return text.encode("ascii", "backslashreplace").decode().replace("\\", "\\\\")
@@ -191,7 +191,10 @@ def as_double(text):
 
 
 def placed(lines):
-    """Return {id of a value: its place in `work`}, and the size of `work`: values that live at once do not overlap."""
+    """Return {id of a value: its place in `work`}, and the size of `work`.
+
+    Values that are needed at the same time do not overlap.
+    """
     lives = {}
     for number, (_, arguments) in enumerate(lines):
         for value in arguments:

@@ -65,7 +65,7 @@ def pooling(mean):
 
 
 def global_pooling(mean):
-    """Return the emitter of a pooling layer whose window is the image."""
+    """Return the emitter of a pooling layer with one window, the whole image."""
 
     def emit(program, site, x):
         h, w, c = image(site.input_shapes[0])

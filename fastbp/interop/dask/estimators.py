@@ -22,9 +22,9 @@ from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.time_limit import Pace
 
-# Parameters of the estimators in memory that these have not: workers train, with their threads.
+# Parameters that only the estimators in memory have: here workers train, with threads of their own.
 WITHOUT = ("n_threads", "n_jobs", "callbacks")
-# Of arguments of `fit` that tables of Dask have not, which rows to set apart in their place.
+# {an argument of `fit` that tables of Dask do not have: which rows to set apart in its place}.
 WHICH_ROWS = {"groups": "other groups", "time": "a later time"}
 
 
@@ -47,7 +47,7 @@ class _ScoredByName:
 
 
 class _DaskTabular(BaseEstimator):
-    """Base of both: `_local_kind` is the estimator for a table in memory, which does the rest."""
+    """Base of both estimators: `_local_kind` is the estimator for a table in memory, which does the rest."""
 
     def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
         """Fit the model to a table of Dask.

@@ -1,4 +1,4 @@
-"""What all rows of a target say, partition by partition: sums that are merged in the partitions' order."""
+"""Sums over all rows of a target: each partition has its own, and they are merged in the partitions' order."""
 
 import math
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from fastbp.tabular.target import Classes, Quantity
 class Summary(NamedTuple):
     """A target's rows that have a weight: how many, and the sum of their weights.
 
-    Of classes the labels and their rows, of a quantity its mean, deviation and range, of several columns `parts`: the
-    `Summary` of each.
+    A target of classes also has the labels and how many rows each has; a quantity has its mean, deviation and range; a
+    target of several columns has `parts`, a `Summary` for each column.
     """
 
     n: int
@@ -85,7 +85,7 @@ def check_one_kind(labels):
 
 
 def target_of(summary, is_classes, class_weight, names):
-    """Return what is learnt of all rows: `Classes`, `SoftClasses`, a `Quantity` or `Quantities`.
+    """Return the target learnt from all rows: `Classes`, `SoftClasses`, a `Quantity` or `Quantities`.
 
     Columns of a target have names, or None.
     """

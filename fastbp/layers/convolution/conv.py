@@ -45,7 +45,7 @@ CONV = layer_dtype(
     *ACTIVATION_FIELDS,
     ("k", "i8"),  # filters
     ("groups", "i8"),
-    ("group_channels", "i8"),  # of the input; so many taps at each place of a window
+    ("group_channels", "i8"),  # channels of the input in a group: a window has so many taps at each of its places
     ("unit", "i8"),  # taps for each index of the kernel's first axis
     ("product", "i8"),  # addresses
     ("window_product", "i8"),
@@ -56,7 +56,7 @@ CONV = layer_dtype(
     ("block_windows", "i8"),  # dwindows are made in blocks of so many windows and segments
     ("block_segments", "i8"),
 )
-# Windows in a block of dwindows, at least: 32 rows for each reading of kernel^T.
+# A block of dwindows has at least so many windows: kernel^T is read once for each block.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
@@ -130,7 +130,7 @@ def add_dwindows(layer, shared, work, first, images, group):
         m = min(layer.block_windows, images * layer.positions - i)
         for s in range(0, layer.segments, layer.block_segments):
             segments = min(layer.block_segments, layer.segments - s)
-            # Whole vectors, so that no store is masked: what is beyond is not looked at.
+            # Whole vectors, so that no store needs a mask.  The columns beyond the last one are never read.
             columns = (segments * layer.segment_length + 7) // 8 * 8
             weights = shift(transposed, s * layer.segment_length)
             arguments = (
@@ -176,8 +176,8 @@ def conv_gradient(layer, params, grads, work, start, stop, block, first, end, ac
 def add_columns(product, out, init, x, x_row, rows, columns, like):
     """out (columns,) = init + the sum of the rows of x (rows, columns).
 
-    Narrow rows that follow each other without a gap are added several at a time, as one wide row: six columns as
-    24, a full tile, take a quarter of the time.
+    Narrow rows without a gap between them are added several at a time, as one wide row.  Six columns take a quarter
+    of the time as 24, which is a full tile.
     """
     wide = max(tile_columns(out) // columns, 1) if x_row == columns else 1
     whole = rows // wide
@@ -318,8 +318,8 @@ class Conv2D(Convolution, Layer):
     strides : int or (int, int), default (1, 1)
         Distance of windows from each other.
     padding : {"valid", "same"}, default "valid"
-        "valid": windows lie within the image. "same": zeros around it, so that there are ``ceil(size / stride)``
-        windows; of an odd number of rows or columns the larger half stands below and on the right.
+        "valid": windows lie within the image. "same": zeros around the image, so that there are
+        ``ceil(size / stride)`` windows; an odd row or column of zeros stands below or on the right.
     dilation_rate : int or (int, int), default (1, 1)
         Distance of a window's entries from each other.
     groups : int, default 1

@@ -26,7 +26,7 @@ def activation_addresses(activation, float_type):
     return _addresses(activation.forward, activation.backward, float_type)
 
 
-# By the kernels: activations of other settings have the same.
+# Cached by the kernels, because activations that differ in their settings alone have the same kernels.
 @cache
 def _addresses(forward, backward, float_type):
     if forward is None:
@@ -48,7 +48,7 @@ def is_rectifier(activation):
 
 
 ACTIVATION = layer_dtype(
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 

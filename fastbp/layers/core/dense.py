@@ -31,7 +31,7 @@ DENSE = layer_dtype(
 def dense_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, k), bias (k,) -> out (n, k); z (n, k) is kept where the derivative needs it."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
-    # Where nobody needs z later, it stands in dout, which is free until the backward pass.
+    # If backward does not need z, z is written to dout: that memory is free until the backward pass.
     z = layer.out if layer.rectifies or layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
     # z = x @ kernel + bias
     bias = at(params, layer.bias) if layer.bias >= 0 else null(params)
@@ -48,7 +48,7 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def dense_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k), which is packed for `gradient`."""
+    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k), and dz is packed for `gradient`."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # dz = dout * activation'(z)
     if layer.differentiate:
@@ -137,7 +137,7 @@ class Dense(Layer):
     Notes
     -----
     Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``. Of inputs with more axes,
-    ``(n, ..., d)``, the layer applies to the last one, as in Keras: outputs ``(n, ..., k)``.
+    ``(n, ..., d)``, the product is taken along the last one, as in Keras: outputs ``(n, ..., k)``.
 
     Examples
     --------

@@ -60,7 +60,7 @@ def prelu_gradient(layer, params, grads, work, start, stop, block, first, end, a
 @LAYERS.register("PReLU")
 @dataclass
 class PReLU(Layer):
-    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope an input.
+    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope for each input.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Softmax: along any axes that stand beside each other, x (n, m, k, c) -> out, over k entries that are c apart.
+"""Softmax along any neighbouring axes: x (n, m, k, c) -> out (n, m, k, c), each sum over k entries that are c apart.
 
     out = exp(x - largest) / sum(exp(x - largest));    dx = out * (dout - sum(dout * out))
 
-Over the last axis (c = 1) it is the activation "softmax", which a loss may take the place of.
+Over the last axis (c = 1) it is the activation "softmax".  There a crossentropy may compute it in its own kernel.
 """
 
 import math
@@ -103,7 +103,7 @@ class Softmax(Layer):
     Parameters
     ----------
     axis : int or list of int, default -1
-        The axes that share a sum, the batch being axis 0; several stand beside each other.
+        The axes that share a sum; axis 0 is the batch. Several axes must be neighbours.
     name : str, optional
         Default ``"softmax"``, ``"softmax_1"`` and so on.
 
@@ -147,7 +147,7 @@ class Softmax(Layer):
         return Build(output_shape=input_shape, fields=fields, extra=columns if columns > 1 else 0)
 
     def axes_of(self, dimensions: int) -> tuple[int, ...]:
-        """Return the first of the axes (of a row, from 0), and the one behind the last."""
+        """Return the first of the axes (of a row, counted from 0), and one past the last."""
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         axes = sorted({axis + dimensions if axis < 0 else axis - 1 for axis in given})
         if axes[0] < 0 or axes[-1] >= dimensions or len(axes) < len(given):

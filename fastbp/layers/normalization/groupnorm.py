@@ -3,8 +3,8 @@
     xhat = (x - mean) / sqrt(mean((x - mean)^2) + epsilon)      mean: over the positions and a group's channels
     out = gamma * xhat + beta
 
-The rows of a batch do not know of each other, so training and prediction compute the same.  Of a row x (p, c) seven
-vectors (c,) are kept; what belongs to a group stands at each of its channels.
+The rows of a batch do not influence each other, so training and prediction compute the same.  For each row x (p, c)
+seven vectors (c,) are kept.  A number that belongs to a group is repeated for each channel of the group.
 """
 
 import math
@@ -31,8 +31,9 @@ GROUPNORM = layer_dtype(
     ("product", "i8"),  # address
     ("epsilon", "f8"),
 )
-# Places of what is kept of a row: mean, 1 / sqrt(variance + epsilon), gamma or 1; then, of backward, the sums over the
-# positions of dout and of dout * xhat, and the means over the group of g and of g * xhat, g = dout * gamma.
+# The vectors that are kept for a row.  Forward writes the mean, 1 / sqrt(variance + epsilon), and gamma (or 1).
+# Backward writes the sums of dout and of dout * xhat over the positions, and the group's means of g and of g * xhat,
+# where g is dout * gamma.
 MEAN, INVERSE, GAMMA, DBETA, DGAMMA, MEAN_G, SLOPE = range(7)
 KEPT = 7
 C_NORMALIZE_GROUPS = """
@@ -160,7 +161,8 @@ class GroupNormalization(Layer):
     Parameters
     ----------
     groups : int, default 32
-        Of equal size, so the channels are a multiple of it; -1: each channel is a group (instance normalisation).
+        The number of groups, which have the same size: it divides the number of channels. -1: each channel is a group
+        (instance normalisation).
     axis : int, default -1
         That of the channels, the last one.
     epsilon : float, default 0.001

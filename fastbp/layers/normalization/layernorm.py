@@ -1,9 +1,9 @@
-"""LayerNormalization and RMSNormalization: every row (of the last axis) to mean 0 and variance 1, or to mean square 1.
+"""LayerNormalization and RMSNormalization: rows of the last axis get mean 0 and variance 1, or the mean square 1.
 
     xhat = (x - mean) / sqrt(mean((x - mean)^2) + epsilon)      RMSNormalization: without the mean
     out = gamma * xhat + beta
 
-The rows do not know of each other, so training and prediction compute the same.
+The rows do not influence each other, so training and prediction compute the same.
 """
 
 import math
@@ -35,7 +35,7 @@ LAYERNORM = layer_dtype(
 
 @inline
 def kept(layer, row):
-    """Return the offset in work of a row's xhat (d,), which its 1 / sqrt(variance + epsilon) follows."""
+    """Return the offset in work of a row's xhat (d,); the row's 1 / sqrt(variance + epsilon) follows it."""
     return layer.extra + row * (layer.d + 1)
 
 

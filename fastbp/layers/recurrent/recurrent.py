@@ -203,11 +203,11 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, end, accumulate):
                 call(layer.product, (dbias, u, init, u, unit(grads), 0, 0, dz, u, 1, high - low, n))
         return
     for gate in range(g):
-        x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
+        x, width, param, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
         if block == 1:
             x = layer.before if gate < g - 1 else layer.last_before
-            width, kernel, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
-        dkernel = at(grads, kernel + first * g * u + gate * u)
+            width, param, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
+        dkernel = at(grads, param + first * g * u + gate * u)
         init = dkernel if accumulate else null(grads)
         a, b = at(work, pack + x + r * width + first), at(work, pack + dz + r * u)
         call(layer.product, (dkernel, g * u, init, g * u, a, 1, width, b, u, end - first, u, n))

@@ -15,7 +15,7 @@ from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 PARAMETRIC = layer_dtype(
     ("columns", "i8"),  # entries of alpha for each index of its first axis
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 

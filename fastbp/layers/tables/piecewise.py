@@ -1,4 +1,4 @@
-"""PiecewiseLinearEmbedding: of each number a piecewise linear function with given knots, for every output its own."""
+"""PiecewiseLinearEmbedding: each number becomes several piecewise linear functions of itself, with given knots."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Layer, check_factors, layer_dtype, whole_number
 from fastbp.layers.build import Build, Param
 
-# The number of a bin is exact in float32 up to here.
+# float32 holds the number of a bin exactly up to this one.
 MOST_EDGES = 2**24
 PIECEWISE = layer_dtype(
     ("features", "i8"),  # d
@@ -30,7 +30,7 @@ PIECEWISE = layer_dtype(
 
 @inline
 def shares(x, low, over, least, most):
-    """Return how much of a bin lies below x, limited to least and most; NaN stays NaN."""
+    """Return which share of a bin lies below x, limited to the range from least to most; NaN stays NaN."""
     share = (x - low) * over
     share = select(share < least, least, share)
     return select(share > most, most, share)
@@ -38,7 +38,7 @@ def shares(x, low, over, least, most):
 
 @kernel
 def piecewise_forward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); for backward the shares (n, t) are kept."""
+    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); the shares (n, t) are kept for backward."""
     if layer.backward:
         add_shares(layer, params, work, start, stop)
     else:
@@ -73,7 +73,7 @@ def add_shares(layer, params, work, start, stop):
 
 @inline
 def look_up(layer, shared, work, start, stop):
-    """out = base + (x - low) * gain of the bin that x lies in: 8 ns a feature in place of 25 (32 bins, 8 units)."""
+    """out = base + (x - low) * gain, by x's bin: 8 ns a feature where `add_shares` takes 25 (32 bins, 8 units)."""
     d, k, t = layer.features, layer.units, layer.bins
     n, low = stop - start, array_at(layer.tables, t, work)
     column, place = span(work, layer.extra + start * t, n), span(work, layer.extra + start * t + n, n)
@@ -90,7 +90,10 @@ def look_up(layer, shared, work, start, stop):
 
 @inline
 def find_bins(column, place, x, stride, low, first, end):
-    """column (n,) = x; place (n,) = each one's bin of first to end, by counting: a search's branches are guesses."""
+    """column (n,) = x; place (n,) = the bin of each x, among first to end.
+
+    The edges below x are counted, because a CPU can only guess the branches of a binary search.
+    """
     for row in range(column.size):
         column[row] = x[row * stride]
         place[row] = first
@@ -103,7 +106,7 @@ def find_bins(column, place, x, stride, low, first, end):
 @kernel
 def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d, k), kernel (t, k), slope (d, k) -> dx (n, d)."""
-    if layer.dx < 0:  # no `only_dx`: that there is a backward pass tells `forward` to keep the shares
+    if layer.dx < 0:  # not `only_dx`: `forward` keeps the shares where there is a backward pass
         return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
@@ -112,7 +115,7 @@ def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
         dout, dx = span(work, layer.dout + row * d * k, d * k), span(work, layer.dx + row * d, d)
         share = span(work, layer.extra + row * t, t)
         for i in range(d):
-            # dx = slope @ dout + the sum over bins that x lies in of kernel @ dout / width
+            # dx = slope @ dout + kernel @ dout / width, the latter of each bin whose share grows with x
             total = dot(slope, i * k, dout, i * k, k)
             for b in range(int64_at(layer.starts, i), int64_at(layer.starts, i + 1)):
                 if share[b] > tables[2 * t + b] and share[b] < tables[3 * t + b]:
@@ -156,7 +159,7 @@ def piecewise_gradient(layer, params, grads, work, start, stop, block, first, en
 
 @kernel
 def piecewise_tabulate(layer, params, shared, first, end):
-    """Write what is put out at each bin's low edge, and how it grows from there (t, k)."""
+    """Write the outputs at each bin's low edge (t, k), and how fast they grow from there (t, k)."""
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 2 * t, params)
     for i in range(d):
@@ -174,12 +177,12 @@ def piecewise_tabulate(layer, params, shared, first, end):
 @LAYERS.register("PiecewiseLinearEmbedding")
 @dataclass
 class PiecewiseLinearEmbedding(Layer):
-    """Numbers as piecewise linear functions of themselves, whose knots are given (Gorishniy et al., 2022).
+    """Numbers as piecewise linear functions of themselves, with given knots (Gorishniy et al., 2022).
 
-    Feature i with edges ``b_0 < b_1 < ... < b_t`` gets the share of each bin that lies below it,
-    ``share_j = (x - b_{j-1}) / (b_j - b_{j-1})``, limited to 0 and 1 but for the first bin downwards and the last one
-    upwards, and of them ``out[i] = x * slope[i] + bias[i] + share @ kernel[bins of i]``: the form that TabM's authors
-    call "B" (Gorishniy et al., 2025). It starts as a linear map: the kernel is zero.
+    Feature i has edges ``b_0 < b_1 < ... < b_t``. The share of bin j that lies below x is
+    ``share_j = (x - b_{j-1}) / (b_j - b_{j-1})``, limited to 0 and 1; the first bin has no lower limit, the last one no
+    upper limit. The output is ``out[i] = x * slope[i] + bias[i] + share @ kernel[bins of i]``. TabM's authors call this
+    form "B" (Gorishniy et al., 2025). The kernel starts as zero, so the layer starts as a linear map.
 
     Parameters
     ----------
@@ -270,7 +273,7 @@ class PiecewiseLinearEmbedding(Layer):
         record["product"] = product_address(float_type)
 
     def tables(self, dtype: Any) -> np.ndarray:
-        """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""
+        """Return the low edge, 1 / width, and the smallest and the largest share of every bin (4, t)."""
         columns = []
         for edges in self.bins:
             least, most = np.zeros(len(edges) - 1), np.ones(len(edges) - 1)

@@ -1,4 +1,4 @@
-"""Scaling: out (n, k) = x (n, k) * scale (k,) + bias (k,), one trained factor an entry of a row."""
+"""Scaling: out (n, k) = x (n, k) * scale (k,) + bias (k,), a trained factor for each entry of a row."""
 
 import math
 from dataclasses import dataclass
