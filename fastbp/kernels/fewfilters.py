@@ -22,7 +22,7 @@ from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import shift, stack_room
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add, splat, store_vector
 from fastbp.kernels.dots import lane_sums, start_of
-from fastbp.kernels.windowadd import offset
+from fastbp.kernels.windowadd import offset, offset_at
 
 # Pieces in a table of them.  A panel of DEPTH rows has room for 512 vectors.
 PIECES = 512
@@ -117,16 +117,6 @@ def few_columns_beside(panel, out, out_stride, init, init_stride, image, rows, c
         unzip(n, pieces, counts, firsts, panel, shift(b, done * n))
         sum_pieces(n, pieces, starts, counts, panel, out, out_stride, init, init_stride, image, rows, m)
         done, init, init_stride = end, out, out_stride
-
-
-@intrinsic
-def offset_at(typingctx, table, index):
-    """Return entry `index` of a table of offsets."""
-
-    def codegen(context, builder, signature, args):
-        return builder.load(builder.gep(builder.inttoptr(args[0], ir.I32.as_pointer()), [args[1]]))
-
-    return types.int32(types.int64, types.int64), codegen
 
 
 @intrinsic
