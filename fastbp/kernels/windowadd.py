@@ -81,9 +81,9 @@ def offset(builder, table, index):
 class Lanes:
     """A loop over vectors along some entries; the last vector may be masked."""
 
-    def __init__(self, builder, shape, number, entries):
-        self._builder, self.vector = builder, ir.VectorType(number, shape.lanes)
-        self.count = ir.I64(shape.lanes)
+    def __init__(self, builder, lanes, number, entries):
+        self._builder, self.vector = builder, ir.VectorType(number, lanes)
+        self.count = ir.I64(lanes)
         self._whole = builder.udiv(entries, self.count)
         self._covered = builder.mul(self._whole, self.count)
         self._edge = builder.sub(entries, self._covered)
@@ -194,7 +194,7 @@ def _emit_lanes(function, shape):
     """Emit the body of `add_lanes`.  The inner loop runs over windows: no load waits for a store of the turn before."""
     image, size, x, positions, m, taps, k, b, n = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    lanes = Lanes(builder, shape, image.type.pointee, n)
+    lanes = Lanes(builder, shape.lanes, image.type.pointee, n)
     positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
     with cgutils.for_range(builder, k) as tap:
         place = offset(builder, taps, tap.index)
