@@ -20,7 +20,7 @@ from itertools import product as pairs_of
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import null_like, same_place, shift
 from fastbp.compiler.signatures import signature
@@ -148,7 +148,7 @@ def window_lanes(out, out_stride, init, init_stride, image, rows, columns, b, b_
 @cache
 def window_address(kind, float_type):
     """Return the address of `window_product` or `window_lanes` for a float type."""
-    return address(kind, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
+    return compiled_address(kind, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
 def _tile_table(module, shape, pointer, by_lanes):

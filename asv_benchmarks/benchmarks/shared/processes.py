@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parents[1]
+FOLDER = Path(__file__).parents[2]
 
 _LOAD_IRIS = """
 import sys, numpy as np
@@ -61,7 +61,7 @@ model.fit(x, np.arange(32) % 9, batch_size=32, verbose=0)
 
 FASTBP_W3 = """
 import fastbp
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 fastbp.set_num_threads(2)
 workload = WORKLOADS["W3 54-256-256-7, batch 256"]
 x, y = workload.data()
