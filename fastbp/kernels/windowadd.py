@@ -119,12 +119,13 @@ def _emit_rows(function, shape):
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector, lanes = ir.VectorType(image.type.pointee, shape.lanes), ir.I64(shape.lanes)
     positions = builder.inttoptr(positions, ir.I32.as_pointer())
-    totals, window = [builder.alloca(vector) for _ in range(ROWS)], cgutils.alloca_once_value(builder, ir.I64(0))
-    place = cgutils.alloca_once_value(builder, ir.I64(0))  # of the vector, within the window
+    totals = [builder.alloca(vector) for _ in range(ROWS)]
+    first, window, place = (cgutils.alloca_once(builder, ir.I64) for _ in range(3))
     row_length = builder.add(builder.mul(builder.sub(m, ir.I64(1)), step), length)
     vectors = builder.udiv(builder.add(row_length, builder.sub(lanes, ir.I64(1))), lanes)
 
     def pass_on():
+        """Go to the next window, within which the vector stands at another place."""
         builder.store(builder.add(builder.load(window), ir.I64(1)), window)
         builder.store(builder.sub(builder.load(place), step), place)
 
@@ -132,9 +133,10 @@ def _emit_rows(function, shape):
     with cgutils.for_range(builder, blocks) as block:
         # The last row stands for rows beyond the end, too: it is stored several times.
         numbers = [builder.add(builder.mul(block.index, ir.I64(ROWS)), ir.I64(r)) for r in range(ROWS)]
-        firsts = [builder.mul(_bounded(builder, number, rows), m) for number in numbers]
-        starts = [builder.gep(image, [offset(builder, positions, first)]) for first in firsts]
-        sources = [builder.gep(windows, [builder.mul(first, stride)]) for first in firsts]
+        rows_first = [builder.mul(_bounded(builder, number, rows), m) for number in numbers]
+        starts = [builder.gep(image, [offset(builder, positions, number)]) for number in rows_first]
+        sources = [builder.gep(windows, [builder.mul(number, stride)]) for number in rows_first]
+        builder.store(ir.I64(0), first)
         with cgutils.for_range(builder, vectors) as loop:
             entry = builder.mul(loop.index, lanes)
             left = builder.sub(row_length, entry)
@@ -142,11 +144,12 @@ def _emit_rows(function, shape):
             places = [builder.gep(start, [entry]) for start in starts]
             for total, to in zip(totals, places, strict=True):
                 builder.store(load_vector(builder, to, vector, mask), total)
-            builder.store(ir.I64(0), window)
-            builder.store(entry, place)
+            builder.store(builder.load(first), window)
+            builder.store(builder.sub(entry, builder.mul(builder.load(first), step)), place)
             # Windows that end before the vector, then those that meet it.
             with _while(builder, lambda: builder.icmp_signed(">=", builder.load(place), length)):
                 pass_on()
+            builder.store(builder.load(window), first)
             with _while(builder, lambda: _meets(builder, place, window, lanes, m)):
                 inside = _inside(builder, builder.load(place), length, vector)
                 here = builder.add(builder.mul(builder.load(window), stride), builder.load(place))
