@@ -20,7 +20,7 @@ from fastbp.compiler.pointers import at, null, shift, span, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
-from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
+from fastbp.kernels.windowadd import SCRATCH, add_rows, offset_at, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.build import Build, Param
@@ -53,13 +53,18 @@ CONV = layer_dtype(
     ("segments", "i8"),  # a window is so many runs of so many contiguous entries,
     ("segment_length", "i8"),
     ("segment_offsets", "i8"),  # at these places (address of an int32 table)
-    ("block_windows", "i8"),  # dwindows are made in blocks of so many windows and segments
+    ("beside", "i8"),  # windows beside each other, and the entries from one to the next
+    ("window_step", "i8"),
+    ("block_rows", "i8"),  # dwindows are made in blocks of so many rows of so many windows, and so many segments
+    ("block_windows", "i8"),
     ("block_segments", "i8"),
 )
 # A block of dwindows has at least so many windows: kernel^T is read once for each block.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
+# Lanes of the widest vectors, of float32 with AVX-512.
+LANES = 16
 
 
 @inline
@@ -123,25 +128,29 @@ def add_dwindows(layer, shared, work, first, images, group):
     """Add dwindows (windows, taps) = dz (windows, k) @ kernel^T (k, taps) of one group to the images' gradients."""
     filters, scratch = layer.k // layer.groups, stack_scratch(null(work))
     dimage = at(work, dimage_start(layer, first) + group * layer.group_channels)
-    size = (images - 1) * layer.stride + layer.size - group * layer.group_channels
     dz = at(work, layer.dout + first * layer.n_out + group * filters)
     transposed = at(shared, layer.shared + group * filters * layer.transposed_row)
-    for i in range(0, images * layer.positions, layer.block_windows):
-        m = min(layer.block_windows, images * layer.positions - i)
-        for s in range(0, layer.segments, layer.block_segments):
-            segments = min(layer.block_segments, layer.segments - s)
-            # Whole vectors, so that no store needs a mask.  The columns beyond the last one are never read.
-            columns = (segments * layer.segment_length + 7) // 8 * 8
-            weights = shift(transposed, s * layer.segment_length)
-            arguments = (
-                scratch, columns, null(work), 0, shift(dz, i * layer.k), layer.k, 1, weights, layer.transposed_row,
-                m, columns, filters,
-            )  # fmt: skip
-            call(layer.product, arguments)
-            add_windows(
-                dimage, size, scratch, columns, layer.position_offsets + 4 * i, m,
-                layer.segment_offsets + 4 * s, segments, layer.segment_length,
-            )  # fmt: skip
+    rows = images * (layer.positions // layer.beside)
+    for s in range(0, layer.segments, layer.block_segments):
+        segments = min(layer.block_segments, layer.segments - s)
+        # Whole vectors, so that no store needs a mask.  The columns beyond the last one are never read.
+        columns = (segments * layer.segment_length + LANES - 1) // LANES * LANES
+        weights = shift(transposed, s * layer.segment_length)
+        for i in range(0, rows, layer.block_rows):
+            for j in range(0, layer.beside, layer.block_windows):
+                m, n = min(layer.block_rows, rows - i), min(layer.block_windows, layer.beside - j)
+                window = i * layer.beside + j
+                arguments = (
+                    scratch, columns, null(work), 0, shift(dz, window * layer.k), layer.k, 1, weights,
+                    layer.transposed_row, m * n, columns, filters,
+                )  # fmt: skip
+                call(layer.product, arguments)
+                for t in range(segments):
+                    to = shift(dimage, offset_at(layer.segment_offsets, s + t))
+                    add_rows(
+                        to, shift(scratch, t * layer.segment_length), columns, layer.position_offsets + 4 * window,
+                        m, n, layer.window_step, layer.segment_length,
+                    )  # fmt: skip
 
 
 @kernel
@@ -269,7 +278,9 @@ class Convolution:
         length = group_channels * (self.kernel_size[-1] if contiguous else 1)
         length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)
         segments = taps[::length].astype(np.int32)
-        block_segments = max(SCRATCH // BLOCK_WINDOWS // length, 1)
+        most = max(min(SCRATCH // BLOCK_WINDOWS // length, segments.size), 1)
+        block_segments = min(range(1, most + 1), key=lambda block: _block_vectors(segments.size, length, block))
+        beside, columns = windows.columns.count, LANES * _vectors(block_segments * length)
         fields = {
             "k": self.filters,
             "group_channels": group_channels,
@@ -277,7 +288,10 @@ class Convolution:
             "transposed_row": _transposed_row(taps.size),
             "segments": segments.size,
             "segment_length": length,
-            "block_windows": SCRATCH // (-(-min(block_segments, segments.size) * length // 8) * 8),
+            "beside": beside,
+            "window_step": windows.step,
+            "block_rows": max(SCRATCH // columns // beside, 1),
+            "block_windows": min(SCRATCH // columns, beside),
             "block_segments": block_segments,
         }
         return windows.fields(kept) | fields, windows.arrays(kept) | {"segment_offsets": segments}
@@ -301,7 +315,17 @@ class Convolution:
 
 def _transposed_row(taps):
     """Return the entries of a row of kernel^T: blocks of whole vectors may begin at any segment."""
-    return (taps + 14) // 8 * 8
+    return LANES * _vectors(taps + LANES - 1)
+
+
+def _vectors(entries):
+    return -(-entries // LANES)
+
+
+def _block_vectors(segments, length, block):
+    """Return how many vectors a window's segments take, in blocks of so many."""
+    whole, left = divmod(segments, block)
+    return whole * _vectors(block * length) + _vectors(left * length)
 
 
 @LAYERS.register("Conv2D")
