@@ -186,6 +186,17 @@ def test_modules_are_attributes_that_tell_their_names(name):
     assert name in dir(fastbp)
 
 
+def test_modules_of_interop_are_attributes():
+    """In a new process; Dask itself is imported when a table of its comes."""
+    code = "import fastbp; print(fastbp.interop.dask.TabularClassifier.__name__, fastbp.interop.optuna.__name__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "TabularClassifier fastbp.interop.optuna\n"
+    assert fastbp.interop.to_onnx is fastbp.to_onnx
+    for package, wrong, right in ((fastbp.interop, "daks", "dask"), (fastbp.distributed, "fti", "fit")):
+        with pytest.raises(AttributeError, match=f"no attribute '{wrong}'. Did you mean '{right}'"):
+            getattr(package, wrong)
+
+
 def test_a_misspelt_name_is_told_the_nearest():
     with pytest.raises(AttributeError, match=r"no attribute 'Dens'\. Did you mean 'Dense'\?"):
         fastbp.Dens  # noqa: B018
@@ -269,7 +280,8 @@ def test_the_stub_names_what_the_package_offers():
     tree = ast.parse((PACKAGE / "__init__.pyi").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     stub = {alias.asname: node.module for node in imports for alias in node.names}
-    assert stub == {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    homes = {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    assert stub == homes | dict.fromkeys(fastbp._MODULES, "fastbp")
     for name in fastbp.__all__:
         assert getattr(fastbp, name).__doc__
 

@@ -4,9 +4,15 @@ Loading all of them took 107 of the 296 ms that the import of a dense model take
 machine).  fastbp/__init__.py tells which file a name is in.
 """
 
+from typing import TYPE_CHECKING
+
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
 from fastbp.registry import declare
 from fastbp.settings.lazy_names import late_names
+
+if TYPE_CHECKING:  # the stub of the package has the types of all public names
+    from fastbp import *  # noqa: F403
+    from fastbp.layers.base import LAYERS as LAYERS
 
 _BASE = "layers.base"
 _LAYER_HOMES = {

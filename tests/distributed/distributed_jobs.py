@@ -317,6 +317,10 @@ def pipelines(job):
         (TypeError, "compile has no metrics=", lambda: model.compile("adam", "mse", metrics=["accuracy"])),
         (ValueError, "give (x, y)", lambda: model.fit(X, LABELS, validation_data=(X, LABELS, WEIGHTS), verbose=0)),
         (ValueError, "units of layer 0 (Dense) is", lambda: fastbp.distributed.PipelineModel(unlike(job.rank), (5,))),
+        (ValueError, "input_shape=5: it is a tuple", lambda: fastbp.distributed.PipelineModel(deep_layers(), 5)),
+        (TypeError, "x is None: all ranks are given the same rows", lambda: model.predict(None)),
+        (Exception, "the model takes 5", lambda: model.predict(X[:, :3])),
+        (ValueError, "the number of rows of x is", lambda: model.predict(X[: 9 + job.rank])),
         (ValueError, "the optimizer is", lambda: model.compile(fastbp.SGD(0.1 + job.rank), "mse")),
         (ValueError, "make no", lambda: fastbp.distributed.PipelineModel([fastbp.Dense(1)], (5,))),
     ]:
