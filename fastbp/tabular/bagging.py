@@ -136,6 +136,7 @@ class Training:
             raise
         if any(future.done() and future.exception() for future in tasks.futures):
             self.pace.interrupt()
+            tasks.drop()  # no thread goes on behind the back of who catches the error
         return [future.result() for future in tasks.futures]
 
     def kept(self, number):
