@@ -17,6 +17,19 @@ def build(self, input_shape: tuple[int, ...]) -> None:
     ----------
     input_shape : tuple of int
         Shape of one row of `x`: ``(d,)`` for a table.
+
+    Raises
+    ------
+    ValueError
+        Where it is no shape of a row, the layers do not take it, or the model has another one.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)])
+    >>> model.build((3,))
+    >>> model.count_params()
+    41
     """
     if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
         raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
