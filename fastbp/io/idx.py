@@ -43,10 +43,10 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
 
     Examples
     --------
-    >>> import pathlib, tempfile
+    >>> import fastbp, pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "labels-idx1-ubyte"
     >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
-    >>> read_idx(path)
+    >>> fastbp.read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
     path = Path(path)

@@ -23,6 +23,19 @@ def build(self, input_shape: tuple[int, ...]) -> None:
     ----------
     input_shape : tuple of int
         Shape of one row of `x`: ``(d,)`` for a table.
+
+    Raises
+    ------
+    ValueError
+        Where it is no shape of a row, the layers do not take it, or the model has another one.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)])
+    >>> model.build((3,))
+    >>> model.count_params()
+    41
     """
     check_shape(input_shape)
     input_shape = tuple(int(size) for size in input_shape)
