@@ -104,8 +104,7 @@ def _on_bits(change):
 
 
 def _power_bits(builder, bits, mantissa, bias):
-    kind = bits.type
-    return builder.add(builder.shl(bits, kind(mantissa)), kind(bias << mantissa))
+    return builder.shl(bits, bits.type(mantissa))
 
 
 def _from_root_half(builder, bits, mantissa, bias):
@@ -129,11 +128,11 @@ def _fraction_bits(builder, bits, mantissa, bias):
     return builder.add(below, kind(_root_half(mantissa)))
 
 
-# power(k + ROUND) is 2^k, k a whole number; adding ROUND also rounds to a whole number.  Of a positive
-# normal x = 2^k f, sqrt(1/2) <= f < sqrt 2: exponent(x) is k + COUNT and fraction(x) is f.  (AVX2 has no
-# conversion between int64 and float64: a large number added takes its place.)
+# power(k + ROUND) is 2^k, k a whole number, 2^k normal; adding ROUND also rounds to a whole number.  Of a
+# positive normal x = 2^k f, sqrt(1/2) <= f < sqrt 2: exponent(x) is k + COUNT and fraction(x) is f.  (AVX2
+# has no conversion between int64 and float64: a large number added takes its place.)
 power = _on_bits(_power_bits)
 exponent = _on_bits(_exponent_bits)
 fraction = _on_bits(_fraction_bits)
-ROUND = constant(1.5 * 2.0**23, 1.5 * 2.0**52)
+ROUND = constant(1.5 * 2.0**23 + 127, 1.5 * 2.0**52 + 1023)
 COUNT = constant(2.0**23 + 127, 2.0**52 + 1023)
