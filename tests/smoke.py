@@ -89,7 +89,7 @@ def fit_tables(folder):
     frame["label"] = label
     frame.to_csv(folder / "table.csv", index=False)
     frame.to_parquet(folder / "table.parquet")
-    run = [sys.executable, *(f"-W{action}" for action in sys.warnoptions), "-m", "fastbp.commands.main"]
+    run = [sys.executable, *(f"-W{action}" for action in sys.warnoptions), "-m", "fastbp"]
     train = [*run, "train", "table.csv", "--target", "label", "--preset", "fast", "--out", "table.fastbp"]
     for command in (train, [*run, "evaluate", "table.fastbp", "table.parquet"], [*run, "info"]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)

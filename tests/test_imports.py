@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,11 @@ LEVELS = [
     "interop",
     "reporting",
     "commands",
+    "__main__",
 ]
 
 
+@cache
 def modules():
     """Return {dotted name within the package: path}, the package's own __init__ left out."""
     found = {}
@@ -59,22 +62,30 @@ def modules():
 
 def imports(path, at_once=False):
     """Return the names of the package's modules that a file imports, anywhere in it, or at once: outside functions."""
-    names = modules()
     found = set()
     tree = ast.parse(path.read_text())
     for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            source = (node.module or "").split(".")
-            if source[0] != "fastbp":
-                continue
-            base = ".".join(source[1:])
-            for alias in node.names:
-                inner = f"{base}.{alias.name}".lstrip(".")
-                found.add(inner if inner in names else base)
+            found |= {home(f"{node.module}.{alias.name}") for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("fastbp.") for alias in node.names if alias.name.startswith("fastbp.")}
+            found |= {home(alias.name) for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fastbp":
+            found.add(home(f"fastbp.{node.attr}"))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            found |= {home(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
     return found - {""}
+
+
+def home(dotted):
+    """Return which of the package's modules has "fastbp.NAME.NAME", also by a public name; "" where none does."""
+    package, _, name = dotted.partition(".")
+    if package != "fastbp":
+        return ""
+    name = fastbp._HOME_OF.get(name, name)
+    while name and name not in modules():
+        name = name.rpartition(".")[0]
+    return name
 
 
 def level(name):
@@ -96,6 +107,25 @@ def test_no_file_is_longer_than_400_lines():
 def test_no_import_runs_upward(name):
     upward = {other for other in imports(modules()[name]) if level(other) > level(name)}
     assert not upward, f"{name} imports {', '.join(sorted(upward))}, which stands above it"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from fastbp import Sequential", "models.sequential"),
+        ("from fastbp import models", "models"),
+        ("from fastbp.models import sequential", "models.sequential"),
+        ("import fastbp.models.sequential as later", "models.sequential"),
+        ("def late():\n    import fastbp\n    return fastbp.Sequential()", "models.sequential"),
+        ("def late():\n    from fastbp.models.sequential import Sequential", "models.sequential"),
+        ('import importlib\nimportlib.import_module("fastbp.models.sequential")', "models.sequential"),
+        ('__import__("fastbp.models.sequential")', "models.sequential"),
+    ],
+)
+def test_a_planted_import_is_seen(tmp_path, line, found):
+    planted = tmp_path / "planted.py"
+    planted.write_text(line + "\n")
+    assert imports(planted) == {found}
 
 
 def test_numba_is_imported_in_the_compiler_alone():

@@ -1,5 +1,7 @@
 """The command line: ``fastbp train | predict | evaluate | explain | report | export | demo | warmup | info``.
 
+``python -m fastbp`` is the same.
+
 Each command is a module of `fastbp.commands` with `HELP`, `add_arguments(parser)` and `run(arguments)`;
 what it needs (numba, pandas, scikit-learn) it imports when it runs, so that ``fastbp --help`` is quick.
 
@@ -112,7 +114,3 @@ def _engine_errors():
 def _complain(message, code=USER_ERROR):
     print("fastbp:", " ".join(str(message).split()), file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -92,6 +92,9 @@ def run(arguments):
     """
     out = Path(arguments.out) if arguments.out is not None else default_model_path(arguments.data)
     check_output(out, arguments.data)
+    say = _speaker(arguments.json)
+    # What reads it takes a second to import.
+    say("reading", "standard input" if arguments.data == STANDARD_INPUT else arguments.data)
 
     from fastbp.tabular.checkpoint import Checkpoint
     from fastbp.tabular.csv_types import Expected
@@ -101,7 +104,6 @@ def run(arguments):
     expected = Expected(text=frozenset(arguments.id), kinds=types)
     table = read_file(arguments.data, how, expected=expected, target=arguments.target)
     check_names(table.frame, types, "--types")
-    say = _speaker(arguments.json)
     say(f"{arguments.data}: {len(table.frame)} rows, {len(table.frame.columns)} columns")
     tell(table.notes)  # before what follows complains of a value that was odd and is missing now
     facts = _train(table, arguments, say)

@@ -10,7 +10,6 @@ from fastbp.compiler.kerneldigest import compiler_digest, kernel_digest
 from fastbp.compiler.kernelfolder import (
     UnsafeFolderError,
     cache_dir,
-    check_folder,
     kernel_content,
     make_folder,
     prune,
@@ -28,20 +27,23 @@ def _cache_folder():
 _warned = _pruned = False
 
 
-def _warn_not_kept(reason, advice="writable folder"):
+def _warn_not_kept(reason, advice="Set FASTBP_CACHE_DIR to a writable folder."):
     """Warn, once a process, that kernels are not kept."""
     global _warned
     if _warned:
         return
     _warned = True
     warn(
-        f"fastbp {reason}; they are compiled anew in every process. Set FASTBP_CACHE_DIR to a {advice}.",
+        f"fastbp {reason}; they are compiled anew in every process. {advice}",
         RuntimeWarning,
     )
 
 
 def _warn_unsafe(error):
-    _warn_not_kept(f"ignores compiled kernels that could be another user's code ({error})", "folder of your own")
+    _warn_not_kept(
+        f"ignores compiled kernels that could be another user's code ({error})",
+        "Set FASTBP_CACHE_DIR to a folder of your own.",
+    )
 
 
 class KernelCache:
@@ -60,7 +62,11 @@ class KernelCache:
 
     def _path(self, signature, codegen):
         """Return where the machine code for a signature is kept, or None: not at all."""
-        made_from = kernel_digest(self._function)
+        try:
+            made_from = kernel_digest(self._function)
+        except OSError:  # the package stands in an archive
+            _warn_not_kept("cannot read its own files, and keeps no compiled kernels", "Install it into a folder.")
+            return None
         if made_from is None:
             return None
         function = self._function
@@ -102,7 +108,6 @@ class KernelCache:
                 return
             payload = pickle.dumps(data._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
             make_folder(path.parent)
-            check_folder(path.parent)
             path.unlink(missing_ok=True)  # replacing a file that cannot be used would keep its owner and mode
             replace_file(path, kernel_content(path, payload), mode=0o644)
             _prune_once(path.parents[1])

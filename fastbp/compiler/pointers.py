@@ -103,7 +103,7 @@ def _array_of(kind, context, builder, data, size):
 
 
 @intrinsic
-def part(typingctx, array, start, size):
+def span(typingctx, array, start, size):
     """Return array[start : start + size] of a 1-D contiguous array; a slice would look whether they are negative."""
 
     def codegen(context, builder, signature, args):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
-from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, part, record_at, rows_at
+from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, rows_at, span
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
@@ -84,7 +84,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
         array_at(job.grads, job.n_params, mine),
         array_at(job.state, job.n_state, mine),
         array_at(job.shared, job.shared_size, mine),
-        array_at(job.partials, 1, mine),  # the slices' gradients, `n_params` entries each; `part` finds one
+        array_at(job.partials, 1, mine),  # the slices' gradients, `n_params` entries each; `span` finds one
         mine,
     )
     steps, phases = steps_at(job.steps, job.n_steps), int64s_at(job.phases, job.n_phases)
@@ -210,7 +210,7 @@ def run_slice(piece, turn, run, of):
                 call(job.scatter, (work, dx, job.dx, job.order, row, n, layout.n_in))
             if layout.sliced:
                 for i in range(items.size):
-                    gradient = part(run.partials, piece * job.n_params, job.n_params)
+                    gradient = span(run.partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     if job.y and turn == n_segments - 1:
         # Divided here, so that the sum over all slices is the step's mean loss.
@@ -229,8 +229,8 @@ def chunk_loss(run, step, row, start, stop):
     else:
         for i in range(weight, weight + n * w):
             work[i] = 1
-    dout, out = part(work, layout.dout + start * k, n * k), part(work, layout.out + start * k, n * k)
-    targets, weights = part(work, y, n * t), part(work, weight, n * w)
+    dout, out = span(work, layout.dout + start * k, n * k), span(work, layout.out + start * k, n * k)
+    targets, weights = span(work, y, n * t), span(work, weight, n * w)
     return call_float(loss.kernel, (loss, dout, out, targets, weights, loss_scale(job, step)))
 
 

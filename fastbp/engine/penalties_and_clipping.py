@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
+from fastbp.compiler.jit import compiled_address, inline, kernel
+from fastbp.compiler.pointers import at, copy_entries, int64_at, pointer_like, shift, span
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.engine.accumulation_and_average import add_gradient, move_average
@@ -81,10 +81,10 @@ def scatter(work, offset, target, order, first, n, width):
 def add_partials(partials, grads, n_slices, start, stop):
     """grads[start:stop] = the sum over slices, in their order, of partials (slices * P,)."""
     n = stop - start
-    total = part(grads, start, n)
+    total = span(grads, start, n)
     copy_entries(at(grads, start), at(partials, start), n)
     for s in range(1, n_slices):
-        add = part(partials, s * grads.size + start, n)
+        add = span(partials, s * grads.size + start, n)
         for i in range(n):
             total[i] += add[i]
 
@@ -198,4 +198,4 @@ def block_address(name, float_type):
         "move_average": (move_average, "f[:] f[:] f8[:] i8 i8"),
     }
     function, takes = kernels[name]
-    return address(function, signature(takes, f=float_type, item=ITEM))
+    return compiled_address(function, signature(takes, f=float_type, item=ITEM))

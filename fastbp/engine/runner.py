@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from fastbp.compiler.jit import address
+from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.signatures import signature
 from fastbp.engine.cut import PREDICTION
 from fastbp.engine.driver import run_steps
@@ -186,7 +186,7 @@ class Runner:
         """Return the call of the driver for a job in several threads; its last slots are counters and thread."""
         if job.in_crew is None:
             float_type = float_type_of(self.plan.dtype)
-            driver = address(run_steps, _takes(_DRIVER_TAKES, float_type))
+            driver = compiled_address(run_steps, _takes(_DRIVER_TAKES, float_type))
             entry = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
             job.in_crew = entry.bind(driver, job.row, self.work, NO_COUNTERS, 0, 2)
         return job.in_crew

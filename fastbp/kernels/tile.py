@@ -17,7 +17,7 @@ from itertools import product as pairs_of
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
@@ -164,7 +164,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
 @cache
 def product_address(float_type):
     """Return the address of `product` for a float type (NumPy's)."""
-    return address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
+    return compiled_address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
 @intrinsic

@@ -41,7 +41,7 @@ import numpy as np
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.entry import address_of
-from fastbp.compiler.jit import address
+from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.initializers import INITIALIZERS
@@ -318,7 +318,9 @@ def kernel_address(layer_class, kind, float_type):
     kernel = getattr(layer_class, kind)
     if kernel is None:
         return 0
-    return address(kernel, signature(_TAKES.get(kind, _TAKES_ROWS), f=float_type, layer=layer_class.dtype, step=STEP))
+    return compiled_address(
+        kernel, signature(_TAKES.get(kind, _TAKES_ROWS), f=float_type, layer=layer_class.dtype, step=STEP)
+    )
 
 
 def float_type_of(dtype):

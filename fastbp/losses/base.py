@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.compiler.formulas import check_formula
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.records import make_record, record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.kernels.lanes import lane_sum
@@ -118,7 +118,7 @@ class Loss:
 @cache
 def loss_address(kernel, dtype, float_type):
     """Return the address of a loss's kernel for records of `dtype`."""
-    return address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
+    return compiled_address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
 
 
 def _check(cls):

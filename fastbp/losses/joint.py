@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import part, record_at, rows_at
+from fastbp.compiler.pointers import record_at, rows_at, span
 from fastbp.compiler.records import make_record, record_dtype
 from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
@@ -40,14 +40,14 @@ def joint_loss(row, dout, out, y, weight, scale):
     for i in range(weight.size):
         for p in range(row.n_parts):
             one, of = parts[p], loss_at(parts[p].loss)
-            d = part(dout, i * k + one.output, of.n_out)
+            d = span(dout, i * k + one.output, of.n_out)
             factor = one.factor * y[i * t + one.known]
             if factor == 0.0:
                 for j in range(d.size):
                     d[j] = 0
                 continue
-            z, target = part(out, i * k + one.output, of.n_out), part(y, i * t + one.target, of.n_targets)
-            total += factor * call_float(of.kernel, (of, d, z, target, part(weight, i, 1), scale * factor))
+            z, target = span(out, i * k + one.output, of.n_out), span(y, i * t + one.target, of.n_targets)
+            total += factor * call_float(of.kernel, (of, d, z, target, span(weight, i, 1), scale * factor))
     return total
 
 

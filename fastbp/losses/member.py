@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import part, record_at
+from fastbp.compiler.pointers import record_at, span
 from fastbp.compiler.records import make_record
 from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.registry import Registry
@@ -27,9 +27,9 @@ def member_loss(row, dout, out, y, weight, scale):
     k, t = of_member.n_out, of_member.n_targets
     total = 0.0
     for i in range(weight.size):
-        target, one_weight = part(y, i * t, t), part(weight, i, 1)
+        target, one_weight = span(y, i * t, t), span(weight, i, 1)
         for first in range(i * m * k, (i + 1) * m * k, k):
-            member = (of_member, part(dout, first, k), part(out, first, k), target, one_weight, scale / m)
+            member = (of_member, span(dout, first, k), span(out, first, k), target, one_weight, scale / m)
             total += call_float(of_member.kernel, member)
     return total / m
 

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import (
-    address,
     call_float,
     compile_errors,
+    compiled_address,
     kernel,
     need_compiler,
     unkept_kernel,
@@ -253,7 +253,7 @@ class CustomLoss(Loss):
 
     def __post_init__(self):
         if not hasattr(self.function, "py_func"):
-            need_compiler()
+            need_compiler(f"the function of the loss {self.name!r}")
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
     def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
@@ -278,4 +278,4 @@ def _compiled(function, float_type):
     def in_float64(y_true, y_pred, dout):
         return np.float64(function(y_true, y_pred, dout))
 
-    return address(in_float64, signature("f[:] f[:] f[:] -> f8", f=float_type)), in_float64
+    return compiled_address(in_float64, signature("f[:] f[:] f[:] -> f8", f=float_type)), in_float64

@@ -10,7 +10,7 @@ than with one), in float64 for float32 models too: J^T J squares the condition o
 import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part, pointer_like, shift
+from fastbp.compiler.pointers import at, copy_entries, pointer_like, shift, span
 from fastbp.engine.cut import Purpose, round_up
 from fastbp.engine.driver import layer_at, layer_gradient
 from fastbp.engine.driver_call import make_steps
@@ -204,7 +204,7 @@ def forward_rows(layout, table, step, x, y, weight, block, start, stop, params, 
     if weight:
         copy_entries(at(work, layout.weight + start), shift(pointer_like(weight, work), row), n)
     else:
-        part(work, layout.weight + start, n)[:] = 1
+        span(work, layout.weight + start, n)[:] = 1
     for i in range(table.size):
         layer = layer_at(table[i])
         if layer.forward:
@@ -240,7 +240,7 @@ def jacobian_rows(
     forward pass made them, and writes the dout of all but the last: the next output needs no other forward pass.
     """
     k = layout.n_out
-    dout = part(work, layout.dout + start * k, (stop - start) * k)
+    dout = span(work, layout.dout + start * k, (stop - start) * k)
     dout[:] = 0
     dout[output::k] = 1
     for i in range(table.size - 1, -1, -1):
@@ -252,8 +252,8 @@ def jacobian_rows(
         for i in range(items.size):
             item = items[i]
             layer_gradient(item, table, params, grads, work, row, row + 1, False)
-            entries = part(jacobian, row * stride + columns[i], item.stop - item.start)
-            gradient = part(grads, item.start, entries.size)
+            entries = span(jacobian, row * stride + columns[i], item.stop - item.start)
+            gradient = span(grads, item.start, entries.size)
             for j in range(entries.size):
                 entries[j] = share * np.float64(gradient[j])
 
@@ -281,7 +281,7 @@ def solve_damped(matrix, factor, stride, negative, product, damping, step):
             return False
     # U step = -U^-T gradient, from below
     for i in range(p - 1, -1, -1):
-        row = part(factor, i * stride, p)
+        row = span(factor, i * stride, p)
         step[i] = -(factor[i * stride + p] + lane_dot(row, step, i + 1, p)) / row[i]
     return True
 
@@ -290,14 +290,14 @@ def solve_damped(matrix, factor, stride, negative, product, damping, step):
 def factor_rows(factor, stride, first, last, columns):
     """Make rows first to last of U of what the rows above leave; return False at a pivot that is not positive."""
     for i in range(first, last):
-        row = part(factor, i * stride, columns)
+        row = span(factor, i * stride, columns)
         if not 0 < row[i] < np.inf:
             return False
         by = 1 / np.sqrt(row[i])
         for j in range(np.uint64(i), np.uint64(columns)):
             row[j] *= by
         for k in range(i + 1, last):
-            lower = part(factor, k * stride, columns)
+            lower = span(factor, k * stride, columns)
             times = row[k]
             for j in range(np.uint64(k), np.uint64(columns)):
                 lower[j] -= times * row[j]

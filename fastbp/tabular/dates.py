@@ -81,8 +81,8 @@ def parts_that_tell(times):
     known = times[1][~np.isnan(times[1])]
     if len(known) == 0:
         return []
-    span = known.max() - known.min()
-    names = [name for name, (days, _) in CYCLES.items() if span > days * DAY]
+    extent = known.max() - known.min()
+    names = [name for name, (days, _) in CYCLES.items() if extent > days * DAY]
     return [name for name in names if np.ptp(part_of(known, name)) > 0]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.layer_ownership import copies
+from fastbp.models.arguments import checked_layers
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.recipe import PRESETS
 
@@ -94,6 +95,7 @@ def _warm_model(model, input_shape, optimizer, loss):
 
 
 def _warm_layers(layers, input_shape, optimizer, loss, dtype):
+    layers = checked_layers(layers)
     shapes, errors = SHAPES if input_shape is None else (input_shape,), []
     for shape in shapes:
         try:

@@ -15,7 +15,7 @@ from sklearn import metrics
 
 import fastbp
 from fastbp.commands import demo
-from fastbp.commands.main import main
+from fastbp.commands.main import COMMANDS, main
 from fastbp.compiler import library
 from fastbp.tabular import estimator
 from fastbp.tabular.reading import read_table
@@ -235,6 +235,36 @@ def test_info_and_warmup(capsys):
         assert re.search(rf"^{fact} ", output, re.MULTILINE)
     assert main(["warmup"]) == 0
     assert "ready after" in capsys.readouterr().out
+
+
+def test_python_m_fastbp_is_the_command_line(tmp_path, capsys):
+    def run(*words):
+        return subprocess.run([sys.executable, "-m", "fastbp", *words], cwd=tmp_path, capture_output=True, text=True)
+
+    told, mistake = run("--help"), run("predict", "no_model.fastbp", "table.csv")
+    assert main(["--help"]) == 0
+    assert (told.stdout, told.stderr, told.returncode) == (capsys.readouterr().out, "", 0)
+    assert all(f"\n    {name} " in told.stdout for name in COMMANDS)
+    assert (mistake.stdout, mistake.returncode) == ("", 2)
+    assert mistake.stderr == "fastbp: model 'no_model.fastbp' does not exist.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "stream"), [(["table.csv"], "stdout"), (["-"], "stdout"), (["table.csv", "--json"], "stderr")]
+)
+def test_training_tells_what_it_reads_before_it_imports_what_reads_it(tmp_path, words, stream):
+    """A process that lacks pandas ends where it would import it."""
+    code = """import sys
+sys.modules |= dict.fromkeys(["pandas", "sklearn", "narwhals"])
+from fastbp.commands.main import main
+main(["train", *sys.argv[1:], "--target", "y"])"""
+    text = "x,y\n1,2\n" * 9
+    (tmp_path / "table.csv").write_text(text)
+    command = [sys.executable, "-c", code, *words]
+    run = subprocess.run(command, cwd=tmp_path, input=text, capture_output=True, text=True)
+    name = "standard input" if words == ["-"] else "table.csv"
+    assert getattr(run, stream).startswith(f"reading {name}\n")
+    assert "ModuleNotFoundError: import of pandas halted" in run.stderr
 
 
 def test_help_imports_nothing_heavy():

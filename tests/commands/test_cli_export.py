@@ -1,6 +1,5 @@
 """fastbp export: files that onnxruntime and gcc take, and one line on what is wrong."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -64,8 +63,3 @@ def test_c_of_a_table_needs_no_onnx(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", f"{folder}/diabetes.fastbp", "--format", "c", "--out", str(tmp_path / "d.c")]) == 0
     assert "x: the columns, NaN where missing" in (tmp_path / "d.h").read_text()
-
-
-def test_help_lists_the_command():
-    told = subprocess.run([sys.executable, "-m", "fastbp.commands.main", "--help"], capture_output=True, text=True)
-    assert "export" in told.stdout

@@ -3,6 +3,7 @@
 import compileall
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -231,6 +232,19 @@ def test_what_others_can_write_is_ignored_with_one_warning(folder, compiled, tmp
 
 
 @POSIX
+def test_nothing_is_made_in_a_folder_that_is_refused(folder, compiled):
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=rf"others may write to {re.escape(str(folder))}: chmod go-w"):
+        assert run(double) == 2
+    assert not list(folder.iterdir())
+    folder.chmod(0o700)
+    assert run(double) == 2
+    assert len(list(folder.rglob("*.kernel"))) == 1
+    assert compiled == ["double"] * 2
+
+
+@POSIX
 def test_what_belongs_to_another_user_is_ignored(folder, compiled, monkeypatch, tmp_path):
     run(double)
     path = next(folder.rglob("*.kernel"))
@@ -378,7 +392,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 def test_addresses_are_those_of_the_one_machine_code(folder):
     kernel = _jit.kernel(double)
-    assert _jit.address(kernel, VECTOR) == _jit.address(kernel, VECTOR) != 0
+    assert _jit.compiled_address(kernel, VECTOR) == _jit.compiled_address(kernel, VECTOR) != 0
 
 
 # In processes of their own
@@ -429,7 +443,7 @@ def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
 OWN = """
 import numba
 import numpy as np
-from fastbp.compiler.jit import address
+from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.signatures import signature
 from fastbp.custom import forward
 
@@ -448,7 +462,7 @@ def made():
     return out[0]
 
 def place():
-    return address(Own.forward, signature("f8[:] f8[:] i8 f8"))
+    return compiled_address(Own.forward, signature("f8[:] f8[:] i8 f8"))
 """
 ALL = "import sys; from importlib import import_module; all = [import_module(name) for name in sys.argv[1:]]; "
 SHOW = ALL + "print(*(one.made() for one in all), len({one.place() for one in all}))"

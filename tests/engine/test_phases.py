@@ -96,17 +96,25 @@ def test_each_piece_is_done_once():
         other.join()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts a thread's switches")
-def test_who_waits_long_sleeps():
-    """The thread leaves its core of its own accord: to poll, or to offer the core, would not count as that."""
+def switches_of_own_accord(seconds):
+    """Return how often a thread that waits for so long leaves its core without being driven off."""
     import resource
 
     counters = open_counters(1)
-    wait_for(counters, 0)
-    timer = threading.Timer(0.3, lambda: counters.__setitem__(1, 1))
+    timer = threading.Timer(seconds, lambda: counters.__setitem__(1, 1))
     timer.start()
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
     wait_for(counters, 1)
-    slept = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+    switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
     timer.join()
-    assert slept >= 5
+    return switches
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts a thread's switches")
+def test_who_waits_long_sleeps():
+    """The thread leaves its core of its own accord: to poll, or to offer the core, would not count as that.
+
+    On a busy machine it may have no core for most of a short wait: then it waits for longer.
+    """
+    wait_for(open_counters(1), 0)
+    assert any(switches_of_own_accord(0.3 * 2**trial) >= 5 for trial in range(6))

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from fastbp.compiler.jit import address
+from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.records import record_type
 from fastbp.compiler.signatures import signature
 from fastbp.optimizers import (
@@ -287,7 +287,7 @@ def test_numpy_numbers_are_described_too():
 @every_variant
 def test_row_and_address(optimizer):
     named = {"f": np.dtype("float32"), "row": optimizer.dtype}
-    where = address(optimizer.kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
+    where = compiled_address(optimizer.kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
     row = optimizer.row(where)
     assert row.shape == (1,)
     assert row.dtype.names[: len(OPT_HEADER)] == tuple(name for name, _ in OPT_HEADER)

@@ -1,6 +1,7 @@
 """The training of tabular ensembles: cuts, running means, the best epoch, time limits, threads."""
 
 from dataclasses import replace
+from threading import get_ident
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 import fastbp
 from fastbp.compiler.compiling import working_time
-from fastbp.tabular import bagging
+from fastbp.tabular import bagging, network_training
 from fastbp.tabular import ensemble as ensemble_module
 from fastbp.tabular.bagging import Ensemble, mean_outputs, train_ensemble
 from fastbp.tabular.encoding import TableEncoder
@@ -328,19 +329,31 @@ def test_ctrl_c_keeps_what_there_is(monkeypatch):
     assert 1 <= len(ensemble.networks) <= 3
 
 
-def test_an_error_in_a_thread_ends_all(monkeypatch):
-    objective = table()[2]
+def test_an_error_in_a_thread_ends_all(monkeypatch, run_threads):
+    """The other network, whose scores are in order, ends early in its million epochs."""
+    run_threads(2)
+    # One in ten epochs, in place of one in 83,333.
+    monkeypatch.setattr(network_training, "MOST_VALIDATIONS", 10**5)
+    encoder, part, objective = table()
+    scorers, failed, told = [], [], []
 
     class Failing:
         def __getattr__(self, name):
             return getattr(objective, name)
 
         def score(self, *arguments):
-            raise ZeroDivisionError("of a metric")
+            scorers.append(get_ident())
+            if len(set(scorers)) == 2 and not failed:
+                failed.append(len(scorers))
+                raise ZeroDivisionError("of a metric")
+            return objective.score(*arguments)
 
-    encoder, part, _ = table()
+    recipe = replace(RECIPE, epochs=10**6)
     with pytest.raises(ZeroDivisionError, match="of a metric"):
-        train_ensemble(encoder, part, recipe=replace(RECIPE, epochs=10**6), objective=Failing(), seed=0)
+        train_ensemble(encoder, part, recipe=recipe, objective=Failing(), seed=0, progress=told.append)
+    # The other network has judged what it had when it was stopped.
+    assert set(scorers[failed[0] :]) - {scorers[failed[0] - 1]}
+    assert 0 < max(told) < 0.5
 
 
 def test_progress_rises_to_the_end():

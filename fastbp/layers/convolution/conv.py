@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part, shift, unit
+from fastbp.compiler.pointers import at, null, shift, span, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
@@ -93,8 +93,8 @@ def conv_forward(layer, step, params, shared, work, start, stop, row0):
             call(layer.window_product, arguments)
         # out = activation(z)
         if layer.activate:
-            out = part(work, layer.out + first * layer.n_out, m * layer.k)
-            call(layer.activate, (out, part(work, z, m * layer.k), layer.k, layer.alpha))
+            out = span(work, layer.out + first * layer.n_out, m * layer.k)
+            call(layer.activate, (out, span(work, z, m * layer.k), layer.k, layer.alpha))
 
 
 @kernel
@@ -105,9 +105,9 @@ def conv_backward(layer, step, params, shared, work, start, stop, row0):
         # dz = dout * activation'(z)
         if layer.differentiate:
             size = images * layer.n_out
-            dz = part(work, layer.dout + first * layer.n_out, size)
-            out = part(work, layer.out + first * layer.n_out, size)
-            z = part(work, z_start(layer, first), size) if layer.needs_input else out
+            dz = span(work, layer.dout + first * layer.n_out, size)
+            out = span(work, layer.out + first * layer.n_out, size)
+            z = span(work, z_start(layer, first), size) if layer.needs_input else out
             call(layer.differentiate, (dz, z, out, layer.k, layer.alpha))
         if layer.dx >= 0:
             for image in range(first, first + images):

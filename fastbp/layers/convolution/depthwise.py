@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part
+from fastbp.compiler.pointers import at, null, span
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.windowadd import add_lanes
 from fastbp.kernels.windowtile import window_address, window_lanes
@@ -92,8 +92,8 @@ def depthwise_forward(layer, step, params, shared, work, start, stop, row0):
         call(layer.window_lanes, arguments)
         # out = activation(z)
         if layer.activate:
-            out = part(work, layer.out + first * layer.n_out, m * layer.k)
-            call(layer.activate, (out, part(work, z, m * layer.k), layer.k, layer.alpha))
+            out = span(work, layer.out + first * layer.n_out, m * layer.k)
+            call(layer.activate, (out, span(work, z, m * layer.k), layer.k, layer.alpha))
 
 
 @kernel
@@ -105,9 +105,9 @@ def depthwise_backward(layer, step, params, shared, work, start, stop, row0):
         # dz = dout * activation'(z)
         if layer.differentiate:
             size = images * layer.n_out
-            dz = part(work, layer.dout + first * layer.n_out, size)
-            out = part(work, layer.out + first * layer.n_out, size)
-            z = part(work, z_start(layer, first), size) if layer.needs_input else out
+            dz = span(work, layer.dout + first * layer.n_out, size)
+            out = span(work, layer.out + first * layer.n_out, size)
+            z = span(work, z_start(layer, first), size) if layer.needs_input else out
             call(layer.differentiate, (dz, z, out, layer.k, layer.alpha))
         if layer.dx >= 0:
             for image in range(first, first + images):

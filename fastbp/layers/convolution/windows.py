@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.compiler.jit import inline
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.layers.base import is_size, whole_number
 
 # One call of a product computes at least so many windows.  The table of positions covers as many images as that takes.
@@ -183,7 +183,7 @@ def dimage_start(layer, row):
 @inline
 def fill_entries(work, start, size, value):
     """work[start : start + size] = value."""
-    entries = part(work, start, size)
+    entries = span(work, start, size)
     for i in range(size):
         entries[i] = value
 

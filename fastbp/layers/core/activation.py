@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.activations import ACTIVATIONS
-from fastbp.compiler.jit import address, call, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.jit import call, compiled_address, kernel
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
@@ -31,8 +31,8 @@ def activation_addresses(activation, float_type):
 def _addresses(forward, backward, float_type):
     if forward is None:
         return 0, 0
-    first = address(forward, signature("f[:] f[:] i8 f8", f=float_type))
-    return first, address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
+    first = compiled_address(forward, signature("f[:] f[:] i8 f8", f=float_type))
+    return first, compiled_address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
 def fill_activation(row, activation, float_type):
@@ -52,8 +52,8 @@ ACTIVATION = layer_dtype(
 def activation_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k)."""
     k = layer.n_out
-    x = part(work, layer.x + start * k, (stop - start) * k)
-    out = part(work, layer.out + start * k, (stop - start) * k)
+    x = span(work, layer.x + start * k, (stop - start) * k)
+    out = span(work, layer.out + start * k, (stop - start) * k)
     if layer.activate:
         call(layer.activate, (out, x, layer.width, layer.alpha))
     else:
@@ -64,11 +64,11 @@ def activation_forward(layer, step, params, shared, work, start, stop, row0):
 def activation_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), out (n, k) -> dx (n, k)."""
     k = layer.n_out
-    dx = part(work, layer.dx + start * k, (stop - start) * k)
+    dx = span(work, layer.dx + start * k, (stop - start) * k)
     copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), dx.size)
     if layer.differentiate:
-        x = part(work, layer.x + start * k, (stop - start) * k)
-        out = part(work, layer.out + start * k, (stop - start) * k)
+        x = span(work, layer.x + start * k, (stop - start) * k)
+        out = span(work, layer.out + start * k, (stop - start) * k)
         call(layer.differentiate, (dx, x, out, layer.width, layer.alpha))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, int64_at, part
+from fastbp.compiler.pointers import at, copy_entries, int64_at, span
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 
@@ -24,7 +24,7 @@ def fork_backward(layer, step, params, shared, work, start, stop, row0):
     # dx = dout[0] + dout[1] + ...
     copy_entries(at(work, layer.dx + first), at(work, layer.dout + first), size)
     for branch in range(1, layer.n_branches):
-        add(part(work, layer.dx + first, size), part(work, layer.dout + branch * layer.branch_stride + first, size))
+        add(span(work, layer.dx + first, size), span(work, layer.dout + branch * layer.branch_stride + first, size))
 
 
 @inline
@@ -156,9 +156,9 @@ class Concatenate(Layer):
 def residual_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), y (n, d) -> out (n, d) = x + y."""
     first, size = start * layer.n_out, (stop - start) * layer.n_out
-    out = part(work, layer.out + first, size)
-    x = part(work, input_of(layer.inputs, 0)[0] + first, size)
-    y = part(work, input_of(layer.inputs, 1)[0] + first, size)
+    out = span(work, layer.out + first, size)
+    x = span(work, input_of(layer.inputs, 0)[0] + first, size)
+    y = span(work, input_of(layer.inputs, 1)[0] + first, size)
     for i in range(size):
         out[i] = x[i] + y[i]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, null, part, unit
+from fastbp.compiler.pointers import at, null, span, unit
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
@@ -39,8 +39,8 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
     call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d))
     # out = activation(z)
     if layer.activate:
-        out = part(work, layer.out + start * k, (stop - start) * k)
-        call(layer.activate, (out, part(work, z + start * k, (stop - start) * k), k, layer.alpha))
+        out = span(work, layer.out + start * k, (stop - start) * k)
+        call(layer.activate, (out, span(work, z + start * k, (stop - start) * k), k, layer.alpha))
 
 
 @kernel
@@ -49,9 +49,9 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # dz = dout * activation'(z)
     if layer.differentiate:
-        dz = part(work, layer.dout + start * k, (stop - start) * k)
-        out = part(work, layer.out + start * k, (stop - start) * k)
-        z = part(work, layer.extra + start * k, (stop - start) * k) if layer.needs_input else out
+        dz = span(work, layer.dout + start * k, (stop - start) * k)
+        out = span(work, layer.out + start * k, (stop - start) * k)
+        z = span(work, layer.extra + start * k, (stop - start) * k) if layer.needs_input else out
         call(layer.differentiate, (dz, z, out, k, layer.alpha))
     dz_, rows = at(work, layer.dout + start * k), layer.rows * layer.region_rows
     if layer.panels >= 0 and panels_pay(dz_, rows, k):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 from fastbp.layers.base import Layer, layer_dtype
 from fastbp.layers.build import Build
 
@@ -35,7 +35,7 @@ def forward(formula):
 
     def loop(layer, step, params, shared, work, start, stop, row0):
         first, size, values = start * layer.n_out, (stop - start) * layer.n_out, settings(layer, work)
-        x, out = part(work, layer.x + first, size), part(work, layer.out + first, size)
+        x, out = span(work, layer.x + first, size), span(work, layer.out + first, size)
         for i in range(size):
             out[i] = entry(x[i], *values)
 
@@ -48,8 +48,8 @@ def backward(formula):
 
     def loop(layer, step, params, shared, work, start, stop, row0):
         first, size, values = start * layer.n_out, (stop - start) * layer.n_out, settings(layer, work)
-        x, out = part(work, layer.x + first, size), part(work, layer.out + first, size)
-        dout, dx = part(work, layer.dout + first, size), part(work, layer.dx + first, size)
+        x, out = span(work, layer.x + first, size), span(work, layer.out + first, size)
+        dout, dx = span(work, layer.dout + first, size), span(work, layer.dx + first, size)
         for i in range(size):
             dx[i] = entry(dout[i], x[i], out[i], *values)
 

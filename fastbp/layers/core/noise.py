@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.kernels.vecmath import cospi, log
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
@@ -40,7 +40,7 @@ def gaussian_noise_forward(layer, step, params, shared, work, start, stop, row0)
     """x (n, k) -> out (n, k) = x + stddev * normal numbers."""
     k = layer.n_out
     size = (stop - start) * k
-    x, out = part(work, layer.x + start * k, size), part(work, layer.out + start * k, size)
+    x, out = span(work, layer.x + start * k, size), span(work, layer.out + start * k, size)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first = np.uint32((row0 + start) * k)
     stddev = work.dtype.type(layer.stddev if step.training else 0.0)
@@ -113,7 +113,7 @@ def alpha_dropout_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k) = a * (x, or SELU_LOW where dropped) + b."""
     k = layer.n_out
     size = (stop - start) * k
-    x, out = part(work, layer.x + start * k, size), part(work, layer.out + start * k, size)
+    x, out = span(work, layer.x + start * k, size), span(work, layer.out + start * k, size)
     rate = rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first, threshold = np.uint32((row0 + start) * k), drop_threshold(rate)
@@ -129,7 +129,7 @@ def alpha_dropout_backward(layer, step, params, shared, work, start, stop, row0)
     """dout (n, k) -> dx (n, k) = a * dout, 0 where dropped."""
     k = layer.n_out
     size = (stop - start) * k
-    dout, dx = part(work, layer.dout + start * k, size), part(work, layer.dx + start * k, size)
+    dout, dx = span(work, layer.dout + start * k, size), span(work, layer.dx + start * k, size)
     rate = rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first, threshold = np.uint32((row0 + start) * k), drop_threshold(rate)
@@ -192,7 +192,7 @@ def masked_channels(layer, step, work, to, source, start, stop, row0):
     for row in range(start, stop):
         first = np.uint32((row0 + row) * c)
         for place in range(row * layer.n_out, (row + 1) * layer.n_out, c):
-            target, values = part(work, to + place, c), part(work, source + place, c)
+            target, values = span(work, to + place, c), span(work, source + place, c)
             for j in range(c):
                 bits = random_bits(low, high, np.uint32(first + np.uint32(j)))
                 target[j] = values[j] * scale if bits >= threshold else zero

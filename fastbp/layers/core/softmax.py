@@ -14,7 +14,7 @@ import numpy as np
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.intrinsics import select
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.vecmath import exp_below
@@ -36,15 +36,15 @@ def softmax_forward(layer, step, params, shared, work, start, stop, row0):
     k, c = layer.width, layer.columns
     if c == 1:
         size = (stop - start) * layer.n_out
-        x, out = part(work, layer.x + start * layer.n_out, size), part(work, layer.out + start * layer.n_out, size)
+        x, out = span(work, layer.x + start * layer.n_out, size), span(work, layer.out + start * layer.n_out, size)
         if layer.activate:
             call(layer.activate, (out, x, k, layer.alpha))
         else:
             copy_entries(at(out, 0), at(x, 0), size)
         return
-    total = part(work, layer.extra + start * c, c)
+    total = span(work, layer.extra + start * c, c)
     for place in range(start * layer.n_out, stop * layer.n_out, k * c):
-        x, out = part(work, layer.x + place, k * c), part(work, layer.out + place, k * c)
+        x, out = span(work, layer.x + place, k * c), span(work, layer.out + place, k * c)
         copy_entries(at(total, 0), at(x, 0), c)
         for row in range(c, k * c, c):
             for j in range(c):
@@ -66,15 +66,15 @@ def softmax_backward(layer, step, params, shared, work, start, stop, row0):
     k, c = layer.width, layer.columns
     if c == 1:
         size = (stop - start) * layer.n_out
-        out, dx = part(work, layer.out + start * layer.n_out, size), part(work, layer.dx + start * layer.n_out, size)
+        out, dx = span(work, layer.out + start * layer.n_out, size), span(work, layer.dx + start * layer.n_out, size)
         copy_entries(at(dx, 0), at(work, layer.dout + start * layer.n_out), size)
         if layer.differentiate:
             call(layer.differentiate, (dx, out, out, k, layer.alpha))
         return
-    total = part(work, layer.extra + start * c, c)
+    total = span(work, layer.extra + start * c, c)
     for place in range(start * layer.n_out, stop * layer.n_out, k * c):
-        out, dout = part(work, layer.out + place, k * c), part(work, layer.dout + place, k * c)
-        dx = part(work, layer.dx + place, k * c)
+        out, dout = span(work, layer.out + place, k * c), span(work, layer.dout + place, k * c)
+        dx = span(work, layer.dx + place, k * c)
         sum_products(total, False, k, at(dout, 0), c, at(out, 0), c, at(out, 0), c)
         for row in range(0, k * c, c):
             for j in range(c):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, part, unit
+from fastbp.compiler.pointers import at, copy_entries, null, span, unit
 from fastbp.initializers import EachOnItsOwn
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
@@ -35,11 +35,11 @@ def repeat_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, members, d) -> dx (n, d)."""
     d = layer.n_in
     for row in range(start, stop):
-        dx = part(work, layer.dx + row * d, d)
+        dx = span(work, layer.dx + row * d, d)
         # dx = the sum of dout over the members, in their order
         copy_entries(at(work, layer.dx + row * d), at(work, layer.dout + row * layer.n_out), d)
         for copy in range(d, layer.n_out, d):
-            dout = part(work, layer.dout + row * layer.n_out + copy, d)
+            dout = span(work, layer.dout + row * layer.n_out + copy, d)
             for j in range(d):
                 dx[j] += dout[j]
 
@@ -105,7 +105,7 @@ def member_dense_forward(layer, step, params, shared, work, start, stop, row0):
     # out = activation(z)
     if layer.activate:
         first, size = start * m * k, (stop - start) * m * k
-        call(layer.activate, (part(work, layer.out + first, size), part(work, z + first, size), k, layer.alpha))
+        call(layer.activate, (span(work, layer.out + first, size), span(work, z + first, size), k, layer.alpha))
 
 
 @kernel
@@ -115,8 +115,8 @@ def member_dense_backward(layer, step, params, shared, work, start, stop, row0):
     # dz = dout * activation'(z)
     if layer.differentiate:
         first, size = start * m * k, (stop - start) * m * k
-        dz, out = part(work, layer.dout + first, size), part(work, layer.out + first, size)
-        z = part(work, layer.extra + first, size) if layer.needs_input else out
+        dz, out = span(work, layer.dout + first, size), span(work, layer.out + first, size)
+        z = span(work, layer.extra + first, size) if layer.needs_input else out
         call(layer.differentiate, (dz, z, out, k, layer.alpha))
     if layer.dx >= 0:
         for i in range(m):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import array_at, at, copy_entries, part
+from fastbp.compiler.pointers import array_at, at, copy_entries, span
 from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build, Param
@@ -63,8 +63,8 @@ def batchnorm_sum_forward(layer, step, params, shared, work, start, stop, row0):
     if not step.training:
         return
     w, piece = layer.columns, start // layer.slice_rows
-    mean, squares = part(work, place(layer, piece, MEAN), w), part(work, place(layer, piece, SQUARES), w)
-    block_mean, block_squares = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
+    mean, squares = span(work, place(layer, piece, MEAN), w), span(work, place(layer, piece, SQUARES), w)
+    block_mean, block_squares = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
     first, stop = start * layer.rows, stop * layer.rows
     count = first - piece * layer.slice_rows * layer.rows
     for block in range(first, stop, BLOCK_ROWS):
@@ -90,10 +90,10 @@ def batch_moments(layer, step, work, center, variance):
     c, w, count = layer.channels, layer.columns, 0
     n_slices = (step.rows + layer.slice_rows - 1) // layer.slice_rows
     for piece in range(n_slices):
-        mean, squares = part(work, place(layer, piece, MEAN), w), part(work, place(layer, piece, SQUARES), w)
+        mean, squares = span(work, place(layer, piece, MEAN), w), span(work, place(layer, piece, SQUARES), w)
         n = slice_count(layer, step, piece)
         for first in range(0, w, c):
-            merge(center, variance, count, part(mean, first, c), part(squares, first, c), n)
+            merge(center, variance, count, span(mean, first, c), span(squares, first, c), n)
             count += n
     over = work.dtype.type(1 / count)
     for j in range(c):
@@ -122,11 +122,11 @@ def find_factors(layer, step, params, work, piece):
     """Write the slice's CENTER, INVERSE (1 / sqrt(variance + epsilon)), SCALE and SHIFT; slice 0 also moves the
     statistics."""
     c, w = layer.channels, layer.columns
-    center, inverse = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, INVERSE), w)
-    scale, shift = part(work, place(layer, piece, SCALE), w), part(work, place(layer, piece, SHIFT), w)
-    buffers = part(array_at(step.buffers, 1, work), layer.buffers, 2 * c)
+    center, inverse = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, INVERSE), w)
+    scale, shift = span(work, place(layer, piece, SCALE), w), span(work, place(layer, piece, SHIFT), w)
+    buffers = span(array_at(step.buffers, 1, work), layer.buffers, 2 * c)
     if step.training and layer.learns:
-        batch_moments(layer, step, work, part(center, 0, c), part(inverse, 0, c))
+        batch_moments(layer, step, work, span(center, 0, c), span(inverse, 0, c))
         if piece == 0:
             move_statistics(layer, buffers, center, inverse)
     else:
@@ -137,7 +137,7 @@ def find_factors(layer, step, params, work, piece):
     for j in range(c):
         scale[j] = inverse[j] = one / np.sqrt(inverse[j] + epsilon)
     if layer.gamma >= 0:
-        gamma = part(params, layer.gamma, c)
+        gamma = span(params, layer.gamma, c)
         for j in range(c):
             scale[j] *= gamma[j]
     shift[:] = 0
@@ -153,10 +153,10 @@ def batchnorm_forward(layer, step, params, shared, work, start, stop, row0):
     w, piece = layer.columns, start // layer.slice_rows
     if start % layer.slice_rows == 0:
         find_factors(layer, step, params, work, piece)
-    center, scale = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, SCALE), w)
-    shift = part(work, place(layer, piece, SHIFT), w)
+    center, scale = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, SCALE), w)
+    shift = span(work, place(layer, piece, SHIFT), w)
     for row in range(start * layer.rows, stop * layer.rows):
-        x, out = part(work, layer.x + row * w, w), part(work, layer.out + row * w, w)
+        x, out = span(work, layer.x + row * w, w), span(work, layer.out + row * w, w)
         # out = gamma * (x - mean) / sqrt(variance + epsilon) + beta
         for j in range(w):
             out[j] = (x[j] - center[j]) * scale[j] + shift[j]
@@ -169,9 +169,9 @@ def batchnorm_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.learns:
         add_gradients(layer, work, start, stop, piece)
     if layer.dx >= 0 and not (step.training and layer.learns):
-        scale = part(work, place(layer, piece, SCALE), w)
+        scale = span(work, place(layer, piece, SCALE), w)
         for row in range(start * layer.rows, stop * layer.rows):
-            dout, dx = part(work, layer.dout + row * w, w), part(work, layer.dx + row * w, w)
+            dout, dx = span(work, layer.dout + row * w, w), span(work, layer.dx + row * w, w)
             # dx = dout * gamma / sqrt(variance + epsilon)
             for j in range(w):
                 dx[j] = dout[j] * scale[j]
@@ -181,10 +181,10 @@ def batchnorm_backward(layer, step, params, shared, work, start, stop, row0):
 def add_gradients(layer, work, start, stop, piece):
     """SUM += dout, DOT += dout * xhat, summed over rows start to stop; the slice's first rows overwrite them."""
     w = layer.columns
-    total, dot = part(work, place(layer, piece, SUM), w), part(work, place(layer, piece, DOT), w)
-    block_total, block_dot = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
-    total_lost, dot_lost = part(work, place(layer, piece, SUM_LOST), w), part(work, place(layer, piece, DOT_LOST), w)
-    center, inverse = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, INVERSE), w)
+    total, dot = span(work, place(layer, piece, SUM), w), span(work, place(layer, piece, DOT), w)
+    block_total, block_dot = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
+    total_lost, dot_lost = span(work, place(layer, piece, SUM_LOST), w), span(work, place(layer, piece, DOT_LOST), w)
+    center, inverse = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, INVERSE), w)
     if start % layer.slice_rows == 0:
         total[:] = 0
         dot[:] = 0
@@ -220,13 +220,13 @@ def add_columns(layer, work, n_slices, which, first, sums):
         for j in range(sums.size):
             total = 0.0
             for piece in range(n_slices):
-                columns = part(work, place(layer, piece, which), w)
+                columns = span(work, place(layer, piece, which), w)
                 for start in range(first, w, layer.channels):
                     total += np.float64(columns[start + j])
             sums[j] += sums.dtype.type(total)
         return
     for piece in range(n_slices):
-        columns = part(work, place(layer, piece, which), w)
+        columns = span(work, place(layer, piece, which), w)
         for start in range(first, w, layer.channels):
             for j in range(sums.size):
                 sums[j] += columns[start + j]
@@ -238,16 +238,16 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
     if layer.dx < 0 or not step.training:
         return
     w, c, piece = layer.columns, layer.channels, start // layer.slice_rows
-    center, scale = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, SCALE), w)
-    mean, slope = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
+    center, scale = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, SCALE), w)
+    mean, slope = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
     if start % layer.slice_rows == 0:
         # mean(dout), and mean(dout * xhat) / sqrt(variance + epsilon), which multiplies x - mean
         n_slices = (step.rows + layer.slice_rows - 1) // layer.slice_rows
-        inverse = part(work, place(layer, piece, INVERSE), w)
+        inverse = span(work, place(layer, piece, INVERSE), w)
         mean[:] = 0
         slope[:] = 0
-        add_columns(layer, work, n_slices, SUM, 0, part(mean, 0, c))
-        add_columns(layer, work, n_slices, DOT, 0, part(slope, 0, c))
+        add_columns(layer, work, n_slices, SUM, 0, span(mean, 0, c))
+        add_columns(layer, work, n_slices, DOT, 0, span(slope, 0, c))
         over = work.dtype.type(1 / (step.rows * layer.rows * (w // c)))
         for j in range(c):
             mean[j] *= over
@@ -255,8 +255,8 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
         repeat_channels(layer, mean)
         repeat_channels(layer, slope)
     for row in range(start * layer.rows, stop * layer.rows):
-        dout, x = part(work, layer.dout + row * w, w), part(work, layer.x + row * w, w)
-        dx = part(work, layer.dx + row * w, w)
+        dout, x = span(work, layer.dout + row * w, w), span(work, layer.x + row * w, w)
+        dx = span(work, layer.dx + row * w, w)
         # dx = gamma / sqrt(variance + epsilon) * (dout - mean(dout) - xhat * mean(dout * xhat))
         for j in range(w):
             dx[j] = scale[j] * (dout[j] - mean[j] - (x[j] - center[j]) * slope[j])
@@ -266,7 +266,7 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
 def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """All slices' sums -> channels first to last of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
     is_gamma = block == 0 and layer.gamma >= 0
-    sums = part(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
     clear_unless(accumulate, sums)
     n_slices = (stop + layer.slice_rows - 1) // layer.slice_rows
     add_columns(layer, work, n_slices, DOT if is_gamma else SUM, first, sums)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.columnsums import sum_of_terms, sum_rows
 from fastbp.kernels.rowsums import row_dot
 from fastbp.kernels.tile import product_address
@@ -64,8 +64,8 @@ def groupnorm_forward(layer, step, params, shared, work, start, stop, row0):
     p, c = layer.positions, layer.channels
     one, over, epsilon = work.dtype.type(1), work.dtype.type(1 / (p * layer.width)), work.dtype.type(layer.epsilon)
     for row in range(start, stop):
-        mean, inverse = part(work, kept(layer, row, MEAN), c), part(work, kept(layer, row, INVERSE), c)
-        weight = part(work, kept(layer, row, GAMMA), c)
+        mean, inverse = span(work, kept(layer, row, MEAN), c), span(work, kept(layer, row, INVERSE), c)
+        weight = span(work, kept(layer, row, GAMMA), c)
         x = at(work, layer.x + row * p * c)
         for j in range(c):
             weight[j] = one
@@ -79,11 +79,11 @@ def groupnorm_forward(layer, step, params, shared, work, start, stop, row0):
             copy_entries(at(weight, 0), at(params, layer.gamma), c)
         # out = gamma * xhat + beta
         for place in range(row * p * c, (row + 1) * p * c, c):
-            x_0, out = part(work, layer.x + place, c), part(work, layer.out + place, c)
+            x_0, out = span(work, layer.x + place, c), span(work, layer.out + place, c)
             for j in range(c):
                 out[j] = (x_0[j] - mean[j]) * inverse[j] * weight[j]
             if layer.beta >= 0:
-                beta = part(params, layer.beta, c)
+                beta = span(params, layer.beta, c)
                 for j in range(c):
                     out[j] += beta[j]
 
@@ -99,10 +99,10 @@ def groupnorm_backward(layer, step, params, shared, work, start, stop, row0):
     p, c = layer.positions, layer.channels
     over = work.dtype.type(1 / (p * layer.width))
     for row in range(start, stop):
-        mean, inverse = part(work, kept(layer, row, MEAN), c), part(work, kept(layer, row, INVERSE), c)
-        weight = part(work, kept(layer, row, GAMMA), c)
-        dbeta, dgamma = part(work, kept(layer, row, DBETA), c), part(work, kept(layer, row, DGAMMA), c)
-        mean_g, slope = part(work, kept(layer, row, MEAN_G), c), part(work, kept(layer, row, SLOPE), c)
+        mean, inverse = span(work, kept(layer, row, MEAN), c), span(work, kept(layer, row, INVERSE), c)
+        weight = span(work, kept(layer, row, GAMMA), c)
+        dbeta, dgamma = span(work, kept(layer, row, DBETA), c), span(work, kept(layer, row, DGAMMA), c)
+        mean_g, slope = span(work, kept(layer, row, MEAN_G), c), span(work, kept(layer, row, SLOPE), c)
         x, dout = at(work, layer.x + row * p * c), at(work, layer.dout + row * p * c)
         sum_rows(layer.product, dbeta, False, p, dout, c)
         sum_centered(dgamma, False, p, dout, c, x, c, at(mean, 0), 0)
@@ -113,8 +113,8 @@ def groupnorm_backward(layer, step, params, shared, work, start, stop, row0):
         sum_groups(layer, slope, weight, over)
         # dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(variance + epsilon)
         for place in range(row * p * c, (row + 1) * p * c if layer.dx >= 0 else row * p * c, c):
-            x_0, dout_0 = part(work, layer.x + place, c), part(work, layer.dout + place, c)
-            dx = part(work, layer.dx + place, c)
+            x_0, dout_0 = span(work, layer.x + place, c), span(work, layer.dout + place, c)
+            dx = span(work, layer.dx + place, c)
             for j in range(c):
                 xhat = (x_0[j] - mean[j]) * inverse[j]
                 dx[j] = (dout_0[j] * weight[j] - mean_g[j] - xhat * slope[j]) * inverse[j]
@@ -124,7 +124,7 @@ def groupnorm_backward(layer, step, params, shared, work, start, stop, row0):
 def groupnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """What is kept of the rows -> entries first to last of dgamma (c,) or dbeta (c,)."""
     c, is_gamma = layer.channels, block == 0 and layer.gamma >= 0
-    total = part(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    total = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
     rows = at(work, kept(layer, start, DGAMMA if is_gamma else DBETA) + first)
     sum_rows(layer.product, total, accumulate, stop - start, rows, KEPT * c)
 

@@ -1,7 +1,7 @@
 """Sums, means and squared distances of the columns of a block of rows, and how those of two blocks are merged."""
 
 from fastbp.compiler.jit import inline
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 
 
 @inline
@@ -10,12 +10,12 @@ def add_rows(total, work, x, n):
     w = total.size
     total[:] = 0
     for row in range(0, n - 3, 4):
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
-        x_2, x_3 = part(work, x + (row + 2) * w, w), part(work, x + (row + 3) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
+        x_2, x_3 = span(work, x + (row + 2) * w, w), span(work, x + (row + 3) * w, w)
         for j in range(w):
             total[j] += (x_0[j] + x_1[j]) + (x_2[j] + x_3[j])
     for row in range(n // 4 * 4, n):
-        x_0 = part(work, x + row * w, w)
+        x_0 = span(work, x + row * w, w)
         for j in range(w):
             total[j] += x_0[j]
 
@@ -26,13 +26,13 @@ def add_squares(total, mean, work, x, n):
     w = total.size
     total[:] = 0
     for row in range(0, n - 3, 4):
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
-        x_2, x_3 = part(work, x + (row + 2) * w, w), part(work, x + (row + 3) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
+        x_2, x_3 = span(work, x + (row + 2) * w, w), span(work, x + (row + 3) * w, w)
         for j in range(w):
             a, b, c, d = x_0[j] - mean[j], x_1[j] - mean[j], x_2[j] - mean[j], x_3[j] - mean[j]
             total[j] += (a * a + b * b) + (c * c + d * d)
     for row in range(n // 4 * 4, n):
-        x_0 = part(work, x + row * w, w)
+        x_0 = span(work, x + row * w, w)
         for j in range(w):
             a = x_0[j] - mean[j]
             total[j] += a * a
@@ -44,12 +44,12 @@ def add_products(total, center, work, dout, x, n):
     w = total.size
     total[:] = 0
     for row in range(0, n - 1, 2):
-        d_0, d_1 = part(work, dout + row * w, w), part(work, dout + (row + 1) * w, w)
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
+        d_0, d_1 = span(work, dout + row * w, w), span(work, dout + (row + 1) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
         for j in range(w):
             total[j] += d_0[j] * (x_0[j] - center[j]) + d_1[j] * (x_1[j] - center[j])
     for row in range(n // 2 * 2, n):
-        d_0, x_0 = part(work, dout + row * w, w), part(work, x + row * w, w)
+        d_0, x_0 = span(work, dout + row * w, w), span(work, x + row * w, w)
         for j in range(w):
             total[j] += d_0[j] * (x_0[j] - center[j])
 

@@ -5,7 +5,7 @@ each gate, too.  Between these, the layer's own kernel loops over the pack's ste
 """
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, part, unit
+from fastbp.compiler.pointers import at, copy_entries, null, span, unit
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.recurrent.packed_sequences import (
     BEGINS,
@@ -78,12 +78,12 @@ def add_biases(layer, params, work, pack):
     the reset gate multiplies the second one.
     """
     u, columns = layer.units, layer.gates * layer.units
-    biases = part(work, pack + layer.biases, columns)
+    biases = span(work, pack + layer.biases, columns)
     zero(biases)
     if layer.bias >= 0:
-        add(biases, part(params, layer.bias, columns))
+        add(biases, span(params, layer.bias, columns))
         if layer.reset_after:
-            add(part(biases, 0, columns - u), part(params, layer.bias + columns, columns - u))
+            add(span(biases, 0, columns - u), span(params, layer.bias + columns, columns - u))
 
 
 @inline
@@ -103,7 +103,7 @@ def leave(layer, step, work, pack, first, rows, row0):
         for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if is_zero(layer, work, pack, i, k):
-                zero(part(work, out, u))
+                zero(span(work, out, u))
             else:
                 copy_entries(at(work, out), at(work, pack + layer.h + r * u), u)
             out += u
@@ -115,13 +115,13 @@ def enter_backward(layer, params, work, pack, first, rows):
     """dout (n, t, u) or (n, u) -> dh (packed rows, u); kernels transposed; return the number of steps."""
     t, d, u, g = layer.t, layer.n_in // layer.t, layer.units, layer.gates
     n = whole(work, pack + BEGINS + t)
-    zero(part(work, pack + layer.dh, n * u))
+    zero(span(work, pack + layer.dh, n * u))
     for i in range(rows):
         dout = layer.dout + (first + i) * layer.n_out
         for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if r >= 0 and not is_zero(layer, work, pack, i, k):
-                add(part(work, pack + layer.dh + r * u, u), part(work, dout, u))
+                add(span(work, pack + layer.dh + r * u, u), span(work, dout, u))
             dout += u
     for gate in range(g):
         recurrent = at(params, layer.recurrent_kernel + gate * u)
@@ -163,7 +163,7 @@ def leave_backward(layer, step, work, pack, first, rows):
                 copy_entries(at(work, dx), at(work, pack + layer.packed_dx + r * d), d)
                 drop_inputs(layer, step, work, pack, i, dx)
             else:
-                zero(part(work, dx, d))
+                zero(span(work, dx, d))
 
 
 @kernel
@@ -229,7 +229,7 @@ def dz_of(layer, gate):
 def activate(address, alpha, work, out, z, size, width):
     """out (size,) = activation(z), both offsets in work."""
     if address:
-        call(address, (part(work, out, size), part(work, z, size), width, alpha))
+        call(address, (span(work, out, size), span(work, z, size), width, alpha))
     else:
         copy_entries(at(work, out), at(work, z), size)
 
@@ -238,7 +238,7 @@ def activate(address, alpha, work, out, z, size, width):
 def differentiate(address, alpha, work, d, z, out, size, width):
     """d (size,), holding dout, is overwritten with dz; offsets in work."""
     if address:
-        call(address, (part(work, d, size), part(work, z, size), part(work, out, size), width, alpha))
+        call(address, (span(work, d, size), span(work, z, size), span(work, out, size), width, alpha))
 
 
 @inline

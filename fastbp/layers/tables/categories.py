@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import kernel
-from fastbp.compiler.pointers import at, copy_entries, int64_at, part
+from fastbp.compiler.pointers import at, copy_entries, int64_at, span
 from fastbp.initializers import RandomNormal
 from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Layer, is_size, layer_dtype, resolve_settings
@@ -42,14 +42,14 @@ def tables_forward(layer, step, params, shared, work, start, stop, row0):
             n = int64_at(layer.tables, 4 * column + 3)
             if category_at(work, layer.x + row * layer.n_in + column, n) < 0:
                 out = layer.out + row * layer.n_out + int64_at(layer.tables, 4 * column + 2)
-                fill_nan(part(work, out, int64_at(layer.tables, 4 * column + 1)))
+                fill_nan(span(work, out, int64_at(layer.tables, 4 * column + 1)))
 
 
 @kernel
 def tables_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
     table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
-    dtable = part(grads, table + first * dim, (last - first) * dim)
+    dtable = span(grads, table + first * dim, (last - first) * dim)
     clear_unless(accumulate, dtable)
     dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
     reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
@@ -162,7 +162,7 @@ ONE_HOT = layer_dtype(("stops", "i8"))  # address of one past each column's last
 def one_hot_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, t) whole numbers -> out (n, sum of all categories) of zeros and, for each column, a one (or a NaN)."""
     for row in range(start, stop):
-        out = part(work, layer.out + row * layer.n_out, layer.n_out)
+        out = span(work, layer.out + row * layer.n_out, layer.n_out)
         for j in range(out.size):
             out[j] = 0
         first = 0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part, shift
+from fastbp.compiler.pointers import at, copy_entries, shift, span
 from fastbp.compiler.tileshape import DEPTH, stack_panel, tile_columns
 from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
@@ -60,13 +60,13 @@ def embedding_forward(layer, step, params, shared, work, start, stop, row0):
     # In a loop of its own: beside the copies it took 0.8 ns a category, of 2.3.
     for i in range(start * layer.n_in, stop * layer.n_in if strangers else start * layer.n_in):
         if category_at(work, layer.x + i, n) < 0:
-            fill_nan(part(work, layer.out + i * dim, dim))
+            fill_nan(span(work, layer.out + i * dim, dim))
 
 
 @kernel
 def embedding_backward(layer, step, params, shared, work, start, stop, row0):
     """dx (n, t) = 0: a category is no number that could be a little larger."""
-    clear_unless(False, part(work, layer.dx + start * layer.n_in, (stop - start) * layer.n_in))
+    clear_unless(False, span(work, layer.dx + start * layer.n_in, (stop - start) * layer.n_in))
 
 
 @inline
@@ -95,7 +95,7 @@ def add_each(table, work, reads, start, stop, first, last, dim):
     for i in range(start, stop):
         row = np.int64(work[x + i * x_stride])
         if first <= row < last:
-            drow, drow_add = shift(table, (row - first) * dim), part(work, dout + i * dout_stride, dim)
+            drow, drow_add = shift(table, (row - first) * dim), span(work, dout + i * dout_stride, dim)
             for j in range(np.uint64(dim)):
                 drow[j] += drow_add[j]
 
@@ -104,7 +104,7 @@ def add_each(table, work, reads, start, stop, first, last, dim):
 def embedding_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
     """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
     dim = layer.dim
-    dtable = part(grads, layer.params + first * dim, (last - first) * dim)
+    dtable = span(grads, layer.params + first * dim, (last - first) * dim)
     clear_unless(accumulate, dtable)
     reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
     add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part, unit
+from fastbp.compiler.pointers import at, null, span, unit
 from fastbp.initializers import EachOnItsOwn, FanInUniform, RandomNormal, RandomUniform
 from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.kernels.tile import product_address
@@ -60,10 +60,10 @@ def waves_and_slopes(layer, params, work, start, stop):
     """Row by row: what backward reads."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
-    frequency, phase = part(params, layer.frequency, m), part(params, layer.phase, m)
+    frequency, phase = span(params, layer.frequency, m), span(params, layer.phase, m)
     for row in range(start, stop):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d * e, d * e)
-        waves, slopes = part(work, layer.extra + row * 3 * m, m), part(work, layer.extra + row * 3 * m + m, m)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * d * e, d * e)
+        waves, slopes = span(work, layer.extra + row * 3 * m, m), span(work, layer.extra + row * 3 * m + m, m)
         spread(waves, x, f)
         for j in range(m):
             t = half_turns(waves[j], frequency[j], phase[j])
@@ -81,14 +81,14 @@ def waves_by_feature(layer, params, work, start, stop):
     d, f, e = layer.features, layer.frequencies, layer.width
     n = stop - start
     kept = layer.extra + start * 3 * d * f
-    x = part(work, kept + f * n, n)
+    x = span(work, kept + f * n, n)
     for i in range(d):
         for row in range(n):
             x[row] = work[layer.x + (start + row) * d + i]
             work[layer.out + ((start + row) * d + i) * e] = x[row]
         for j in range(f):
             frequency, phase = params[layer.frequency + i * f + j], params[layer.phase + i * f + j]
-            waves = part(work, kept + j * n, n)
+            waves = span(work, kept + j * n, n)
             for row in range(n):
                 waves[row] = cospi(half_turns(x[row], frequency, phase))
         mix(layer, params, work, start, n, i, at(work, kept), 1, n)
@@ -116,14 +116,14 @@ def periodic_backward(layer, step, params, shared, work, start, stop, row0):
         )
         transposed = at(shared, layer.shared + i * f * (e - 1))
         call(layer.product, (dwaves, 3 * m, null(work), 0, dout, d * e, 1, transposed, f, n, f, e - 1))
-    frequency = part(params, layer.frequency, m)
+    frequency = span(params, layer.frequency, m)
     for row in range(start, stop):
-        slopes, dt = part(work, layer.extra + (row * 3 + 1) * m, m), part(work, layer.extra + (row * 3 + 2) * m, m)
+        slopes, dt = span(work, layer.extra + (row * 3 + 1) * m, m), span(work, layer.extra + (row * 3 + 2) * m, m)
         for j in range(m):
             dt[j] *= slopes[j]
         if layer.dx >= 0:
             # dx = dout[0] + the sum over frequencies of frequency * dt
-            dx, dout = part(work, layer.dx + row * d, d), part(work, layer.dout + row * d * e, d * e)
+            dx, dout = span(work, layer.dx + row * d, d), span(work, layer.dout + row * d * e, d * e)
             for i in range(d):
                 total = dout[i * e]
                 for j in range(np.uint64(i * f), np.uint64(i * f + f)):
@@ -142,7 +142,7 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     if block == 3:
-        dphase = part(grads, layer.phase + first * f, (last - first) * f)
+        dphase = span(grads, layer.phase + first * f, (last - first) * f)
         # dphase = the sum over rows of dt / (2 pi)
         dt = at(work, layer.extra + (start * 3 + 2) * m + first * f)
         sum_turns(dphase, accumulate, n, dt, 3 * m, dt, 3 * m, dt, 3 * m)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import array_at, at, copy_entries, int64_at, null, part, unit
+from fastbp.compiler.pointers import array_at, at, copy_entries, int64_at, null, span, unit
 from fastbp.initializers import RandomUniform, Zeros
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Layer, check_factors, layer_dtype, whole_number
@@ -50,11 +50,11 @@ def add_shares(layer, params, work, start, stop):
     """out = x * slope + bias + shares @ kernel."""
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
-    low, over, least, most = part(tables, 0, t), part(tables, t, t), part(tables, 2 * t, t), part(tables, 3 * t, t)
-    slope, bias = part(params, layer.slope, d * k), part(params, layer.bias, d * k)
+    low, over, least, most = span(tables, 0, t), span(tables, t, t), span(tables, 2 * t, t), span(tables, 3 * t, t)
+    slope, bias = span(params, layer.slope, d * k), span(params, layer.bias, d * k)
     for row in range(start, stop):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d * k, d * k)
-        share = part(work, layer.extra + row * t, t)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * d * k, d * k)
+        share = span(work, layer.extra + row * t, t)
         for i in range(d):
             # out[i] = x[i] * slope[i] + bias[i]
             for j in range(np.uint64(i * k), np.uint64(i * k + k)):
@@ -76,14 +76,14 @@ def look_up(layer, shared, work, start, stop):
     """out = base + (x - low) * gain of the bin that x lies in: 8 ns a feature in place of 25 (32 bins, 8 units)."""
     d, k, t = layer.features, layer.units, layer.bins
     n, low = stop - start, array_at(layer.tables, t, work)
-    column, place = part(work, layer.extra + start * t, n), part(work, layer.extra + start * t + n, n)
+    column, place = span(work, layer.extra + start * t, n), span(work, layer.extra + start * t + n, n)
     for i in range(d):
         first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
         find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, last)
         for row in range(n):
             b = np.int64(place[row])
-            above, out = column[row] - low[b], part(work, layer.out + ((start + row) * d + i) * k, k)
-            base, gain = part(shared, layer.shared + b * k, k), part(shared, layer.shared + (t + b) * k, k)
+            above, out = column[row] - low[b], span(work, layer.out + ((start + row) * d + i) * k, k)
+            base, gain = span(shared, layer.shared + b * k, k), span(shared, layer.shared + (t + b) * k, k)
             for j in range(k):
                 out[j] = base[j] + above * gain[j]
 
@@ -107,10 +107,10 @@ def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
         return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
-    weight, slope = part(params, layer.params, t * k), part(params, layer.slope, d * k)
+    weight, slope = span(params, layer.params, t * k), span(params, layer.slope, d * k)
     for row in range(start, stop):
-        dout, dx = part(work, layer.dout + row * d * k, d * k), part(work, layer.dx + row * d, d)
-        share = part(work, layer.extra + row * t, t)
+        dout, dx = span(work, layer.dout + row * d * k, d * k), span(work, layer.dx + row * d, d)
+        share = span(work, layer.extra + row * t, t)
         for i in range(d):
             # dx = slope @ dout + the sum over bins that x lies in of kernel @ dout / width
             total = dot(slope, i * k, dout, i * k, k)
@@ -160,11 +160,11 @@ def piecewise_tabulate(layer, params, shared, first, last):
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 2 * t, params)
     for i in range(d):
-        slope, total = part(params, layer.slope + i * k, k), part(shared, layer.shared + 2 * t * k, k)
+        slope, total = span(params, layer.slope + i * k, k), span(shared, layer.shared + 2 * t * k, k)
         copy_entries(at(shared, layer.shared + 2 * t * k), at(params, layer.bias + i * k), k)
         for b in range(int64_at(layer.starts, i), int64_at(layer.starts, i + 1)):
-            low, over, weight = tables[b], tables[t + b], part(params, layer.params + b * k, k)
-            base, gain = part(shared, layer.shared + b * k, k), part(shared, layer.shared + (t + b) * k, k)
+            low, over, weight = tables[b], tables[t + b], span(params, layer.params + b * k, k)
+            base, gain = span(shared, layer.shared + b * k, k), span(shared, layer.shared + (t + b) * k, k)
             for j in range(k):
                 base[j] = total[j] + low * slope[j]
                 gain[j] = slope[j] + over * weight[j]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import kernel
-from fastbp.compiler.pointers import at, part
+from fastbp.compiler.pointers import at, span
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
@@ -24,12 +24,12 @@ SCALING = layer_dtype(
 def scaling_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k), scale (k,), bias (k,) -> out (n, k)."""
     k = layer.n_out
-    scale = part(params, layer.params, k)
+    scale = span(params, layer.params, k)
     for row in range(start, stop):
-        x, out = part(work, layer.x + row * k, k), part(work, layer.out + row * k, k)
+        x, out = span(work, layer.x + row * k, k), span(work, layer.out + row * k, k)
         # out = x * scale + bias
         if layer.bias >= 0:
-            bias = part(params, layer.bias, k)
+            bias = span(params, layer.bias, k)
             for j in range(k):
                 out[j] = x[j] * scale[j] + bias[j]
         else:
@@ -41,9 +41,9 @@ def scaling_forward(layer, step, params, shared, work, start, stop, row0):
 def scaling_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), scale (k,) -> dx (n, k)."""
     k = layer.n_out
-    scale = part(params, layer.params, k)
+    scale = span(params, layer.params, k)
     for row in range(start, stop):
-        dout, dx = part(work, layer.dout + row * k, k), part(work, layer.dx + row * k, k)
+        dout, dx = span(work, layer.dout + row * k, k), span(work, layer.dx + row * k, k)
         # dx = dout * scale
         for j in range(k):
             dx[j] = dout[j] * scale[j]
@@ -56,10 +56,10 @@ def scaling_gradient(layer, params, grads, work, start, stop, block, first, last
     first, last = first * layer.columns, last * layer.columns
     if block == 1:
         # dbias = the sum over rows of dout
-        dbias = part(grads, layer.bias + first, last - first)
+        dbias = span(grads, layer.bias + first, last - first)
         sum_rows(layer.product, dbias, accumulate, stop - start, at(work, layer.dout + start * k + first), k)
         return
-    dscale = part(grads, layer.params + first, last - first)
+    dscale = span(grads, layer.params + first, last - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
     # dscale = the sum over rows of dout * x
     sum_products(dscale, accumulate, stop - start, dout, k, x, k, x, k)
