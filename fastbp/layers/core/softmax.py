@@ -17,7 +17,7 @@ from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
-from fastbp.kernels.vecmath import exp
+from fastbp.kernels.vecmath import exp_below
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
@@ -67,7 +67,7 @@ def softmax_forward(layer, step, params, shared, work, start, stop, row0):
             for j in range(c):
                 out[row + j] = x[row + j] - total[j]
         for i in range(k * c):
-            out[i] = exp(out[i])
+            out[i] = exp_below(out[i])
         sum_rows(layer.product, total, False, k, at(out, 0), c)
         for row in range(0, k * c, c):
             for j in range(c):
