@@ -15,6 +15,7 @@ from fastbp.compiler.kernelfolder import (
     prune,
     read_kernel,
 )
+from fastbp.compiler.sources import files_are_there
 from fastbp.io.files import replace_file
 from fastbp.settings.user_warnings import warn
 
@@ -62,12 +63,10 @@ class KernelCache:
 
     def _path(self, signature, codegen):
         """Return where the machine code for a signature is kept, or None: not at all."""
-        try:
-            made_from = kernel_digest(self._function)
-        except OSError:  # the package stands in an archive
-            _warn_not_kept("cannot read its own files, and keeps no compiled kernels", "Install it into a folder.")
-            return None
+        made_from = kernel_digest(self._function)
         if made_from is None:
+            if not files_are_there():  # the package stands in an archive
+                _warn_not_kept("cannot read its own files, and keeps no compiled kernels", "Install it into a folder.")
             return None
         function = self._function
         key = repr((function.__module__, function.__qualname__, signature, codegen.magic_tuple(), made_from))

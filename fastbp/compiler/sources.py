@@ -18,6 +18,11 @@ def is_ours(thing):
     return str(thing.__module__).startswith("fastbp.")
 
 
+def files_are_there():
+    """Can the package's files be read?  Not in an archive, or within an executable."""
+    return __name__ in _paths()
+
+
 @cache
 def sources_digest(module):
     """Return a digest of a module of the package and of all that it imports.
