@@ -43,7 +43,7 @@ class Cutter:
     Attributes
     ----------
     placed : dict
-        The layers that have rows in the table, by their numbers.
+        The layers that have a record in the table, by their numbers.
     row_multiply_adds : int
         Multiply-adds for one batch row, in all passes (3 in training): those of the products, and one for each entry of
         each layer's output.
@@ -68,8 +68,8 @@ class Cutter:
     def cut(self, rows):
         """Return the `Cut` of batches of `rows` rows; raise ValueError where these are too many."""
         check_draws(self._network, rows, self._purpose)
-        # The scheme that is not sliced holds the whole batch, which may need too large a workspace.  Then only lazy
-        # tables, which always need that scheme, have it.
+        # A plan that is not sliced holds the whole batch, which may need too large a workspace.  A large table then
+        # gets its gradient as other parameters do, in a sliced plan.  A lazy table never does: its plan is not sliced.
         is_tall = rows * self._row_entries * self._itemsize > limits.WORKSPACE_BYTES
         tables = tuple(p.name for p in self._tables if p.param.lazy or not is_tall)
         return Cut(*self._slices(rows, is_tall, bool(tables)), tables, room_rows(rows))
@@ -79,6 +79,7 @@ class Cutter:
         training, size, n_params = self._purpose.training, self._itemsize, self._network.n_params
         few = max(min(limits.FEW_SLICES, limits.MAX_SLICES), int(rows * self.row_multiply_adds / limits.LONGEST_SLICE))
         limit = limits.PARTIAL_BYTES * max(rows * self._row_entries * size / limits.ACTIVATION_BYTES, 1)
+        # Many slices keep many threads busy.  If their partial gradients are too large, few slices are tried.
         for most in (max(few, min(rows // limits.SLICE_ROWS, limits.MAX_SLICES)), few):
             slice_rows = self._slice_rows(rows, most)
             partial_bytes = n_params * -(-rows // slice_rows) * size
@@ -92,8 +93,8 @@ class Cutter:
             chunk_rows = min(max(chunk_bytes // (size * self._row_entries) // 32 * 32, 32), slice_rows)
             # Without gradients to add up, a slice is one chunk.
             return True, slice_rows if training else chunk_rows, chunk_rows
-        # A slice reads all weights of a wide layer once.  64 rows a slice need half the readings of 32 rows, but
-        # batches of fewer than 128 rows would then have one slice, and work for one thread, where two would pay.
+        # A slice reads all weights of a wide layer once, so slices of 64 rows need half the readings of slices of 32.
+        # Fewer than 128 rows have slices of 32 if a second thread pays: of 64 there would be one, or two unequal ones.
         two_slices = rows < 128 and threads_share(rows * self.row_multiply_adds)
         chunk_rows = slice_rows = 32 if two_slices else 64
         if self.n_segments > 1:

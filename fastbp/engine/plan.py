@@ -3,12 +3,14 @@
 All splits are made here, from the sizes alone and never from the number of threads: that is why
 results have the same bits at any number of threads.
 
-A batch is cut into *slices* of rows, and a slice into *chunks*.  There are two schemes:
+A batch is cut into *slices* of rows, and a slice into *chunks*; the parameters are cut into *items*, blocks of rows of
+one parameter.  A step has two phases: slices, then items (driver.py).  There are two schemes:
 
 - `sliced` (small networks, tall batches).  A thread takes a slice through forward, loss, backward and gradient, chunk
   by chunk.  Its workspace holds one chunk, which stays in the cache.  Each slice's gradient has a place of its own in
   `partials`, and phase 2 adds these up in order.
-- Not `sliced` (wide networks).  The workspace holds the whole batch, and a slice is one chunk.  Phase 2 computes the
+- Not `sliced` (wide networks).  The workspace holds the whole batch, and a slice is one chunk (of
+  several, if there are segments, see below).  Phase 2 computes the
   gradient of each parameter block over all rows, just before it updates the block.
 
 An embedding table that is lazy or large gets its gradient row by row in phase 2 (lookup_update.py).  A plan with such a
@@ -219,7 +221,7 @@ class Plan:
     def _end_backward(self, record, layer):
         """Remove a layer's backward kernel: nobody needs its gradient.
 
-        If the layer has a kernel `tabulate`, it becomes `prepare`, and makes what forward reads.
+        If the layer has a kernel `tabulate` (layers/base.py), it becomes `prepare`, and makes what forward reads.
         """
         record["backward"] = 0
         if layer.spec.tabulate is not None:
@@ -283,7 +285,8 @@ class Plan:
             return item_rows(p.param, self._like_rows)
         if p.param.max_norm:
             return rows  # the norm of a column needs the whole column
-        # Products make 8 rows of a matrix at a time.  With more axes, a row is one index of the first axis.
+        # Items of whole tiles: their heights, 8 or 16 rows, are multiples of 8.  With more axes, a row is one index of
+        # the first axis.
         tile = 8 if len(p.param.shape) < 3 else 1
         # An entry's gradient sums as many products for each row as the layer has windows (1 in a dense layer).  In a
         # sliced plan phase 1 makes these products, and phase 2 only adds up the slices.
@@ -293,7 +296,8 @@ class Plan:
     def _item_multiply_adds(self):
         """Return about how many multiply-adds an item has at most."""
         step = self._like_rows * self.row_multiply_adds
-        # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most.
+        # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most, so
+        # that two threads end at about the same time.
         return min(limits.ITEM_MULTIPLY_ADDS, step // 12) if threads_share(step) else limits.ITEM_MULTIPLY_ADDS
 
 

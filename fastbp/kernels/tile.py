@@ -34,7 +34,7 @@ from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, stor
 SECTION = 64 * DEPTH
 # An output of one column adds blocks of so many products: DEPTH in each of 16 lanes, more in each of fewer lanes.
 DOTS = 16 * DEPTH
-# Up to so many rows the tiles, which add in one chain, are as fast as columnsums.py.
+# Up to so many rows of b the tiles, which add in one chain, are as fast as columnsums.py.
 FEW_ROWS = 16
 
 
@@ -116,7 +116,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 @inline
 def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
-    """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
+    """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of b."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
     # If `init` is `out`, the products are summed from zero, and the sum is added to `out`.

@@ -59,7 +59,7 @@ CONV = layer_dtype(
     ("block_windows", "i8"),
     ("block_segments", "i8"),
 )
-# A block of dwindows has at least so many windows: kernel^T is read once for each block.
+# A block of dwindows has about so many windows, fewer where SCRATCH has no room: kernel^T is read once for each block.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
@@ -185,8 +185,8 @@ def conv_gradient(layer, params, grads, work, start, stop, block, first, end, ac
 def add_columns(product, out, init, x, x_row, rows, columns, like):
     """out (columns,) = init + the sum of the rows of x (rows, columns).
 
-    Narrow rows without a gap between them are added several at a time, as one wide row.  Six columns take a quarter
-    of the time as 24, which is a full tile.
+    Narrow rows without a gap between them are added several at a time, as one wide row of a full tile.  So the sum of
+    six columns takes a quarter of the time that it takes row by row.
     """
     wide = max(tile_columns(out) // columns, 1) if x_row == columns else 1
     whole = rows // wide

@@ -80,7 +80,7 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, end, a
             dz, stride = at(work, layer.panels), panels(rows)
         call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, stop - start, null(work)))
         return
-    # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
+    # dbias = ones^T @ dz: the product adds up columns faster than a loop would (kernels/columnsums.py)
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
     call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start, null(work)))
