@@ -47,19 +47,19 @@ def _most(shape):
 
 
 @intrinsic
-def beside(typingctx, pointer, table, first, last):
-    """Return how many offsets from entry `first` of a table on, of those before `last`, rise by one: up to two vectors.
+def beside(typingctx, pointer, table, first, end):
+    """Return how many offsets from entry `first` of a table on, of those before `end`, rise by one: up to two vectors.
 
     `pointer` is any pointer to entries of the image.
     """
 
     def codegen(context, builder, signature, args):
-        _, table_, first_, last_ = args
+        _, table_, first_, end_ = args
         lanes = 2 * Shape(context, signature.args[0].dtype).lanes
         vector, flags = ir.VectorType(ir.I32, lanes), ir.VectorType(ir.IntType(1), lanes)
         place = builder.gep(builder.inttoptr(table_, ir.I32.as_pointer()), [first_])
         numbers = ir.Constant(vector, list(range(lanes)))
-        left = builder.sub(last_, first_)
+        left = builder.sub(end_, first_)
         left = builder.trunc(builder.select(builder.icmp_signed("<", left, ir.I64(lanes)), left, ir.I64(lanes)), ir.I32)
         inside = builder.icmp_signed("<", numbers, splat(builder, left, lanes))
         type_ = ir.FunctionType(vector, [vector.as_pointer(), ir.I32, flags, vector])
@@ -81,14 +81,14 @@ def are_beside(pointer, table, count):
 
 
 @inline
-def cut(pointer, starts, counts, firsts, table, first, last, most):
-    """Cut offsets from entry `first` to `last` of a table into up to `most` pieces; return how many, and their end.
+def cut(pointer, starts, counts, firsts, table, first, end, most):
+    """Cut offsets from entry `first` to `end` of a table into up to `most` pieces; return how many, and their end.
 
     Of each piece: its first offset, how many there are, and the number of the first one.
     """
     lanes, pieces, done = 2 * most_filters(pointer), 0, first
-    while done < last and pieces < most - 1:
-        count = beside(pointer, table, done, last)
+    while done < end and pieces < most - 1:
+        count = beside(pointer, table, done, end)
         for i in range(0, count, lanes):
             starts[pieces], firsts[pieces] = offset_at(table, done) + i, done + i - first
             counts[pieces] = min(count - i, lanes)
