@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ LEVELS = [
 ]
 
 
+@cache
 def modules():
     """Return {dotted name within the package: path}, the package's own __init__ left out."""
     found = {}
@@ -58,6 +60,7 @@ def modules():
     return found
 
 
+@cache
 def imports(path, at_once=False):
     """Return the names of the package's modules that a file imports, anywhere in it, or at once: outside functions."""
     names = modules()
