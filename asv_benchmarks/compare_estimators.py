@@ -34,7 +34,7 @@ def main():
     if options.worker:
         serve(options.worker)
         return
-    from benchmarks.estimators import CASES
+    from benchmarks.estimators.scikit_learn import CASES
 
     print(row("", "dtype", "threads", "fastbp", "sklearn", "sklearn/fastbp", "losses"))
     for threads in (int(number) for number in options.threads.split(",")):
@@ -114,7 +114,7 @@ class Worker:
 def serve(library):
     """Be a worker: read requests, answer with seconds."""
     os.sched_setaffinity(0, {int(core) for core in os.environ["CORES"].split(",")})
-    from benchmarks.estimators import grid_search
+    from benchmarks.estimators.scikit_learn import grid_search
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -128,7 +128,7 @@ def serve(library):
 
 def measure(library, case, dtype):
     """Return the seconds of a fit and of the prediction of a row, and the last loss."""
-    from benchmarks.estimators import CASES, quiet
+    from benchmarks.estimators.scikit_learn import CASES, quiet
 
     x, y = CASES[case].data()
     x = x.astype(dtype)

@@ -10,7 +10,7 @@ counted: the waiting at a phase's end (0.1 us where cores are free), memory that
 import heapq
 import sys
 
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 
 from fastbp.engine.cut import Purpose
 from fastbp.engine.plan import Plan

@@ -64,9 +64,16 @@ class PiecewiseConstantDecay:
     values : sequence of float
         Learning rates, one more than there are boundaries.
 
+    Raises
+    ------
+    ValueError
+        Where the boundaries do not increase, or there is not one value more, each finite and at least 0.
+
     Examples
     --------
-    >>> PiecewiseConstantDecay([1, 3], [1.0, 0.5, 0.1])(np.arange(6)).tolist()
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.PiecewiseConstantDecay([1, 3], [1.0, 0.5, 0.1])
+    >>> schedule(np.arange(6)).tolist()
     [1.0, 1.0, 0.5, 0.5, 0.1, 0.1]
     """
 
@@ -107,10 +114,18 @@ class ExponentialDecay:
     staircase : bool, default False
         Whether ``step / decay_steps`` is rounded down, so that the rate falls at once every `decay_steps`.
 
+    Raises
+    ------
+    ValueError
+        Where a setting is no number, or out of range.
+
     Examples
     --------
-    >>> ExponentialDecay(0.1, decay_steps=2, decay_rate=0.25)(np.arange(3)).round(4).tolist()
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.ExponentialDecay(0.1, decay_steps=2, decay_rate=0.25)
+    >>> schedule(np.arange(3)).round(4).tolist()
     [0.1, 0.05, 0.025]
+    >>> optimizer = fastbp.SGD(schedule, momentum=0.9)
     """
 
     initial_learning_rate: float
@@ -153,10 +168,21 @@ class CosineDecay:
         The learning rate at the end of the warm-up; None: no warm-up.
     warmup_steps : int, default 0
 
+    Raises
+    ------
+    ValueError
+        Where a setting is no number, or out of range.
+
     Examples
     --------
-    >>> CosineDecay(0.0, 2, warmup_target=1.0, warmup_steps=2)(np.arange(6)).round(4).tolist()
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.CosineDecay(0.0, 2, warmup_target=1.0, warmup_steps=2)
+    >>> schedule(np.arange(6)).round(4).tolist()
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
+
+    Over a whole fit of 1,000 rows, 20 epochs and batches of 32:
+
+    >>> optimizer = fastbp.Adam(fastbp.CosineDecay(1e-3, decay_steps=20 * -(-1000 // 32)))
     """
 
     initial_learning_rate: float
@@ -204,9 +230,16 @@ class CosineDecayRestarts:
     alpha : float, default 0.0
         The lowest learning rate as a fraction of `initial_learning_rate`, 0 to 1.
 
+    Raises
+    ------
+    ValueError
+        Where a setting is no number, or out of range.
+
     Examples
     --------
-    >>> CosineDecayRestarts(1.0, 2, m_mul=0.5)(np.arange(6)).round(4).tolist()
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.CosineDecayRestarts(1.0, 2, m_mul=0.5)
+    >>> schedule(np.arange(6)).round(4).tolist()
     [1.0, 0.5, 0.5, 0.4268, 0.25, 0.0732]
     """
 
@@ -260,9 +293,16 @@ class OneCycle:
     div_factor : float, default 25.0
     final_div_factor : float, default 1e4
 
+    Raises
+    ------
+    ValueError
+        Where a setting is no number, or out of range.
+
     Examples
     --------
-    >>> OneCycle(1.0, total_steps=10)(np.arange(10)).round(3).tolist()
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.OneCycle(1.0, total_steps=10)
+    >>> schedule(np.arange(10)).round(3).tolist()
     [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
@@ -304,10 +344,17 @@ class LogCosine:
     cycles : int, default 4
         At least 1.
 
+    Raises
+    ------
+    ValueError
+        Where a setting is no number, or out of range.
+
     Examples
     --------
-    >>> LogCosine(1.0, total_steps=30)(np.array([0, 2, 6, 14, 30])).round(6).tolist()
-    [0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> import fastbp, numpy as np
+    >>> schedule = fastbp.LogCosine(1.0, total_steps=6, cycles=2)  # waves of 2 and of 4 steps
+    >>> schedule(np.arange(7)).round(2).tolist()
+    [0.0, 0.93, 0.0, 0.72, 0.93, 0.32, 0.0]
     """
 
     max_learning_rate: float

@@ -63,22 +63,30 @@ def modules():
 @cache
 def imports(path, at_once=False):
     """Return the names of the package's modules that a file imports, anywhere in it, or at once: outside functions."""
-    names = modules()
     found = set()
     tree = ast.parse(path.read_text())
     for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            source = (node.module or "").split(".")
-            if source[0] != "fastbp":
-                continue
-            base = ".".join(source[1:])
-            for alias in node.names:
-                inner = f"{base}.{alias.name}".lstrip(".")
-                found.add(inner if inner in names else base)
+            found |= {home(f"{node.module}.{alias.name}") for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("fastbp.") for alias in node.names if alias.name.startswith("fastbp.")}
+            found |= {home(alias.name) for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fastbp":
+            found.add(home(f"fastbp.{node.attr}"))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            found |= {home(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
     return found - {""}
+
+
+def home(dotted):
+    """Return which of the package's modules has "fastbp.NAME.NAME", also by a public name; "" where none does."""
+    package, _, name = dotted.partition(".")
+    if package != "fastbp":
+        return ""
+    name = fastbp._HOME_OF.get(name, name)
+    while name and name not in modules():
+        name = name.rpartition(".")[0]
+    return name
 
 
 def level(name):
@@ -91,6 +99,19 @@ def test_every_file_has_its_level():
     assert len(files) <= 11, sorted(path.name for path in files)
 
 
+def test_files_that_folders_and_files_tell_of_are_there():
+    """In a folder's first words `name` is a file of it; elsewhere "(name.py)" is a file of the package."""
+    for name, path in modules().items():
+        text = path.read_text()
+        if path.name == "__init__.py":
+            for told in re.findall(r"`([a-z_0-9]+)`", ast.get_docstring(ast.parse(text)) or ""):
+                assert f"{name}.{told}" in modules() or told in ("fastbp", *fastbp.__all__), told
+        for told in re.findall(r"\b(?:fastbp/)?(?!__init__)([\w/]+)\.py\b", text):
+            ending = told.replace("/", ".")
+            found = [one for one in modules() if f".{one}".endswith(f".{ending}")]
+            assert found or (PACKAGE.parent / f"{told}.py").exists(), f"{name} tells of {told}.py"
+
+
 def test_no_file_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
@@ -100,6 +121,25 @@ def test_no_file_is_longer_than_400_lines():
 def test_no_import_runs_upward(name):
     upward = {other for other in imports(modules()[name]) if level(other) > level(name)}
     assert not upward, f"{name} imports {', '.join(sorted(upward))}, which stands above it"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from fastbp import Sequential", "models.sequential"),
+        ("from fastbp import models", "models"),
+        ("from fastbp.models import sequential", "models.sequential"),
+        ("import fastbp.models.sequential as later", "models.sequential"),
+        ("def late():\n    import fastbp\n    return fastbp.Sequential()", "models.sequential"),
+        ("def late():\n    from fastbp.models.sequential import Sequential", "models.sequential"),
+        ('import importlib\nimportlib.import_module("fastbp.models.sequential")', "models.sequential"),
+        ('__import__("fastbp.models.sequential")', "models.sequential"),
+    ],
+)
+def test_a_planted_import_is_seen(tmp_path, line, found):
+    planted = tmp_path / "planted.py"
+    planted.write_text(line + "\n")
+    assert imports(planted) == {found}
 
 
 def test_numba_is_imported_in_the_compiler_alone():
@@ -145,6 +185,17 @@ def test_modules_are_attributes_that_tell_their_names(name):
     assert told.endswith("True\n")
     assert set(names) <= set(ast.literal_eval(told[: told.rindex("]") + 1]))
     assert name in dir(fastbp)
+
+
+def test_modules_of_interop_are_attributes():
+    """In a new process; Dask itself is imported when a table of its comes."""
+    code = "import fastbp; print(fastbp.interop.dask.TabularClassifier.__name__, fastbp.interop.optuna.__name__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "TabularClassifier fastbp.interop.optuna\n"
+    assert fastbp.interop.to_onnx is fastbp.to_onnx
+    for package, wrong, right in ((fastbp.interop, "daks", "dask"), (fastbp.distributed, "fti", "fit")):
+        with pytest.raises(AttributeError, match=f"no attribute '{wrong}'. Did you mean '{right}'"):
+            getattr(package, wrong)
 
 
 def test_a_misspelt_name_is_told_the_nearest():
@@ -230,7 +281,8 @@ def test_the_stub_names_what_the_package_offers():
     tree = ast.parse((PACKAGE / "__init__.pyi").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     stub = {alias.asname: node.module for node in imports for alias in node.names}
-    assert stub == {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    homes = {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    assert stub == homes | dict.fromkeys(fastbp._MODULES, "fastbp")
     for name in fastbp.__all__:
         assert getattr(fastbp, name).__doc__
 

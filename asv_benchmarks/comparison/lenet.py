@@ -21,6 +21,6 @@ def run(report, options, peers):
 
 def make(name, case, threads):
     """Return a worker."""
-    from benchmarks.lenet import LENET_TRAINERS, LeNet
+    from benchmarks.shared.lenet import LENET_TRAINERS, LeNet
 
     return TimedTrainer(name, LENET_TRAINERS[name], LeNet(), threads)

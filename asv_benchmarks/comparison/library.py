@@ -4,8 +4,8 @@ Both are fastbp, in processes that take turns.  "x": how many times as long the 
 ratios within a turn and the ratio of the fastest turns, which a busy machine disturbs less.
 """
 
-from benchmarks.common import WORKLOADS
-from benchmarks.recurrent import RECURRENT
+from benchmarks.layers.recurrent import RECURRENT
+from benchmarks.shared.workloads import WORKLOADS
 
 from comparison.workers import COMPILED, medians, ratios, threads_text, workers
 
@@ -45,8 +45,8 @@ def _compare(case, threads, repeats):
 
 def make(name, case, threads):
     """Return a worker; the environment tells it which kernels to take."""
-    from benchmarks.lenet import LENET_TRAINERS, LeNet
-    from benchmarks.peers import TRAINERS
+    from benchmarks.shared.lenet import LENET_TRAINERS, LeNet
+    from benchmarks.shared.peers import TRAINERS
 
     from comparison import predict, recurrent, steps
 

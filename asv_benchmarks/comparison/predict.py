@@ -2,7 +2,7 @@
 
 import timeit
 
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 
 from comparison.workers import medians, ratios, threads_text, workers
 
@@ -51,7 +51,7 @@ class TimedPredictor:
     """Predicts for a while; answers with the seconds of one call."""
 
     def __init__(self, name, workload, threads):
-        from benchmarks.predictors import PREDICTORS
+        from benchmarks.shared.predictors import PREDICTORS
 
         self._predictor = PREDICTORS[name](workload, threads)
         x, _ = workload.data()

@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.recurrent import RECURRENT
+from benchmarks.layers.recurrent import RECURRENT
 
 from comparison.workers import medians, ratios, threads_text, workers
 
@@ -49,7 +49,7 @@ class TimedRecurrent:
     about = {}
 
     def __init__(self, name, workload, threads):
-        from benchmarks.recurrent_peers import TRAINERS
+        from benchmarks.shared.recurrent_peers import TRAINERS
 
         self._trainer = TRAINERS[name](workload, threads)
 

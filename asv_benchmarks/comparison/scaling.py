@@ -14,7 +14,7 @@ CLIFF = 1.3
 
 def run(report, options, peers):
     """Print a table for each number of threads and each direction."""
-    from benchmarks.scaling import DIRECTIONS
+    from benchmarks.engine.scaling import DIRECTIONS
 
     columns = {"us a step": ".1f", "us a row": ".3f", "ns / 1000 multiply-adds": ".1f", "over half": ".2f", "cliff": ""}
     for threads in options.threads:
@@ -50,7 +50,7 @@ class TimedDirection:
     about = {}
 
     def __init__(self, direction, threads):
-        from benchmarks.scaling import DIRECTIONS
+        from benchmarks.engine.scaling import DIRECTIONS
 
         import fastbp
 

@@ -19,8 +19,8 @@ SHOWN = 4
 
 def run(report, options, peers):
     """Print tables of the seconds, of ratios to the peers, of what is imported, and of the memory of a large fit."""
-    from benchmarks.installed import Installed
-    from benchmarks.processes import FreshProcesses
+    from benchmarks.shared.installed import Installed
+    from benchmarks.shared.processes import FreshProcesses
 
     with FreshProcesses() as processes, Installed() as installed, tempfile.TemporaryDirectory() as folder:
         chosen = cases(installed, processes.iris, Path(folder), peers)
@@ -34,8 +34,8 @@ def run(report, options, peers):
 
 def cases(installed, iris, folder, peers):
     """Return {name: function that runs a process and returns its seconds, or {more of the name: seconds}}."""
-    from benchmarks.installed import CLI
-    from benchmarks.processes import FASTBP_W3, FOLDER, IRIS, LENET_STEP, LSTM_STEP
+    from benchmarks.shared.installed import CLI
+    from benchmarks.shared.processes import FASTBP_W3, FOLDER, IRIS, LENET_STEP, LSTM_STEP
 
     def python(code, **settings):
         return lambda: installed.seconds("-c", code, str(iris), **settings)
@@ -100,8 +100,8 @@ def _print_ratios(report, found, peers):
 
 def imports(iris):
     """Return {name: arguments of Python} of the processes whose imports are shown."""
-    from benchmarks.installed import CLI
-    from benchmarks.processes import IRIS
+    from benchmarks.shared.installed import CLI
+    from benchmarks.shared.processes import IRIS
 
     predict = (*CLI, "predict", "breast_cancer.fastbp", "rows.csv", "--out", "predictions.csv")
     return {"import fastbp": ("-c", "import fastbp"), "iris": ("-c", IRIS["fastbp"], str(iris)), "predict": predict}

@@ -3,14 +3,15 @@
 import statistics
 import time
 
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 
 from comparison.workers import best, medians, ratios, threads_text, workers
 
 PEERS = ["jax", "torch", "torch-compile", "sklearn"]
-# Seconds of one turn of fastbp, and of the slowest peer at most; all do the same epochs.
-TURN_SECONDS = 0.05
-SLOWEST_SECONDS = 2
+# Seconds of one turn of fastbp, and of the slowest peer at most; all do the same epochs.  A turn after a rest begins
+# with 12 ms in which fastbp measures anew how many threads pay (engine/thread_choice.py).
+TURN_SECONDS = 0.4
+SLOWEST_SECONDS = 4
 
 
 def run(report, options, peers):
@@ -33,21 +34,29 @@ def run(report, options, peers):
 def measure(section, workload, names, threads, repeats):
     """Return the microseconds a step, ratios and share of the peak of one of a section's workloads, and its losses."""
     with workers(section, names, workload, threads) as running:
-        steps = running["fastbp"].about["steps"]
-        # Everybody warms up with two epochs, and the second tells how many make a turn.
-        for _ in range(2):
-            warm = {name: worker.ask(epochs=1)["seconds"] for name, worker in running.items()}
-        epochs = max(round(min(TURN_SECONDS / warm["fastbp"], SLOWEST_SECONDS / max(warm.values()))), 1)
+        epochs = epochs_of_turn(running)
         turns = [{name: worker.ask(epochs=epochs) for name, worker in running.items()} for _ in range(repeats)]
-    times = [seconds / (epochs * steps) * 1e6 for seconds in medians(turns, "seconds", names)]
-    share = statistics.median(turn["fastbp"]["peak_seconds"] / turn["fastbp"]["seconds"] for turn in turns)
+    steps = epochs * WORKLOADS[workload].steps
+    times = [seconds / steps * 1e6 for seconds in medians(turns, "seconds", names)]
     shares = ratios(turns, "seconds", names)
-    return [*times, *shares, best(shares), share], [turns[-1][name]["loss"] for name in names]
+    return [*times, *shares, best(shares), share_of_peak(turns)], [turns[-1][name]["loss"] for name in names]
+
+
+def epochs_of_turn(running):
+    """Return how many epochs make a turn: everybody warms up with two, and the second tells."""
+    for _ in range(2):
+        warm = {name: worker.ask(epochs=1)["seconds"] for name, worker in running.items()}
+    return max(round(min(TURN_SECONDS / warm["fastbp"], SLOWEST_SECONDS / max(warm.values()))), 1)
+
+
+def share_of_peak(turns):
+    """Return the seconds that fastbp's arithmetic takes at the peak, as a share of those it took, the median."""
+    return statistics.median(turn["fastbp"]["peak_seconds"] / turn["fastbp"]["seconds"] for turn in turns)
 
 
 def make(name, case, threads):
     """Return a worker."""
-    from benchmarks.peers import TRAINERS
+    from benchmarks.shared.peers import TRAINERS
 
     return TimedTrainer(name, TRAINERS[name], WORKLOADS[case], threads)
 
@@ -66,7 +75,7 @@ class TimedTrainer:
         loss = self._trainer.train(epochs)
         answer = {"seconds": time.perf_counter() - started, "loss": loss}
         if self._name == "fastbp":
-            from benchmarks.peak import peak_multiply_adds
+            from benchmarks.shared.peak import peak_multiply_adds
 
             work = epochs * self._workload.rows * self._workload.multiply_adds
             answer["peak_seconds"] = work / (peak_multiply_adds() * self._threads)

@@ -34,6 +34,11 @@ class EarlyStopping(Monitor):
     best_epoch : int
         Counted from 0, as the epochs that callbacks are told.
 
+    Raises
+    ------
+    ValueError
+        Where a setting is out of its range; at the beginning of a training also where it does not report the figure.
+
     Examples
     --------
     >>> import fastbp, numpy as np

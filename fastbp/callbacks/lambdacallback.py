@@ -15,10 +15,20 @@ class LambdaCallback(Callback):
     on_train_batch_begin, on_train_batch_end : callable (batch, logs), optional
         They cost a compiled call a batch: see `Callback.on_train_batch_begin`.
 
+    Raises
+    ------
+    TypeError
+        Where one is no function.
+
     Examples
     --------
-    >>> import fastbp
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(1, kernel_initializer="zeros")], input_shape=(2,))
+    >>> model.compile(fastbp.SGD(0.5), "mse")
     >>> tell = fastbp.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    >>> history = model.fit(np.eye(2), [2.0, 2.0], epochs=2, callbacks=[tell], verbose=0)
+    0 4.0
+    1 1.0
     """
 
     def __init__(

@@ -20,6 +20,12 @@ class ReduceLROnPlateau(Monitor):
         Epochs to wait after a reduction before watching again.
     min_lr : float, default 0
 
+    Raises
+    ------
+    ValueError
+        Where a setting is out of its range; at the beginning of a training also where the training does not report the
+        figure, or the optimizer has a schedule.
+
     Notes
     -----
     It changes the learning rate of the model's own optimizer, ``model.optimizer``, which must be a number, not a

@@ -76,22 +76,20 @@ def _print_card(arguments):
 
 def _machine():
     from fastbp.compiler.cpu import cpu_features, cpu_name
-    from fastbp.compiler.kernelfolder import cache_dir
+    from fastbp.compiler.kernelfolder import kept_sizes, told_folder
     from fastbp.engine.threads import available_cores, get_num_threads
 
     features = cpu_features()
     vector, bits = next((pair for pair in VECTORS if features.get(pair[0])), ("none", 0))
-    folder = cache_dir()
-    kernels = list(folder.glob("*/*.kernel")) if folder.is_dir() else []
-    size = sum(path.stat().st_size for path in kernels) / 1e6
+    sizes = kept_sizes()
     return {
         "CPU": f"{_cpu_name()} (LLVM: {cpu_name()})",
         "vector width": f"{bits} bits ({vector})",
         "cores": available_cores(),
         "threads": get_num_threads(),
         "kernel library": _library(),
-        "cache folder": folder,
-        "compiled kernels": f"{len(kernels)} ({size:.1f} MB)",
+        "cache folder": told_folder(),
+        "compiled kernels": f"{len(sizes)} ({sum(sizes) / 1e6:.1f} MB)",
     }
 
 

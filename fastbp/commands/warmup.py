@@ -11,10 +11,10 @@ def add_arguments(parser):
 
 def run(arguments):
     """Train and apply the networks of ``fastbp train`` on a few made-up rows."""
-    from fastbp.compiler.kernelfolder import cache_dir
+    from fastbp.compiler.kernelfolder import told_folder
     from fastbp.tabular.warmup import warmup
 
     start = time.perf_counter()
     print("training on made-up tables ...", flush=True)
     warmup("fast")
-    print(f"ready after {time.perf_counter() - start:.1f} s; what was compiled is in {cache_dir()}")
+    print(f"ready after {time.perf_counter() - start:.1f} s; the folder of what was compiled: {told_folder()}")

@@ -48,7 +48,7 @@ class _Compiled:
         NoCompilerError
             Where Numba was told to compile nothing.
         """
-        need_compiler()
+        need_compiler(f"{self.__module__}.{self.__qualname__}")
         from fastbp.compiler import dispatchers
 
         return dispatchers.make(self)
@@ -92,10 +92,13 @@ class Kernel(_Compiled):
         Of the formula that `py_func` wraps, or of `py_func`. Each kernel of the package has names of its own.
     kept : bool
         Is its machine code kept on disk?
+    advice : str
+        What an error of the compiler ends with.
     """
 
     targetoptions = _OPTIONS | {"no_cfunc_wrapper": True}
     kept = True
+    advice = ""
 
     def __init__(self, function, origin=None):
         super().__init__(function)
@@ -115,11 +118,16 @@ class Kernel(_Compiled):
         return code
 
     def _compiled(self, of):
-        need_compiler()
+        need_compiler(f"{self.module}.{self.qualname}")
         with compiling():
             from fastbp.compiler import dispatchers
 
-            return dispatchers.compile_code(self, of)
+            try:
+                return dispatchers.compile_code(self, of)
+            except compile_errors() as error:
+                # Numba tells of the loop around a formula, which is fastbp's, and of places within Numba.
+                error.add_note(f"fastbp: {self.module}.{self.qualname} does not compile.{self.advice}")
+                raise
 
     def entry(self, of: Signature):
         """Return the `Entry` by which Python calls the machine code for a signature."""
@@ -218,14 +226,14 @@ class NoCompilerError(RuntimeError):
     """Numba is not installed, or was told to compile nothing."""
 
 
-def need_compiler():
-    """Raise NoCompilerError where Numba is not there, or was told to compile nothing."""
+def need_compiler(what):
+    """Raise NoCompilerError where Numba is not there, or was told to compile nothing; `what` is what needs it."""
     try:
         from numba import config
     except ModuleNotFoundError as error:
         raise NoCompilerError(
-            "a kernel has to be compiled that is in no library (`fastbp info` tells why), and Numba is not installed: "
-            "pip install numba."
+            f"{what} has to be compiled and Numba is not installed: pip install numba. fastbp's own "
+            "kernels need no Numba where a kernel library is installed; `fastbp info` tells of it."
         ) from error
     if config.DISABLE_JIT:
         raise NoCompilerError(
@@ -243,7 +251,7 @@ def compile_errors():
     return NumbaError
 
 
-def address(of: Kernel, arguments: Signature) -> int:
+def compiled_address(of: Kernel, arguments: Signature) -> int:
     """Return the address of a kernel's machine code for its arguments: what `call` calls."""
     if isinstance(of, Inline):
         raise TypeError(f"{of.__name__} is an inline function: it has no address.")
@@ -254,7 +262,7 @@ def address(of: Kernel, arguments: Signature) -> int:
 def call(typingctx, address, arguments):
     """Call the kernel at `address` (int64) with a tuple of arguments; it returns nothing.
 
-    The types of the arguments are the caller's promise: the address must come from `address` for
+    The types of the arguments are the caller's promise: the address must come from `compiled_address` for
     exactly these types (a record goes by its address: the kernel's may have more fields).
     """
     return types.void(address, arguments), _call_address(types.void)

@@ -27,20 +27,23 @@ def _cache_folder():
 _warned = _pruned = False
 
 
-def _warn_not_kept(reason, advice="writable folder"):
+def _warn_not_kept(reason, advice="Set FASTBP_CACHE_DIR to a writable folder."):
     """Warn, once a process, that kernels are not kept."""
     global _warned
     if _warned:
         return
     _warned = True
     warn(
-        f"fastbp {reason}; they are compiled anew in every process. Set FASTBP_CACHE_DIR to a {advice}.",
+        f"fastbp {reason}; they are compiled anew in every process. {advice}",
         RuntimeWarning,
     )
 
 
 def _warn_unsafe(error):
-    _warn_not_kept(f"ignores compiled kernels that could be another user's code ({error})", "folder of your own")
+    _warn_not_kept(
+        f"ignores compiled kernels that could be another user's code ({error})",
+        "Set FASTBP_CACHE_DIR to a folder of your own.",
+    )
 
 
 class KernelCache:
@@ -59,7 +62,11 @@ class KernelCache:
 
     def _path(self, signature, codegen):
         """Return where the machine code for a signature is kept, or None: not at all."""
-        made_from = kernel_digest(self._function)
+        try:
+            made_from = kernel_digest(self._function)
+        except OSError:  # the package stands in an archive
+            _warn_not_kept("cannot read its own files, and keeps no compiled kernels", "Install it into a folder.")
+            return None
         if made_from is None:
             return None
         function = self._function

@@ -60,14 +60,16 @@ def kernel_digest(function):
     file may have been edited since it was imported), its defaults, the values of the names in it (``FACTOR``,
     ``settings.FACTOR``), and of each function that it names, the same.  Of both: what they close over.  What else a
     function without a file (of a notebook, a prompt or `exec`) depends on leaves no trace: there is no digest of it.
+
+    Raises
+    ------
+    OSError
+        Where a file of the package cannot be read: it stands in an archive.
     """
     parts = _Parts()
-    try:
-        # Of a kernel of a user's own too, which may import nothing of the package: how an entry is written, say.
-        parts.digest.update(sources_digest("fastbp.compiler.dispatchers").encode())
-        return parts.digest.hexdigest() if parts.add(function, ()) else None
-    except OSError:  # a package without its files
-        return None
+    # Of a kernel of a user's own too, which may import nothing of the package: how an entry is written, say.
+    parts.digest.update(sources_digest("fastbp.compiler.dispatchers").encode())
+    return parts.digest.hexdigest() if parts.add(function, ()) else None
 
 
 class _Parts:

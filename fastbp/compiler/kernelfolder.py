@@ -42,6 +42,23 @@ def cache_dir():
     return Path(base) / "fastbp"
 
 
+def told_folder() -> str:
+    """Return the cache folder as users are told of it, with the reason where nothing is kept in it."""
+    try:
+        folder = cache_dir()
+    except RuntimeError:  # a user whom the system does not know, as in containers that run as any number
+        return "none, because there is no home folder: set FASTBP_CACHE_DIR to a writable one"
+    try:
+        _check_cache_folder(folder)
+        there = folder
+    except FileNotFoundError:  # made when it is needed
+        there = next(outer for outer in folder.absolute().parents if outer.exists())
+    except (UnsafeFolderError, OSError) as error:
+        return f"{folder} is not used: {error}"
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    return str(folder) if writable else f"{folder}, to which nothing can be written: what is compiled is not kept"
+
+
 def make_folder(path: Path) -> None:
     """Make a folder of kernels, and the cache folder that it stands in, for this user alone.
 
@@ -55,6 +72,14 @@ def make_folder(path: Path) -> None:
     _check_cache_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     _check_owner(path, os.stat(path))
+
+
+def kept_sizes() -> list[int]:
+    """Return the bytes of each kernel in the cache folder."""
+    try:
+        return [path.stat().st_size for path in cache_dir().glob("*/*.kernel")]
+    except (OSError, RuntimeError):
+        return []
 
 
 def check_folder(path: Path) -> None:

@@ -63,6 +63,11 @@ def machine_levels():
     return tuple(name for name in runnable_levels() if not _cpu_features().get(LEVELS[name].beyond))
 
 
+def setting():
+    """Return what FASTBP_KERNELS says, "" where it says nothing."""
+    return os.environ.get(SETTING, "").strip().lower()
+
+
 def named_level():
     """Return the level that FASTBP_KERNELS names, or None.
 
@@ -71,7 +76,7 @@ def named_level():
     LevelError
         Where it names no level that this machine can run, and is not "jit" either.
     """
-    name = os.environ.get(SETTING, "").lower()
+    name = setting()
     if name in ("", "jit"):
         return None
     if name not in runnable_levels():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import fastbp
-from fastbp.compiler.levels import SETTING, machine_levels, named_level
+from fastbp.compiler.levels import machine_levels, named_level, setting
 from fastbp.compiler.libraryfile import ENDING, LibraryError, LibraryFile, entry_symbol, function_symbol, key_of
 from fastbp.compiler.signatures import Code
 from fastbp.settings.user_warnings import warn
@@ -64,7 +64,7 @@ def find(kernel, signature):
 
 def wants_compiling():
     """Do settings ask for other machine code than the library's?  (Numba's: of the environment, a file, or Python.)"""
-    if os.environ.get(SETTING, "").lower() == "jit" or os.path.exists(".numba_config.yaml"):
+    if setting() == "jit" or os.path.exists(".numba_config.yaml"):
         return True
     if any(name.startswith("NUMBA_") and not name.startswith(_NO_CODE) for name in os.environ):
         return True
@@ -84,7 +84,7 @@ def library():
     for name in machine_levels():
         try:
             return Served(_open(FOLDER / (name + ENDING), name), tuple(refused))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the second: the package stands in an archive
             continue
         except (LibraryError, OSError, ValueError, KeyError, TypeError) as error:
             refused.append(f"{FOLDER / (name + ENDING)} is not used: {error}")
@@ -145,8 +145,8 @@ def _linked(file, entry):
 
     engine.add_object_file(binding.ObjectFileRef.from_data(file.code(entry)))
     engine.finalize_object()
-    address = engine.get_function_address
-    return Code(address(function_symbol(entry.symbol)), address(entry_symbol(entry.symbol)), entry.returns)
+    addresses = [engine.get_function_address(symbol(entry.symbol)) for symbol in (function_symbol, entry_symbol)]
+    return Code(*addresses, entry.returns)
 
 
 @cache

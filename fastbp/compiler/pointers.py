@@ -103,7 +103,7 @@ def _array_of(kind, context, builder, data, size):
 
 
 @intrinsic
-def part(typingctx, array, start, size):
+def span(typingctx, array, start, size):
     """Return array[start : start + size] of a 1-D contiguous array; a slice would look whether they are negative."""
 
     def codegen(context, builder, signature, args):
@@ -138,14 +138,14 @@ def record_at(dtype):
     return record
 
 
-def rows_at(dtype):
+def records_at(dtype):
     """Return an intrinsic f(address, size): the array of records of `dtype` behind the address (int64)."""
 
     @intrinsic
-    def rows(typingctx, address, size):
+    def records(typingctx, address, size):
         return _array_at(types.Array(record_type(dtype), 1, "C"))
 
-    return rows
+    return records
 
 
 def _array_at(kind, *more):

@@ -21,6 +21,11 @@ class Doctor(Callback):
     diagnosis : Diagnosis or None
         Of the last examination.
 
+    Raises
+    ------
+    ValueError
+        Where `verbose` is neither 0 nor 1.
+
     See Also
     --------
     fastbp.diagnose : The same, when you like.

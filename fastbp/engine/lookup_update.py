@@ -14,8 +14,8 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, call, inline, kernel
-from fastbp.compiler.pointers import array_at, int64_at, int64s_at, part
+from fastbp.compiler.jit import call, compiled_address, inline, kernel
+from fastbp.compiler.pointers import array_at, int64_at, int64s_at, span
 from fastbp.compiler.prefetch import AHEAD, prefetch_row
 from fastbp.compiler.signatures import signature
 from fastbp.engine.driver import optimizer_at
@@ -39,7 +39,7 @@ def sort_reads(item, rows, work, ids):
 
     The sort goes from the least digit to the highest and is stable: reads of one table row stay in batch order.
     """
-    height = item.last - item.first
+    height = item.end - item.first
     first = count_reads(item, rows, work, 0, item.first) if item.first > 0 else 0
     source, target = int64s_at(ids + 8 * (item.keys + first), 1), int64s_at(ids + 8 * (item.swap + first), 1)
     n = 0
@@ -61,12 +61,12 @@ def sort_reads(item, rows, work, ids):
 
 
 @inline
-def count_reads(item, rows, work, first, last):
-    """Return how many times the batch reads table rows from `first` to before `last`."""
+def count_reads(item, rows, work, first, end):
+    """Return how many times the batch reads table rows from `first` to before `end`."""
     n = 0
     for row in range(rows):
         for i in range(item.reads):
-            n += first <= np.int64(work[item.x + row * item.x_stride + i]) < last
+            n += first <= np.int64(work[item.x + row * item.x_stride + i]) < end
     return n
 
 
@@ -90,7 +90,7 @@ def sort_digit(source, target, digits, n, shift):
 @inline
 def add_row(item, work, keys, first):
     """Write the gradient of the table row of key number `first` to the item's room; return the next row's first key."""
-    g, some = part(work, item.row, item.columns), part(work, item.row + item.columns, item.columns)
+    g, some = span(work, item.row, item.columns), span(work, item.row + item.columns, item.columns)
     for j in range(g.size):
         g[j] = 0
     row = keys[np.uint64(first)] >> KEY_SHIFT
@@ -103,7 +103,7 @@ def add_row(item, work, keys, first):
                 some[j] = 0
         stop = min(i + FOLD, keys.size)
         while i < stop and keys[np.uint64(i)] >> KEY_SHIFT == row:
-            dout = part(work, item.dout + (keys[np.uint64(i)] & ((1 << KEY_SHIFT) - 1)), item.columns)
+            dout = span(work, item.dout + (keys[np.uint64(i)] & ((1 << KEY_SHIFT) - 1)), item.columns)
             for j in range(g.size):
                 into[j] += dout[j]
             i += 1
@@ -134,7 +134,7 @@ def update_reads(job, item, step, factor, c, work):
     params, state = array_at(job.params, job.n_params, work), array_at(job.state, job.n_state, work)
     optimizer, rate = optimizer_at(job.optimizer), decay_rate(job, item, step, c)
     keys = int64s_at(job.ids + 8 * int64_at(job.ids, item.digits + PLACE), int64_at(job.ids, item.digits + COUNT))
-    unread_g = part(work, item.unread, UNREAD_ENTRIES)
+    unread_g = span(work, item.unread, UNREAD_ENTRIES)
     if not item.lazy:
         # NaN, and not 0, where `factor` is NaN: if the norm of the whole gradient is NaN, every gradient becomes so.
         for j in range(UNREAD_ENTRIES):
@@ -148,7 +148,7 @@ def update_reads(job, item, step, factor, c, work):
             update_between(job, item, rate, optimizer, c, params, state, unread_g, done, start)
         done = start + item.columns
         i = add_row(item, work, keys, i)
-        g = part(work, item.row - start, done)
+        g = span(work, item.row - start, done)
         if job.clipvalue > 0:
             clip_each(g, job.clipvalue, start, done)
         if factor != 1.0:
@@ -175,11 +175,11 @@ def decay_rate(job, item, step, c):
 
 
 @inline
-def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, last):
-    """Update the entries from `first` to before `last`, with g = 0."""
-    for start in range(first, last, UNREAD_ENTRIES):
-        stop = min(start + UNREAD_ENTRIES, last)
-        update_row(job, item, rate, optimizer, c, params, state, part(unread_g, -start, stop), start, stop)
+def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, end):
+    """Update the entries from `first` to before `end`, with g = 0."""
+    for start in range(first, end, UNREAD_ENTRIES):
+        stop = min(start + UNREAD_ENTRIES, end)
+        update_row(job, item, rate, optimizer, c, params, state, span(unread_g, -start, stop), start, stop)
 
 
 @inline
@@ -255,7 +255,7 @@ def visits(backward, clips_norm):
 def touched_address(name, float_type):
     """Return the address of one of these kernels for a float type."""
     kernels = (sort_and_update, sort_and_measure, update_sorted, measure_given, update_given)
-    function = next(kernel for kernel in kernels if kernel.__name__ == name)
-    return address(
+    function = next(function for function in kernels if function.__name__ == name)
+    return compiled_address(
         function, signature("job item step f8 f8[:] f[:] -> f8", f=float_type, job=JOB, item=ITEM, step=STEP)
     )

@@ -8,21 +8,21 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, int64_at, part, pointer_like, shift
+from fastbp.compiler.jit import compiled_address, inline, kernel
+from fastbp.compiler.pointers import at, copy_entries, int64_at, pointer_like, shift, span
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import signature
 from fastbp.engine.accumulation_and_average import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
-# An item is a piece of one parameter: the rows from `first` to before `last` of its leading axis, which are the entries
+# An item is a piece of one parameter: the rows from `first` to before `end` of its leading axis, which are the entries
 # from `start` to before `stop` of params.
 ITEM = record_dtype(
     [
         ("layer", "i8"),
         ("block", "i8"),
         ("first", "i8"),
-        ("last", "i8"),
+        ("end", "i8"),
         ("start", "i8"),
         ("stop", "i8"),
         ("columns", "i8"),
@@ -81,10 +81,10 @@ def scatter(work, offset, target, order, first, n, width):
 def add_partials(partials, grads, n_slices, start, stop):
     """grads[start:stop] = the sum over slices, in their order, of partials (slices * P,)."""
     n = stop - start
-    total = part(grads, start, n)
+    total = span(grads, start, n)
     copy_entries(at(grads, start), at(partials, start), n)
     for s in range(1, n_slices):
-        add = part(partials, s * grads.size + start, n)
+        add = span(partials, s * grads.size + start, n)
         for i in range(n):
             total[i] += add[i]
 
@@ -198,4 +198,4 @@ def block_address(name, float_type):
         "move_average": (move_average, "f[:] f[:] f8[:] i8 i8"),
     }
     function, takes = kernels[name]
-    return address(function, signature(takes, f=float_type, item=ITEM))
+    return compiled_address(function, signature(takes, f=float_type, item=ITEM))

@@ -21,6 +21,11 @@ class RandomNormal:
     stddev : float, default 0.05
         At least 0.
 
+    Raises
+    ------
+    ValueError
+        Where `mean` or `stddev` is no number, or `stddev` is below 0.
+
     Examples
     --------
     >>> import fastbp
@@ -54,6 +59,11 @@ class RandomUniform:
     minval : float, default -0.05
     maxval : float, default 0.05
         At least `minval`.
+
+    Raises
+    ------
+    ValueError
+        Where a bound is no number, or `minval` is the larger.
 
     Examples
     --------
@@ -109,9 +119,16 @@ class Orthogonal:
     ----------
     gain : float, default 1.0
 
+    Raises
+    ------
+    ValueError
+        Where `gain` is no number, or (at building) the shape has one axis.
+
     Examples
     --------
-    >>> q = Orthogonal()((5, 3), np.random.default_rng(0), "float64")
+    >>> import fastbp, numpy as np
+    >>> layer = fastbp.Dense(3, kernel_initializer=fastbp.Orthogonal())
+    >>> q = fastbp.Sequential([layer], input_shape=(5,), seed=0, dtype="float64").get_weights()[0]
     >>> bool(np.allclose(q.T @ q, np.eye(3)))
     True
     """

@@ -50,6 +50,11 @@ class MinusRandomProducts:
     ----------
     rows : int, default 5
 
+    Raises
+    ------
+    ValueError
+        Where `rows` is no whole number of at least 1.
+
     Examples
     --------
     >>> import fastbp, numpy as np

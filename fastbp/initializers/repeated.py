@@ -20,7 +20,8 @@ class SameForMembers:
 
     Examples
     --------
-    >>> values = SameForMembers("random_normal")((3, 2), np.random.default_rng(0))
+    >>> import fastbp, numpy as np
+    >>> values = fastbp.SameForMembers("random_normal")((3, 2), np.random.default_rng(0))
     >>> bool((values == values[0]).all())
     True
     """
@@ -47,10 +48,18 @@ class RepeatedColumns:
     columns : tuple of int, default (1,)
         Columns of each feature: their sum is the size of the last axis.
 
+    Raises
+    ------
+    ValueError
+        Where a feature has no column, or (at building) the columns do not make up the last axis.
+
     Examples
     --------
-    >>> RepeatedColumns("random_normal", (2, 1))((4, 3), np.random.default_rng(0)).shape
-    (4, 3)
+    >>> import fastbp, numpy as np
+    >>> draw = fastbp.RepeatedColumns("random_normal", (2, 1))
+    >>> values = draw((4, 3), np.random.default_rng(0))
+    >>> values.shape, bool((values[:, 0] == values[:, 1]).all())
+    ((4, 3), True)
     """
 
     initializer: Any = "random_signs"

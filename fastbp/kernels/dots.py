@@ -58,7 +58,7 @@ def _function(module, shape, pointer):
         with cgutils.for_range(builder, count) as entry:
             place = builder.add(first, entry.index)
             value = builder.load(builder.gep(sums_side_by_side, [entry.index]))
-            start = _start(builder, init, builder.mul(place, init_stride))
+            start = start_of(builder, init, builder.mul(place, init_stride))
             builder.store(builder.fadd(start, value), builder.gep(out, [place]))
     builder.ret_void()
     return function
@@ -83,10 +83,10 @@ def _sum_rows(builder, shape, rows, b, k):
     edge = builder.sub(k, start)
     with cgutils.if_likely(builder, builder.icmp_signed(">", edge, ir.I64(0))):
         add(start, edge_mask(builder, edge, vector))
-    return _add_lanes(builder, [builder.load(total) for total in sums])
+    return lane_sums(builder, [builder.load(total) for total in sums])
 
 
-def _add_lanes(builder, vectors):
+def lane_sums(builder, vectors):
     """Return the vector whose lane r is the sum of the lanes of vectors[r]: pairs of lanes, then pairs of pairs."""
     while len(vectors) > 1:
         vectors = [_add_pairs(builder, *vectors[i : i + 2]) for i in range(0, len(vectors), 2)]
@@ -101,7 +101,7 @@ def _add_pairs(builder, x, y):
     return builder.fadd(builder.shuffle_vector(x, y, even), builder.shuffle_vector(x, y, odd))
 
 
-def _start(builder, init, offset):
+def start_of(builder, init, offset):
     """Return init[offset], or zero of a null pointer."""
     zero = cgutils.alloca_once_value(builder, ir.Constant(init.type.pointee, 0.0))
     is_null = builder.icmp_unsigned("==", init, ir.Constant(init.type, None))

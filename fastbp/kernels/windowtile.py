@@ -9,7 +9,8 @@ a tenth on AVX-512 where rows lie in pairs, a third where not: 100 x 16 x 150 ta
 
 The tiles are those of tile.py, except that they read `a` through the tables.  There are two kinds:
 
-- `window_product`: entries of `a` are numbers, `b` (k, n) has a row for each: a convolution;
+- `window_product`: entries of `a` are numbers, `b` (k, n) has a row for each: a convolution (of few columns and
+  windows beside each other by fewfilters.py);
 - `window_lanes`: entries of `a` are vectors (channels), which are multiplied by vectors of `b` lane by lane:
   out[i, j] = init + sum over l of image[rows[i] + columns[l] + j] * b[l, j], a depthwise convolution.
 """
@@ -19,12 +20,13 @@ from itertools import product as pairs_of
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
+from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import null_like, same_place, shift
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
+from fastbp.kernels.fewfilters import are_beside, few_columns_beside, few_rows_beside, most_filters
 from fastbp.kernels.tilesums import fold_sums, initial_sums, opaque, store_tile
 
 # Tiles of more rows have more offsets than x86 has registers.  Where their rows lie in pairs (windows beside each other
@@ -125,6 +127,15 @@ def window_product(out, out_stride, init, init_stride, image, rows, columns, b, 
 
     Pointers and strides as of `tile.product`; `rows` and `columns` are the addresses of int32 offsets.
     """
+    if n <= most_filters(out):
+        one_row = same_place(init, null_like(out)) or init_stride == 0
+        if one_row and out_stride == n and k <= DEPTH and are_beside(out, rows, m):
+            few_rows_beside(out, init, image, rows, columns, b, b_stride, m, n, k)
+            return
+        if b_stride == n and are_beside(out, columns, k):
+            panel = stack_panel(out)
+            few_columns_beside(panel, out, out_stride, init, init_stride, image, rows, columns, b, m, n, k)
+            return
     _run_product(out, out_stride, init, init_stride, image, rows, columns, b, b_stride, m, n, k)
 
 
@@ -137,7 +148,7 @@ def window_lanes(out, out_stride, init, init_stride, image, rows, columns, b, b_
 @cache
 def window_address(kind, float_type):
     """Return the address of `window_product` or `window_lanes` for a float type."""
-    return address(kind, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
+    return compiled_address(kind, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
 def _tile_table(module, shape, pointer, by_lanes):

@@ -82,8 +82,7 @@ def network_card(model, *, license=None, date=None, title="Model card: a fastbp.
     training = {"updates": model.step}
     if model._compiled is not None:
         optimizer, loss, metrics = model._compiled
-        names = [getattr(metric, "name", metric) for metric in metrics]
-        training |= {"optimizer": optimizer, "loss": loss, "metrics": ", ".join(map(str, names)) or "none"}
+        training |= {"optimizer": optimizer, "loss": loss, "metrics": ", ".join(name for name, _ in metrics) or "none"}
     limits = [
         "- The model knows nothing of the data that it was trained on: add where they come from, and whom they leave "
         "out.",

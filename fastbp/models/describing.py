@@ -16,6 +16,25 @@ def summary(self) -> None:
     """Print the layers with their output shapes, parameters and multiply-adds a row, the totals and the memory.
 
     Multiply-adds are those of products, forward.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)], input_shape=(3,)).summary()
+    layer    kind   output shape  params  multiply-adds a row
+    ---------------------------------------------------------
+    dense    Dense  (n, 8)        32      24
+    dense_1  Dense  (n, 1)        9       8
+    ---------------------------------------------------------
+    inputs (n, 3), float32
+    params 41: 41 trainable, 0 not
+    multiply-adds 32 a row of a batch, forward; about three times as many in training
+    memory ... B: params, gradient, optimizer state and the workspaces made so far
     """
     print(self._summary())
 
@@ -32,6 +51,11 @@ def plot(self, path: str | Path | None = None) -> Diagram:
     -------
     Diagram
         A notebook shows it; its `svg` is the picture, and `save` writes it to a file.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
 
     Examples
     --------
@@ -64,6 +88,23 @@ def card(self, *, license: str | None = None, date: str | None = None) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> print(model.card(license="MIT", date="2026-11-27"))
+    # Model card: a fastbp.Sequential
+    ...
+    - **parameters**: 4, float32
+    - **seed**: 0
+    - **licence**: MIT
+    ...
     """
     from fastbp.models.card import network_card
 

@@ -92,6 +92,18 @@ def fit(
     your own for SIGINT is called instead, and where SIGINT is ignored it stays so. Whatever exception ends `fit`,
     of a loss, a callback or a signal's handler, the model is as its last whole update left it, and `step` counts
     the updates. (After `TrainingDiverged` it is as the last good epoch left it.)
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)], seed=0)
+    >>> model.compile(fastbp.Adam(0.01), "mean_squared_error", metrics=["mae"])
+    >>> history = model.fit(x, x.sum(axis=1), epochs=30, validation_split=0.2, verbose=0)
+    >>> sorted(history.history)
+    ['learning_rate', 'loss', 'mae', 'val_loss', 'val_mae']
+    >>> history.history["val_loss"][-1] < history.history["val_loss"][0] / 10
+    True
     """
     self._check_compiled("fit")
     course = checked_course(epochs, batch_size, shuffle, verbose, initial_epoch, steps_per_epoch)

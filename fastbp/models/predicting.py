@@ -36,6 +36,21 @@ def evaluate(
     -------
     float, list of float or dict
         The loss alone without metrics, else ``[loss, *metrics]``; a dict if asked for.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not compiled, or for data that do not fit it.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(1, kernel_initializer="zeros")], input_shape=(2,))
+    >>> model.compile("adam", "mean_squared_error", metrics=["mae"])
+    >>> model.evaluate(np.eye(2), [1.0, 3.0])
+    [5.0, 2.0]
+    >>> model.evaluate(np.eye(2), [1.0, 3.0], return_dict=True)
+    {'loss': 5.0, 'mae': 2.0}
     """
     self._check_compiled("evaluate")
     verbose = checked_verbose(verbose)
@@ -63,6 +78,20 @@ def predict(self, x: ArrayLike, *, verbose: int | str = 0) -> np.ndarray:
     -------
     array (n, k), in the model's dtype
         Probabilities after a softmax or sigmoid.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built, or for rows that do not fit it.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(3, "softmax")], input_shape=(4,), seed=0)
+    >>> probabilities = model.predict(np.ones((5, 4)))
+    >>> probabilities.shape
+    (5, 3)
+    >>> classes = probabilities.argmax(axis=1)
     """
     engine = self._built("predict")
     x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)

@@ -165,6 +165,17 @@ class Sequential(Explainable):
         ------
         OSError
             Where there is no such folder, or the path is a folder, a pipe or a device, or write-protected.
+        ValueError
+            Where the model is not built.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np, tempfile
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+        >>> path = f"{tempfile.mkdtemp()}/model.fastbp"
+        >>> model.save(path)
+        >>> bool((fastbp.load_model(path).predict(np.eye(2)) == model.predict(np.eye(2))).all())
+        True
         """
         saving.save_tensors(path, *self.get_state())
 

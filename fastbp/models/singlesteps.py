@@ -29,6 +29,16 @@ def train_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | 
         For data that does not fit the model.
     ArithmeticError
         If the loss is not finite; no update is made.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(64, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.SGD(0.1), "mean_squared_error")
+    >>> losses = [model.train_on_batch(x, x.sum(axis=1)) for _ in range(20)]
+    >>> losses[-1] < losses[0] / 100, model.step
+    (True, 20)
     """
     self._check_compiled("train_on_batch")
     rows = self._rows(x, y, sample_weight)
@@ -55,6 +65,11 @@ def value_and_grad(
     loss : float
     grad : array (P,)
         A new array in the layout of `params`; zero for layers that are not trainable. It is also in `grads`.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not compiled, or for data that do not fit it.
 
     Examples
     --------
@@ -85,6 +100,19 @@ def vjp(self, x: ArrayLike, dout: ArrayLike, *, training: bool = False) -> np.nd
     Returns
     -------
     dx : array (n, d)
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built, or for rows or a `dout` that do not fit it.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+    >>> dx = model.vjp(np.ones((3, 2)), np.ones((3, 1)))  # of the sum of the outputs
+    >>> bool((dx == model.views["dense/kernel"][:, 0]).all()), float(model.grads[-1])  # the bias is the last one
+    (True, 3.0)
     """
     engine = self._built("vjp")
     x = as_float_rows(held(x), self.dtype, shape=engine.network.input_shape)
@@ -109,6 +137,20 @@ def apply_gradients(self, grad: ArrayLike | None = None) -> None:
     ------
     ValueError
         If `grad` has another shape, or an entry that is not finite; no update is made.
+
+    Examples
+    --------
+    A training loop of one's own, with the gradient's length bounded:
+
+    >>> import fastbp, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(64, 3))
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> model.compile(fastbp.SGD(0.1), "mean_squared_error")
+    >>> for _ in range(100):
+    ...     loss, grad = model.value_and_grad(x, x.sum(axis=1), training=True)
+    ...     model.apply_gradients(grad / max(1, np.linalg.norm(grad)))
+    >>> loss < 1e-3
+    True
     """
     self._check_compiled("apply_gradients")
     engine = self._built("apply_gradients")

@@ -16,6 +16,18 @@ def get_weights(self) -> list[np.ndarray]:
     -------
     list of array
         Those of `views`, in Keras's order and shapes: each layer's kernel and bias, its moving statistics.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)], input_shape=(3,), seed=0)
+    >>> [weight.shape for weight in model.get_weights()]
+    [(3, 8), (8,), (8, 1), (1,)]
     """
     return [view.copy() for view in self.views.values()]
 
@@ -32,6 +44,14 @@ def set_weights(self, weights: list) -> None:
     ------
     ValueError
         For another number of arrays, or other shapes; nothing is changed.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,))
+    >>> model.set_weights([np.array([[2.0], [-1.0]]), np.array([0.5])])
+    >>> model.predict([[1.0, 1.0]]).tolist()
+    [[1.5]]
     """
     views = self.views
     if len(weights) != len(views):
@@ -57,6 +77,13 @@ def save_weights(self, path: str | Path, note: dict | None = None) -> None:
         The file appears whole or not at all.
     note : dict, optional
         Ready for JSON, for the file's description.
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
+    OSError
+        Where the file cannot be written.
 
     Examples
     --------
@@ -91,6 +118,16 @@ def load_weights(self, path: str | Path) -> None:
     ValueError
         For a weight that is missing, that the model does not have, of another shape, or not finite; nothing is
         changed.
+
+    Examples
+    --------
+    >>> import fastbp, tempfile
+    >>> first, second = (fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=seed) for seed in (0, 1))
+    >>> path = f"{tempfile.mkdtemp()}/weights.safetensors"
+    >>> first.save_weights(path)
+    >>> second.load_weights(path)
+    >>> bool((first.params == second.params).all())
+    True
     """
     engine = self._built("load_weights")
     check_free(engine)
@@ -103,5 +140,16 @@ def count_params(self) -> int:
     Returns
     -------
     int
+
+    Raises
+    ------
+    ValueError
+        Where the model is not built.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Sequential([fastbp.Dense(8, "relu"), fastbp.Dense(1)], input_shape=(3,)).count_params()
+    41
     """
     return sum(view.size for view in self.views.values())

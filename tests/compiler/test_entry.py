@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fastbp.compiler.entry import Entry, address_of
-from fastbp.compiler.jit import address, call, inline, kernel
-from fastbp.compiler.pointers import rows_at, same_place
+from fastbp.compiler.jit import call, compiled_address, inline, kernel
+from fastbp.compiler.pointers import records_at, same_place
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import Kind, Signature, signature
 from fastbp.kernels.rng import mix64, shuffle
@@ -19,7 +19,7 @@ from fastbp.layers.base import STEP
 
 ROW = record_dtype([("whole", "i8"), ("real", "f8")])
 OTHER = record_dtype([("real", "f8"), ("whole", "i8")])
-rows = rows_at(ROW)
+rows = records_at(ROW)
 
 
 @kernel
@@ -126,7 +126,7 @@ def through_address(where, x, i):
 
 
 def test_what_a_kernel_of_another_address_raises():
-    where = address(fail, signature("f8[:] i8"))
+    where = compiled_address(fail, signature("f8[:] i8"))
     with pytest.raises(IndexError, match="the second"):
         through_address(where, np.zeros(3), 1)
 
@@ -176,7 +176,7 @@ def own_inline(x):
 
 def test_inline_functions_have_neither_address_nor_call():
     with pytest.raises(TypeError, match="own_inline is an inline function: it has no address"):
-        address(own_inline, signature("f8"))
+        compiled_address(own_inline, signature("f8"))
     with pytest.raises(TypeError, match="own_inline is an inline function: compiled functions call it"):
         own_inline(1.0)
 

@@ -392,7 +392,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 def test_addresses_are_those_of_the_one_machine_code(folder):
     kernel = _jit.kernel(double)
-    assert _jit.address(kernel, VECTOR) == _jit.address(kernel, VECTOR) != 0
+    assert _jit.compiled_address(kernel, VECTOR) == _jit.compiled_address(kernel, VECTOR) != 0
 
 
 # In processes of their own
@@ -443,7 +443,7 @@ def test_an_edited_callee_in_another_file_is_noticed(tmp_path, sources):
 OWN = """
 import numba
 import numpy as np
-from fastbp.compiler.jit import address
+from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.signatures import signature
 from fastbp.custom import forward
 
@@ -462,7 +462,7 @@ def made():
     return out[0]
 
 def place():
-    return address(Own.forward, signature("f8[:] f8[:] i8 f8"))
+    return compiled_address(Own.forward, signature("f8[:] f8[:] i8 f8"))
 """
 ALL = "import sys; from importlib import import_module; all = [import_module(name) for name in sys.argv[1:]]; "
 SHOW = ALL + "print(*(one.made() for one in all), len({one.place() for one in all}))"

@@ -58,6 +58,9 @@ def test_a_preset():
 def test_what_it_cannot_take():
     with pytest.raises(ValueError, match="a preset is one of fast, default, best"):
         fastbp.warmup("slow")
+    for layers, reason in (([], "at least one layer"), ([3], "a layer is a name or an object, not 3")):
+        with pytest.raises((ValueError, TypeError), match=f"^(?!.*input_shape).*{reason}"):
+            fastbp.warmup(layers)
     with pytest.raises(ValueError, match=r"give input_shape=.*tried"):
         fastbp.warmup([fastbp.OneHot((3, 3, 3))], input_shape=(2,))
     with pytest.raises(TypeError, match="takes a preset, a model or a list of layers, not int"):

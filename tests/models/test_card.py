@@ -68,6 +68,7 @@ def test_cards_of_networks_and_mlps(tmp_path, capsys):
     found = sections(model.card())
     assert rows_of(found["Layers"])[1] == ["dense", "Dense", "(4,)", "16"]
     assert "Adam(" in found["Training"]
+    assert found["Training"].splitlines()[-1] == "- **metrics**: accuracy"
     model.save(tmp_path / "net.fastbp")
     assert main(["info", str(tmp_path / "net.fastbp"), "--card", "--json"]) == 0
     assert capsys.readouterr().out.startswith('{\n "card": "# Model card: a fastbp.Sequential')

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.activations import ACTIVATIONS
-from fastbp.compiler.jit import address, call, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.activations import ACTIVATIONS, ReLU
+from fastbp.compiler.jit import call, compiled_address, kernel
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
@@ -26,24 +26,29 @@ def activation_addresses(activation, float_type):
     return _addresses(activation.forward, activation.backward, float_type)
 
 
-# By the kernels: activations of other settings have the same.
+# Cached by the kernels, because activations that differ in their settings alone have the same kernels.
 @cache
 def _addresses(forward, backward, float_type):
     if forward is None:
         return 0, 0
-    first = address(forward, signature("f[:] f[:] i8 f8", f=float_type))
-    return first, address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
+    first = compiled_address(forward, signature("f[:] f[:] i8 f8", f=float_type))
+    return first, compiled_address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
-def fill_activation(row, activation, float_type):
+def fill_activation(record, activation, float_type):
     """Set a record's ACTIVATION_FIELDS."""
-    row["activate"], row["differentiate"] = activation_addresses(activation, float_type)
-    row["needs_input"] = activation.needs_input
-    row["alpha"] = activation.alpha
+    record["activate"], record["differentiate"] = activation_addresses(activation, float_type)
+    record["needs_input"] = activation.needs_input
+    record["alpha"] = activation.alpha
+
+
+def is_rectifier(activation):
+    """Is it ReLU, which products have in their tiles?  It is not where its class has been given other kernels."""
+    return (activation.forward, activation.backward) == (ReLU.forward, ReLU.backward)
 
 
 ACTIVATION = layer_dtype(
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 
@@ -52,8 +57,8 @@ ACTIVATION = layer_dtype(
 def activation_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k)."""
     k = layer.n_out
-    x = part(work, layer.x + start * k, (stop - start) * k)
-    out = part(work, layer.out + start * k, (stop - start) * k)
+    x = span(work, layer.x + start * k, (stop - start) * k)
+    out = span(work, layer.out + start * k, (stop - start) * k)
     if layer.activate:
         call(layer.activate, (out, x, layer.width, layer.alpha))
     else:
@@ -64,11 +69,11 @@ def activation_forward(layer, step, params, shared, work, start, stop, row0):
 def activation_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), out (n, k) -> dx (n, k)."""
     k = layer.n_out
-    dx = part(work, layer.dx + start * k, (stop - start) * k)
+    dx = span(work, layer.dx + start * k, (stop - start) * k)
     copy_entries(at(work, layer.dx + start * k), at(work, layer.dout + start * k), dx.size)
     if layer.differentiate:
-        x = part(work, layer.x + start * k, (stop - start) * k)
-        out = part(work, layer.out + start * k, (stop - start) * k)
+        x = span(work, layer.x + start * k, (stop - start) * k)
+        out = span(work, layer.out + start * k, (stop - start) * k)
         call(layer.differentiate, (dx, x, out, layer.width, layer.alpha))
 
 
@@ -101,8 +106,8 @@ class Activation(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)
 
     @property
     def output_activation(self) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
@@ -34,8 +34,8 @@ def masked_copy(layer, step, work, to, source, start, stop, row0):
     """
     k = layer.n_out
     rate = rate_of(layer.rate, step)
-    target = part(work, to + start * k, (stop - start) * k)
-    values = part(work, source + start * k, (stop - start) * k)
+    target = span(work, to + start * k, (stop - start) * k)
+    values = span(work, source + start * k, (stop - start) * k)
     low, high = stream_key(step.seed, step.counter, layer.index)
     threshold = drop_threshold(rate)
     scale = work.dtype.type(1.0 / (1.0 - rate))

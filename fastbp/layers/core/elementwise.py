@@ -14,7 +14,8 @@
         def backward(d, x, out, scale):                 # d is dout -> dx
             return d * scale
 
-A formula's arguments behind these are settings: the row's fields of these names, in the dtype of the entries.
+All other arguments of a formula are settings.  The formula gets the field of the layer's record that has the argument's
+name, as a number in the dtype of the entries.
 """
 
 import inspect
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 
 from fastbp.compiler.formulas import check_formula
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 from fastbp.layers.base import Layer, layer_dtype
 from fastbp.layers.build import Build
 
@@ -35,7 +36,7 @@ def forward(formula):
 
     def loop(layer, step, params, shared, work, start, stop, row0):
         first, size, values = start * layer.n_out, (stop - start) * layer.n_out, settings(layer, work)
-        x, out = part(work, layer.x + first, size), part(work, layer.out + first, size)
+        x, out = span(work, layer.x + first, size), span(work, layer.out + first, size)
         for i in range(size):
             out[i] = entry(x[i], *values)
 
@@ -48,8 +49,8 @@ def backward(formula):
 
     def loop(layer, step, params, shared, work, start, stop, row0):
         first, size, values = start * layer.n_out, (stop - start) * layer.n_out, settings(layer, work)
-        x, out = part(work, layer.x + first, size), part(work, layer.out + first, size)
-        dout, dx = part(work, layer.dout + first, size), part(work, layer.dx + first, size)
+        x, out = span(work, layer.x + first, size), span(work, layer.out + first, size)
+        dout, dx = span(work, layer.dout + first, size), span(work, layer.dx + first, size)
         for i in range(size):
             dx[i] = entry(dout[i], x[i], out[i], *values)
 
@@ -65,14 +66,14 @@ def _kernel_of(loop, formula):
 
 
 def _settings_of(decorator, formula, entries):
-    """Return the compiled function (layer, work) -> the settings that a formula takes behind its entries."""
+    """Return the compiled function (layer, work) -> the settings that a formula takes after its entries."""
     names = tuple(inspect.signature(formula).parameters)
     check_formula(decorator, formula, (*entries, *names[len(entries) :]))
     return _reader(names[len(entries) :])
 
 
 def _reader(names):
-    """Return the compiled function that reads the row's fields of these names, as a tuple."""
+    """Return the compiled function (layer, work) -> the record's fields of these names, as a tuple."""
     if not names:
         return inline(_no_settings)
     name, others = names[0], _reader(names[1:])

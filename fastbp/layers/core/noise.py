@@ -1,7 +1,7 @@
-"""GaussianNoise, AlphaDropout, SpatialDropout1D and SpatialDropout2D: in training alone, the identity at prediction.
+"""GaussianNoise, AlphaDropout, SpatialDropout1D and SpatialDropout2D: they act in training, and not at prediction.
 
-As with Dropout, the random numbers come from the model's seed, the step, the layer and the entry, and the backward
-pass draws them again.
+As with Dropout, the random numbers depend on the model's seed, the step, the layer and the entry.  So the backward pass
+draws the same ones again.
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.kernels.vecmath import cospi, log
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
@@ -40,7 +40,7 @@ def gaussian_noise_forward(layer, step, params, shared, work, start, stop, row0)
     """x (n, k) -> out (n, k) = x + stddev * normal numbers."""
     k = layer.n_out
     size = (stop - start) * k
-    x, out = part(work, layer.x + start * k, size), part(work, layer.out + start * k, size)
+    x, out = span(work, layer.x + start * k, size), span(work, layer.out + start * k, size)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first = np.uint32((row0 + start) * k)
     stddev = work.dtype.type(layer.stddev if step.training else 0.0)
@@ -97,13 +97,13 @@ class GaussianNoise(Layer):
         return Build(output_shape=input_shape)
 
 
-# What selu tends to for very negative inputs: what dropped entries become.
+# Dropped entries become this number, the limit of selu for very negative inputs.
 SELU_LOW = -1.7580993408473766
 
 
 @inline
 def alpha_factors(rate):
-    """Return a and b for which mean 0 and variance 1 are kept: a * (x or SELU_LOW) + b."""
+    """Return a and b such that a * (x or SELU_LOW) + b keeps mean 0 and variance 1."""
     a = 1.0 / math.sqrt((1.0 - rate) * (1.0 + rate * SELU_LOW * SELU_LOW))
     return a, -a * SELU_LOW * rate
 
@@ -113,7 +113,7 @@ def alpha_dropout_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k) = a * (x, or SELU_LOW where dropped) + b."""
     k = layer.n_out
     size = (stop - start) * k
-    x, out = part(work, layer.x + start * k, size), part(work, layer.out + start * k, size)
+    x, out = span(work, layer.x + start * k, size), span(work, layer.out + start * k, size)
     rate = rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first, threshold = np.uint32((row0 + start) * k), drop_threshold(rate)
@@ -129,7 +129,7 @@ def alpha_dropout_backward(layer, step, params, shared, work, start, stop, row0)
     """dout (n, k) -> dx (n, k) = a * dout, 0 where dropped."""
     k = layer.n_out
     size = (stop - start) * k
-    dout, dx = part(work, layer.dout + start * k, size), part(work, layer.dx + start * k, size)
+    dout, dx = span(work, layer.dout + start * k, size), span(work, layer.dx + start * k, size)
     rate = rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
     first, threshold = np.uint32((row0 + start) * k), drop_threshold(rate)
@@ -142,9 +142,9 @@ def alpha_dropout_backward(layer, step, params, shared, work, start, stop, row0)
 @LAYERS.register("AlphaDropout")
 @dataclass
 class AlphaDropout(Layer):
-    """Dropout for networks of selu (Klambauer et al., 2017): it keeps inputs of mean 0 and variance 1 so.
+    """Dropout for networks of selu (Klambauer et al., 2017): inputs of mean 0 and variance 1 keep both.
 
-    In training, dropped entries become -1.7581 (selu's limit), and all are scaled and shifted.
+    In training, dropped entries become -1.7581 (selu's limit). Then all entries are scaled and shifted.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def masked_channels(layer, step, work, to, source, start, stop, row0):
     for row in range(start, stop):
         first = np.uint32((row0 + row) * c)
         for place in range(row * layer.n_out, (row + 1) * layer.n_out, c):
-            target, values = part(work, to + place, c), part(work, source + place, c)
+            target, values = span(work, to + place, c), span(work, source + place, c)
             for j in range(c):
                 bits = random_bits(low, high, np.uint32(first + np.uint32(j)))
                 target[j] = values[j] * scale if bits >= threshold else zero

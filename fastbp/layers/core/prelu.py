@@ -6,7 +6,7 @@ from typing import Any
 
 from fastbp.compiler.intrinsics import like, select
 from fastbp.compiler.jit import kernel
-from fastbp.compiler.pointers import at, part
+from fastbp.compiler.pointers import at, span
 from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
 from fastbp.layers.build import Build, Param
@@ -18,10 +18,10 @@ PRELU = layer_dtype(("columns", "i8"))  # entries of alpha for each index of its
 def prelu_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k), alpha (k,) -> out (n, k)."""
     k = layer.n_out
-    alpha = part(params, layer.params, k)
+    alpha = span(params, layer.params, k)
     for row in range(start, stop):
-        x = part(work, layer.x + row * k, k)
-        out = part(work, layer.out + row * k, k)
+        x = span(work, layer.x + row * k, k)
+        out = span(work, layer.out + row * k, k)
         # out = x where x > 0, else alpha * x (the comparison sends NaN to the product, where it survives)
         for j in range(k):
             out[j] = x[j] if x[j] > 0 else alpha[j] * x[j]
@@ -31,11 +31,11 @@ def prelu_forward(layer, step, params, shared, work, start, stop, row0):
 def prelu_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), alpha (k,) -> dx (n, k)."""
     k = layer.n_out
-    alpha = part(params, layer.params, k)
+    alpha = span(params, layer.params, k)
     for row in range(start, stop):
-        x = part(work, layer.x + row * k, k)
-        dout = part(work, layer.dout + row * k, k)
-        dx = part(work, layer.dx + row * k, k)
+        x = span(work, layer.x + row * k, k)
+        dout = span(work, layer.dout + row * k, k)
+        dx = span(work, layer.dx + row * k, k)
         # dx = dout where x > 0, else alpha * dout
         for j in range(k):
             dx[j] = dout[j] if x[j] > 0 else alpha[j] * dout[j]
@@ -47,11 +47,11 @@ def sum_slopes(dout, x, _):
 
 
 @kernel
-def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
+def prelu_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
-    dalpha = part(grads, layer.params + first, last - first)
+    first, end = first * layer.columns, end * layer.columns
+    dalpha = span(grads, layer.params + first, end - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
     # dalpha = the sum over rows of dout * min(x, 0)
     sum_slopes(dalpha, accumulate, stop - start, dout, k, x, k, x, k)
@@ -60,7 +60,7 @@ def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, 
 @LAYERS.register("PReLU")
 @dataclass
 class PReLU(Layer):
-    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope an input.
+    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope for each input.
 
     Parameters
     ----------

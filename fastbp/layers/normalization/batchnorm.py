@@ -1,17 +1,19 @@
 """BatchNormalization: out (n, ..., c) = gamma * (x - mean) / sqrt(variance + epsilon) + beta, for each channel.
 
-In training the mean and the variance are the batch's, and they are the same bits at any number of threads: every
-slice adds up its own rows, then every slice combines the sums of all of them in their order.
+In training the mean and the variance are those of the batch.  They have the same bits at any number of threads: every
+slice adds up its own rows, then every slice combines the sums of all slices in their order.  So the layer has two
+records:
 
-    first row of the table     forward: x -> the slice's means and squares       backward: dout, all sums -> dx
-    second row                 forward: all slices' means and squares, x -> out  backward: dout -> the slice's sums
+    first record     forward: x -> the slice's means and squares       backward: dout, all sums -> dx
+    second record    forward: all slices' means and squares, x -> out  backward: dout -> the slice's sums
 
-The variance is never E[x^2] - E[x]^2, which loses all digits where the mean is large: blocks of 32 rows take
-their own mean first, then the squares of the distances from it, and blocks and slices are merged by the formula of
-Chan, Golub and LeVeque (1979).
+E[x^2] - E[x]^2 would lose all digits of the variance where the mean is large.  So each block of 32 rows takes its mean
+first, then the squares of the distances from it.  Blocks and slices are merged by the formula of Chan, Golub and
+LeVeque (1979).
 
-Of inputs with several positions and few channels, some positions together are taken as one *wide row*, so that a loop
-over a row fills vectors; each channel then has as many columns, merged like slices.
+If there are few channels and several positions, a loop over the channels is too short for vectors.  Then some
+neighbouring positions are taken as one *wide row*.  A channel has a column for each of them, and its columns are merged
+as slices are.
 """
 
 import math
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import array_at, at, copy_entries, part
+from fastbp.compiler.pointers import array_at, at, copy_entries, span
 from fastbp.kernels.columnsums import clear_unless
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build, Param
@@ -31,18 +33,18 @@ from fastbp.settings.validation import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32
-# Columns of a wide row, at most: the arrays of one entry a column stay in the first-level cache too.
+# A wide row has at most so many columns: the arrays below, of one entry a column, then stay in the first-level cache.
 MOST_COLUMNS = 256
-# Below, a loop over the channels is no vector code.
+# A loop over fewer channels is no vector code.
 FEW_CHANNELS = 16
-# Arrays of one entry a column that each slice has.
+# Each slice has these arrays, of one entry for each column.
 MEAN, SQUARES, SUM, DOT, CENTER, INVERSE, SCALE, SHIFT, FIRST, SECOND, SUM_LOST, DOT_LOST = range(12)
 COLUMN_ARRAYS = 12
 
 BATCHNORM = layer_dtype(
     ("channels", "i8"),
-    ("columns", "i8"),  # of a wide row
-    ("rows", "i8"),  # wide rows of a row of the batch
+    ("columns", "i8"),  # columns of a wide row
+    ("rows", "i8"),  # wide rows in a row of the batch
     ("gamma", "param"),
     ("beta", "param"),
     ("learns", "i8"),  # 0: frozen, always as at prediction
@@ -63,8 +65,8 @@ def batchnorm_sum_forward(layer, step, params, shared, work, start, stop, row0):
     if not step.training:
         return
     w, piece = layer.columns, start // layer.slice_rows
-    mean, squares = part(work, place(layer, piece, MEAN), w), part(work, place(layer, piece, SQUARES), w)
-    block_mean, block_squares = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
+    mean, squares = span(work, place(layer, piece, MEAN), w), span(work, place(layer, piece, SQUARES), w)
+    block_mean, block_squares = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
     first, stop = start * layer.rows, stop * layer.rows
     count = first - piece * layer.slice_rows * layer.rows
     for block in range(first, stop, BLOCK_ROWS):
@@ -90,10 +92,10 @@ def batch_moments(layer, step, work, center, variance):
     c, w, count = layer.channels, layer.columns, 0
     n_slices = (step.rows + layer.slice_rows - 1) // layer.slice_rows
     for piece in range(n_slices):
-        mean, squares = part(work, place(layer, piece, MEAN), w), part(work, place(layer, piece, SQUARES), w)
+        mean, squares = span(work, place(layer, piece, MEAN), w), span(work, place(layer, piece, SQUARES), w)
         n = slice_count(layer, step, piece)
         for first in range(0, w, c):
-            merge(center, variance, count, part(mean, first, c), part(squares, first, c), n)
+            merge(center, variance, count, span(mean, first, c), span(squares, first, c), n)
             count += n
     over = work.dtype.type(1 / count)
     for j in range(c):
@@ -122,11 +124,11 @@ def find_factors(layer, step, params, work, piece):
     """Write the slice's CENTER, INVERSE (1 / sqrt(variance + epsilon)), SCALE and SHIFT; slice 0 also moves the
     statistics."""
     c, w = layer.channels, layer.columns
-    center, inverse = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, INVERSE), w)
-    scale, shift = part(work, place(layer, piece, SCALE), w), part(work, place(layer, piece, SHIFT), w)
-    buffers = part(array_at(step.buffers, 1, work), layer.buffers, 2 * c)
+    center, inverse = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, INVERSE), w)
+    scale, shift = span(work, place(layer, piece, SCALE), w), span(work, place(layer, piece, SHIFT), w)
+    buffers = span(array_at(step.buffers, 1, work), layer.buffers, 2 * c)
     if step.training and layer.learns:
-        batch_moments(layer, step, work, part(center, 0, c), part(inverse, 0, c))
+        batch_moments(layer, step, work, span(center, 0, c), span(inverse, 0, c))
         if piece == 0:
             move_statistics(layer, buffers, center, inverse)
     else:
@@ -137,7 +139,7 @@ def find_factors(layer, step, params, work, piece):
     for j in range(c):
         scale[j] = inverse[j] = one / np.sqrt(inverse[j] + epsilon)
     if layer.gamma >= 0:
-        gamma = part(params, layer.gamma, c)
+        gamma = span(params, layer.gamma, c)
         for j in range(c):
             scale[j] *= gamma[j]
     shift[:] = 0
@@ -153,10 +155,10 @@ def batchnorm_forward(layer, step, params, shared, work, start, stop, row0):
     w, piece = layer.columns, start // layer.slice_rows
     if start % layer.slice_rows == 0:
         find_factors(layer, step, params, work, piece)
-    center, scale = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, SCALE), w)
-    shift = part(work, place(layer, piece, SHIFT), w)
+    center, scale = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, SCALE), w)
+    shift = span(work, place(layer, piece, SHIFT), w)
     for row in range(start * layer.rows, stop * layer.rows):
-        x, out = part(work, layer.x + row * w, w), part(work, layer.out + row * w, w)
+        x, out = span(work, layer.x + row * w, w), span(work, layer.out + row * w, w)
         # out = gamma * (x - mean) / sqrt(variance + epsilon) + beta
         for j in range(w):
             out[j] = (x[j] - center[j]) * scale[j] + shift[j]
@@ -169,9 +171,9 @@ def batchnorm_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.learns:
         add_gradients(layer, work, start, stop, piece)
     if layer.dx >= 0 and not (step.training and layer.learns):
-        scale = part(work, place(layer, piece, SCALE), w)
+        scale = span(work, place(layer, piece, SCALE), w)
         for row in range(start * layer.rows, stop * layer.rows):
-            dout, dx = part(work, layer.dout + row * w, w), part(work, layer.dx + row * w, w)
+            dout, dx = span(work, layer.dout + row * w, w), span(work, layer.dx + row * w, w)
             # dx = dout * gamma / sqrt(variance + epsilon)
             for j in range(w):
                 dx[j] = dout[j] * scale[j]
@@ -181,10 +183,10 @@ def batchnorm_backward(layer, step, params, shared, work, start, stop, row0):
 def add_gradients(layer, work, start, stop, piece):
     """SUM += dout, DOT += dout * xhat, summed over rows start to stop; the slice's first rows overwrite them."""
     w = layer.columns
-    total, dot = part(work, place(layer, piece, SUM), w), part(work, place(layer, piece, DOT), w)
-    block_total, block_dot = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
-    total_lost, dot_lost = part(work, place(layer, piece, SUM_LOST), w), part(work, place(layer, piece, DOT_LOST), w)
-    center, inverse = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, INVERSE), w)
+    total, dot = span(work, place(layer, piece, SUM), w), span(work, place(layer, piece, DOT), w)
+    block_total, block_dot = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
+    total_lost, dot_lost = span(work, place(layer, piece, SUM_LOST), w), span(work, place(layer, piece, DOT_LOST), w)
+    center, inverse = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, INVERSE), w)
     if start % layer.slice_rows == 0:
         total[:] = 0
         dot[:] = 0
@@ -203,7 +205,7 @@ def add_gradients(layer, work, start, stop, piece):
 
 @inline
 def add_kept(total, lost, add):
-    """total (w,) += add (w,), keeping in `lost` what the sum is too large by (Kahan, 1965): blocks may be thousands."""
+    """total (w,) += add (w,), for thousands of blocks: `lost` holds by how much the sum is too large (Kahan, 1965)."""
     for j in range(total.size):
         rest = add[j] - lost[j]
         after = total[j] + rest
@@ -220,13 +222,13 @@ def add_columns(layer, work, n_slices, which, first, sums):
         for j in range(sums.size):
             total = 0.0
             for piece in range(n_slices):
-                columns = part(work, place(layer, piece, which), w)
+                columns = span(work, place(layer, piece, which), w)
                 for start in range(first, w, layer.channels):
                     total += np.float64(columns[start + j])
             sums[j] += sums.dtype.type(total)
         return
     for piece in range(n_slices):
-        columns = part(work, place(layer, piece, which), w)
+        columns = span(work, place(layer, piece, which), w)
         for start in range(first, w, layer.channels):
             for j in range(sums.size):
                 sums[j] += columns[start + j]
@@ -238,16 +240,16 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
     if layer.dx < 0 or not step.training:
         return
     w, c, piece = layer.columns, layer.channels, start // layer.slice_rows
-    center, scale = part(work, place(layer, piece, CENTER), w), part(work, place(layer, piece, SCALE), w)
-    mean, slope = part(work, place(layer, piece, FIRST), w), part(work, place(layer, piece, SECOND), w)
+    center, scale = span(work, place(layer, piece, CENTER), w), span(work, place(layer, piece, SCALE), w)
+    mean, slope = span(work, place(layer, piece, FIRST), w), span(work, place(layer, piece, SECOND), w)
     if start % layer.slice_rows == 0:
         # mean(dout), and mean(dout * xhat) / sqrt(variance + epsilon), which multiplies x - mean
         n_slices = (step.rows + layer.slice_rows - 1) // layer.slice_rows
-        inverse = part(work, place(layer, piece, INVERSE), w)
+        inverse = span(work, place(layer, piece, INVERSE), w)
         mean[:] = 0
         slope[:] = 0
-        add_columns(layer, work, n_slices, SUM, 0, part(mean, 0, c))
-        add_columns(layer, work, n_slices, DOT, 0, part(slope, 0, c))
+        add_columns(layer, work, n_slices, SUM, 0, span(mean, 0, c))
+        add_columns(layer, work, n_slices, DOT, 0, span(slope, 0, c))
         over = work.dtype.type(1 / (step.rows * layer.rows * (w // c)))
         for j in range(c):
             mean[j] *= over
@@ -255,18 +257,18 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
         repeat_channels(layer, mean)
         repeat_channels(layer, slope)
     for row in range(start * layer.rows, stop * layer.rows):
-        dout, x = part(work, layer.dout + row * w, w), part(work, layer.x + row * w, w)
-        dx = part(work, layer.dx + row * w, w)
+        dout, x = span(work, layer.dout + row * w, w), span(work, layer.x + row * w, w)
+        dx = span(work, layer.dx + row * w, w)
         # dx = gamma / sqrt(variance + epsilon) * (dout - mean(dout) - xhat * mean(dout * xhat))
         for j in range(w):
             dx[j] = scale[j] * (dout[j] - mean[j] - (x[j] - center[j]) * slope[j])
 
 
 @kernel
-def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """All slices' sums -> channels first to last of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
+def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """All slices' sums -> channels first to end of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
     is_gamma = block == 0 and layer.gamma >= 0
-    sums = part(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, end - first)
     clear_unless(accumulate, sums)
     n_slices = (stop + layer.slice_rows - 1) // layer.slice_rows
     add_columns(layer, work, n_slices, DOT if is_gamma else SUM, first, sums)
@@ -342,6 +344,10 @@ class BatchNormalization(Layer):
     name: str | None = None
 
     dtype = BATCHNORM
+    keras_neutral = {"renorm": False, "synchronized": False}
+    keras_mask = (
+        "would leave masked time steps out of its statistics, fastbp's takes all (frozen, it takes none, and converts)"
+    )
     forward, backward, gradient = batchnorm_forward, batchnorm_backward, batchnorm_gradient
     sum_forward, finish_backward = batchnorm_sum_forward, batchnorm_finish_backward
 
@@ -365,10 +371,10 @@ class BatchNormalization(Layer):
             whole_batch=self.trainable,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["learns"] = self.trainable
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["learns"] = self.trainable
 
 
 def _positions_together(positions, channels):
-    """Return how many positions make a wide row: a divisor of all, as large as MOST_COLUMNS allows."""
+    """Return how many positions make a wide row: the largest divisor of their number that MOST_COLUMNS allows."""
     return max(k for k in range(1, positions + 1) if positions % k == 0 and (k == 1 or k * channels <= MOST_COLUMNS))

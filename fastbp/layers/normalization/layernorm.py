@@ -1,9 +1,9 @@
-"""LayerNormalization and RMSNormalization: every row (of the last axis) to mean 0 and variance 1, or to mean square 1.
+"""LayerNormalization and RMSNormalization: rows of the last axis get mean 0 and variance 1, or the mean square 1.
 
     xhat = (x - mean) / sqrt(mean((x - mean)^2) + epsilon)      RMSNormalization: without the mean
     out = gamma * xhat + beta
 
-The rows do not know of each other, so training and prediction compute the same.
+The rows do not influence each other, so training and prediction compute the same.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.initializers import Ones
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.rowsums import row_dot, row_sum
@@ -35,7 +35,7 @@ LAYERNORM = layer_dtype(
 
 @inline
 def kept(layer, row):
-    """Return the offset in work of a row's xhat (d,), which its 1 / sqrt(variance + epsilon) follows."""
+    """Return the offset in work of a row's xhat (d,); the row's 1 / sqrt(variance + epsilon) follows it."""
     return layer.extra + row * (layer.d + 1)
 
 
@@ -45,8 +45,8 @@ def layernorm_forward(layer, step, params, shared, work, start, stop, row0):
     d = layer.d
     one_, over, epsilon = work.dtype.type(1), work.dtype.type(1 / d), work.dtype.type(layer.epsilon)
     for row in range(start * layer.rows, stop * layer.rows):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d, d)
-        xhat = part(work, kept(layer, row), d)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * d, d)
+        xhat = span(work, kept(layer, row), d)
         mean = row_sum(at(x, 0), d) * over if layer.subtract else work.dtype.type(0)
         for j in range(d):
             xhat[j] = x[j] - mean
@@ -56,13 +56,13 @@ def layernorm_forward(layer, step, params, shared, work, start, stop, row0):
             xhat[j] *= inverse
         # out = gamma * xhat + beta
         if layer.gamma >= 0:
-            gamma = part(params, layer.gamma, d)
+            gamma = span(params, layer.gamma, d)
             for j in range(d):
                 out[j] = xhat[j] * gamma[j]
         else:
             copy_entries(at(out, 0), at(xhat, 0), d)
         if layer.beta >= 0:
-            beta = part(params, layer.beta, d)
+            beta = span(params, layer.beta, d)
             for j in range(d):
                 out[j] += beta[j]
 
@@ -73,11 +73,11 @@ def layernorm_backward(layer, step, params, shared, work, start, stop, row0):
     d = layer.d
     over = work.dtype.type(1 / d)
     for row in range(start * layer.rows, stop * layer.rows):
-        dout, dx = part(work, layer.dout + row * d, d), part(work, layer.dx + row * d, d)
-        xhat, inverse = part(work, kept(layer, row), d), work[kept(layer, row) + d]
+        dout, dx = span(work, layer.dout + row * d, d), span(work, layer.dx + row * d, d)
+        xhat, inverse = span(work, kept(layer, row), d), work[kept(layer, row) + d]
         # dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(variance + epsilon), g = dout * gamma
         if layer.gamma >= 0:
-            gamma = part(params, layer.gamma, d)
+            gamma = span(params, layer.gamma, d)
             for j in range(d):
                 dx[j] = dout[j] * gamma[j]
         else:
@@ -89,15 +89,15 @@ def layernorm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def layernorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """dout (n, d), xhat (n, d) -> entries first to last of dgamma (d,) or dbeta (d,)."""
+def layernorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """dout (n, d), xhat (n, d) -> entries first to end of dgamma (d,) or dbeta (d,)."""
     d, start, stop = layer.d, start * layer.rows, stop * layer.rows
     if block == 1 or layer.gamma < 0:
         # dbeta = the sum over rows of dout
-        dbeta = part(grads, layer.beta + first, last - first)
+        dbeta = span(grads, layer.beta + first, end - first)
         sum_rows(layer.product, dbeta, accumulate, stop - start, at(work, layer.dout + start * d + first), d)
         return
-    dgamma = part(grads, layer.gamma + first, last - first)
+    dgamma = span(grads, layer.gamma + first, end - first)
     dout, xhat = at(work, layer.dout + start * d + first), at(work, kept(layer, start) + first)
     # dgamma = the sum over rows of dout * xhat
     sum_products(dgamma, accumulate, stop - start, dout, d, xhat, d + 1, xhat, d + 1)
@@ -164,6 +164,7 @@ class LayerNormalization(Layer):
     name: str | None = None
 
     dtype = LAYERNORM
+    keras_neutral = {"rms_scaling": False}
     forward, backward, gradient = layernorm_forward, layernorm_backward, layernorm_gradient
     only_dx = True
 
@@ -174,8 +175,8 @@ class LayerNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, gamma_and_beta(self, input_shape[-1:]), True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
 
 @LAYERS.register("RMSNormalization")
@@ -226,5 +227,5 @@ class RMSNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, [Param("scale", input_shape[-1:], Ones())], False)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["gamma"], row["product"] = row["params"], product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["gamma"], record["product"] = record["params"], product_address(float_type)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.compiler.jit import kernel
-from fastbp.compiler.pointers import at, part
+from fastbp.compiler.pointers import at, span
 from fastbp.initializers import Constant
 from fastbp.kernels.columnsums import sum_products
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, whole_number
@@ -22,9 +22,9 @@ LAYER_SCALE = layer_dtype(
 @kernel
 def layer_scale_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), gamma (d,) -> out (n, d)."""
-    d, gamma = layer.d, part(params, layer.gamma, layer.d)
+    d, gamma = layer.d, span(params, layer.gamma, layer.d)
     for row in range(start * layer.positions, stop * layer.positions):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d, d)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * d, d)
         # out = x * gamma
         for j in range(d):
             out[j] = x[j] * gamma[j]
@@ -33,20 +33,20 @@ def layer_scale_forward(layer, step, params, shared, work, start, stop, row0):
 @kernel
 def layer_scale_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d), gamma (d,) -> dx (n, d)."""
-    d, gamma = layer.d, part(params, layer.gamma, layer.d)
+    d, gamma = layer.d, span(params, layer.gamma, layer.d)
     for row in range(start * layer.positions, stop * layer.positions):
-        dout, dx = part(work, layer.dout + row * d, d), part(work, layer.dx + row * d, d)
+        dout, dx = span(work, layer.dout + row * d, d), span(work, layer.dx + row * d, d)
         # dx = dout * gamma
         for j in range(d):
             dx[j] = dout[j] * gamma[j]
 
 
 @kernel
-def layer_scale_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), dout (n, d) -> entries first to last of dgamma (d,)."""
+def layer_scale_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), dout (n, d) -> entries first to end of dgamma (d,)."""
     d, row, rows = layer.d, start * layer.positions, (stop - start) * layer.positions
     # dgamma = the sum over rows of dout * x
-    dgamma = part(grads, layer.gamma + first, last - first)
+    dgamma = span(grads, layer.gamma + first, end - first)
     x, dout = at(work, layer.x + row * d + first), at(work, layer.dout + row * d + first)
     sum_products(dgamma, accumulate, rows, dout, d, x, d, x, d)
 

@@ -1,21 +1,21 @@
 """Sums, means and squared distances of the columns of a block of rows, and how those of two blocks are merged."""
 
 from fastbp.compiler.jit import inline
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 
 
 @inline
 def add_rows(total, work, x, n):
-    """total (w,) = the sum of the n rows of x (n, w): four at a time, which loads and stores total less often."""
+    """total (w,) = the sum of the n rows of x (n, w): four rows at a time, so that total is stored less often."""
     w = total.size
     total[:] = 0
     for row in range(0, n - 3, 4):
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
-        x_2, x_3 = part(work, x + (row + 2) * w, w), part(work, x + (row + 3) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
+        x_2, x_3 = span(work, x + (row + 2) * w, w), span(work, x + (row + 3) * w, w)
         for j in range(w):
             total[j] += (x_0[j] + x_1[j]) + (x_2[j] + x_3[j])
     for row in range(n // 4 * 4, n):
-        x_0 = part(work, x + row * w, w)
+        x_0 = span(work, x + row * w, w)
         for j in range(w):
             total[j] += x_0[j]
 
@@ -26,13 +26,13 @@ def add_squares(total, mean, work, x, n):
     w = total.size
     total[:] = 0
     for row in range(0, n - 3, 4):
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
-        x_2, x_3 = part(work, x + (row + 2) * w, w), part(work, x + (row + 3) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
+        x_2, x_3 = span(work, x + (row + 2) * w, w), span(work, x + (row + 3) * w, w)
         for j in range(w):
             a, b, c, d = x_0[j] - mean[j], x_1[j] - mean[j], x_2[j] - mean[j], x_3[j] - mean[j]
             total[j] += (a * a + b * b) + (c * c + d * d)
     for row in range(n // 4 * 4, n):
-        x_0 = part(work, x + row * w, w)
+        x_0 = span(work, x + row * w, w)
         for j in range(w):
             a = x_0[j] - mean[j]
             total[j] += a * a
@@ -40,23 +40,23 @@ def add_squares(total, mean, work, x, n):
 
 @inline
 def add_products(total, center, work, dout, x, n):
-    """total (w,) = the sum of dout * (x - center) over the n rows of both; four at a time would not be vector code."""
+    """total (w,) = the sum of dout * (x - center) over n rows, two at a time: LLVM makes no vector code of four."""
     w = total.size
     total[:] = 0
     for row in range(0, n - 1, 2):
-        d_0, d_1 = part(work, dout + row * w, w), part(work, dout + (row + 1) * w, w)
-        x_0, x_1 = part(work, x + row * w, w), part(work, x + (row + 1) * w, w)
+        d_0, d_1 = span(work, dout + row * w, w), span(work, dout + (row + 1) * w, w)
+        x_0, x_1 = span(work, x + row * w, w), span(work, x + (row + 1) * w, w)
         for j in range(w):
             total[j] += d_0[j] * (x_0[j] - center[j]) + d_1[j] * (x_1[j] - center[j])
     for row in range(n // 2 * 2, n):
-        d_0, x_0 = part(work, dout + row * w, w), part(work, x + row * w, w)
+        d_0, x_0 = span(work, dout + row * w, w), span(work, x + row * w, w)
         for j in range(w):
             total[j] += d_0[j] * (x_0[j] - center[j])
 
 
 @inline
 def merge(mean, squares, count, other_mean, other_squares, n):
-    """Add to means and sums of squared distances of `count` entries those of `n` others."""
+    """Merge the means and sums of squared distances of `n` other entries into those of `count` entries."""
     if count == 0:
         for j in range(mean.size):
             mean[j] = other_mean[j]

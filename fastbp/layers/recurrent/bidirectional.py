@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import part
+from fastbp.compiler.pointers import span
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 from fastbp.layers.core.branches import input_of
@@ -35,7 +35,7 @@ def bidirectional_forward(layer, step, params, shared, work, start, stop, row0):
     k = layer.n_out // layer.t
     for i in range(start * layer.t, stop * layer.t):
         there, back = pair(layer, work, i, 0)
-        x, y, out = part(work, there, u), part(work, back, u), part(work, layer.out + i * k, k)
+        x, y, out = span(work, there, u), span(work, back, u), span(work, layer.out + i * k, k)
         if layer.merge == CONCAT:
             for j in range(u):
                 out[j] = x[j]
@@ -65,7 +65,7 @@ def bidirectional_backward(layer, step, params, shared, work, start, stop, row0)
 @inline
 def share(layer, work, to, other, dout):
     """dx (u,) at `to` = dout (u,) at `dout`, times the other branch's output if the two were multiplied."""
-    dx, d, y = part(work, to, layer.u), part(work, dout, layer.u), part(work, other, layer.u)
+    dx, d, y = span(work, to, layer.u), span(work, dout, layer.u), span(work, other, layer.u)
     if layer.merge == MUL:
         for j in range(layer.u):
             dx[j] = d[j] * y[j]

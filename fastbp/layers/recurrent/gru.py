@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, null, part
+from fastbp.compiler.pointers import at, null, span
 from fastbp.layers.base import LAYERS, Layer
 from fastbp.layers.build import Build
 from fastbp.layers.recurrent.packed_sequences import PACK, RECURRENT, pack_of, step_of
@@ -40,14 +40,14 @@ def gru_forward(layer, step, params, shared, work, start, stop, row0):
     for first in range(start, stop, PACK):
         pack, rows = pack_of(layer, first), min(PACK, stop - first)
         steps = enter(layer, step, params, work, pack, first, rows, row0)
-        last = -PACK
+        previous = -PACK
         for p in range(steps):
             begin, m = step_of(layer, work, pack, p)
             gru_gates(layer, params, work, pack, begin, m)
-            gru_state(layer, work, pack, begin, m, last)
+            gru_state(layer, work, pack, begin, m, previous)
             if p + 1 < steps:
                 copy_before(layer, step, work, pack, p + 1, begin)
-            last = begin
+            previous = begin
         leave(layer, step, work, pack, first, rows, row0)
 
 
@@ -63,30 +63,30 @@ def gru_gates(layer, params, work, pack, begin, m):
         to = z + number * gate
         multiply_before(layer, work, pack, number, before, at(work, to), u, to, m)
         activate(address, alpha, work, outs + number * gate, to, size, u)
-    r, reset = part(work, outs + gate, size), part(work, pack + layer.reset + begin * u, size)
+    r, reset = span(work, outs + gate, size), span(work, pack + layer.reset + begin * u, size)
     to = z + 2 * gate
     if layer.reset_after:
         # pre-activation of h = x @ kernel + bias + r * (h before @ recurrent + the state's bias)
         bias = at(params, layer.bias + (2 * GATES - 1) * u) if layer.bias >= 0 else null(params)
         multiply_before(layer, work, pack, 2, before, bias, 0, pack + layer.reset + begin * u, m)
-        state = part(work, to, size)
+        state = span(work, to, size)
         for j in range(size):
             state[j] += r[j] * reset[j]
     else:
         # pre-activation of h = x @ kernel + bias + (r * h before) @ recurrent
-        multiply(reset, r, part(work, before, size))
+        multiply(reset, r, span(work, before, size))
         multiply_before(layer, work, pack, 2, pack + layer.reset + begin * u, at(work, to), u, to, m)
 
 
 @inline
-def gru_state(layer, work, pack, begin, m, last):
-    """h (m, u) = z * h before + (1 - z) * tanh(pre-activation of h); the states before begin at packed row `last`."""
+def gru_state(layer, work, pack, begin, m, previous):
+    """h (m, u) = z * h before + (1 - z) * tanh(pre-activation of h); those before begin at packed row `previous`."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs = pack + layer.z + begin * u, pack + layer.outs + begin * u
     activate(layer.activate, layer.alpha, work, outs + 2 * gate, z + 2 * gate, size, u)
-    update, state = part(work, outs, size), part(work, outs + 2 * gate, size)
-    before, h = part(work, pack + layer.h + last * u, size), part(work, pack + layer.h + begin * u, size)
+    update, state = span(work, outs, size), span(work, outs + 2 * gate, size)
+    before, h = span(work, pack + layer.h + previous * u, size), span(work, pack + layer.h + begin * u, size)
     for j in range(size):
         h[j] = update[j] * before[j] + (like(h[j], 1) - update[j]) * state[j]
 
@@ -100,23 +100,23 @@ def gru_backward(layer, step, params, shared, work, start, stop, row0):
         for p in range(steps - 1, -1, -1):
             begin, m = step_of(layer, work, pack, p)
             # The state before the first step is no output of a step: its gradient is dropped.
-            last = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
-            gru_step_backward(layer, step, work, pack, begin, m, last)
+            previous = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
+            gru_step_backward(layer, step, work, pack, begin, m, previous)
         leave_backward(layer, step, work, pack, first, rows)
 
 
 @inline
-def gru_step_backward(layer, step, work, pack, begin, m, last):
-    """dh (m, u) -> dz (3 or 4, m, u); dh of the states before, from packed row `last` on, is added to."""
+def gru_step_backward(layer, step, work, pack, begin, m, previous):
+    """dh (m, u) -> dz (3 or 4, m, u); dh of the states before, from packed row `previous` on, is added to."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs, dz = pack + layer.z + begin * u, pack + layer.outs + begin * u, pack + layer.dz + begin * u
-    update, r, state = part(work, outs, size), part(work, outs + gate, size), part(work, outs + 2 * gate, size)
-    dupdate, dr, dstate = part(work, dz, size), part(work, dz + gate, size), part(work, dz + 2 * gate, size)
-    before, dh = part(work, pack + layer.h + last * u, size), part(work, pack + layer.dh + begin * u, size)
-    reset, dlast = part(work, pack + layer.reset + begin * u, size), part(work, pack + layer.last_dz + begin * u, size)
-    dbefore = pack + layer.dh + last * u
-    dh_before = part(work, dbefore, size)
+    update, r, state = span(work, outs, size), span(work, outs + gate, size), span(work, outs + 2 * gate, size)
+    dupdate, dr, dstate = span(work, dz, size), span(work, dz + gate, size), span(work, dz + 2 * gate, size)
+    before, dh = span(work, pack + layer.h + previous * u, size), span(work, pack + layer.dh + begin * u, size)
+    reset, dlast = span(work, pack + layer.reset + begin * u, size), span(work, pack + layer.last_dz + begin * u, size)
+    dbefore = pack + layer.dh + previous * u
+    dh_before = span(work, dbefore, size)
     # dupdate = dh * (h before - state), dstate = dh * (1 - update), dh before += dh * update
     for j in range(size):
         dupdate[j] = dh[j] * (before[j] - state[j])
@@ -135,8 +135,8 @@ def gru_step_backward(layer, step, work, pack, begin, m, last):
     else:
         # dreset = dstate @ recurrent^T, dr = dreset * h before, dh before += dreset * r
         multiply_dz(layer, work, pack, 2, dz + 2 * gate, null(work), pack + layer.dstep, m)
-        dreset = part(work, pack + layer.dstep, size)
-        multiply(dr, dreset, part(work, pack + layer.before + begin * u, size))
+        dreset = span(work, pack + layer.dstep, size)
+        multiply(dr, dreset, span(work, pack + layer.before + begin * u, size))
         for j in range(size):
             dh_before[j] += dreset[j] * r[j]
     differentiate(layer.recurrent_differentiate, layer.recurrent_alpha, work, dz + gate, z + gate, outs + gate, size, u)
@@ -249,5 +249,5 @@ class GRU(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_recurrent(self, input_shape, GATES, reset=True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_recurrent(row, self, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_recurrent(record, self, float_type)

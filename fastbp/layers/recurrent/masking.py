@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 
@@ -18,7 +18,7 @@ def masking_forward(layer, step, params, shared, work, start, stop, row0):
     d = layer.d
     value = work.dtype.type(layer.mask_value)
     for i in range(start * layer.n_in // d, stop * layer.n_in // d):
-        x = part(work, layer.x + i * d, d)
+        x = span(work, layer.x + i * d, d)
         equal = 0
         for j in range(d):
             equal += x[j] == value
@@ -40,7 +40,7 @@ def copy_step(layer, work, to, source, i):
     if work[layer.own_mask + i] != 0:
         copy_entries(at(work, to + i * d), at(work, source + i * d), d)
         return
-    target = part(work, to + i * d, d)
+    target = span(work, to + i * d, d)
     for j in range(d):
         target[j] = 0
 

@@ -14,7 +14,7 @@ The arrays of all gates have the shape (gates, packed rows, u), so that one gate
 """
 
 from fastbp.compiler.jit import inline
-from fastbp.compiler.pointers import array_at, at, copy_entries, part
+from fastbp.compiler.pointers import array_at, at, copy_entries, span
 from fastbp.layers.base import layer_dtype
 from fastbp.layers.core.activation import ACTIVATION_FIELDS
 
@@ -99,8 +99,8 @@ def lay_out(layer, work, pack, first, rows):
     state before the first step).
     """
     t = layer.t
-    lengths, ranks = part(work, pack + LENGTHS, rows), part(work, pack + RANKS, rows)
-    begins, places = part(work, pack + BEGINS, t + 1), part(work, pack + layer.places, rows * t)
+    lengths, ranks = span(work, pack + LENGTHS, rows), span(work, pack + RANKS, rows)
+    begins, places = span(work, pack + BEGINS, t + 1), span(work, pack + layer.places, rows * t)
     work[pack + ROWS] = rows
     for i in range(rows):
         lengths[i] = t
@@ -119,14 +119,14 @@ def lay_out(layer, work, pack, first, rows):
         ranks[i] = 0
         for j in range(rows):
             ranks[i] += lengths[j] > lengths[i] or (lengths[j] == lengths[i] and j < i)
-        last = whole(work, pack + RANKS + i) - PACK
+        previous = whole(work, pack + RANKS + i) - PACK
         p = 0
         for k in range(t):
             if layer.mask >= 0 and work[layer.mask + (first + i) * t + source_step(layer, k)] == 0:
-                places[i * t + k] = -1 - PACK - last
+                places[i * t + k] = -1 - PACK - previous
                 continue
-            last = whole(work, pack + BEGINS + p) + whole(work, pack + RANKS + i)
-            places[i * t + k] = last
+            previous = whole(work, pack + BEGINS + p) + whole(work, pack + RANKS + i)
+            places[i * t + k] = previous
             p += 1
     return steps
 
@@ -157,7 +157,7 @@ def load_states(layer, step, work, pack, states, number, row, rows):
     `states` is the pack's array of h (number 0) or of the cell (1).
     """
     u = layer.units
-    zero(part(work, pack + states - PACK * u, PACK * u))
+    zero(span(work, pack + states - PACK * u, PACK * u))
     if layer.batch and step.buffers:
         kept = array_at(step.buffers, layer.buffers + 2 * layer.batch * u, work)
         for i in range(min(rows, layer.batch - row)):

@@ -5,7 +5,7 @@ each gate, too.  Between these, the layer's own kernel loops over the pack's ste
 """
 
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, null, part, unit
+from fastbp.compiler.pointers import at, copy_entries, null, span, unit
 from fastbp.kernels.transpose import transpose
 from fastbp.layers.recurrent.packed_sequences import (
     BEGINS,
@@ -78,12 +78,12 @@ def add_biases(layer, params, work, pack):
     the reset gate multiplies the second one.
     """
     u, columns = layer.units, layer.gates * layer.units
-    biases = part(work, pack + layer.biases, columns)
+    biases = span(work, pack + layer.biases, columns)
     zero(biases)
     if layer.bias >= 0:
-        add(biases, part(params, layer.bias, columns))
+        add(biases, span(params, layer.bias, columns))
         if layer.reset_after:
-            add(part(biases, 0, columns - u), part(params, layer.bias + columns, columns - u))
+            add(span(biases, 0, columns - u), span(params, layer.bias + columns, columns - u))
 
 
 @inline
@@ -103,7 +103,7 @@ def leave(layer, step, work, pack, first, rows, row0):
         for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if is_zero(layer, work, pack, i, k):
-                zero(part(work, out, u))
+                zero(span(work, out, u))
             else:
                 copy_entries(at(work, out), at(work, pack + layer.h + r * u), u)
             out += u
@@ -115,13 +115,13 @@ def enter_backward(layer, params, work, pack, first, rows):
     """dout (n, t, u) or (n, u) -> dh (packed rows, u); kernels transposed; return the number of steps."""
     t, d, u, g = layer.t, layer.n_in // layer.t, layer.units, layer.gates
     n = whole(work, pack + BEGINS + t)
-    zero(part(work, pack + layer.dh, n * u))
+    zero(span(work, pack + layer.dh, n * u))
     for i in range(rows):
         dout = layer.dout + (first + i) * layer.n_out
         for k in range(t - layer.n_out // u, t):
             r = last_place(layer, work, pack, i, k)
             if r >= 0 and not is_zero(layer, work, pack, i, k):
-                add(part(work, pack + layer.dh + r * u, u), part(work, dout, u))
+                add(span(work, pack + layer.dh + r * u, u), span(work, dout, u))
             dout += u
     for gate in range(g):
         recurrent = at(params, layer.recurrent_kernel + gate * u)
@@ -163,39 +163,39 @@ def leave_backward(layer, step, work, pack, first, rows):
                 copy_entries(at(work, dx), at(work, pack + layer.packed_dx + r * d), d)
                 drop_inputs(layer, step, work, pack, i, dx)
             else:
-                zero(part(work, dx, d))
+                zero(span(work, dx, d))
 
 
 @kernel
-def recurrent_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """packed_x, before, dz (g, packed rows, u) -> rows first to last of a kernel's gradient, or of the bias's."""
+def recurrent_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """packed_x, before, dz (g, packed rows, u) -> rows first to end of a kernel's gradient, or of the bias's."""
     row = start
     while row < stop:
         pack = pack_of(layer, row)
         rows = whole(work, pack + ROWS)
         if row % PACK == 0 and row + rows <= stop:
             n = whole(work, pack + BEGINS + layer.t)
-            add_gradient(layer, grads, work, pack, 0, n, block, first, last, accumulate)
+            add_gradient(layer, grads, work, pack, 0, n, block, first, end, accumulate)
             row += rows
         else:
             # A row alone (Levenberg and Marquardt's Jacobian): its steps lie apart.
-            add_gradient(layer, grads, work, pack, 0, 0, block, first, last, accumulate)
+            add_gradient(layer, grads, work, pack, 0, 0, block, first, end, accumulate)
             for k in range(layer.t):
                 r = whole(work, pack + layer.places + row % PACK * layer.t + k)
                 if r >= 0:
-                    add_gradient(layer, grads, work, pack, r, 1, block, first, last, True)
+                    add_gradient(layer, grads, work, pack, r, 1, block, first, end, True)
             row += 1
         accumulate = True
 
 
 @inline
-def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate):
+def add_gradient(layer, grads, work, pack, r, n, block, first, end, accumulate):
     """The part of `n` packed rows from r on: dkernel = x^T @ dz, drecurrent = before^T @ dz, dbias = 1^T @ dz."""
     d, u, g = layer.n_in // layer.t, layer.units, layer.gates
     if block == 2:
         columns = g * u if layer.reset_after else 1
         for gate in range(2 * g):
-            low, high = max(first * columns, gate * u), min(last * columns, (gate + 1) * u)
+            low, high = max(first * columns, gate * u), min(end * columns, (gate + 1) * u)
             if low < high:
                 dz = at(work, pack + dz_of(layer, gate) + r * u + low - gate * u)
                 dbias = at(grads, layer.bias + low)
@@ -203,14 +203,14 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
                 call(layer.product, (dbias, u, init, u, unit(grads), 0, 0, dz, u, 1, high - low, n))
         return
     for gate in range(g):
-        x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
+        x, width, param, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
         if block == 1:
             x = layer.before if gate < g - 1 else layer.last_before
-            width, kernel, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
-        dkernel = at(grads, kernel + first * g * u + gate * u)
+            width, param, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
+        dkernel = at(grads, param + first * g * u + gate * u)
         init = dkernel if accumulate else null(grads)
         a, b = at(work, pack + x + r * width + first), at(work, pack + dz + r * u)
-        call(layer.product, (dkernel, g * u, init, g * u, a, 1, width, b, u, last - first, u, n))
+        call(layer.product, (dkernel, g * u, init, g * u, a, 1, width, b, u, end - first, u, n))
 
 
 @inline
@@ -229,7 +229,7 @@ def dz_of(layer, gate):
 def activate(address, alpha, work, out, z, size, width):
     """out (size,) = activation(z), both offsets in work."""
     if address:
-        call(address, (part(work, out, size), part(work, z, size), width, alpha))
+        call(address, (span(work, out, size), span(work, z, size), width, alpha))
     else:
         copy_entries(at(work, out), at(work, z), size)
 
@@ -238,7 +238,7 @@ def activate(address, alpha, work, out, z, size, width):
 def differentiate(address, alpha, work, d, z, out, size, width):
     """d (size,), holding dout, is overwritten with dz; offsets in work."""
     if address:
-        call(address, (part(work, d, size), part(work, z, size), part(work, out, size), width, alpha))
+        call(address, (span(work, d, size), span(work, z, size), span(work, out, size), width, alpha))
 
 
 @inline

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from fastbp.compiler.jit import address, inline, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.jit import compiled_address, inline, kernel
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.layers.base import STEP
@@ -28,8 +28,8 @@ def draw_masks(layer, step, work, pack, row, rows):
     for i in range(rows):
         rank, first = whole(work, pack + RANKS + i), (row + i) * (d + u)
         inputs, states = pack + layer.masks + rank * d, pack + layer.masks + PACK * d + rank * u
-        draw_mask(layer, step, part(work, inputs, d), first, layer.dropout)
-        draw_mask(layer, step, part(work, states, u), first + d, layer.recurrent_dropout)
+        draw_mask(layer, step, span(work, inputs, d), first, layer.dropout)
+        draw_mask(layer, step, span(work, states, u), first + d, layer.recurrent_dropout)
 
 
 @inline
@@ -37,16 +37,16 @@ def draw_mask(layer, step, mask, first, rate):
     """mask (k,) = 0 or 1 / (1 - rate), from the layer's random numbers `first` and those after it."""
     rate = rate_of(rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold, scale, zero = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
+    threshold, scale, dropped = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
     for j in range(mask.size):
         bits = random_bits(low, high, np.uint32(first + j))
-        mask[j] = scale if bits >= threshold else zero
+        mask[j] = scale if bits >= threshold else dropped
 
 
 @cache
 def draw_masks_address(float_type):
     """Return the address of `draw_masks` for a float type."""
-    return address(draw_masks, signature("layer step f[:] i8 i8 i8", f=float_type, layer=RECURRENT, step=STEP))
+    return compiled_address(draw_masks, signature("layer step f[:] i8 i8 i8", f=float_type, layer=RECURRENT, step=STEP))
 
 
 @inline
@@ -60,7 +60,7 @@ def drop_inputs(layer, step, work, pack, i, x):
     """x (d,), an offset in work, *= the mask of the pack's row i."""
     if drops(layer, step):
         d = layer.n_in // layer.t
-        multiply_by(part(work, x, d), part(work, pack + layer.masks + whole(work, pack + RANKS + i) * d, d))
+        multiply_by(span(work, x, d), span(work, pack + layer.masks + whole(work, pack + RANKS + i) * d, d))
 
 
 @inline
@@ -68,7 +68,7 @@ def drop_states(layer, step, work, pack, h, size):
     """h (m, u), an offset in work, *= the masks of a step's rows."""
     if drops(layer, step):
         masks = pack + layer.masks + PACK * (layer.n_in // layer.t)
-        multiply_by(part(work, h, size), part(work, masks, size))
+        multiply_by(span(work, h, size), span(work, masks, size))
 
 
 @inline
@@ -77,7 +77,7 @@ def set_aside(layer, step, work, pack, dh, size):
     if drops(layer, step):
         aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
         copy_entries(at(work, aside), at(work, dh), size)
-        zero(part(work, dh, size))
+        zero(span(work, dh, size))
 
 
 @inline
@@ -86,7 +86,7 @@ def add_aside(layer, step, work, pack, dh, size):
     if drops(layer, step):
         drop_states(layer, step, work, pack, dh, size)
         aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
-        values, kept = part(work, dh, size), part(work, aside, size)
+        values, kept = span(work, dh, size), span(work, aside, size)
         for j in range(size):
             values[j] += kept[j]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import kernel
-from fastbp.compiler.pointers import int64_at, part
+from fastbp.compiler.pointers import int64_at, span
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 
@@ -18,7 +18,7 @@ def columns_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d) -> out (n, k)."""
     d, k = layer.n_in, layer.n_out
     for row in range(start, stop):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * k, k)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * k, k)
         for j in range(k):
             out[j] = x[int64_at(layer.columns, j)]
 
@@ -28,7 +28,7 @@ def columns_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, d): zero where a column is not chosen."""
     d, k = layer.n_in, layer.n_out
     for row in range(start, stop):
-        dx, dout = part(work, layer.dx + row * d, d), part(work, layer.dout + row * k, k)
+        dx, dout = span(work, layer.dx + row * d, d), span(work, layer.dout + row * k, k)
         for i in range(d):
             dx[i] = 0
         for j in range(k):

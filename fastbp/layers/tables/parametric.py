@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiler.jit import call, kernel
-from fastbp.compiler.pointers import at, copy_entries, part
+from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings
 from fastbp.layers.build import Build, Param
@@ -15,7 +15,7 @@ from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 PARAMETRIC = layer_dtype(
     ("columns", "i8"),  # entries of alpha for each index of its first axis
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 
@@ -25,15 +25,15 @@ def parametric_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k), alpha (k,) -> out (n, k); f(x) (n, k) is kept."""
     k = layer.n_out
     size = (stop - start) * k
-    x, f = part(work, layer.x + start * k, size), part(work, layer.extra + start * k, size)
+    x, f = span(work, layer.x + start * k, size), span(work, layer.extra + start * k, size)
     if layer.activate:
         call(layer.activate, (f, x, layer.width, layer.alpha))
     else:
         copy_entries(at(work, layer.extra + start * k), at(work, layer.x + start * k), size)
-    alpha = part(params, layer.params, k)
+    alpha = span(params, layer.params, k)
     for row in range(start, stop):
-        x, f = part(work, layer.x + row * k, k), part(work, layer.extra + row * k, k)
-        out = part(work, layer.out + row * k, k)
+        x, f = span(work, layer.x + row * k, k), span(work, layer.extra + row * k, k)
+        out = span(work, layer.out + row * k, k)
         # out = x + alpha * (f(x) - x)
         for j in range(k):
             out[j] = x[j] + alpha[j] * (f[j] - x[j])
@@ -43,19 +43,19 @@ def parametric_forward(layer, step, params, shared, work, start, stop, row0):
 def parametric_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k), x (n, k), f(x) (n, k), alpha (k,) -> dx (n, k)."""
     k = layer.n_out
-    alpha = part(params, layer.params, k)
+    alpha = span(params, layer.params, k)
     for row in range(start, stop):
-        dout, dx = part(work, layer.dout + row * k, k), part(work, layer.dx + row * k, k)
+        dout, dx = span(work, layer.dout + row * k, k), span(work, layer.dx + row * k, k)
         for j in range(k):
             dx[j] = alpha[j] * dout[j]
     # dx = alpha * dout * f'(x) + (1 - alpha) * dout
     if layer.differentiate:
         size = (stop - start) * k
-        x, f = part(work, layer.x + start * k, size), part(work, layer.extra + start * k, size)
-        call(layer.differentiate, (part(work, layer.dx + start * k, size), x, f, layer.width, layer.alpha))
+        x, f = span(work, layer.x + start * k, size), span(work, layer.extra + start * k, size)
+        call(layer.differentiate, (span(work, layer.dx + start * k, size), x, f, layer.width, layer.alpha))
     unit = work.dtype.type(1)
     for row in range(start, stop):
-        dout, dx = part(work, layer.dout + row * k, k), part(work, layer.dx + row * k, k)
+        dout, dx = span(work, layer.dout + row * k, k), span(work, layer.dx + row * k, k)
         for j in range(k):
             dx[j] += (unit - alpha[j]) * dout[j]
 
@@ -66,11 +66,11 @@ def sum_differences(dout, f, x):
 
 
 @kernel
-def parametric_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
+def parametric_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
-    dalpha = part(grads, layer.params + first, last - first)
+    first, end = first * layer.columns, end * layer.columns
+    dalpha = span(grads, layer.params + first, end - first)
     x, f = at(work, layer.x + start * k + first), at(work, layer.extra + start * k + first)
     # dalpha = the sum over rows of dout * (f(x) - x)
     sum_differences(dalpha, accumulate, stop - start, at(work, layer.dout + start * k + first), k, f, k, x, k)
@@ -133,5 +133,5 @@ class ParametricActivation(Layer):
         fields = {"columns": math.prod(input_shape[1:]), "width": input_shape[-1]}
         return Build(output_shape=input_shape, params=[alpha], fields=fields, extra=math.prod(input_shape))
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)

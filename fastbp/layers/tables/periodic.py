@@ -1,4 +1,4 @@
-"""PeriodicEmbedding: of each number x its own [x, cos(2 pi frequency x + phase) @ kernel + bias]."""
+"""PeriodicEmbedding: x becomes [x, cos(2 pi frequency x + phase) @ kernel + bias], each feature by its own weights."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import call, inline, kernel
-from fastbp.compiler.pointers import at, null, part, unit
+from fastbp.compiler.pointers import at, null, span, unit
 from fastbp.initializers import EachOnItsOwn, FanInUniform, RandomNormal, RandomUniform
 from fastbp.kernels.columnsums import sum_of_terms
 from fastbp.kernels.tile import product_address
@@ -47,7 +47,7 @@ def half_turns(x, frequency, phase):
 def periodic_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, f, e - 1), bias (d, e - 1), frequency, phase (d, f) -> out (n, d, e).
 
-    For backward the cosines (n, d, f) and their derivatives are kept; a third such array is its own.
+    The cosines (n, d, f) and their derivatives are kept for backward, which has a third such array for its own results.
     """
     if layer.backward:
         waves_and_slopes(layer, params, work, start, stop)
@@ -57,13 +57,13 @@ def periodic_forward(layer, step, params, shared, work, start, stop, row0):
 
 @inline
 def waves_and_slopes(layer, params, work, start, stop):
-    """Row by row: what backward reads."""
+    """Compute out row by row, and keep the cosines and their derivatives, which backward reads."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
-    frequency, phase = part(params, layer.frequency, m), part(params, layer.phase, m)
+    frequency, phase = span(params, layer.frequency, m), span(params, layer.phase, m)
     for row in range(start, stop):
-        x, out = part(work, layer.x + row * d, d), part(work, layer.out + row * d * e, d * e)
-        waves, slopes = part(work, layer.extra + row * 3 * m, m), part(work, layer.extra + row * 3 * m + m, m)
+        x, out = span(work, layer.x + row * d, d), span(work, layer.out + row * d * e, d * e)
+        waves, slopes = span(work, layer.extra + row * 3 * m, m), span(work, layer.extra + row * 3 * m + m, m)
         spread(waves, x, f)
         for j in range(m):
             t = half_turns(waves[j], frequency[j], phase[j])
@@ -77,18 +77,18 @@ def waves_and_slopes(layer, params, work, start, stop):
 
 @inline
 def waves_by_feature(layer, params, work, start, stop):
-    """Feature by feature, in vectors of rows, and nothing is kept: 15 ns a feature in place of 27 (8 waves)."""
+    """Compute out feature by feature, in vectors of rows; nothing is kept: 15 ns a feature in place of 27 (8 waves)."""
     d, f, e = layer.features, layer.frequencies, layer.width
     n = stop - start
     kept = layer.extra + start * 3 * d * f
-    x = part(work, kept + f * n, n)
+    x = span(work, kept + f * n, n)
     for i in range(d):
         for row in range(n):
             x[row] = work[layer.x + (start + row) * d + i]
             work[layer.out + ((start + row) * d + i) * e] = x[row]
         for j in range(f):
             frequency, phase = params[layer.frequency + i * f + j], params[layer.phase + i * f + j]
-            waves = part(work, kept + j * n, n)
+            waves = span(work, kept + j * n, n)
             for row in range(n):
                 waves[row] = cospi(half_turns(x[row], frequency, phase))
         mix(layer, params, work, start, n, i, at(work, kept), 1, n)
@@ -105,7 +105,7 @@ def mix(layer, params, work, start, n, i, waves, row_stride, wave_stride):
 
 @kernel
 def periodic_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, d, e) -> dx (n, d), and the gradients dt (n, d, f) by frequency * x, in place of the third array."""
+    """dout (n, d, e) -> dx (n, d), and dt (n, d, f), the gradient with respect to frequency * x, in the third array."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     for i in range(d):
@@ -116,14 +116,14 @@ def periodic_backward(layer, step, params, shared, work, start, stop, row0):
         )
         transposed = at(shared, layer.shared + i * f * (e - 1))
         call(layer.product, (dwaves, 3 * m, null(work), 0, dout, d * e, 1, transposed, f, n, f, e - 1))
-    frequency = part(params, layer.frequency, m)
+    frequency = span(params, layer.frequency, m)
     for row in range(start, stop):
-        slopes, dt = part(work, layer.extra + (row * 3 + 1) * m, m), part(work, layer.extra + (row * 3 + 2) * m, m)
+        slopes, dt = span(work, layer.extra + (row * 3 + 1) * m, m), span(work, layer.extra + (row * 3 + 2) * m, m)
         for j in range(m):
             dt[j] *= slopes[j]
         if layer.dx >= 0:
             # dx = dout[0] + the sum over frequencies of frequency * dt
-            dx, dout = part(work, layer.dx + row * d, d), part(work, layer.dout + row * d * e, d * e)
+            dx, dout = span(work, layer.dx + row * d, d), span(work, layer.dout + row * d * e, d * e)
             for i in range(d):
                 total = dout[i * e]
                 for j in range(np.uint64(i * f), np.uint64(i * f + f)):
@@ -137,17 +137,17 @@ def sum_turns(dt, _, __):
 
 
 @kernel
-def periodic_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to last of a parameter's gradient."""
+def periodic_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to end of a parameter's gradient."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     if block == 3:
-        dphase = part(grads, layer.phase + first * f, (last - first) * f)
+        dphase = span(grads, layer.phase + first * f, (end - first) * f)
         # dphase = the sum over rows of dt / (2 pi)
         dt = at(work, layer.extra + (start * 3 + 2) * m + first * f)
         sum_turns(dphase, accumulate, n, dt, 3 * m, dt, 3 * m, dt, 3 * m)
         return
-    for i in range(first, last):
+    for i in range(first, end):
         dout = at(work, layer.dout + (start * d + i) * e + 1)
         if block == 0:
             # dkernel[i] = waves[i]^T @ dout[i, 1:]
@@ -167,20 +167,20 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
 
 
 @kernel
-def periodic_prepare(layer, params, shared, first, last):
-    """Write the transposes (e - 1, f) of the kernels of features first to last, which backward reads."""
+def periodic_prepare(layer, params, shared, first, end):
+    """Write the transposes (e - 1, f) of the kernels of features first to end, which backward reads."""
     f, k = layer.frequencies, layer.width - 1
-    for i in range(first, last):
+    for i in range(first, end):
         transpose(at(shared, layer.shared + i * f * k), f, at(params, layer.params + i * f * k), k, f, k)
 
 
 @LAYERS.register("PeriodicEmbedding")
 @dataclass
 class PeriodicEmbedding(Layer):
-    """Numbers as waves: every feature gets cosines of its own, a linear map of them, and stays beside it.
+    """Numbers as waves: every feature becomes itself and a linear map of its own cosines.
 
-    Of feature i: ``[x, cos(2 pi frequency[i] x + phase[i]) @ kernel[i] + bias[i]]``, the PBLD embedding of RealMLP
-    (Holzmueller et al., 2024), after the periodic embeddings of Gorishniy et al. (2022).
+    Feature i becomes ``[x, cos(2 pi frequency[i] x + phase[i]) @ kernel[i] + bias[i]]``. This is the PBLD embedding of
+    RealMLP (Holzmueller et al., 2024), after the periodic embeddings of Gorishniy et al. (2022).
 
     Parameters
     ----------
@@ -262,5 +262,5 @@ class PeriodicEmbedding(Layer):
             multiply_adds=d * f * (e + 10),  # a cosine and a sine cost about ten
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)

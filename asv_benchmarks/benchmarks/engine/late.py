@@ -9,7 +9,7 @@ import numpy as np
 
 import fastbp
 
-from .common import Workload
+from ..shared.workloads import Workload
 
 # Small data, so that a thousand epochs take seconds.
 LATE = {

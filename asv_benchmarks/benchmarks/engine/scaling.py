@@ -2,7 +2,7 @@
 
 import fastbp
 
-from .common import Workload
+from ..shared.workloads import Workload
 
 
 def doubling(first, last):

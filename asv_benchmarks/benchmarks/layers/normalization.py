@@ -2,7 +2,7 @@
 
 import fastbp
 
-from .common import WORKLOADS
+from ..shared.workloads import WORKLOADS
 
 NETWORK = "W3 54-256-256-7, batch 256"
 LAYERS = {

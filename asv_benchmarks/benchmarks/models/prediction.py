@@ -1,7 +1,7 @@
 """Prediction, warm, of fastbp and its peers: NumPy rows in, NumPy probabilities out."""
 
-from .common import WORKLOADS
-from .predictors import PREDICTORS
+from ..shared.predictors import PREDICTORS
+from ..shared.workloads import WORKLOADS
 
 THREADS = 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parents[1]
+FOLDER = Path(__file__).parents[2]
 
 _LOAD_IRIS = """
 import sys, numpy as np
@@ -61,27 +61,25 @@ model.fit(x, np.arange(32) % 9, batch_size=32, verbose=0)
 
 FASTBP_W3 = """
 import fastbp
-from benchmarks.common import WORKLOADS
+from benchmarks.shared.workloads import WORKLOADS
 fastbp.set_num_threads(2)
 workload = WORKLOADS["W3 54-256-256-7, batch 256"]
 x, y = workload.data()
 workload.model().fit(x, y, epochs=1, batch_size=workload.batch, verbose=0)
 """
 
-# The largest resident set is in KiB, on macOS in bytes.
 MEMORY = """
-import json, resource, sys
+import json
 import numpy as np, fastbp
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+from benchmarks.shared.memory import peak_memory
 rng = np.random.default_rng(0)
 x = rng.standard_normal((1_000_000, 28), dtype=np.float32)
 y = (x[:, 0] > 0).astype(np.float32)
-before = peak()
+before = peak_memory()
 model = fastbp.Sequential([fastbp.Dense(64, activation="relu"), fastbp.Dense(1, activation="sigmoid")], seed=0)
 model.compile(fastbp.Adam(1e-3), "binary_crossentropy")
 model.fit(x, y, epochs=1, batch_size=1024, verbose=0)
-print(json.dumps({"data": x.nbytes + y.nbytes, "before": before, "peak": peak()}))
+print(json.dumps({"data": x.nbytes + y.nbytes, "before": before, "peak": peak_memory()}))
 """
 
 # Iris, 64 hidden units, 50 epochs.

@@ -4,7 +4,7 @@ import numpy as np
 
 import fastbp
 
-from .common import WORKLOADS, read_table
+from ..shared.workloads import WORKLOADS, read_table
 
 
 class Epoch:

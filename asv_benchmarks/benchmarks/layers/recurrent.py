@@ -6,7 +6,7 @@ import numpy as np
 
 import fastbp
 
-from .common import read_table
+from ..shared.workloads import read_table
 
 CLASSES = 9
 

@@ -58,7 +58,7 @@ class TorchPredictor:
         import torch
 
         torch.set_num_threads(threads)
-        from benchmarks.peers import torch_network
+        from benchmarks.shared.peers import torch_network
 
         self._torch = torch
         self._network = torch.nn.Sequential(torch_network(workload), torch.nn.Softmax(1)).eval()

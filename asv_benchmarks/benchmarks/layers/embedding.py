@@ -1,12 +1,16 @@
 """Embedding tables: a training step for tables of three heights, lazy and not, and the memory that a fit takes."""
 
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
 import fastbp
+
+from ..shared.memory import peak_memory
+
+FOLDER = Path(__file__).parents[2]
 
 WIDTH, BATCH, ROWS = 16, 256, 25_600
 HEIGHTS = [1_000, 100_000, 1_000_000]
@@ -69,11 +73,11 @@ class Memory:
 
 def peak(height, lazy):
     """Return the peak resident memory, in MB, of a new process that runs this file."""
-    command = [sys.executable, __file__, str(height), str(int(lazy))]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, "-m", __name__, str(height), str(int(lazy))]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=FOLDER).stdout)
 
 
 if __name__ == "__main__":
     height, lazy = int(sys.argv[1]), sys.argv[2] == "1"
     model_of(height, lazy).fit(*data_of(height), batch_size=BATCH, verbose=0)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory() / 2**20)

@@ -4,7 +4,7 @@ import numpy as np
 
 import fastbp
 
-from .lenet import LeNet
+from ..shared.lenet import LeNet
 
 # An input's shape, the layer.
 LAYERS = {

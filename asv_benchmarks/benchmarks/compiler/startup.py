@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from .processes import FASTBP_W3, IRIS, LENET_STEP, LSTM_STEP, FreshProcesses
+from ..shared.processes import FASTBP_W3, IRIS, LENET_STEP, LSTM_STEP, FreshProcesses
 
 
 class Fresh:

@@ -1,0 +1,1 @@
+"""What the benchmarks share: networks, data, peers, processes.  No benchmark stands here."""
