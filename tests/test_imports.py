@@ -60,6 +60,7 @@ def modules():
     return found
 
 
+@cache
 def imports(path, at_once=False):
     """Return the names of the package's modules that a file imports, anywhere in it, or at once: outside functions."""
     found = set()

@@ -35,7 +35,9 @@ def _compare(case, threads, repeats):
             warm = max(worker.ask(**request)["seconds"] for worker in running.values())
         if case not in ROWS:
             request = {"epochs": max(round(TURN_SECONDS / warm), 1)}
-        turns = [{name: worker.ask(**request) for name, worker in running.items()} for _ in range(repeats)]
+        # Each goes first by turns: what the machine does meanwhile favours neither.
+        orders = [list(running.items())[:: -1 if turn % 2 else 1] for turn in range(repeats)]
+        turns = [{name: worker.ask(**request) for name, worker in order} for order in orders]
     count = request.get("epochs", 1) * steps
     times = [seconds / count * 1e6 for seconds in medians(turns, "seconds", NAMES)]
     fastest = [min(turn[name]["seconds"] for turn in turns) for name in NAMES]

@@ -203,7 +203,11 @@ def _penalty(model, params):
     for placed in model.engine.network.params:
         if model.engine.network.layers[placed.layer].spec.trainable:
             w = params[placed.start : placed.stop]
-            total += placed.param.l1 * jnp.abs(w).sum() + placed.param.l2 * (w**2).sum()
+            # A quarter of the time went into tracing terms that are 0.
+            if placed.param.l1:
+                total += placed.param.l1 * jnp.abs(w).sum()
+            if placed.param.l2:
+                total += placed.param.l2 * (w**2).sum()
     return total
 
 

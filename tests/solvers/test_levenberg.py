@@ -59,7 +59,7 @@ def compiled_jacobian(model, x):
 
 def jax_jacobian(model, x):
     """J (n, k, P) of the trained parameters."""
-    jacobian = jax.jacobian(lambda params: autodiff.outputs(model, params, x))(model.params)
+    jacobian = jax.jit(jax.jacobian(lambda params: autodiff.outputs(model, params, x)))(model.params)
     return np.asarray(jacobian)[..., autodiff.trainable_entries(model)]
 
 
