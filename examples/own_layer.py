@@ -55,16 +55,16 @@ def swiglu_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def swiglu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), dz (n, 2k) -> rows first to last of d[A B] (d, 2k), or entries first to last of d[a b] (2k,)."""
+def swiglu_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), dz (n, 2k) -> rows first to end of d[A B] (d, 2k), or entries first to end of d[a b] (2k,)."""
     d, k = layer.n_in, layer.k
     x, dz = rows(work, layer.x, start, stop, d), rows(work, layer.extra, start, stop, 2 * k)
     if block == 0:
         # d[A B] = x^T @ dz
-        matmul(layer.product, rows(grads, layer.params, first, last, 2 * k), x[:, first:last].T, dz, accumulate)
+        matmul(layer.product, rows(grads, layer.params, first, end, 2 * k), x[:, first:end].T, dz, accumulate)
         return
     # d[a b] = the sum over rows of dz
-    dbias = grads[layer.bias + first : layer.bias + last]
+    dbias = grads[layer.bias + first : layer.bias + end]
     if not accumulate:
         dbias[:] = 0
     for row in dz:
@@ -73,12 +73,12 @@ def swiglu_gradient(layer, params, grads, work, start, stop, block, first, last,
 
 
 @kernel
-def swiglu_prepare(layer, params, shared, first, last):
-    """Write rows first to last of [A B] (d, 2k) into columns of the transpose (2k, d), which backward reads."""
+def swiglu_prepare(layer, params, shared, first, end):
+    """Write rows first to end of [A B] (d, 2k) into columns of the transpose (2k, d), which backward reads."""
     d, k = layer.n_in, layer.k
     weights, transposed = rows(params, layer.params, 0, d, 2 * k), rows(shared, layer.shared, 0, 2 * k, d)
     for j in range(2 * k):
-        for i in range(first, last):
+        for i in range(first, end):
             transposed[j, i] = weights[i, j]
 
 
@@ -97,8 +97,8 @@ class SwiGLU(Layer):
         entries = 2 * d * k
         return Build((k,), params, fields={"k": k}, extra=2 * k, shared=entries, multiply_adds=entries)
 
-    def fill(self, row, float_type):
-        row["product"] = product_address(float_type)
+    def fill(self, record, float_type):
+        record["product"] = product_address(float_type)
 
 
 def main():

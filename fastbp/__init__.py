@@ -168,6 +168,7 @@ _MODULES = (
     "doctor",
     "explain",
     "initializers",
+    "interop",
     "layers",
     "losses",
     "metrics",

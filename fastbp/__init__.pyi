@@ -1,6 +1,20 @@
 """What type checkers see of fastbp."""
 
 # From here on written by tools/public_names.py.
+from fastbp import activations as activations
+from fastbp import callbacks as callbacks
+from fastbp import custom as custom
+from fastbp import distributed as distributed
+from fastbp import doctor as doctor
+from fastbp import explain as explain
+from fastbp import initializers as initializers
+from fastbp import interop as interop
+from fastbp import layers as layers
+from fastbp import losses as losses
+from fastbp import metrics as metrics
+from fastbp import optimizers as optimizers
+from fastbp import regularizers as regularizers
+from fastbp import schedules as schedules
 from fastbp.activations import ELU as ELU
 from fastbp.activations import LeakyReLU as LeakyReLU
 from fastbp.callbacks.backup import BackupAndRestore as BackupAndRestore

@@ -16,12 +16,12 @@ import math
 from dataclasses import dataclass
 
 from fastbp.compiler.formulas import check_activation
-from fastbp.compiler.intrinsics import like, select
-from fastbp.compiler.jit import inline, kernel
+from fastbp.compiler.intrinsics import fma, like, select
+from fastbp.compiler.jit import kernel
 from fastbp.compiler.pointers import at
 from fastbp.kernels.entrywise import backward, forward
 from fastbp.kernels.softmax import ROWS, row_room, softmax_rows, softmax_rows_backward
-from fastbp.kernels.vecmath import erf, exp, expm1, sigmoid, softplus, tanh
+from fastbp.kernels.vecmath import exp, expm1, normal, sigmoid, softplus, tanh, tanh_softplus
 from fastbp.registry import Registry
 from fastbp.settings.validation import is_number
 
@@ -46,6 +46,10 @@ class Activation:
         Whether `backward` reads `x`.
     alpha : float
         The setting given to both kernels.
+    c_expression : str or None
+        f(v) of one entry in C, for float, with ALPHA in the place of `alpha`: `to_c` writes it.
+    emit_onnx : function or None
+        (graph, x, alpha) -> the name of f(x) in an ONNX graph: `to_onnx` calls it.
 
     Examples
     --------
@@ -63,6 +67,8 @@ class Activation:
     backward = None
     needs_input: bool = False
     alpha: float = 0.0
+    c_expression = None
+    emit_onnx = None
 
 
 @ACTIVATIONS.register("linear")
@@ -209,7 +215,6 @@ class SELU(Activation):
         return d * select(out > 0, like(out, _SELU_SCALE), out + like(out, _SELU_LIMIT))
 
 
-_ROOT_HALF = math.sqrt(0.5)
 _NORMAL_HEIGHT = 1 / math.sqrt(2 * math.pi)
 
 
@@ -222,14 +227,14 @@ class GELU(Activation):
 
     @forward
     def forward(x, alpha):
-        return x * like(x, 0.5) * (like(x, 1) + erf(x * like(x, _ROOT_HALF)))
+        share, _ = normal(x)
+        return x * share
 
     @backward
     def backward(d, x, out, alpha):
         # cdf + x pdf, of the normal distribution
-        half = like(x, 0.5)
-        cdf = half + half * erf(x * like(x, _ROOT_HALF))
-        return d * (cdf + x * (like(x, _NORMAL_HEIGHT) * exp(-half * x * x)))
+        share, bell = normal(x)
+        return d * fma(x * like(x, _NORMAL_HEIGHT), bell, share)
 
 
 _TWICE_ROOT = 2 * math.sqrt(2 / math.pi)
@@ -275,16 +280,6 @@ class SiLU(Activation):
         return d * (gate * (like(x, 1) + x * (like(x, 1) - gate)))
 
 
-@inline
-def _mish_parts(x):
-    # tanh(log(1 + e^x)) = n / (n + rest), n = e^x (e^x + 2), rest = 2; for x > 0 both times e^-2x,
-    # so that nothing overflows
-    z = exp(-abs(x))
-    two = like(x, 2)
-    n = select(x > 0, like(x, 1) + two * z, z * (z + two))
-    return z, n, select(x > 0, two * z * z, two)
-
-
 @ACTIVATIONS.register("mish")
 @dataclass(frozen=True)
 class Mish(Activation):
@@ -294,17 +289,13 @@ class Mish(Activation):
 
     @forward
     def forward(x, alpha):
-        _, n, rest = _mish_parts(x)
-        return x * (n / (n + rest))
+        share, _ = tanh_softplus(x)
+        return x * share
 
     @backward
     def backward(d, x, out, alpha):
-        # t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x))
-        z, n, rest = _mish_parts(x)
-        one = like(x, 1)
-        t = n / (n + rest)
-        gate = select(x > 0, one, z) / (one + z)
-        return d * (t + x * gate * (rest / (n + rest) * (one + t)))
+        share, slope = tanh_softplus(x)
+        return d * fma(x, slope, share)
 
 
 @ACTIVATIONS.register("softplus")

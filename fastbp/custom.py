@@ -1,8 +1,7 @@
 """Layers, activations, losses and optimizers of one's own, compiled and run in the same call as fastbp's.
 
-**Activations and losses** are classes with formulas for one entry, without `self`; a decorator makes kernels of
-them, `register` gives a name
-(examples/own_activation.py and examples/own_loss.py are complete ones)::
+**Activations and losses** are classes with formulas for one entry, without `self`. A decorator makes kernels of the
+formulas, and `register` gives the class a name. examples/own_activation.py and examples/own_loss.py are complete ones::
 
     @ACTIVATIONS.register("squareplus")
     @dataclass(frozen=True)
@@ -25,26 +24,26 @@ them, `register` gives a name
             error = out - y
             return abs(error) + softplus(-like(out, 2) * abs(error)) - like(out, LOG_2), tanh(error)
 
-A setting is a field of the dataclass, which the property ``alpha`` (of a loss: ``setting``) hands to the formulas as
-one number. A loss says in `check_output` and `prepare_targets` which outputs and targets it takes. Such classes are
-used by name (``Dense(8, "squareplus")``) or as objects, are saved by name, and follow fastbp's own in all else. A loss
-that mixes a row's outputs is a `fastbp.CustomLoss`.
+A setting is a field of the dataclass. The property ``alpha`` of an activation, or ``setting`` of a loss, gives it to
+the formulas as one number. A loss says in `check_output` and `prepare_targets` which outputs and targets it takes. Such
+classes are used by name (``Dense(8, "squareplus")``) or as objects, and model files hold their names. In all else they
+work as fastbp's own. A loss that mixes a row's outputs is a `fastbp.CustomLoss`.
 
-Optimizers are dataclasses derived from `Optimizer` with a kernel as those of fastbp/optimizers/adam.py, under
-``@OPTIMIZERS.register("name")``; their settings stand in the record of ``dtype = optimizer_dtype(momentum="f8")``.
+**Optimizers** are dataclasses derived from `Optimizer`, under ``@OPTIMIZERS.register("name")``, with a kernel like
+those of fastbp/optimizers/adam.py. Their settings are fields of the record of ``dtype =
+optimizer_dtype(momentum="f8")``.
 
-**Layers**: a layer of a user's is made as those of fastbp are (fastbp/layers/core/dense.py is one to read;
-examples/own_layer.py a complete
-one of a user's)::
+**Layers** of one's own are made as fastbp's own layers. fastbp/layers/core/dense.py is one to read, and
+examples/own_layer.py is a complete one::
 
     @kernel
     def forward(layer, step, params, shared, work, start, stop, row0): ...      # x -> out
     @kernel
     def backward(layer, step, params, shared, work, start, stop, row0): ...     # dout -> dx
     @kernel
-    def gradient(layer, params, grads, work, start, stop, block, first, last, accumulate): ...
+    def gradient(layer, params, grads, work, start, stop, block, first, end, accumulate): ...
     @kernel
-    def prepare(layer, params, shared, first, last): ...                        # after its parameters changed
+    def prepare(layer, params, shared, first, end): ...                         # after its parameters changed
 
     @register_layer
     @dataclass
@@ -70,26 +69,32 @@ one of a user's)::
     kept = rows(work, layer.extra, start, stop, e)            `Build.extra` = e entries a row from forward to backward
     kernel = rows(params, layer.params, 0, d, k)              the first parameter; the next one is behind it
 
-**forward** and **backward** take rows `start` to `stop`, and only read the parameters. Row i of the regions is row
-``row0 + i`` of the batch. ``step.training`` tells whether this is training. Where a layer with parameters is the first
-one nobody wants dx: then ``layer.dx < 0``; or ``only_dx = True`` in the class says that its `backward` makes nothing
-else, and it does not run.
+**forward** and **backward** take rows `start` to before `stop`, and only read the parameters. Row i of the regions is
+row ``row0 + i`` of the batch. ``step.training`` tells whether this is training. A layer with parameters that is the
+first one of a model needs no dx: then ``layer.dx < 0``. With ``only_dx = True`` in the class, which says that its
+`backward` makes dx and nothing else, `backward` does not run there.
 
-**gradient** writes rows `first` to `last` (of the first axis) of the gradient of parameter number `block` of
+**gradient** writes rows `first` to before `end` (of the first axis) of the gradient of parameter number `block` of
 `Build.params`; with `accumulate` it adds to what is there. It runs after `backward`.
 
 **prepare** makes what `backward` (or `forward`, with ``always_prepare = True``, in training) reads from `shared`, of
-`Build.shared` entries from ``layer.shared``: of rows `first` to `last` of the first parameter, such as columns of its
+`Build.shared` entries from ``layer.shared``: of rows `first` to `end` of the first parameter, such as columns of its
 transpose.
 
-**Fields** of the record that are called as a setting hold it, and a field ``("bias", "param")`` where the parameter
-"bias" begins in `params` (-1: there is none). Tables go into ``Build(arrays={"places": array})``, real ones in the
-model's dtype: the field ("i8") is an address, for ``array_at(layer.places, size, work)``, or of whole numbers for
-``int64s_at(layer.places, size)``. A method ``fill(self, row, float_type)`` sets what else there is, such as addresses
-of kernels (``row["product"] = product_address(float_type)``, for `matmul`).
+**Fields** of the record with the name of a setting hold the setting. A field ``("bias", "param")`` says where the
+parameter "bias" begins in `params` (-1: there is none). Tables go into ``Build(arrays={"places": array})``, and the
+field ``("places", "i8")`` gets the address: ``array_at(layer.places, size, work)`` reads real numbers, in the model's
+dtype, and ``int64s_at(layer.places, size)`` whole ones. A method ``fill(self, record, float_type)`` sets the other
+fields, such as addresses of kernels (``record["product"] = product_address(float_type)``, for `matmul`).
 
-**Settings** are fields. What is assigned to one later runs ``__post_init__`` once more: it should take what it has made
-of a setting before. With parameters, give the class the field ``trainable: bool = True``, so that they can be frozen.
+**Settings** are fields. A value that is assigned to one later runs ``__post_init__`` once more, so that method should
+accept its own results. A layer with parameters should have the field ``trainable: bool = True``, so that it can be
+frozen.
+
+**Files for other programs** have the layer if its class says how: ``emit_onnx(graph, site, x)`` and ``emit_c(program,
+site, x)`` return the output (fastbp/layers/core/softmax.py has both), and ``c_functions`` holds C functions of its own,
+written for float. An activation has ``c_expression``, such as ``"v / (1.0f + expf(-v))"``, and ``emit_onnx(graph, x,
+alpha)``.
 
 Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
 ``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make
@@ -97,10 +102,10 @@ a float64: write ``like(x, 0.5)`` or ``x.dtype.type(0.5)`` (of an array) for a c
 what is b where a is true and else c. ``fastbp.kernels.vecmath`` has exp, tanh, sigmoid and others that vectorise; plain
 `numba.njit` functions may be called (without ``cache=True``: Numba's own cache does not see edits of other files).
 
-The machine code is kept on disk. An edit of the file that a formula stands in, of one that a function it calls stands
-in, or of a value that it names (``FACTOR``, ``settings.FACTOR``) compiles it anew. Functions without a file (a
-notebook's) are not kept. A running process keeps what it compiled, as Numba does: after a change of a global define
-the class again.
+The machine code is kept on disk. It is compiled anew after an edit of the formula's file, of the file of a function
+that the formula calls, or of a value that it names (``FACTOR``, ``settings.FACTOR``). The code of functions without a
+file (in a notebook) is not kept. A running process keeps what it has compiled, as Numba does: after a change of a
+global, define the class again.
 
 `fastbp.check_gradients` proves derivatives. A model file holds the settings, no code: import the module that registers
 the class before `load_model`.
@@ -156,8 +161,8 @@ __all__ = [
 
 _ROWS = ("layer", "step", "params", "shared", "work", "start", "stop", "row0")
 _ARGUMENTS = dict.fromkeys(("forward", "backward", "sum_forward", "finish_backward"), _ROWS) | {
-    "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "last", "accumulate"),
-    "prepare": ("layer", "params", "shared", "first", "last"),
+    "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "end", "accumulate"),
+    "prepare": ("layer", "params", "shared", "first", "end"),
 }
 _HEADER = [name for name, _ in LAYER_HEADER]
 _COUNTS = ("extra", "shared", "mask", "slice_work", "multiply_adds")
@@ -219,14 +224,14 @@ def register_layer(cls: type) -> type:
         raise TypeError(f"{cls.__name__} is no dataclass: write @dataclass beneath @register_layer.")
     if "name" not in vars(cls)["__dataclass_fields__"]:
         raise TypeError(f"{cls.__name__} has no name: give it the field `name: str | None = None`.")
-    _check_row(cls)
+    _check_record(cls)
     _check_kernels(cls)
     if "build" in vars(cls):
         cls.build = _checked(cls.build)  # type: ignore[method-assign]
     return LAYERS.register(cls.__name__)(cls)
 
 
-def _check_row(cls):
+def _check_record(cls):
     """Raise TypeError where the dtype of the layer's record is not one of `layer_dtype`."""
     dtype = cls.dtype
     names = dtype.names if isinstance(dtype, np.dtype) else None

@@ -83,7 +83,8 @@ class Registry(Mapping):
         taken_by = self._homes.get(name, cls.__module__) if old is None else old.__module__
         if taken_by != cls.__module__ or (old is not None and old.__qualname__ != cls.__qualname__):
             raise ValueError(
-                f"{taken_by} has a {self.kind} {name!r} already: give the {self.kind} of {cls.__module__} another name."
+                f"{taken_by} has {_one(self.kind)} {name!r} already: "
+                f"give the {self.kind} of {cls.__module__} another name."
             )
 
     def accept(self, cls):
@@ -107,12 +108,18 @@ class Registry(Mapping):
             raise TypeError(f"{value.__name__} is a class; write {value.__name__}() for the {self.kind}.")
         unknown = dataclasses.is_dataclass(value) and not hasattr(value, "registered")
         hint = f" Its class {type(value).__name__} is not registered." if unknown else ""
-        raise TypeError(f"a {self.kind} is a name or an object, not {value!r}.{hint}")
+        if callable(value) and not unknown and self._check is not None:  # a family of fastbp.custom
+            hint = f" fastbp.custom says how to write {_one(self.kind)} of your own."
+        raise TypeError(f"{_one(self.kind)} is a name or an object, not {value!r}.{hint}")
 
     def _is_of_replaced_class(self, value):
         """Is it of a class that was registered, before another one of its name took its place?"""
         kind, name = getattr(type(value), "registered", (None, None))
         return kind == self.kind and name in self._classes
+
+
+def _one(kind):
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _refuse(settings, name, value):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import jax
 import numpy as np
@@ -109,6 +110,18 @@ def test_nan_survives_and_stays_where_it_is(activation, dtype):
     np.testing.assert_array_equal(np.isnan(out), touched)
     gradient = backward(activation, np.where(bad, np.nan, dout).astype(dtype), x, clean)
     np.testing.assert_array_equal(np.isnan(gradient), touched)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "silu", "mish", "softplus", "exponential", "elu", "selu"])
+def test_small_outputs_are_exact_to_a_few_digits_of_their_own(name, dtype):
+    # gelu(-5) is -1.4e-6: 1 - erf would leave it one digit of a float32.
+    x = np.linspace(-5, -0.05, 100).reshape(10, 10).astype(dtype)
+    wide = x.astype(float)
+    exact = FORWARD[name](wide, 1.0)
+    if name == "gelu":
+        exact = wide * np.vectorize(math.erfc)(-wide / math.sqrt(2)) / 2
+    out = forward(ACTIVATIONS.resolve(name), x)
+    assert (abs(out - exact) <= abs(exact) * np.finfo(dtype).eps * (4 + wide**2)).all()
 
 
 def test_large_inputs_give_finite_gradients(activation, dtype):

@@ -28,9 +28,10 @@ def closed_figures():
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=name_of)
 def test_python_blocks(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
+    alone, names = page.name == "README.md", {}
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        exec(compile(block, name_of(page), "exec"), names)
+        # A page is read from its beginning; of the README each block is copied into a file of its own.
+        exec(compile(block, name_of(page), "exec"), {} if alone else names)
 
 
 @pytest.mark.parametrize("page", DOCTESTS, ids=name_of)

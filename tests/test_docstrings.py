@@ -8,6 +8,8 @@ summary's full stop (SS03: some are questions).
 """
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 from numpydoc.docscrape import NumpyDocString
@@ -36,7 +38,7 @@ CHECKS = {
 HOOKS = {
     *("build", "fill", "adapt", "refuses", "passes_on", "mask_of", "tables"),  # layers
     *("output_shape", "windows_of", "axes_of", "pairs", "refuse"),
-    *("row", "check_output", "prepare_targets", "entries"),  # losses
+    *("record", "check_output", "prepare_targets", "entries"),  # losses
     *("coefficients", "all_coefficients", "learning_rates", "init_state", "kept_slots", "n_slots", "state_kind"),
     *("set_model", "set_params", "get_state", "set_state", "from_state", "improved", "restore"),  # callbacks, files
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_stretch_end", "on_divergence"),
@@ -90,3 +92,16 @@ def test_there_is_an_example(name):
 
 def test_exceptions_are_public_names():
     assert set(MEMBERS) >= EXCEPTIONS
+
+
+def test_files_that_docstrings_and_comments_name_are_there():
+    """A file that is renamed is renamed in words, too."""
+    root = Path(__file__).parents[1]
+    known = {
+        path.name
+        for folder in ("fastbp", "tests", "tools", "examples", "asv_benchmarks")
+        for path in (root / folder).rglob("*.py")
+    }
+    for path in (root / "fastbp").rglob("*.py"):
+        named = set(re.findall(r"(?<![\w.])\w+\.py\b", path.read_text()))
+        assert named <= known, (path.name, named - known)

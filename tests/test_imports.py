@@ -98,6 +98,19 @@ def test_every_file_has_its_level():
     assert len(files) <= 11, sorted(path.name for path in files)
 
 
+def test_files_that_folders_and_files_tell_of_are_there():
+    """In a folder's first words `name` is a file of it; elsewhere "(name.py)" is a file of the package."""
+    for name, path in modules().items():
+        text = path.read_text()
+        if path.name == "__init__.py":
+            for told in re.findall(r"`([a-z_0-9]+)`", ast.get_docstring(ast.parse(text)) or ""):
+                assert f"{name}.{told}" in modules() or told in ("fastbp", *fastbp.__all__), told
+        for told in re.findall(r"\b(?:fastbp/)?(?!__init__)([\w/]+)\.py\b", text):
+            ending = told.replace("/", ".")
+            found = [one for one in modules() if f".{one}".endswith(f".{ending}")]
+            assert found or (PACKAGE.parent / f"{told}.py").exists(), f"{name} tells of {told}.py"
+
+
 def test_no_file_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
@@ -171,6 +184,17 @@ def test_modules_are_attributes_that_tell_their_names(name):
     assert told.endswith("True\n")
     assert set(names) <= set(ast.literal_eval(told[: told.rindex("]") + 1]))
     assert name in dir(fastbp)
+
+
+def test_modules_of_interop_are_attributes():
+    """In a new process; Dask itself is imported when a table of its comes."""
+    code = "import fastbp; print(fastbp.interop.dask.TabularClassifier.__name__, fastbp.interop.optuna.__name__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "TabularClassifier fastbp.interop.optuna\n"
+    assert fastbp.interop.to_onnx is fastbp.to_onnx
+    for package, wrong, right in ((fastbp.interop, "daks", "dask"), (fastbp.distributed, "fti", "fit")):
+        with pytest.raises(AttributeError, match=f"no attribute '{wrong}'. Did you mean '{right}'"):
+            getattr(package, wrong)
 
 
 def test_a_misspelt_name_is_told_the_nearest():
@@ -256,7 +280,8 @@ def test_the_stub_names_what_the_package_offers():
     tree = ast.parse((PACKAGE / "__init__.pyi").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     stub = {alias.asname: node.module for node in imports for alias in node.names}
-    assert stub == {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    homes = {name: f"fastbp.{module}" for name, module in fastbp._HOME_OF.items()}
+    assert stub == homes | dict.fromkeys(fastbp._MODULES, "fastbp")
     for name in fastbp.__all__:
         assert getattr(fastbp, name).__doc__
 

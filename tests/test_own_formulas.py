@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -141,9 +142,9 @@ def results():
     out = np.empty(1)
     MyActivation.forward(out, one, 1, 0.0)
     MyActivation.backward(d, one, out, 1, 0.0)
-    value = MyLoss.kernel(MyLoss().row(1, 1, 0, None)[0], np.empty(1), 3 * one, one, one, 1.0)
+    value = MyLoss.kernel(MyLoss().record(1, 1, 0, None)[0], np.empty(1), 3 * one, one, one, 1.0)
     params = np.zeros(1)
-    MyOptimizer.kernel(MyOptimizer().row(0)[0], one, 1.0, params, one, one, 0, 1)
+    MyOptimizer.kernel(MyOptimizer().record(0)[0], one, 1.0, params, one, one, 0, 1)
     return out[0], d[0], value, params[0]
 """
 
@@ -229,6 +230,10 @@ def class_of(base, attributes, is_dataclass=True):
     return dataclass(frozen=True)(cls) if is_dataclass else cls
 
 
+def rule(attributes):
+    return dataclass(type("Wrong", (custom.Optimizer,), {"__module__": "somewhere"} | attributes))
+
+
 @forward
 def twice(x, alpha):
     return x + x
@@ -277,12 +282,24 @@ READS = {"forward": twice, "backward": reads_x}
         (LOSSES, lambda: class_of(object, {}), "Wrong is not derived from fastbp.custom.Loss"),
         (LOSSES, lambda: class_of(Loss, {}), "Wrong.kernel is None: name the loss's formula `kernel`"),
         (LOSSES, lambda: class_of(Loss, {"kernel": staticmethod(plain)}), "Wrong.kernel is <function plain"),
+        (OPTIMIZERS, lambda: class_of(object, {}), "Wrong is not derived from fastbp.custom.Optimizer"),
+        (OPTIMIZERS, lambda: rule({}), r"Wrong.kernel is None: write kernel = staticmethod\(update\)"),
+        (OPTIMIZERS, lambda: rule({"kernel": staticmethod(plain)}), "Wrong.kernel is <function plain"),
+        (OPTIMIZERS, lambda: rule({"kernel": twice}), "Wrong has no dtype: write dtype = optimizer_dtype"),
     ],
 )
 def test_wrong_classes(registry, make, message):
     with pytest.raises(TypeError, match=message):
         registry.register("wrong")(make())
     assert "wrong" not in registry
+
+
+@pytest.mark.parametrize(
+    ("registry", "kind"), [(LOSSES, "a loss"), (ACTIVATIONS, "an activation"), (OPTIMIZERS, "an optimizer")]
+)
+def test_a_plain_function_is_told_where_to_look(registry, kind):
+    with pytest.raises(TypeError, match=f"^{kind} is a name or an object.*fastbp.custom says how to write {kind} of"):
+        registry.resolve(plain)
 
 
 def test_registered_without_a_name():
@@ -309,6 +326,26 @@ def test_wrong_formulas(decorate, formula, message):
 
 
 @pytest.mark.usefixtures("own")
+def test_a_formula_that_does_not_compile_is_named():
+    """Numba's own words are of the loop around it."""
+
+    @LOSSES.register("one_number")
+    @dataclass(frozen=True)
+    class OneNumber(Loss):
+        @custom.mean_over_outputs
+        def kernel(out, y, setting):
+            return out - y
+
+    model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,))
+    model.compile("sgd", OneNumber())
+    with pytest.raises(numba.TypingError) as raised:
+        model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
+    (note,) = raised.value.__notes__
+    assert "OneNumber.kernel does not compile" in note
+    assert note.endswith("returns two numbers, the loss of an entry and the derivative of that by the output.")
+
+
+@pytest.mark.usefixtures("own")
 def test_an_activation_that_says_that_it_reads_its_input():
     cls = ACTIVATIONS.register("square")(class_of(Activation, READS | {"needs_input": True}))
     assert ACTIVATIONS.resolve("square") == cls()
@@ -316,7 +353,7 @@ def test_an_activation_that_says_that_it_reads_its_input():
 
 @pytest.mark.usefixtures("own")
 def test_names_that_are_taken():
-    with pytest.raises(ValueError, match="fastbp.activations has a activation 'relu' already"):
+    with pytest.raises(ValueError, match="fastbp.activations has an activation 'relu' already"):
         ACTIVATIONS.register("relu")(class_of(Activation, PAIR))
 
 

@@ -236,7 +236,7 @@ def eight(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def ten(layer, params, grads, work, start, stop, block, first, last, accumulate):
+def ten(layer, params, grads, work, start, stop, block, first, end, accumulate):
     pass
 
 

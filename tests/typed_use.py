@@ -20,3 +20,7 @@ if TYPE_CHECKING:
     assert_type(fastbp.Sequential([]).predict(X), np.ndarray)
     assert_type(fastbp.Dense(3), fastbp.Dense)
     assert_type(fastbp.Adam(), fastbp.Adam)
+    assert_type(fastbp.layers.Dense(3), fastbp.Dense)
+    assert_type(fastbp.losses.Huber(), fastbp.Huber)
+    assert_type(fastbp.callbacks.EarlyStopping(), fastbp.EarlyStopping)
+    assert_type(fastbp.distributed.fit(fastbp.Sequential([]), X, y), fastbp.History)

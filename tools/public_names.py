@@ -104,7 +104,12 @@ def stub_text():
     """Return the imports of the stub."""
     homes = others() | families()
     lines = [f"from fastbp.{home} import {name} as {name}\n" for home, names in homes.items() for name in names]
-    return "".join(lines)
+    return "".join(lines) + "".join(f"from fastbp import {name} as {name}\n" for name in modules())
+
+
+def modules():
+    """Return the modules that users write with the package's name before them."""
+    return ast.literal_eval(assigned(ast.parse((PACKAGE / "__init__.py").read_text()).body, "_MODULES"))
 
 
 def gathered_text(family):

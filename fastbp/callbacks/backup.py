@@ -140,9 +140,9 @@ class BackupAndRestore(Callback):
 def _packed(value, name, arrays):
     """Return a callback's state as JSON can hold it; arrays go to `arrays`, under names that begin with `name`."""
     if isinstance(value, dict):
-        return {"dict": {key: _packed(one, f"{name}/{key}", arrays) for key, one in value.items()}}
+        return {"dict": {key: _packed(entry, f"{name}/{key}", arrays) for key, entry in value.items()}}
     if isinstance(value, list | tuple):
-        return {"list": [_packed(one, f"{name}/{i}", arrays) for i, one in enumerate(value)]}
+        return {"list": [_packed(entry, f"{name}/{i}", arrays) for i, entry in enumerate(value)]}
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"array": name}
@@ -160,9 +160,9 @@ def _unpacked(state, arrays):
     """Return the state that `_packed` turned into `state`."""
     ((kind, content),) = state.items()
     if kind == "dict":
-        return {key: _unpacked(one, arrays) for key, one in content.items()}
+        return {key: _unpacked(entry, arrays) for key, entry in content.items()}
     if kind == "list":
-        return [_unpacked(one, arrays) for one in content]
+        return [_unpacked(entry, arrays) for entry in content]
     return arrays[content] if kind == "array" else content
 
 

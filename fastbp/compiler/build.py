@@ -42,11 +42,18 @@ def main(arguments=None):
         help="a CPU level, or the best one of this machine (default: all levels); may be given more than once",
     )
     parser.add_argument("--only", default="all", choices=["demo"], help="no more than dense networks and tables need")
-    parser.add_argument("--processes", type=int, default=_cores(), help="default: one a core")
+    parser.add_argument("--processes", type=_count, default=_cores(), help="default: one a core")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"default: {FOLDER}")
     given = parser.parse_args(arguments)
     levels = dict.fromkeys(_level_names(given.level or LEVELS))
     build(levels, given.only, given.processes, given.folder)
+
+
+def _count(text):
+    """Return a number of processes."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def _cores():
@@ -72,7 +79,7 @@ def build(levels, only, processes, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name in levels:
         path = folder / f"{name}{ENDING}"
-        objects = _kept(path, kernels)
+        objects = _kept(path, name, kernels)
         new = {key: kernel for key, kernel in kernels.items() if key not in objects}
         objects |= _compiled(LEVELS[name], new, processes)
         content = library_content(name, versions(), sources, behind, objects)
@@ -99,11 +106,14 @@ def _sources(kernels):
     return {name: (file_digest(name), file_size(name)) for name in names}, behind
 
 
-def _kept(path, kernels):
-    """Return {key: (object file, ...)} of the wanted kernels that an older library has, made from the same sources."""
+def _kept(path, level, kernels):
+    """Return {key: (object file, ...)} of the wanted kernels that an older library has, made from the same sources.
+
+    Of a library of the level: one that was given another one's name holds other vectors.
+    """
     try:
         old = LibraryFile(path)
-        if old.index.versions != versions():
+        if (old.index.level, old.index.versions) != (level, versions()):
             return {}
         same = {module for module in old.index.behind if is_up_to_date(old.index, module)}
         known = {key: entry for key, entry in old.index.kernels.items() if key in kernels}

@@ -24,22 +24,39 @@ def constant(single, double=None):
     return value
 
 
+# Coefficients of a polynomial that is one chain of multiply-adds.  softplus has 22 in float64 and takes 0.96 ns
+# an entry with two chains in place of 1.22 (Zen 5).  For the few of float32 two are no faster, and less exact.
+_ONE_CHAIN = 9
+
+
 def polynomial(single, double):
-    """Return an intrinsic p(x) = c[0] + c[1] x + c[2] x^2 ..., by fused multiply-adds (Horner)."""
+    """Return an intrinsic p(x) = c[0] + c[1] x + c[2] x^2 ..., by fused multiply-adds (Horner).
+
+    A long one is even(x^2) + x odd(x^2): each chain of multiply-adds is half as long.
+    """
     by_bits = {32: single, 64: double}
 
     @intrinsic
     def value(typingctx, x):
         def codegen(context, builder, signature, args):
             kind = signature.return_type
-            *rest, total = [context.get_constant(kind, c) for c in by_bits[kind.bitwidth]]
-            for coefficient in reversed(rest):
-                total = builder.fma(total, args[0], coefficient)
-            return total
+            coefficients = [context.get_constant(kind, c) for c in by_bits[kind.bitwidth]]
+            if len(coefficients) <= _ONE_CHAIN:
+                return _horner(builder, args[0], coefficients)
+            square = builder.fmul(args[0], args[0])
+            even, odd = (_horner(builder, square, coefficients[start::2]) for start in (0, 1))
+            return builder.fma(args[0], odd, even)
 
         return x(x), codegen
 
     return value
+
+
+def _horner(builder, x, coefficients):
+    *rest, total = coefficients
+    for coefficient in reversed(rest):
+        total = builder.fma(total, x, coefficient)
+    return total
 
 
 @intrinsic
@@ -104,8 +121,7 @@ def _on_bits(change):
 
 
 def _power_bits(builder, bits, mantissa, bias):
-    kind = bits.type
-    return builder.add(builder.shl(bits, kind(mantissa)), kind(bias << mantissa))
+    return builder.shl(bits, bits.type(mantissa))
 
 
 def _from_root_half(builder, bits, mantissa, bias):
@@ -129,11 +145,11 @@ def _fraction_bits(builder, bits, mantissa, bias):
     return builder.add(below, kind(_root_half(mantissa)))
 
 
-# power(k + ROUND) is 2^k, k a whole number; adding ROUND also rounds to a whole number.  Of a positive
-# normal x = 2^k f, sqrt(1/2) <= f < sqrt 2: exponent(x) is k + COUNT and fraction(x) is f.  (AVX2 has no
-# conversion between int64 and float64: a large number added takes its place.)
+# power(k + ROUND) is 2^k, k a whole number, 2^k normal; adding ROUND also rounds to a whole number.  Of a
+# positive normal x = 2^k f, sqrt(1/2) <= f < sqrt 2: exponent(x) is k + COUNT and fraction(x) is f.  (AVX2
+# has no conversion between int64 and float64: a large number added takes its place.)
 power = _on_bits(_power_bits)
 exponent = _on_bits(_exponent_bits)
 fraction = _on_bits(_fraction_bits)
-ROUND = constant(1.5 * 2.0**23, 1.5 * 2.0**52)
+ROUND = constant(1.5 * 2.0**23 + 127, 1.5 * 2.0**52 + 1023)
 COUNT = constant(2.0**23 + 127, 2.0**52 + 1023)

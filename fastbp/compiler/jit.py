@@ -92,10 +92,13 @@ class Kernel(_Compiled):
         Of the formula that `py_func` wraps, or of `py_func`. Each kernel of the package has names of its own.
     kept : bool
         Is its machine code kept on disk?
+    advice : str
+        What an error of the compiler ends with.
     """
 
     targetoptions = _OPTIONS | {"no_cfunc_wrapper": True}
     kept = True
+    advice = ""
 
     def __init__(self, function, origin=None):
         super().__init__(function)
@@ -119,7 +122,12 @@ class Kernel(_Compiled):
         with compiling():
             from fastbp.compiler import dispatchers
 
-            return dispatchers.compile_code(self, of)
+            try:
+                return dispatchers.compile_code(self, of)
+            except compile_errors() as error:
+                # Numba tells of the loop around a formula, which is fastbp's, and of places within Numba.
+                error.add_note(f"fastbp: {self.module}.{self.qualname} does not compile.{self.advice}")
+                raise
 
     def entry(self, of: Signature):
         """Return the `Entry` by which Python calls the machine code for a signature."""

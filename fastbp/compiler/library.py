@@ -145,8 +145,8 @@ def _linked(file, entry):
 
     engine.add_object_file(binding.ObjectFileRef.from_data(file.code(entry)))
     engine.finalize_object()
-    find = engine.get_function_address
-    return Code(find(function_symbol(entry.symbol)), find(entry_symbol(entry.symbol)), entry.returns)
+    addresses = [engine.get_function_address(symbol(entry.symbol)) for symbol in (function_symbol, entry_symbol)]
+    return Code(*addresses, entry.returns)
 
 
 @cache

@@ -138,14 +138,14 @@ def record_at(dtype):
     return record
 
 
-def rows_at(dtype):
+def records_at(dtype):
     """Return an intrinsic f(address, size): the array of records of `dtype` behind the address (int64)."""
 
     @intrinsic
-    def rows(typingctx, address, size):
+    def records(typingctx, address, size):
         return _array_at(types.Array(record_type(dtype), 1, "C"))
 
-    return rows
+    return records
 
 
 def _array_at(kind, *more):

@@ -6,29 +6,29 @@ from fastbp.compiler.pointers import at, null
 
 
 @intrinsic
-def rows(typingctx, array, offset, first, last, columns):
-    """A view of rows `first` to before `last` of the matrix (..., columns) that begins at entry `offset` of an array.
+def rows(typingctx, array, offset, first, end, columns):
+    """A view of rows `first` to before `end` of the matrix (..., columns) that begins at entry `offset` of an array.
 
     Parameters
     ----------
     array : (size,) array
         A kernel's `work`, `params`, `grads` or `shared`, or ``step.buffers`` by `array_at`.
-    offset, first, last, columns : int
+    offset, first, end, columns : int
 
     Returns
     -------
-    (last - first, columns) array
+    (end - first, columns) array
         Nothing is copied, nothing checked.
     """
 
     def codegen(context, builder, signature, args):
         kind = signature.return_type
-        flat, offset, first, last, columns = args
+        flat, offset, first, end, columns = args
         data = cgutils.create_struct_proxy(signature.args[0])(context, builder, flat).data
         start = builder.add(offset, builder.mul(first, columns))
         out = arrayobj.make_array(kind)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-        shape, strides = [builder.sub(last, first), columns], [builder.mul(columns, size), size]
+        shape, strides = [builder.sub(end, first), columns], [builder.mul(columns, size), size]
         arrayobj.populate_array(
             out, data=builder.gep(data, [start]), shape=shape, strides=strides, itemsize=size, meminfo=None
         )
@@ -45,11 +45,11 @@ def matmul(product, out, a, b, accumulate):
     Parameters
     ----------
     product : int
-        `product_address`, from a field of the layer's row.
+        `product_address`, from a field of the layer's record.
     out, b : arrays (n, k), (d, k)
         Contiguous, from `rows`. For a transposed `b` let ``prepare`` keep a transposed copy in `shared`.
     a : array (n, d)
-        Any part of a matrix, transposed too: ``x[:, first:last].T``.
+        Any part of a matrix, transposed too: ``x[:, first:end].T``.
     accumulate : bool
     """
     start = contiguous_start(out)

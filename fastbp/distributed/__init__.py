@@ -1,18 +1,18 @@
 """One network trained by many processes, on one machine or many, over MPI."""
 
-from importlib import import_module
+from typing import TYPE_CHECKING
 
-_HOMES = {"PipelineModel": "pipeline", "RankFailed": "ranks", "fit": "training"}
+from fastbp.settings.lazy_names import late_names
+
+if TYPE_CHECKING:
+    from fastbp.distributed.pipeline import PipelineModel as PipelineModel
+    from fastbp.distributed.ranks import RankFailed as RankFailed
+    from fastbp.distributed.training import fit as fit
+
+_HOMES = {
+    "PipelineModel": "fastbp.distributed.pipeline",
+    "RankFailed": "fastbp.distributed.ranks",
+    "fit": "fastbp.distributed.training",
+}
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'fastbp.distributed' has no attribute {name!r}")
-    value = getattr(import_module(f"fastbp.distributed.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = late_names(__name__, _HOMES)

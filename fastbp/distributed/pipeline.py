@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fastbp.callbacks.backup import BackupAndRestore
 from fastbp.callbacks.checkpoint import ModelCheckpoint
 from fastbp.callbacks.history import History
+from fastbp.distributed.agreement import check_same, told_layers, told_loss
 from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.segments import balanced_starts, checked_starts, segment
 from fastbp.distributed.stages import PipelineCompany
@@ -21,7 +22,10 @@ from fastbp.engine.weighted_rows import WeightedRows
 from fastbp.losses import LOSSES
 from fastbp.losses.pointwise import VectorJacobian
 from fastbp.models.arguments import checked_callbacks, checked_counts, checked_course, checked_layers, checked_seed
+from fastbp.models.compiling import check_shape
 from fastbp.models.sequential import Sequential
+from fastbp.optimizers import OPTIMIZERS
+from fastbp.registry import describe
 
 if TYPE_CHECKING:
     from fastbp.optimizers.base import Optimizer
@@ -120,7 +124,11 @@ class PipelineModel:
         self._training, self.bubble, self.stop_training = False, 0.0, False
         with ranks_of(comm, timeout) as ranks:
             self._seed = ranks.from_first(checked_seed(seed))
-            ranks.together(self._build, checked_layers(layers), input_shape, starts, dtype, ranks)
+            layers = ranks.together(checked_layers, layers)
+            ranks.together(check_shape, input_shape)
+            settings = {"input_shape": input_shape, "starts": starts, "dtype": dtype}
+            check_same(ranks, told_layers(layers) | settings)
+            ranks.together(self._build, layers, input_shape, starts, dtype, ranks)
 
     def _build(self, layers, input_shape, starts, dtype, ranks):
         if len(layers) < ranks.size:
@@ -150,8 +158,9 @@ class PipelineModel:
         _refuse("compile", settings)
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
-        loss = LOSSES.resolve(loss)
+        loss, optimizer = LOSSES.resolve(loss), OPTIMIZERS.resolve(optimizer)
         with ranks_of(self._comm, self._timeout) as ranks:
+            check_same(ranks, {"the loss": told_loss(loss), "the optimizer": describe(optimizer)})
             last = ranks.rank == ranks.size - 1
             # The other segments are handed a gradient.
             ranks.together(self._model.compile, optimizer, loss if last else VectorJacobian())
@@ -249,11 +258,9 @@ class PipelineModel:
 
     def _whole(self, x, y):
         """Return the checked rows of a table."""
-        x, targets, entries, rows = np.asarray(x), None, 1, None
+        x, targets, entries, rows = self._input(x), None, 1, None
         if self.segment.first_layer == 0:
-            x = as_float_rows(x, self.engine.dtype, shape=self.engine.network.input_shape)
             check_rows(x)
-            self.engine.network.check_input(x)
         check_same_length(len(x), y=as_table(y))
         if not isinstance(self.engine.loss, VectorJacobian):
             network = self.engine.network
@@ -261,6 +268,17 @@ class PipelineModel:
             rows = self._model._rows(empty, y)
             targets, entries = rows.targets, rows.entries
         return Whole(x, targets, entries, rows)
+
+    def _input(self, x):
+        """Return x as an array, in the first rank its checked rows: the others have to know no more than its length."""
+        array = np.asarray(x)
+        if not array.ndim:
+            raise TypeError(f"x is {x!r}: all ranks are given the same rows.")
+        if self.segment.first_layer:
+            return array
+        rows = as_float_rows(x, self.engine.dtype, shape=self.engine.network.input_shape)
+        self.engine.network.check_input(rows)
+        return rows
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Return the outputs for x, in all ranks; all ranks call it with the same x.
@@ -276,7 +294,8 @@ class PipelineModel:
         self._check_idle("predict")
         with ranks_of(self._comm, self._timeout) as ranks:
             last = ranks.size - 1
-            x = ranks.together(lambda: np.asarray(x) if ranks.rank else as_float_rows(x, self.engine.dtype))
+            x = ranks.together(self._input, x)
+            check_same(ranks, {"the number of rows of x": len(x)})
             parts = [np.ascontiguousarray(self._model.predict(part)) for part in self.handed_on(ranks, x)]
             shape = ranks.exchange(self.engine.network.output_shape)[last]
             out = np.concatenate(parts) if parts else np.empty((len(x), *shape), self.engine.dtype)

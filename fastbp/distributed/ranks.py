@@ -52,6 +52,8 @@ def ranks_of(comm, timeout):
     """Return the `Ranks` of a communicator (None: of all processes)."""
     if not is_number(timeout) or not timeout > 0:
         raise ValueError(f"timeout={timeout!r}: it is a number of seconds above 0.")
+    if comm is not None and not hasattr(comm, "Get_rank"):
+        raise TypeError(f"comm={comm!r}: it is a communicator of mpi4py, such as MPI.COMM_WORLD.")
     return Ranks(world() if comm is None else comm, float(timeout))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastbp.callbacks.history import History
+from fastbp.distributed.agreement import check_arguments, check_same, told_of
 from fastbp.distributed.rank_callbacks import Company, share_settings, share_weights
 from fastbp.distributed.ranks import ranks_of
 from fastbp.distributed.rows import class_weighted, ready_rows, sliced, split, validation_rows
@@ -103,6 +104,7 @@ def fit(
     <History of 3 epochs: loss 2.73 -> 2.48>
     """
     with ranks_of(comm, timeout) as ranks:
+        ranks.together(check_arguments, model, settings, _fit.__kwdefaults__)
         k = ranks.together(_slices_per_rank, slices, ranks.size)
         if ranks.size == k == 1:
             return model.fit(x, y, **settings)
@@ -151,9 +153,11 @@ def _fit(
         "slices": k * ranks.size,
         "reproducible": reproducible,
         "validation_split": validation_split,
+        "class_weight": class_weight,
     }
-    _check_same(ranks, same)
+    check_same(ranks, same)
     rows = ready_rows(model, ranks, x, y, sample_weight)
+    check_same(ranks, told_of(model))
     train, validation = sliced(ranks, rows, k), None
     if validation_split:
         train, validation = split(ranks, train, validation_split)
@@ -171,14 +175,6 @@ def _fit(
     share_weights(ranks, model)
     history.history, history.epoch = ranks.from_first((history.history, history.epoch))
     return history
-
-
-def _check_same(ranks, settings):
-    """Raise ValueError, in all ranks, where their settings differ."""
-    for rank, others in enumerate(ranks.exchange(settings)):
-        for name, value in settings.items():
-            if others[name] != value:
-                raise ValueError(f"{name} is {value!r} in rank {ranks.rank} and {others[name]!r} in rank {rank}.")
 
 
 def _check_run(model, train, validation):

@@ -81,8 +81,11 @@ class Cutter:
         limit = limits.PARTIAL_BYTES * max(rows * self._row_entries * size / limits.ACTIVATION_BYTES, 1)
         for most in (max(few, min(rows // limits.SLICE_ROWS, limits.MAX_SLICES)), few):
             slice_rows = self._slice_rows(rows, most)
-            if small := n_params * -(-rows // slice_rows) * size <= limit:
+            partial_bytes = n_params * -(-rows // slice_rows) * size
+            if small := partial_bytes <= limit:
                 break
+        # What one slice makes is the gradient itself: there is nothing to add up.
+        small &= slice_rows >= rows or partial_bytes <= limits.PARTIAL_SHARE * rows * self._row_entries * size
         whole = self._purpose.keep_batch or self.n_segments > 1 or has_tables
         if (not training or is_tall or small) and not whole:
             chunk_bytes = limits.CHUNK_BYTES if training else limits.PREDICTION_BYTES
@@ -90,8 +93,9 @@ class Cutter:
             # Without gradients to add up, a slice is one chunk.
             return True, slice_rows if training else chunk_rows, chunk_rows
         # A slice reads all weights of a wide layer once.  64 rows a slice need half the readings of 32 rows, but
-        # batches of fewer than 128 rows would then have one slice, and work for one thread.
-        chunk_rows = slice_rows = 64 if rows >= 128 else 32
+        # batches of fewer than 128 rows would then have one slice, and work for one thread, where two would pay.
+        two_slices = rows < 128 and threads_share(rows * self.row_multiply_adds)
+        chunk_rows = slice_rows = 32 if two_slices else 64
         if self.n_segments > 1:
             # Every slice reads the sums of all slices, so there are at most `few` of them.
             slice_rows *= -(-rows // (few * slice_rows))
@@ -104,6 +108,11 @@ class Cutter:
         # recurrent layers.
         grain = limits.REGION_ROWS if limits.REGION_ROWS * self.row_multiply_adds >= limits.THREAD_MULTIPLY_ADDS else 32
         return round_up(-(-rows // slices), grain)
+
+
+def threads_share(multiply_adds):
+    """Is a step of so many multiply-adds cut so that threads can share each of its phases?"""
+    return multiply_adds >= 2 * limits.THREAD_MULTIPLY_ADDS
 
 
 def room_rows(rows):

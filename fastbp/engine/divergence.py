@@ -105,11 +105,11 @@ def _first_bad(engine, params, updated, data, step):
     runner.work[:] = 0
     runner.run(params, grads, step, data, backward=True)
     plan, work = runner.plan, runner.work
-    for name, row in zip(plan.names, plan.table, strict=True):
-        if not np.isfinite(plan.region(work, row["out"], row["n_out"])).all():
+    for name, record in zip(plan.names, plan.table, strict=True):
+        if not np.isfinite(plan.region(work, record["out"], record["n_out"])).all():
             return f"the output of layer {name!r}", name
-    for name, row in zip(plan.names[::-1], plan.table[::-1], strict=True):
-        if not np.isfinite(plan.region(work, row["dout"], row["n_out"])).all():
+    for name, record in zip(plan.names[::-1], plan.table[::-1], strict=True):
+        if not np.isfinite(plan.region(work, record["dout"], record["n_out"])).all():
             return f"the gradient of the output of layer {name!r}", name
     kinds = ("the gradient", "the update", "the optimizer's state")
     for kind, values in zip(kinds, (grads[None], updated[0][None], updated[1]), strict=True):
@@ -119,6 +119,6 @@ def _first_bad(engine, params, updated, data, step):
     for placed in engine.network.buffers:
         if not np.isfinite(updated[2][placed.start : placed.stop]).all():
             return f"{placed.name!r}", engine.network.layers[placed.layer].name
-    name, row = plan.names[-1], plan.table[-1]
-    largest = np.abs(plan.region(work, row["out"], row["n_out"])).max()
+    name, record = plan.names[-1], plan.table[-1]
+    largest = np.abs(plan.region(work, record["out"], record["n_out"])).max()
     return f"the loss of the outputs of layer {name!r} (as large as {largest:.2g})", name

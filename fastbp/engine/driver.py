@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
-from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, rows_at, span
+from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, records_at, span
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
@@ -30,7 +30,7 @@ from fastbp.layers.base import LAYER, STEP
 from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
 
-items_at, steps_at, layout_at = rows_at(ITEM), rows_at(STEP), record_at(LAYOUT)
+items_at, steps_at, layout_at = records_at(ITEM), records_at(STEP), record_at(LAYOUT)
 # These read a layer, a loss or an optimizer of any kind, but only the header that all of its family share.
 layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
 
@@ -52,8 +52,8 @@ class Run(NamedTuple):
     work: Any
 
 
-class Step(NamedTuple):
-    """What is a step's own."""
+class Batch(NamedTuple):
+    """A step's batch: the step's record, `step` to layers, and what the pieces add up and read for this batch."""
 
     record: Any
     sums: Any  # (n_sums,)
@@ -92,32 +92,32 @@ def run_steps(jobs, work, counters, thread, n_threads):
     for s in range(steps.size):
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
-        step = Step(steps[s], sums, coefficients)
+        batch = Batch(steps[s], sums, coefficients)
         for i in range(job.prepare if s > 0 else 0, phases.size):
             kind = phases[i]
             if kind == ITEMS and job.update:
-                if job.x and not is_finite(run, step):
+                if job.x and not is_finite(run, batch):
                     finish_all(counters, n_threads)
                     return
                 # Where gradients of several batches are accumulated, a batch without weights takes part, too.
-                if step.record.divisor == 0 and not job.accumulates:
+                if batch.record.divisor == 0 and not job.accumulates:
                     break
-            if not run_phase(kind, phase, run, step, counters, n_threads):
+            if not run_phase(kind, phase, run, batch, counters, n_threads):
                 return
             phase += 1
         if job.update and not is_given_up(counters, n_threads):
             # The largest count holds: a late thread may bring the number of an earlier step.
-            atomic_max(array_at(job.made, 1, counters), 0, step.record.counter + 1)
+            atomic_max(array_at(job.made, 1, counters), 0, batch.record.counter + 1)
     finish_all(counters, n_threads)
 
 
 @inline
-def run_phase(kind, phase, run, step, counters, n_threads):
+def run_phase(kind, phase, run, batch, counters, n_threads):
     """Take pieces of a phase until there are no more, wait for those of others; return False where the call pauses."""
-    pieces = count_pieces(kind, run, step)
+    pieces = count_pieces(kind, run, batch)
     # A phase may pause only if nothing of this step has been updated yet.
     pauses = kind >= 0 or (kind == ITEMS and not changes(run.job))
-    scale = norm_scale(run, step) if kind == UPDATE else 1.0
+    scale = norm_scale(run, batch) if kind == UPDATE else 1.0
     taken = 0
     while True:
         piece = take_or_pause(counters, phase, taken, n_threads) if pauses else take(counters, phase, taken, n_threads)
@@ -125,11 +125,11 @@ def run_phase(kind, phase, run, step, counters, n_threads):
             break
         taken += 1
         if kind >= 0:
-            run_slice(piece, kind, run, step)
+            run_slice(piece, kind, run, batch)
         elif kind == ITEMS:
-            make_item(piece, run, step)
+            make_item(piece, run, batch)
         elif kind == UPDATE:
-            change_item(piece, scale, run, step)
+            change_item(piece, scale, run, batch)
         elif kind == NORMS:
             limit_item(run.items[piece], run)
         else:
@@ -140,25 +140,25 @@ def run_phase(kind, phase, run, step, counters, n_threads):
 
 
 @inline
-def count_pieces(kind, run, step):
+def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
-        return count_slices(run, step)
+        return count_slices(run, batch)
     return run.table.size if kind == PREPARE else run.items.size
 
 
 @inline
-def count_slices(run, step):
+def count_slices(run, batch):
     """Return how many slices the batch of a step has."""
-    return (step.record.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
+    return (batch.record.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
 
 
 @inline
-def is_finite(run, step):
+def is_finite(run, batch):
     """Are the losses of all slices finite?"""
     finite = True
-    for i in range(count_slices(run, step)):
-        finite = finite and np.isfinite(step.sums[i])
+    for i in range(count_slices(run, batch)):
+        finite = finite and np.isfinite(batch.sums[i])
     return finite
 
 
@@ -170,9 +170,9 @@ def prepare_layer(layer, run):
 
 
 @inline
-def run_slice(piece, turn, run, of):
+def run_slice(piece, turn, run, batch):
     """Take one slice of the batch, chunk by chunk, through one segment; write its summed loss in the last."""
-    job, layout, table, items, work, step = run.job, run.layout, run.table, run.items, run.work, of.record
+    job, layout, table, items, work, step = run.job, run.layout, run.table, run.items, run.work, batch.record
     params, shared, n_segments = run.params, run.shared, job.n_segments
     # With three segments: turns 0, 1 and 2 go forward through segments 0, 1 and 2; turn 2 goes backward through segment
     # 2 as well, turn 3 through segment 1, turn 4 through segment 0.
@@ -180,10 +180,10 @@ def run_slice(piece, turn, run, of):
     low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
     forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
     first = piece * layout.slice_rows
-    last = min(first + layout.slice_rows, step.rows)
+    end = min(first + layout.slice_rows, step.rows)
     value = 0.0
-    for chunk in range(first, last, layout.chunk_rows):
-        n = min(layout.chunk_rows, last - chunk)
+    for chunk in range(first, end, layout.chunk_rows):
+        n = min(layout.chunk_rows, end - chunk)
         # The chunk's first row in the regions: a sliced workspace holds one chunk, another one holds the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
@@ -214,7 +214,7 @@ def run_slice(piece, turn, run, of):
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     if job.y and turn == n_segments - 1:
         # Divided here, so that the sum over all slices is the step's mean loss.
-        of.sums[piece] = value / step.divisor if job.mean and step.divisor != 0 else value
+        batch.sums[piece] = value / step.divisor if job.mean and step.divisor != 0 else value
 
 
 @inline
@@ -249,44 +249,44 @@ def changes(job):
 
 
 @inline
-def waits(run, step):
+def waits(run, batch):
     """Is the gradient of the batch only added up, for an update at the end of its round?"""
-    return run.job.accumulates and step.coefficients[np.uint64(run.job.n_coefficients - 3)] == 0
+    return run.job.accumulates and batch.coefficients[np.uint64(run.job.n_coefficients - 3)] == 0
 
 
 @inline
-def make_item(piece, run, step):
+def make_item(piece, run, batch):
     """Make an item's gradient, sum its squares where a norm is clipped, else update the item."""
     job, item, grads = run.job, run.items[piece], run.grads
     if job.backward and (item.reads == 0 or job.accumulates):
-        penalty = item_gradient(item, run, step.record)
+        penalty = item_gradient(item, run, batch.record)
         if job.add_penalty:
-            step.sums[job.penalties + piece] = penalty
+            batch.sums[job.penalties + piece] = penalty
     if job.accumulates:
         slot = run.state.size - (1 + job.averages) * run.params.size
-        call(job.add_gradient, (grads, run.state, step.coefficients, slot, item.start, item.stop))
+        call(job.add_gradient, (grads, run.state, batch.coefficients, slot, item.start, item.stop))
     if item.reads:
-        if (job.sum_squares or not job.apart) and not waits(run, step):
-            squares = call_float(job.visit, (job, item, step.record, 1.0, step.coefficients, run.work))
+        if (job.sum_squares or not job.apart) and not waits(run, batch):
+            squares = call_float(job.visit, (job, item, batch.record, 1.0, batch.coefficients, run.work))
             if job.sum_squares:
-                step.sums[job.squares + piece] = squares
+                batch.sums[job.squares + piece] = squares
     elif job.sum_squares:
-        step.sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
+        batch.sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
     elif changes(job):
-        update_item(item, 1.0, run, step)
+        update_item(item, 1.0, run, batch)
 
 
 @inline
-def change_item(piece, scale, run, step):
+def change_item(piece, scale, run, batch):
     """Update an item whose gradient is made, scaled down where its norm is clipped."""
     job, item = run.job, run.items[piece]
     if job.clipnorm > 0:
-        scale = parameter_scale(item, run, step)
+        scale = parameter_scale(item, run, batch)
     if item.reads == 0:
-        update_item(item, scale, run, step)
-    elif not waits(run, step):
-        kernel = job.revisit if job.sum_squares else job.visit
-        call_float(kernel, (job, item, step.record, scale, step.coefficients, run.work))
+        update_item(item, scale, run, batch)
+    elif not waits(run, batch):
+        update = job.revisit if job.sum_squares else job.visit
+        call_float(update, (job, item, batch.record, scale, batch.coefficients, run.work))
 
 
 @inline
@@ -298,25 +298,25 @@ def limit_item(item, run):
 
 
 @inline
-def norm_scale(run, step):
+def norm_scale(run, batch):
     """Return the factor that brings the whole gradient to the norm `global_clipnorm` at most, as Keras."""
     limit = run.job.global_clipnorm
     if limit <= 0:
         return 1.0
     squares = 0.0
     for i in range(run.items.size):
-        squares += step.sums[run.job.squares + i]
+        squares += batch.sums[run.job.squares + i]
     # A NaN norm makes every gradient NaN.
     return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
 
 
 @inline
-def parameter_scale(item, run, step):
+def parameter_scale(item, run, batch):
     """Return the factor that brings the gradient of the item's parameter to the norm `clipnorm` at most, as Keras."""
     squares, limit = 0.0, run.job.clipnorm
     piece = item.head
     while piece >= 0:
-        squares += step.sums[run.job.squares + piece]
+        squares += batch.sums[run.job.squares + piece]
         piece = run.items[piece].tail
     return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
 
@@ -341,25 +341,25 @@ def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
     layer = layer_at(table[item.layer])
     call(
         layer.gradient,
-        (layer, params, grads, work, start, stop, item.block, item.first, item.last, accumulate),
+        (layer, params, grads, work, start, stop, item.block, item.first, item.end, accumulate),
     )
 
 
 @inline
-def update_item(item, scale, run, step):
+def update_item(item, scale, run, batch):
     """Clip the item's gradient, decay its parameters, update them, prepare what depends on them.
 
-    Where the step `waits` (its gradient is only accumulated), only the moving average changes.
+    Where the batch `waits` (its gradient is only accumulated), only the moving average changes.
     """
-    job, optimizer, coefficients = run.job, run.optimizer, step.coefficients
+    job, optimizer, coefficients = run.job, run.optimizer, batch.coefficients
     params, grads, state = run.params, run.grads, run.state
-    if not waits(run, step):
+    if not waits(run, batch):
         if job.clip_values:
             call(job.clip_values, (grads, job.clipvalue, item.start, item.stop))
         if scale != 1.0:
             call(job.scale_entries, (grads, scale, item.start, item.stop))
         if job.weight_decay > 0:
-            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * step.record.decay
+            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * batch.record.decay
             call(job.decay_entries, (params, decay, item.start, item.stop))
         call(
             optimizer.kernel,
@@ -376,4 +376,4 @@ def prepare_item(item, run):
     """Have the layer prepare the item's rows; only a layer's first parameter (block 0) has anything to prepare."""
     layer = layer_at(run.table[item.layer])
     if layer.prepare and item.block == 0:
-        call(layer.prepare, (layer, run.params, run.shared, item.first, item.last))
+        call(layer.prepare, (layer, run.params, run.shared, item.first, item.end))

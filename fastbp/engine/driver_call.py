@@ -76,55 +76,55 @@ class Job:
 
     def __init__(self, plan, loss_row, shared, partials, ids, demands):
         self._plan, self._partials, self._items = plan, partials, _items_for(plan, demands)
-        self.row = np.zeros(1, JOB)
+        self.record = np.zeros(1, JOB)
         # A call sets ten entries.  Through ctypes each takes half the time of an entry of a NumPy array.
-        self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.row)
+        self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.record)
         self._places = None, None, None
         self._row = self._state = self._n_sums = None
         arrays = {"layout": plan.layout, "table": plan.addresses, "segments": plan.segments, "items": self._items}
         arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
         for name, array in arrays.items():
-            self.row[name] = address_of(array)
-        self.row["n_layers"], self.row["n_items"] = len(plan.table), len(plan.items)
-        self.row["n_segments"] = plan.n_segments
-        self.row["n_params"], self.row["shared_size"] = plan.n_params, shared.size
+            self.record[name] = address_of(array)
+        self.record["n_layers"], self.record["n_items"] = len(plan.table), len(plan.items)
+        self.record["n_segments"] = plan.n_segments
+        self.record["n_params"], self.record["shared_size"] = plan.n_params, shared.size
         self._set_demands(demands)
         self._has_rows = demands.has_rows
         self._set_phases(apart=False)
-        self._has_penalties, self._has_squares = (bool(self.row[name][0]) for name in ("add_penalty", "sum_squares"))
+        self._has_penalties, self._has_squares = (bool(self.record[name][0]) for name in ("add_penalty", "sum_squares"))
 
     def _set_demands(self, demands):
-        row, items = self.row, self._items
-        row["backward"], row["mean"] = demands.backward, demands.mean
+        record, items = self.record, self._items
+        record["backward"], record["mean"] = demands.backward, demands.mean
         # `prepare` makes what a layer's backward kernel reads.  The forward kernel reads it as well in layers without a
         # backward kernel, and in layers that pack their parameters.
-        row["prepare"] = demands.backward or any(_prepares_forward(layer) for layer in self._plan.table)
+        record["prepare"] = demands.backward or any(_prepares_forward(layer) for layer in self._plan.table)
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None
             needed["add_penalty"] = demands.mean and ((items["l1"] > 0).any() or (items["l2"] > 0).any())
         if demands.settings is not None:
-            row["update"] = True
+            record["update"] = True
             for name, value in zip(UPDATE_SETTINGS, demands.settings, strict=True):
-                row[name] = value
+                record[name] = value
             needed["limit_norms"] = (items["max_norm"] > 0).any()
-            needed["clip_values"] = row["clipvalue"][0]
-            needed["sum_squares"] = needed["scale_entries"] = row["global_clipnorm"][0] or row["clipnorm"][0]
-            needed["decay_entries"] = row["weight_decay"][0]
-            needed["add_gradient"], needed["move_average"] = row["accumulates"][0], row["averages"][0]
+            needed["clip_values"] = record["clipvalue"][0]
+            needed["sum_squares"] = needed["scale_entries"] = record["global_clipnorm"][0] or record["clipnorm"][0]
+            needed["decay_entries"] = record["weight_decay"][0]
+            needed["add_gradient"], needed["move_average"] = record["accumulates"][0], record["averages"][0]
         float_type = float_type_of(self._plan.dtype)
         for name, wanted in needed.items():
             if wanted:
-                row[name] = block_address(name, float_type)
+                record[name] = block_address(name, float_type)
         if (items["reads"] > 0).any():
-            by_batch = demands.backward and not row["accumulates"][0]
+            by_batch = demands.backward and not record["accumulates"][0]
             for name, kernel in visits(by_batch, bool(needed.get("sum_squares"))).items():
-                row[name] = touched_address(kernel, float_type)
+                record[name] = touched_address(kernel, float_type)
 
     def _set_phases(self, apart):
-        self._apart, self.row["apart"] = apart, apart
-        self._phases = phases_of(self.row[0], self._has_rows, apart)
-        self.row["phases"], self.row["n_phases"] = address_of(self._phases), len(self._phases)
+        self._apart, self.record["apart"] = apart, apart
+        self._phases = phases_of(self.record[0], self._has_rows, apart)
+        self.record["phases"], self.record["n_phases"] = address_of(self._phases), len(self._phases)
 
     def point(self, data, steps, params, grads, apart=False):
         """Say where the rows, the steps and the parameters of a call are; `apart`: updates have a phase alone."""
@@ -146,13 +146,13 @@ class Job:
         """Set the addresses of x and outputs; everything else stays as in the call before."""
         self._numbers[_X], self._numbers[_OUTPUTS] = address_of(x), address_of(outputs)
 
-    def point_update(self, row, state, coefficients, made):
-        """Say where the optimizer's row, state, coefficients and the count of the steps of a call are."""
+    def point_update(self, record, state, coefficients, made):
+        """Say where the optimizer's record, state, coefficients and the count of the steps of a call are."""
         numbers = self._numbers
         numbers[_COEFFICIENTS], numbers[_MADE] = address_of(coefficients), address_of(made)
-        if row is not self._row or state is not self._state:
-            self._row, self._state = row, state
-            numbers[_OPTIMIZER], numbers[_STATE], numbers[_N_STATE] = address_of(row), address_of(state), state.size
+        if record is not self._row or state is not self._state:
+            self._row, self._state = record, state
+            numbers[_OPTIMIZER], numbers[_STATE], numbers[_N_STATE] = address_of(record), address_of(state), state.size
 
     def clear_sums(self, n_steps, n_slices):
         """Make room for what each step adds up: its slices' losses, its items' penalties, their squares."""

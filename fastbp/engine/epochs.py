@@ -86,8 +86,8 @@ def fit(model, train, validation, course, callbacks, company=None):
     if restored:
         params["resumed_epoch"] = engine.epoch
         states = [None] * (len(callbacks) - len(remembering)) + restored[1]
-    first, last = course.numbers(engine, restored and restored[0])
-    params["epochs"] = last
+    first, end = course.numbers(engine, restored and restored[0])
+    params["epochs"] = end
     if backup is not None:
         backup.first_epoch = restored[0] if restored else first
     engine.epoch = first
@@ -96,7 +96,7 @@ def fit(model, train, validation, course, callbacks, company=None):
     try:
         watchers.begin(states)
         with company.epochs(engine, train, batch_size, course.shuffled, course.steps) as run:
-            guard.run(_run_epochs, model, run, validation, range(first, last), watchers, guard, backup)
+            guard.run(_run_epochs, model, run, validation, range(first, end), watchers, guard, backup)
         engine.finish_training()
     finally:
         watchers.end()

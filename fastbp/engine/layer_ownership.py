@@ -33,7 +33,7 @@ def walk(specs):
 
 def has_weights(spec):
     """Does the spec, or a layer within it, have weights to train?"""
-    return any(type(one).gradient is not None for one in walk([spec]))
+    return any(type(layer).gradient is not None for layer in walk([spec]))
 
 
 def check_places(specs):

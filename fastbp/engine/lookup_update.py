@@ -39,7 +39,7 @@ def sort_reads(item, rows, work, ids):
 
     The sort goes from the least digit to the highest and is stable: reads of one table row stay in batch order.
     """
-    height = item.last - item.first
+    height = item.end - item.first
     first = count_reads(item, rows, work, 0, item.first) if item.first > 0 else 0
     source, target = int64s_at(ids + 8 * (item.keys + first), 1), int64s_at(ids + 8 * (item.swap + first), 1)
     n = 0
@@ -61,12 +61,12 @@ def sort_reads(item, rows, work, ids):
 
 
 @inline
-def count_reads(item, rows, work, first, last):
-    """Return how many times the batch reads table rows from `first` to before `last`."""
+def count_reads(item, rows, work, first, end):
+    """Return how many times the batch reads table rows from `first` to before `end`."""
     n = 0
     for row in range(rows):
         for i in range(item.reads):
-            n += first <= np.int64(work[item.x + row * item.x_stride + i]) < last
+            n += first <= np.int64(work[item.x + row * item.x_stride + i]) < end
     return n
 
 
@@ -175,10 +175,10 @@ def decay_rate(job, item, step, c):
 
 
 @inline
-def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, last):
-    """Update the entries from `first` to before `last`, with g = 0."""
-    for start in range(first, last, UNREAD_ENTRIES):
-        stop = min(start + UNREAD_ENTRIES, last)
+def update_between(job, item, rate, optimizer, c, params, state, unread_g, first, end):
+    """Update the entries from `first` to before `end`, with g = 0."""
+    for start in range(first, end, UNREAD_ENTRIES):
+        stop = min(start + UNREAD_ENTRIES, end)
         update_row(job, item, rate, optimizer, c, params, state, span(unread_g, -start, stop), start, stop)
 
 
@@ -255,7 +255,7 @@ def visits(backward, clips_norm):
 def touched_address(name, float_type):
     """Return the address of one of these kernels for a float type."""
     kernels = (sort_and_update, sort_and_measure, update_sorted, measure_given, update_given)
-    function = next(kernel for kernel in kernels if kernel.__name__ == name)
+    function = next(function for function in kernels if function.__name__ == name)
     return compiled_address(
         function, signature("job item step f8 f8[:] f[:] -> f8", f=float_type, job=JOB, item=ITEM, step=STEP)
     )

@@ -218,7 +218,7 @@ class Network:
     def has_layout_of(self, other):
         """Do the parameters and buffers of another network of the same layers have the same shapes, and so places?"""
         pairs = (self.params, other.params), (self.buffers, other.buffers)
-        return all([p.param.shape for p in one] == [p.param.shape for p in two] for one, two in pairs)
+        return all([p.param.shape for p in ours] == [p.param.shape for p in theirs] for ours, theirs in pairs)
 
     def views(self, params, buffers=None):
         """Return {name: view into a flat vector, in the parameter's shape}; a layer's buffers follow its parameters."""

@@ -24,7 +24,7 @@ class Rule:
     ----------
     settings : tuple
         `UPDATE_SETTINGS` of the job but for the number of coefficients.
-    row : array of one record
+    record : array of one record
     """
 
     def __init__(self, optimizer, dtype):
@@ -32,8 +32,8 @@ class Rule:
         limits = (optimizer.weight_decay, optimizer.clipvalue, optimizer.clipnorm, optimizer.global_clipnorm)
         kept = optimizer.gradient_accumulation_steps is not None, optimizer.use_ema
         self.settings = (*(limit or 0.0 for limit in limits), *kept)
-        takes = signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", f=float_type_of(dtype), row=optimizer.dtype)
-        self.row = optimizer.row(compiled_address(optimizer.kernel, takes))
+        takes = signature("record f8[:] f8 f[:] f[:] f[:] i8 i8", f=float_type_of(dtype), record=optimizer.dtype)
+        self.record = optimizer.record(compiled_address(optimizer.kernel, takes))
 
     def holds(self, optimizer):
         """Is it still that of the optimizer?"""

@@ -15,14 +15,14 @@ from fastbp.compiler.signatures import signature
 from fastbp.engine.accumulation_and_average import add_gradient, move_average
 from fastbp.kernels.lanes import lane_dot
 
-# An item is a piece of one parameter: the rows from `first` to before `last` of its leading axis, which are the entries
+# An item is a piece of one parameter: the rows from `first` to before `end` of its leading axis, which are the entries
 # from `start` to before `stop` of params.
 ITEM = record_dtype(
     [
         ("layer", "i8"),
         ("block", "i8"),
         ("first", "i8"),
-        ("last", "i8"),
+        ("end", "i8"),
         ("start", "i8"),
         ("stop", "i8"),
         ("columns", "i8"),

@@ -23,12 +23,12 @@ import numpy as np
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.records import record_dtype
 from fastbp.engine import limits
-from fastbp.engine.cut import Cutter, entries_of, round_up
+from fastbp.engine.cut import Cutter, entries_of, round_up, threads_share
 from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
-from fastbp.layers.base import fill_row, float_type_of, kernel_address
+from fastbp.layers.base import fill_record, float_type_of, kernel_address
 
 # Offsets of the regions of a workspace that belong to no layer, and the sizes of slices.
 LAYOUT = record_dtype(
@@ -76,21 +76,21 @@ class Plan:
         self.rows, self._like_rows = cut.room_rows if roomy else rows, cut.room_rows
         self.n_slices = self.slices(self.rows)
         placed, self.row_multiply_adds = cutter.placed, cutter.row_multiply_adds
-        self._number_rows(placed)
+        self._number_records(placed)
         self.tables = {p.name: p.param for p in network.params if p.name in cut.tables}
         self.region_rows = self.chunk_rows if self.sliced else round_up(self.rows, limits.REGION_ROWS)
         self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
-    def _number_rows(self, placed):
-        """Number the records of the layer table (`row_of` names the second, if a layer has two); find the segments."""
-        self.names, self.row_of, segments = [], {}, [0]
+    def _number_records(self, placed):
+        """Number the records of the layer table; `record_number` is the second of two, where a layer has two."""
+        self.names, self.record_number, segments = [], {}, [0]
         for number, layer in placed.items():
             if self.purpose.training and layer.build.whole_batch:
                 self.names.append(layer.name)
                 segments.append(len(self.names))
-            self.row_of[number] = len(self.names)
+            self.record_number[number] = len(self.names)
             self.names.append(layer.name)
         self.segments = np.array([*segments, len(self.names)], np.int64)
         self.n_segments = len(segments)
@@ -143,21 +143,22 @@ class Plan:
                 out = out if layer.spec.alias else self._region(size)
                 douts = [self._region(size) for _ in douts]
                 inputs = [(places[s][0], places[s][1] if wanted[s.layer] else -1, n) for s, n in layer.inputs]
-                place = self.row_of[number]
+                place = self.record_number[number]
                 layer = layer.as_set()
-                row = np.zeros(1, layer.spec.dtype)
+                record = np.zeros(1, layer.spec.dtype)
                 masks[number] = self._region(layer.build.mask)
-                row["mask"], row["own_mask"] = masks[network.masking_layer(number)], masks[number]
-                self._fill_row(row, layer, number, inputs, out, douts)
+                record["mask"], record["own_mask"] = masks[network.masking_layer(number)], masks[number]
+                self._fill_record(record, layer, number, inputs, out, douts)
                 if not wanted[number]:
-                    self._end_backward(row, layer)
+                    self._end_backward(record, layer)
                 if place in self.segments[1:-1]:
-                    self.table[place - 1] = self._first_row(row, layer)[0]
-                if self.purpose.fused_output and number == network.output_layer and "activate" in row.dtype.names:
-                    row["activate"] = row["differentiate"] = 0
-                self.table[place] = row[0]
+                    self.table[place - 1] = self._first_record(record, layer)[0]
+                self._join_derivative(record, layer.sources[0])
+                if self.purpose.fused_output and number == network.output_layer and "activate" in record.dtype.names:
+                    record["activate"] = record["differentiate"] = 0
+                self.table[place] = record[0]
             places |= {Source(number, branch): (out, dout) for branch, dout in enumerate(douts)}
-        self.addresses = np.array([address_of(row.base) for row in self.table], np.int64)
+        self.addresses = np.array([address_of(record.base) for record in self.table], np.int64)
         out, dout = places[network.output]
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
@@ -166,57 +167,66 @@ class Plan:
         for name, value in layout.items():
             self.layout[name] = value
 
-    def _fill_row(self, row, layer, number, inputs, out, douts):
-        """Write a layer's row; `inputs` are (x, dx or -1, entries) of each."""
+    def _fill_record(self, record, layer, number, inputs, out, douts):
+        """Write a layer's record; `inputs` are (x, dx or -1, entries) of each."""
         spec, build, float_type = layer.spec, layer.build, float_type_of(self.dtype)
         kinds = ("forward", "backward", "gradient") if self.purpose.training else ("forward",)
         for kind in kinds:
-            row[kind] = kernel_address(type(spec), kind, float_type)
-        row["index"] = number
-        row["n_in"], row["n_out"] = sum(entries for _, _, entries in inputs), entries_of(layer.output_shape)
-        row["x"], row["dx"] = inputs[0][:2]
-        row["out"], row["dout"] = out, douts[0]
-        row["n_branches"], row["branch_stride"] = len(douts), douts[1] - douts[0] if len(douts) > 1 else 0
+            record[kind] = kernel_address(type(spec), kind, float_type)
+        record["index"] = number
+        record["n_in"], record["n_out"] = sum(entries for _, _, entries in inputs), entries_of(layer.output_shape)
+        record["x"], record["dx"] = inputs[0][:2]
+        record["out"], record["dout"] = out, douts[0]
+        record["n_branches"], record["branch_stride"] = len(douts), douts[1] - douts[0] if len(douts) > 1 else 0
         if spec.branches:
             self._kept.append(np.array(inputs, np.int64))
-            row["n_inputs"], row["inputs"] = len(inputs), self._kept[-1].ctypes.data
-        row["extra"], row["params"], row["buffers"] = self._region(build.extra), layer.offset, layer.buffer_offset
-        row["slice_stride"], row["slice_rows"] = round_up(build.slice_work, limits.ALIGNMENT), self.slice_rows
-        row["slice_work"] = self._room(row["slice_stride"][0] * (1 if self.sliced else self.n_slices))
-        self._kept += [fill_row(row, spec, build, float_type), spec.fill(row, float_type)]
+            record["n_inputs"], record["inputs"] = len(inputs), self._kept[-1].ctypes.data
+        record["extra"] = self._region(build.extra)
+        record["params"], record["buffers"] = layer.offset, layer.buffer_offset
+        record["slice_stride"], record["slice_rows"] = round_up(build.slice_work, limits.ALIGNMENT), self.slice_rows
+        record["slice_work"] = self._room(record["slice_stride"][0] * (1 if self.sliced else self.n_slices))
+        self._kept += [fill_record(record, spec, build, float_type), spec.fill(record, float_type)]
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
-            row["backward"] = 0
-        row["region_rows"], row["panels"] = self.region_rows, self._panel_room(layer)
-        self._place_shared(row, layer, is_wanted)
+            record["backward"] = 0
+        record["region_rows"], record["panels"] = self.region_rows, self._panel_room(layer)
+        self._place_shared(record, layer, is_wanted)
+
+    def _join_derivative(self, record, source):
+        """Let a layer's product that makes dx also make the derivative of the rectifier before it, if there is one."""
+        if "gates_dx" not in record.dtype.names or record["dx"][0] < 0 or source.layer not in self.record_number:
+            return
+        before = self.table[self.record_number[source.layer]]
+        if "rectifies" in before.dtype.names and before["rectifies"]:
+            record["gates_dx"], before["differentiate"] = 1, 0
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""
         reads = self.purpose.training and layer.spec.trainable and layer.build.panels * self.region_rows > PLAIN_ENTRIES
         return self._region(layer.build.panels) if reads else -1
 
-    def _place_shared(self, row, layer, has_dx):
+    def _place_shared(self, record, layer, has_dx):
         """Place the arrays that `prepare` makes of a layer's parameters for backward, and for forward of many rows."""
         spec, build, training = layer.spec, layer.build, self.purpose.training
         has_dx = has_dx or (spec.always_prepare and training)
         packed = build.packed > PLAIN_ENTRIES and self._like_rows >= (PANEL_READERS if training else PREDICTION_READERS)
         if has_dx or packed:
-            row["prepare"] = kernel_address(type(spec), "prepare", float_type_of(self.dtype))
-        row["prepare_rows"] = build.params[0].shape[0] if build.params else 0
-        row["shared"] = self._shared_room(build.shared * has_dx)
-        row["packed"] = self._shared_room(build.packed) if packed else -1
+            record["prepare"] = kernel_address(type(spec), "prepare", float_type_of(self.dtype))
+        record["prepare_rows"] = build.params[0].shape[0] if build.params else 0
+        record["shared"] = self._shared_room(build.shared * has_dx)
+        record["packed"] = self._shared_room(build.packed) if packed else -1
 
-    def _end_backward(self, row, layer):
+    def _end_backward(self, record, layer):
         """Remove a layer's backward kernel: nobody needs its gradient.
 
         If the layer has a kernel `tabulate`, it becomes `prepare`, and makes what forward reads.
         """
-        row["backward"] = 0
+        record["backward"] = 0
         if layer.spec.tabulate is not None:
-            row["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
-            row["shared"] = self._shared_room(layer.build.shared)
+            record["prepare"] = kernel_address(type(layer.spec), "tabulate", float_type_of(self.dtype))
+            record["shared"] = self._shared_room(layer.build.shared)
 
-    def _first_row(self, second, layer):
+    def _first_record(self, second, layer):
         """Return the first record of a layer that sums over the whole batch, made of its second one."""
         first, float_type = second.copy(), float_type_of(self.dtype)
         first["gradient"] = first["prepare"] = 0
@@ -250,20 +260,20 @@ class Plan:
             return np.zeros(0, ITEM)
         rows, columns = p.param.shape[0], entries_of(p.param.shape[1:])
         firsts = np.arange(0, rows, self._item_rows(p, layer))
-        lasts = np.append(firsts[1:], rows)
+        ends = np.append(firsts[1:], rows)
         items = np.zeros(len(firsts), ITEM)
-        items["layer"], items["block"] = self.row_of[p.layer], p.block
-        items["first"], items["last"] = firsts, lasts
+        items["layer"], items["block"] = self.record_number[p.layer], p.block
+        items["first"], items["end"] = firsts, ends
         # max_norm limits the norm of each column: of a filter, in a convolution.
         items["columns"] = (
             entries_of(p.param.shape[len(p.param.shape) - p.param.norm_axes :]) if p.param.max_norm else columns
         )
-        items["start"], items["stop"] = p.start + firsts * columns, p.start + lasts * columns
+        items["start"], items["stop"] = p.start + firsts * columns, p.start + ends * columns
         items["learning_rate"], items["decay"] = p.param.learning_rate_factor, p.param.decay_factor
         items["l1"], items["l2"], items["max_norm"] = p.param.l1, p.param.l2, p.param.max_norm
         if p.name in self.tables:
-            row = self.table[self.row_of[p.layer]]
-            self.ids_size = place_rooms(items, p.param, row, self.rows, self._room, self.ids_size)
+            record = self.table[self.record_number[p.layer]]
+            self.ids_size = place_rooms(items, p.param, record, self.rows, self._room, self.ids_size)
         return items
 
     def _item_rows(self, p, layer):
@@ -278,7 +288,13 @@ class Plan:
         # An entry's gradient sums as many products for each row as the layer has windows (1 in a dense layer).  In a
         # sliced plan phase 1 makes these products, and phase 2 only adds up the slices.
         windows = 1 if self.sliced else max(layer.build.multiply_adds // layer.n_params, 1)
-        return max(round_up(limits.ITEM_MULTIPLY_ADDS // (columns * self._like_rows * windows), tile), tile)
+        return max(round_up(self._item_multiply_adds() // (columns * self._like_rows * windows), tile), tile)
+
+    def _item_multiply_adds(self):
+        """Return about how many multiply-adds an item has at most."""
+        step = self._like_rows * self.row_multiply_adds
+        # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most.
+        return min(limits.ITEM_MULTIPLY_ADDS, step // 12) if threads_share(step) else limits.ITEM_MULTIPLY_ADDS
 
 
 def _chain(items):

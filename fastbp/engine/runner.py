@@ -113,11 +113,11 @@ class Runner:
             None where there are neither targets nor an update.
         """
         plan = self.plan
-        # Of a row: to find the largest of a field takes 3 us.
+        # `_step` has one record: its number is read in place of the largest of a field, which takes 3 us.
         rows = int(self._step_numbers[0][_ROWS] if steps is self._step else steps["rows"].max())
         if self._batch_size is not None and data.x is not None:
-            for one in np.unique(steps["rows"]):
-                self._network.check_batch(int(one))
+            for n in np.unique(steps["rows"]):
+                self._network.check_batch(int(n))
         if self.buffers.size:
             steps["buffers"] = address_of(self.buffers)
         job = self._job(data, backward, mean, update)
@@ -129,7 +129,7 @@ class Runner:
         if update is not None:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
-            job.point_update(self._rule.row, update.state, coefficients, update.made)
+            job.point_update(self._rule.record, update.state, coefficients, update.made)
         self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), long)
         return job.losses() if has_losses else None
 
@@ -180,7 +180,7 @@ class Runner:
     def _bind(self, job):
         """Make the call of the driver for a job in this thread alone, with its slots filled."""
         driver = _entry(run_steps, _DRIVER_TAKES, float_type_of(self.plan.dtype))
-        job.alone, job.in_crew = driver.bind(job.row, self.work, NO_COUNTERS, 0, 1), None
+        job.alone, job.in_crew = driver.bind(job.record, self.work, NO_COUNTERS, 0, 1), None
 
     def _crew_call(self, job):
         """Return the call of the driver for a job in several threads; its last slots are counters and thread."""
@@ -188,7 +188,7 @@ class Runner:
             float_type = float_type_of(self.plan.dtype)
             driver = compiled_address(run_steps, _takes(_DRIVER_TAKES, float_type))
             entry = _entry(run_share, "i8 " + _DRIVER_TAKES, float_type)
-            job.in_crew = entry.bind(driver, job.row, self.work, NO_COUNTERS, 0, 2)
+            job.in_crew = entry.bind(driver, job.record, self.work, NO_COUNTERS, 0, 2)
         return job.in_crew
 
     def _call(self, job, n_steps, wanted, long):
@@ -198,8 +198,8 @@ class Runner:
         """
         if self.plan.sliced and len(self.work) < wanted:
             self.work = aligned(np.empty, (wanted, self.plan.work_size), self.plan.dtype)
-            for one in self._jobs.values():
-                self._bind(one)
+            for bound in self._jobs.values():
+                self._bind(bound)
         step_phases = 2 * self.plan.n_segments - 1 + UPDATE_PHASES
         counters = open_counters(1 + step_phases * n_steps, CALL_SECONDS if long else 0.0)
         while True:
@@ -259,4 +259,4 @@ def _entry(kernel, words, float_type):
 def _loss_row(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
-    return loss.row(n_out, n_targets, kernel_address, float_type)
+    return loss.record(n_out, n_targets, kernel_address, float_type)

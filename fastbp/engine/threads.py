@@ -91,7 +91,7 @@ def get_num_threads() -> int:
     if _limit is not None:
         return min(_limit, available_cores(), *own)
     limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
-    return min([available_cores(), *own, *(int(limit) for limit in limits if limit.isdigit() and int(limit) > 0)])
+    return min([available_cores(), *own, *(int(given) for given in limits if given.isdigit() and int(given) > 0)])
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Why a model predicts what it predicts: methods for `Sequential.explain`, and pictures of what estimators tell.
 
-`methods` are the ways to attribute an output to inputs, `paths` integrates gradients, `vectors` parts categories from
-what is behind them, `parts` cuts a piece out of a network, `statistics` looks into the layers, `permutation` shuffles
-columns, `pictures` draws. Names load what they need when they are first used.
+`methods` are the ways to attribute an output to inputs, `integrated_gradients` integrates gradients, `category_vectors`
+parts categories from what is behind them, `subnetwork` cuts a piece out of a network, `statistics` looks into the
+layers, `permutation` shuffles columns, `pictures` draws. Names load what they need when they are first used.
 """
 
 from fastbp.settings.lazy_names import late_names

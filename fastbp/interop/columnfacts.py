@@ -1,10 +1,10 @@
-"""What an encoder's columns are, as programs without fastbp need it: codes of categories, changes of clocks."""
+"""Facts of an encoder's columns for programs without fastbp: codes of categories, changes of clocks."""
 
 import numpy as np
 
 from fastbp.tabular.vocabulary import TWINS
 
-# Years whose changes of clocks are written into an exported model.
+# An exported model holds the changes of clocks in these years.
 FIRST_YEAR, LAST_YEAR = "1900", "2100"
 SIX_HOURS = 21_600
 AS_NUMBER = {"True": 1.0, "False": 0.0}

@@ -1,4 +1,4 @@
-"""Models from Keras, and weights to it.  Keras is not imported: whoever has a Keras model has it already."""
+"""Models from Keras, and weights to it.  Keras is not imported here: a user with a Keras model has imported it."""
 
 import warnings
 from typing import Any
@@ -25,15 +25,15 @@ def from_keras(keras_model: Any, *, input_shape: tuple[int, ...] | None = None, 
     input_shape : tuple of int, optional
         Shape of one row, where the Keras model leaves a size open, as in ``keras.Input((None, 12))``.
     seed : int, optional
-        As of `Sequential`: of shuffles and dropout masks.
+        The seed of shuffles and dropout masks, as in `Sequential`.
 
     Returns
     -------
     Sequential
-        Of the same dtype, layers under the same names (of equal ones in models within the model the later get a
-        number). It is compiled if the Keras model is, and fastbp has the optimizer, its schedule, the loss and the
-        metrics with all their settings; else call its `compile` (the error of `fit` says what is missing, and so does
-        ``why_not_compiled``). Metrics that fastbp has under another definition become objects of
+        It has the same dtype, and its layers have the same names; where models within the model repeat a name, later
+        layers get a number. It is compiled if the Keras model is, and if fastbp has its optimizer, schedule, loss and
+        metrics with all their settings. Else call its `compile`: the error of `fit`, and ``why_not_compiled``, say
+        what is missing. Metrics that fastbp has under another definition become objects of
         `fastbp.metrics.scoring`. The optimizer starts anew, and so do stateful layers; initializers are fastbp's
         defaults.
 
@@ -144,7 +144,7 @@ def to_keras_weights(model: Sequential, keras_model: Any) -> list[np.ndarray]:
 
 
 def check_input(keras_model, chain):
-    """Raise ValueError where Keras would cut the inputs down to whole numbers, or to fewer digits."""
+    """Raise ValueError where Keras would convert the inputs to whole numbers, or to fewer digits."""
     dtype, kinds = keras_model.inputs[0].dtype, [kind_of(layer) for layer in layers_in_order(chain)]
     if dtype not in ("float32", "float64") and "Embedding" not in kinds:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""to_keras: a fastbp model as a Keras model, by the tables of `kerassettings` read the other way round."""
+"""to_keras: a fastbp model as a Keras model.  Settings are translated by the rules of `kerassettings`, backwards."""
 
 import dataclasses
 from typing import Any
@@ -14,9 +14,9 @@ from fastbp.layers.core.branches import Fork
 from fastbp.models.sequential import Sequential
 from fastbp.settings.user_warnings import warn
 
-# Beside those with the same name.
+# Layers that Keras has under another name, or with other settings, beside those with the same name.
 OTHERS = ("Bidirectional", "Concatenate", "Residual")
-# Settings that Keras's layers do not have: of training alone, or said elsewhere.
+# Settings that Keras's layers do not have.  TRAINING ones are left out; ELSEWHERE ones go to keras.Input.
 TRAINING = ("lazy", "parametrization")
 ELSEWHERE = ("batch_size",)
 
@@ -32,9 +32,9 @@ def to_keras(model: Sequential) -> Any:
     Returns
     -------
     keras.Sequential or keras.Model
-        A functional model where there are branches (`Residual`, `Concatenate`). Of the same dtype, layers under the
-        same names, with regularizers and constraints, frozen where they are; not compiled. Initializers are Keras's
-        defaults. `from_keras` makes the same model of it again.
+        A functional model where there are branches (`Residual`, `Concatenate`). It has the same dtype and layers of
+        the same names, with their regularizers and constraints; frozen layers stay frozen. It is not compiled, and its
+        initializers are Keras's defaults. `from_keras` turns it into the same fastbp model again.
 
     Raises
     ------
@@ -82,8 +82,11 @@ def imported():
     """Return Keras, or raise ImportError with what to do."""
     try:
         import keras
-    except ImportError:
-        raise ImportError("to_keras needs Keras and one of its backends: pip install keras jax") from None
+    except ImportError as error:
+        raise ImportError(
+            "to_keras needs Keras and one of its backends: pip install keras jax, and set the environment variable "
+            f"KERAS_BACKEND to jax before Keras is imported ({error})."
+        ) from None
     return keras
 
 
@@ -93,7 +96,7 @@ class Walk:
     def __init__(self, keras, model):
         self.keras, self.dtype, self.network = keras, model.dtype.name, model.engine.network
         placed = self.network.layers
-        # Bidirectional makes its two layers itself.
+        # Keras's Bidirectional makes its two layers itself: they are skipped.
         self.within = {source.layer for one in placed if kind_of(one.spec) == "Bidirectional" for source in one.sources}
 
     def run(self, x):
@@ -186,7 +189,7 @@ def kind_of(spec):
 
 
 def norm_axes(spec, name):
-    """Return the axes over which a constraint takes a norm: all but the last ones of a kernel, all of a vector."""
+    """Return the axes over which a constraint takes a norm: all but the last of a kernel, the only one of a vector."""
     if name == "depthwise_constraint":
         return [0, 1]
     if name == "kernel_constraint":

@@ -1,4 +1,4 @@
-"""Activations of Keras, names or layers, as fastbp's."""
+"""Keras's activations, which are names or layers, become fastbp's."""
 
 from fastbp.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastbp.interop.kerasdescribed import check_keras_s, settings_left
@@ -18,7 +18,7 @@ def activation_of(value):
 
 
 def activation_object(kind, config):
-    """Return the activation of one of Keras's layers that are nothing else."""
+    """Return the activation of a Keras layer that is nothing but an activation, such as ReLU."""
     if kind == "Activation":
         return activation_of(settings_left(config, ("activation",), {}, LAYER_SETTINGS)["activation"])
     if kind == "LeakyReLU":

@@ -14,13 +14,13 @@ from fastbp.schedules import SCHEDULES
 
 ABBREVIATIONS = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
 COMPILED = ("optimizer", "loss", "metrics", "weighted_metrics")
-# Of settings that fastbp does not have, the values that ask for nothing.  None always does.
+# Settings that fastbp does not have, with the values that ask for nothing; None always asks for nothing.
 NEUTRAL = {
     "optimizer": {},
     "loss": {"reduction": "sum_over_batch_size", "axis": -1},
     "schedule": {},
 }
-# Settings that matter only beside another one, or to Keras's own loops.
+# Settings that act only together with another one, or in Keras's own loops.
 UNUSED = ("name", "dtype")
 LOOPS = ("run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss")
 
@@ -36,7 +36,7 @@ def compile_settings(config):
 
 
 def described_compile(keras_model):
-    """Return `get_compile_config()`, in which everything named as Keras's is Keras's, and that is complete."""
+    """Return `get_compile_config()`; raise where it is incomplete, or an object is not of Keras's own classes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,7 +59,7 @@ def described_compile(keras_model):
 
 
 def parts_of(value):
-    """Yield what stands in lists and dicts in each other, without None."""
+    """Yield the entries of nested lists and dicts, without None."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -84,7 +84,7 @@ def optimizer_of(described):
     if isinstance(rate := config.get("learning_rate"), dict):
         config["learning_rate"] = schedule_of(rate)
     elif rate is not None:
-        # Keras keeps it in float32: 0.001 has become 0.0010000000475.
+        # Keras keeps the rate in float32: 0.001 has become 0.0010000000475.
         config["learning_rate"] = float(str(np.float32(rate)))
     if not config.get("use_ema"):
         config = {name: value for name, value in config.items() if not name.startswith("ema_")}
@@ -124,7 +124,7 @@ def made(registry, name, config):
 
 
 def name_of(value):
-    """Return fastbp's name of a loss: of a name, of a function's or of an object's description."""
+    """Return fastbp's name of a loss that Keras gives by name, as a function or by an object's description."""
     if isinstance(value, dict) and "class_name" in value:
         value = value["config"] if isinstance(value["config"], str) else value["class_name"]
     name = snake_case(value) if isinstance(value, str) else repr(value)

@@ -1,7 +1,7 @@
 """Descriptions of Keras's objects, {"class_name": ..., "config": {setting: value}}, read so that no setting is lost.
 
-Every setting of a description is one that fastbp has, one that sets neither outputs nor training apart, or has a value
-that asks for nothing.  Any other is an error that names it; so is one that Keras did not have when this was written.
+A setting may be one that fastbp has, one that changes neither outputs nor training, or one with a value that asks for
+nothing.  Any other setting is an error that names it, as is one that a later Keras adds.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ def settings_left(config: dict, mapped: Any, neutral: dict, unused: Any = ()) ->
     mapped : collection of str
         Settings that fastbp has.
     neutral : dict
-        Of settings that fastbp does not have, the value that asks for nothing.
+        {a setting that fastbp does not have: the value that asks for nothing}.
     unused : collection of str
-        Settings that set neither outputs nor training apart.
+        Settings that change neither outputs nor training.
 
     Raises
     ------

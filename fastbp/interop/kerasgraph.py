@@ -1,8 +1,8 @@
 """A Keras model as nested chains: which layers follow each other, where branches part and where they meet.
 
-Read from `get_config()`, as Keras saves it: of a functional model each layer's inputs by name.  What computes masks
-there (operations such as "not_equal") is no part of the chain: kerasmasks.py follows masks by the layers.  No Keras is
-imported.
+It is read from `get_config()`, which Keras saves: for a functional model it names each layer's inputs.  Operations that
+compute masks there (such as "not_equal") are no part of the chain, because kerasmasks.py follows masks from layer to
+layer.  Keras is not imported.
 """
 
 from itertools import count
@@ -14,7 +14,7 @@ SHARED = "shared weights have no counterpart in fastbp."
 
 
 class Node(NamedTuple):
-    """A Keras layer, its name in the whole, and of one where branches meet these, each a list of nodes."""
+    """A Keras layer, its name in the whole model, and the branches that meet in it, each a list of nodes."""
 
     layer: Any
     name: str
@@ -29,7 +29,7 @@ def kind_of(layer):
 def chain_of(model):
     """Return the list of nodes of a Sequential or functional Keras model; models within it are unfolded.
 
-    Every layer stands once, and names differ: of two equal ones, which models within the model may have, the second
+    Every layer occurs once, and names differ: where models within the model have two layers of one name, the second
     gets a number.
     """
     if kind_of(model) not in MODELS:
@@ -43,7 +43,7 @@ def chain_of(model):
 
 
 def nodes_of(model):
-    """Return the nodes of a model, those of models within it in their place."""
+    """Return the nodes of a model; a model within it is replaced by its nodes."""
     if not model.built:
         raise ValueError(f"the Keras model {model.name!r} is not built: begin it with keras.Input, or call it once.")
     graph = kind_of(model) == "Functional"
@@ -63,7 +63,7 @@ def unfolded(nodes):
 
 
 def apart(chain, taken, known):
-    """Return a chain whose names differ from those `taken` and from each other; known: all names there are."""
+    """Return a chain with names that differ from those `taken` and from each other; `known`: all names of the model."""
     renamed = []
     for node in chain:
         branches = tuple(apart(branch, taken, known) for branch in node.branches)
@@ -115,7 +115,7 @@ class Graph:
         return chain
 
     def _between(self, start, end):
-        """Return the nodes behind `start` up to `end`, all ways between the two going through them."""
+        """Return the nodes after `start`, up to `end`; every way from the input to `end` goes through `start`."""
         if end == start:
             return []
         fork, sources = self._fork(end), self._sources(end)
@@ -123,12 +123,12 @@ class Graph:
         return [*self._between(start, fork), Node(self.layers[end], end, branches)]
 
     def _fork(self, name):
-        """Return the last layer through which all ways to this one go: its only input, or where its branches part."""
+        """Return the last layer through which all ways to this one lead: its only input, or where its branches part."""
         spines = [self._spine(source) for source in self._sources(name)]
         return next(layer for layer in spines[0] if all(layer in spine for spine in spines))
 
     def _spine(self, name):
-        """Return the layers through which all ways from the input to this one go, itself first."""
+        """Return the layers that all ways from the input to this one go through, itself first."""
         spine = [name]
         while self._sources(spine[-1]):
             spine.append(self._fork(spine[-1]))

@@ -1,23 +1,17 @@
 """Where masks act in a Keras model and in the fastbp model made of it: the same places, or an error.
 
 Keras's masks go through layers that support them, fastbp's through layers that keep the time steps.  They act in
-recurrent layers and in the loss of both libraries, and in Keras also in BatchNormalization (its statistics leave masked
-steps out), GlobalAveragePooling1D and Softmax.
+recurrent layers and in the loss of both libraries.  In Keras they act in some other layers, too: the `keras_mask` of
+fastbp's layer says what a mask does there.
 
-A mask is here the names of the layers that write it, whose masks are joined by "or"; None stands for no mask, and for
-one that masks nothing.
+A mask is represented by the names of the layers that write it; the masks of several layers are joined by "or".  None
+stands for no mask, and for one that masks nothing.
 """
 
 from fastbp.interop.kerasgraph import kind_of
+from fastbp.layers import LAYERS
 
 RECURRENT = ("SimpleRNN", "LSTM", "GRU")
-# What a mask does in Keras's layers that fastbp's layers of these names do not do.
-ONLY_KERAS = {
-    "BatchNormalization": "would leave masked time steps out of its statistics, fastbp's takes all (frozen, it takes "
-    "none, and converts)",
-    "GlobalAveragePooling1D": "would leave out masked time steps, fastbp's takes the mean over all",
-    "Softmax": 'would read the mask as one of classes; write Activation("softmax")',
-}
 
 
 class KerasMasks:
@@ -28,7 +22,7 @@ class KerasMasks:
         self.output = self._through(chain, None)
 
     def _through(self, chain, mask):
-        """Return the mask behind a chain that reads something with `mask`."""
+        """Return the mask of a chain's output, where `mask` is that of its input."""
         for node in chain:
             before = mask
             if node.branches:
@@ -58,12 +52,12 @@ def met(node, masks):
     along_time = kind_of(node.layer) == "Concatenate" and node.layer.axis not in (-1, 2)
     if along_time and any(masks):
         return frozenset([f"{node.name} (joined along time)"])
-    # Side by side with a branch without a mask, every step counts.
+    # If one of the branches has no mask, every step counts.
     return frozenset().union(*masks) if all(masks) else None
 
 
 def check_masks(model, chain):
-    """Raise ValueError where a mask acts in one of the two libraries alone, or another one in each."""
+    """Raise ValueError where a mask acts in one of the two libraries alone, or where the two have different masks."""
     masks, network = KerasMasks(chain), model.engine.network
     places = {placed.name: number for number, placed in enumerate(network.layers)}
     for name, node in ((node.name, node) for node in flat(chain)):
@@ -73,10 +67,16 @@ def check_masks(model, chain):
         elif kind == "Bidirectional":
             compare(masks, network, name, name, network.masking_layer(places[f"{name}/fork"]))
             check_unrolled(node, masks.read[name])
-        elif kind in ONLY_KERAS and masks.read[name] and (kind != "BatchNormalization" or node.layer.trainable):
-            mask = shown(masks.read[name])
-            raise ValueError(f"the mask of {mask} reaches Keras layer {name!r} ({kind}), which {ONLY_KERAS[kind]}.")
+        elif kind in LAYERS and masks.read[name] and (kind != "BatchNormalization" or node.layer.trainable):
+            check_mask(name, kind, masks.read[name])
     compare(masks, network, None, "the loss", network.output_masking)
+
+
+def check_mask(name, kind, mask):
+    """Raise ValueError where a mask does something in Keras's layer alone."""
+    does = LAYERS[kind].keras_mask
+    if does is not None:
+        raise ValueError(f"the mask of {shown(mask)} reaches Keras layer {name!r} ({kind}), which {does}.")
 
 
 def check_unrolled(node, mask):

@@ -1,4 +1,4 @@
-"""Keras's metrics, with their settings, as fastbp's: names where these are the same, else objects of scoring.py."""
+"""Keras's metrics and their settings become fastbp's: names where both mean the same, else objects of scoring.py."""
 
 import re
 
@@ -18,7 +18,7 @@ from fastbp.metrics.scoring import (
     TopKCategoricalAccuracy,
 )
 
-# By the name of Keras's class: fastbp's class, its settings, and of other settings what asks for nothing.
+# {Keras's class: (fastbp's class, its settings, {another setting: the value that asks for nothing})}.
 OBJECTS = {
     "BinaryAccuracy": (BinaryAccuracy, ("threshold",), {}),
     "TopKCategoricalAccuracy": (TopKCategoricalAccuracy, ("k",), {}),
@@ -40,18 +40,18 @@ OBJECTS = {
     "RootMeanSquaredError": (RootMeanSquaredError, (), {}),
 }
 SHORT = {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
-# Names of metrics.py that are Keras's metric, whatever the loss is; the first two heed masks there too.
+# Names of metrics that mean the same in Keras beside any loss.  The first two heed masks in Keras, too.
 EQUAL = ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
 MASKED = ("accuracy", *EQUAL[:2])
 
 
 def metrics_of(value, loss):
-    """Return fastbp's metrics of what stands under "metrics" in `get_compile_config()`: names and objects."""
+    """Return fastbp's metrics, names and objects, for the entry "metrics" of `get_compile_config()`."""
     return [of_name(part, loss) if isinstance(part, str) else of_description(part, loss) for part in flat(value)]
 
 
 def flat(value):
-    """Return the metrics of lists and dicts in each other: those of a model's only output."""
+    """Return the metrics in nested lists and dicts, all of which belong to the model's only output."""
     if isinstance(value, dict) and "class_name" not in value:
         value = [value[name] for name in sorted(value)]
     if isinstance(value, list | tuple):
@@ -78,7 +78,7 @@ def of_description(described, loss):
 def of_name(name, loss):
     """Return fastbp's metric that Keras means by a name: of a class, of a function, or a short one."""
     if name.lower() in ("accuracy", "acc"):
-        # With other losses fastbp's "accuracy" looks at the side of the outputs that the loss does, Keras's at 0.5.
+        # Beside other losses fastbp's "accuracy" splits outputs where the loss does, and Keras's splits them at 0.5.
         return name if name == "accuracy" and loss.accuracy == "sparse_categorical_accuracy" else Accuracy(name=name)
     kind = SHORT.get(name.lower()) or next((kind for kind in OBJECTS if name in (kind, keras_name(kind))), name)
     if keras_name(kind) in EQUAL:

@@ -1,7 +1,7 @@
-"""Keras's layers -> fastbp's specs: mostly the same names and values, so what differs stands here.
+"""Keras's layers become fastbp's specs.  Most names and values are the same; this module translates the others.
 
-Settings are read from a layer's `get_config()`.  One that fastbp does not have must ask for nothing; else an error
-names the layer and the setting.
+Settings are read from a layer's `get_config()`.  A setting that fastbp does not have must have a value that asks for
+nothing; else an error names the layer and the setting.
 """
 
 import dataclasses
@@ -15,23 +15,18 @@ from fastbp.interop.kerasweights import check_attached, is_trained, role_of, wei
 from fastbp.layers import LAYERS, Activation, Bidirectional, Concatenate, Residual
 from fastbp.regularizers import L1, L1L2, L2, MaxNorm
 
-# What sets no layer's outputs or training apart: seeds and loops are Keras's own, initial values are overwritten.
+# Settings that change neither outputs nor training: seeds and loops are Keras's own, initial values are overwritten.
 UNUSED = ("name", "trainable", "dtype", "seed", "unroll", "renorm_momentum")
-# Of settings that fastbp does not have, the values that ask for nothing.  None always does.
-NEUTRAL = {
-    "data_format": "channels_last",
-    "renorm": False,
-    "return_state": False,
-    "rms_scaling": False,
-    "synchronized": False,
-}
+# Settings that fastbp does not have, with the values that ask for nothing; None always does.  Those that one layer
+# alone has stand in its class (`keras_neutral`).
+NEUTRAL = {"data_format": "channels_last", "return_state": False}
 
 REGULARIZERS = {"L1": L1, "L2": L2, "L1L2": L1L2}
 
 
 @dataclasses.dataclass
 class Model:
-    """What layers' settings depend on beside the layers.
+    """Facts of the whole model on which layers' settings depend.
 
     Attributes
     ----------
@@ -40,9 +35,9 @@ class Model:
     trainable : bool
         Of the whole model.
     spares : function of a variable
-        Does the optimizer spare it weight decay?
+        Does the optimizer leave the variable out of weight decay?
     not_spared : list of str
-        Filled here: names of variables that Keras spares and fastbp cannot.
+        Filled here: names of variables that Keras leaves out of weight decay and fastbp cannot.
     """
 
     batch_size: int | None = None
@@ -75,12 +70,12 @@ def spec_of(node, model):
 
 
 def has_namesake(kind):
-    """Has fastbp itself a layer of this name of Keras's?  Settings of such layers have the same names, too."""
+    """Does fastbp itself have a layer of this name?  Its settings then have Keras's names, too."""
     return kind in LAYERS and LAYERS[kind].__module__.startswith("fastbp.")
 
 
 def namesakes(layers):
-    """Return the names of Keras's layers, a module, that are fastbp's too, and convert setting by setting."""
+    """Return the names in the module keras.layers that fastbp's layers have, too: these convert setting by setting."""
     return [name for name in dir(layers) if has_namesake(name) and name not in OTHERS]
 
 
@@ -108,10 +103,12 @@ def settings_of(layer, spec, name, model):
 
 
 def left(layer, mapped):
-    """Return the settings of a Keras layer that are `mapped`; others must ask for nothing."""
+    """Return the settings of a Keras layer that are among `mapped`; the others must ask for nothing."""
     config = layer.get_config()
     config = {name: value for name, value in config.items() if not name.endswith("_initializer")}
-    return settings_left(config, mapped, NEUTRAL, UNUSED)
+    kind = kind_of(layer)
+    own = LAYERS[kind].keras_neutral if has_namesake(kind) else {}
+    return settings_left(config, mapped, NEUTRAL | own, UNUSED)
 
 
 def converted(layer, name, value):
@@ -143,7 +140,7 @@ def regularizer_of(value):
 
 
 def constraint_of(value, dimensions, axes):
-    """Return MaxNorm of a description, if it takes the norm over so many leading axes: that of what a unit reads."""
+    """Return MaxNorm of a description; its norm must be that of a unit's weights, over so many leading axes."""
     check_keras_s(value)
     kind = value["class_name"]
     if kind != "MaxNorm":
@@ -171,13 +168,13 @@ def of_bidirectional(node, model):
     twin = settings | {"name": of_back["name"], "go_backwards": True}
     if kind_of(back) != kind_of(there) or of_back != twin:
         raise ValueError("its backward layer must have the settings of its forward layer, but for go_backwards.")
-    # As its twin, the layer gets what depends on masks from Bidirectional.
+    # Bidirectional sets what depends on masks, for this layer and its twin.
     settings |= {"name": there.name.removeprefix("forward_"), "zero_output_for_mask": False}
     return Bidirectional(spec(**settings), merge_mode, name=node.name)
 
 
 def of_add(node, model):
-    """Add of a block and what the block reads: Residual."""
+    """Add, where it adds a block's output and the block's input: Residual."""
     left(node.layer, ())
     blocks = [branch for branch in node.branches if branch]
     if len(node.branches) != 2 or len(blocks) != 1:
@@ -186,7 +183,7 @@ def of_add(node, model):
 
 
 def of_concatenate(node, model):
-    """Concatenate of branches that part at one place."""
+    """Concatenate, where its branches part at one place."""
     branches = [specs_of(branch, model) for branch in node.branches]
     return Concatenate(branches, name=node.name, **left(node.layer, ("axis",)))
 

@@ -1,12 +1,12 @@
-"""The variables of a Keras layer: which are trained, and what hangs on them.
+"""The variables of a Keras layer: which ones are trained, and which regularizers and constraints they have.
 
-Keras reads a variable's own `trainable`, `regularizer` and `constraint`; a layer's settings of these names are copied
-to them when it is built, and may say something else later.
+Keras reads a variable's own `trainable`, `regularizer` and `constraint`.  They are copied from the layer's settings
+when the layer is built.  The settings may be changed later, without effect.
 """
 
 from fastbp.interop.kerasgraph import kind_of
 
-# The part of a setting's name ("recurrent_regularizer") that stands for a variable.
+# {variable: how a setting's name begins}: "recurrent_kernel" has the setting "recurrent_regularizer".
 ROLES = {"recurrent_kernel": "recurrent"}
 
 

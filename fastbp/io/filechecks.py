@@ -1,12 +1,12 @@
-"""What a model file's description says, checked: a file is an input like any other, whoever wrote it.
+"""Checks of what a model file's description says: a file may be damaged or hostile, like any other input.
 
-Each function returns a value that is as it should be, or raises ValueError with the name of what is not; `load_model`
-makes a ModelFileError of it.
+Each function returns the value if it is right, and raises ValueError with its name if it is not.  `load_model` makes a
+ModelFileError of that.
 """
 
 import math
 
-# Counters: far beyond any training, and far from what overflows.
+# Counters may be so large: more than any training makes, and far less than an int64 holds.
 MOST = 2**53
 
 
@@ -25,7 +25,7 @@ def real(value, name, low=-math.inf, high=math.inf):
 
 
 def number_or_none(value, name):
-    """Return any number, infinite ones and NaN too, or None: a figure to look at."""
+    """Return None or a number, which may be infinite or NaN: nothing computes with it."""
     if value is not None and type(value) not in (int, float):
         raise ValueError(f"{name} is {_shown(value)}; it should be a number.")
     return value
@@ -39,7 +39,7 @@ def flag(value, name):
 
 
 def text(value, name, known=None):
-    """Return a text; one of those known."""
+    """Return a text, which must be one of those known if these are given."""
     if type(value) is not str or (known is not None and value not in known):
         raise ValueError(f"{name} is {_shown(value)}; it should be {'a text' if known is None else sorted(known)}.")
     return value
@@ -56,7 +56,7 @@ def listed(value, name, of, length=None):
 
 
 def shaped(array, name, shape, dtype):
-    """Return a tensor of a shape, in which None is any size, and a dtype."""
+    """Return a tensor if it has this dtype and this shape, in which None stands for any size."""
     fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
     if not fits or array.dtype != dtype:
         found = f"{array.shape} ({array.dtype})"
@@ -84,7 +84,7 @@ def settings_in_range(value):
 
 
 def _shown(value):
-    """Return a value as text of 60 characters at most; of a long number or list, its kind."""
+    """Return a value as text of at most 60 characters; a long number or list is shown by its kind."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a whole number of more digits than Python writes, a list in a list in ...

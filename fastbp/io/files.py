@@ -1,11 +1,11 @@
-"""Writing a file whole or not at all: all files that fastbp writes come through here.
+"""Writing a file whole or not at all: this module writes all of fastbp's files.
 
 A temporary file beside the target is renamed onto it, so that readers see the old file or the new one.  A symbolic link
 goes on pointing to the target, whose mode and, where the system allows it, owner and group are kept.  Other hard links
 keep the old content, because a rename gives the new file this one name.
 
-A process that was killed leaves its temporary file behind.  It held a lock on it, which ends with the process, in
-whatever container that ran: the next one that writes the same target removes what nobody holds.
+A killed process leaves its temporary file behind.  The process held a lock on it, and locks end with their process, in
+other containers too.  So the next process that writes the same target removes the temporary files that nobody locks.
 """
 
 import errno
@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows, where an open file cannot be removed
     flock = None  # type: ignore[assignment]
 
-# Without locks, a temporary file of this age (in seconds) is taken for one that nobody writes any more.
+# On systems without locks, nobody is thought to write a temporary file of this age (in seconds) any more.
 OLD = 3600.0
 ENDING = ".fastbp-tmp"
 KINDS = {
@@ -99,7 +99,7 @@ def write_out(path: str, content: bytes) -> None:
 
 def is_stream(path: str | Path) -> bool:
     """Is it standard output, a pipe, a socket or a device, to which one writes without replacing anything?"""
-    # A shell's ">(...)" and descriptors stand below /dev and /proc, whatever they are.
+    # A shell's ">(...)" and file descriptors have paths below /dev or /proc, whatever they point to.
     if str(path) in STDOUT or str(path).startswith(("/dev/fd/", "/dev/std", "/proc/")):
         return True
     try:
@@ -159,7 +159,7 @@ def open_to_read(path: str | Path, what: str):
 
 
 def _temporary_start(target):
-    """Return what the names of a target's temporary files begin with: short, for names have 255 bytes at most."""
+    """Return the start of the names of a target's temporary files: short, because a name has at most 255 bytes."""
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
     return f".{digest}."
 
@@ -204,7 +204,7 @@ def _remove_stale(folder, start):
 
 
 def _is_stale(file):
-    """Is it a file that no process holds?"""
+    """Is it a file that no process locks any more?"""
     old = time.time() - os.fstat(file.fileno()).st_mtime >= OLD
     if flock is None:
         return old
@@ -228,6 +228,6 @@ def _keep_owner_and_mode(descriptor, old):
         try:
             os.fchown(descriptor, owner, group)
         except PermissionError:
-            # Another group must not read what the old one could: it gets what everybody has.
+            # The group cannot be kept.  The new one must not gain the old one's rights: it gets those of everybody.
             mode = mode & ~0o6070 | (mode & 0o007) << 3 if owner == -1 else mode & ~0o6000
     os.fchmod(descriptor, mode)

@@ -1,7 +1,7 @@
-"""Files in the IDX format, in which MNIST and its kin are kept: one array of whole numbers or floats a file.
+"""Files in the IDX format, the format of MNIST: a file holds one array of whole numbers or floats.
 
-Four bytes begin it (two zeros, a code of the numbers' type, how many axes), then come the axes' sizes as int32 and the
-entries, the last axis fastest, all of them with the most significant byte first.
+It begins with four bytes: two zeros, a code of the numbers' type, and the number of axes.  The sizes of the axes follow
+as int32, then the entries, the last axis fastest.  The most significant byte of a number comes first.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-# By their codes in the third byte.
+# The types of numbers, by their codes in the third byte.
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 
@@ -35,7 +35,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     OSError
         Where the file cannot be read.
     ValueError
-        Where it is no such file, or shorter or longer than it says.
+        Where it is no such file, or its length is not the one that its sizes say.
 
     References
     ----------

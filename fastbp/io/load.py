@@ -1,4 +1,4 @@
-"""load_model: any model's file.  It stands above all that it can load, and imports what the file tells of."""
+"""load_model reads any model's file.  It imports the code of that kind of model only when the file names it."""
 
 from importlib import import_module
 from operator import attrgetter
@@ -7,13 +7,14 @@ from typing import Any
 
 from fastbp.io.saving import ModelFileError, load_tensors
 
-# By the kind that a file tells: what makes a model of (tensors, description, custom_objects).
+# The kind that a file names: the function (tensors, description, custom_objects) -> model.
 LOADERS = {
     "sequential": "fastbp.models.sequential:Sequential.from_state",
     "estimator": "fastbp.estimators:loaded",
     "tabular": "fastbp.tabular.model:loaded",
 }
-# What a setting of another type or size leads to.  Others are not the file's: a signal handler's time limit, a warning.
+# Errors that a setting of a wrong type or size leads to.  Other errors are not the file's fault: a warning, or a time
+# limit that a signal handler raises.
 WRONG = (
     ArithmeticError,
     AssertionError,

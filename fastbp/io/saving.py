@@ -1,7 +1,7 @@
 """The model file: one safetensors file, tensors by name and a JSON description in its header.
 
 Loading reads numbers and names; it runs no code.  Saving writes a temporary file and renames it (`files.py`).  A long
-description, of texts or of knots of thousands of columns, is a tensor: headers have 100 MB at most.
+description, such as texts of thousands of columns, is stored as a tensor, because a header has at most 100 MB.
 """
 
 import json
@@ -11,11 +11,11 @@ import numpy as np
 
 from fastbp.io.files import open_to_read, replace_file
 
-# Goes up when the release before could not read the files of this one.
+# This number goes up when the release before cannot read the files of this one.
 FORMAT_VERSION = 1
 _KEY = "fastbp"
-# The end of the description.  It is not metadata of its own: safetensors writes those in no fixed order, and the
-# same model should be the same bytes.
+# The checksum follows this mark at the end of the description.  It is no metadata entry of its own, because safetensors
+# writes several entries in no fixed order, and a model should always give the same bytes.
 _CHECKSUM = ', "crc32": '
 # A description of more characters is a tensor of this name; the header says so in a way that older releases refuse.
 MOST_IN_HEADER = 2**20
@@ -63,7 +63,7 @@ def save_tensors(path, tensors, description):
 
 
 def _checksum(tensors, text):
-    """Return a number that changes where a bit of the tensors or of the description does."""
+    """Return a number that changes if a bit of the tensors or of the description changes."""
     checksum = zlib.crc32(text.encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

@@ -50,11 +50,11 @@ def sum_columns(out, init, a, b, b_stride, n, k):
             for i in range(width):
                 to[i] = start[i]
         for first in range(0, k, SECTION):
-            last = min(first + SECTION, k)
+            end = min(first + SECTION, k)
             for i in range(width):
                 section[i] = zero
-            for row in range(first, last, BLOCK):
-                sum_block(block, shift(b, row * b_stride + j), b_stride, min(BLOCK, last - row), width)
+            for row in range(first, end, BLOCK):
+                sum_block(block, shift(b, row * b_stride + j), b_stride, min(BLOCK, end - row), width)
                 for i in range(width):
                     section[i] += block[i]
             for i in range(width):
@@ -169,14 +169,14 @@ def sum_of_terms(term):
         for j in range(0, total.size, WIDTH):
             width, to = np.uint64(min(WIDTH, total.size - j)), at(total, j)
             for first in range(0, rows, SECTION):
-                last = min(first + SECTION, rows)
+                end = min(first + SECTION, rows)
                 for i in range(width):
                     section[i] = zero
-                for row in range(first, last, BLOCK):
+                for row in range(first, end, BLOCK):
                     for i in range(width):
                         block[i] = zero
                     x_0, y_0, z_0 = shift(x, row * x_row + j), shift(y, row * y_row + j), shift(z, row * z_row + j)
-                    add_terms(block, min(BLOCK, last - row), width, x_0, x_row, y_0, y_row, z_0, z_row)
+                    add_terms(block, min(BLOCK, end - row), width, x_0, x_row, y_0, y_row, z_0, z_row)
                     for i in range(width):
                         section[i] += block[i]
                 for i in range(width):

@@ -22,7 +22,7 @@ from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import shift, stack_room
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add, splat, store_vector
 from fastbp.kernels.dots import lane_sums, start_of
-from fastbp.kernels.windowadd import offset
+from fastbp.kernels.windowadd import offset, offset_at
 
 # Pieces in a table of them.  A panel of DEPTH rows has room for 512 vectors.
 PIECES = 512
@@ -48,14 +48,14 @@ def _most(shape):
 
 @intrinsic
 def beside(typingctx, pointer, table, first, last):
-    """Return how many offsets from entry `first` of a table on, of those before `last`, rise by one: up to a vector.
+    """Return how many offsets from entry `first` of a table on, of those before `last`, rise by one: up to two vectors.
 
     `pointer` is any pointer to entries of the image.
     """
 
     def codegen(context, builder, signature, args):
         _, table_, first_, last_ = args
-        lanes = Shape(context, signature.args[0].dtype).lanes
+        lanes = 2 * Shape(context, signature.args[0].dtype).lanes
         vector, flags = ir.VectorType(ir.I32, lanes), ir.VectorType(ir.IntType(1), lanes)
         place = builder.gep(builder.inttoptr(table_, ir.I32.as_pointer()), [first_])
         numbers = ir.Constant(vector, list(range(lanes)))
@@ -64,9 +64,8 @@ def beside(typingctx, pointer, table, first, last):
         inside = builder.icmp_signed("<", numbers, splat(builder, left, lanes))
         type_ = ir.FunctionType(vector, [vector.as_pointer(), ir.I32, flags, vector])
         load = cgutils.get_or_insert_function(builder.module, type_, f"llvm.masked.load.v{lanes}i32.p0")
-        offsets = builder.call(
-            load, [builder.bitcast(place, vector.as_pointer()), ir.I32(4), inside, ir.Constant(vector, None)]
-        )
+        address = builder.bitcast(place, vector.as_pointer())
+        offsets = builder.call(load, [address, ir.I32(4), inside, ir.Constant(vector, None)])
         rising = builder.add(splat(builder, builder.load(place), lanes), numbers)
         same = builder.and_(inside, builder.icmp_signed("==", offsets, rising))
         bits = builder.zext(builder.bitcast(same, ir.IntType(lanes)), ir.I64)
@@ -87,12 +86,14 @@ def cut(pointer, starts, counts, firsts, table, first, last, most):
 
     Of each piece: its first offset, how many there are, and the number of the first one.
     """
-    pieces, done = 0, first
-    while done < last and pieces < most:
-        starts[pieces], firsts[pieces] = offset_at(table, done), done - first
-        counts[pieces] = beside(pointer, table, done, last)
-        done += counts[pieces]
-        pieces += 1
+    lanes, pieces, done = 2 * most_filters(pointer), 0, first
+    while done < last and pieces < most - 1:
+        count = beside(pointer, table, done, last)
+        for i in range(0, count, lanes):
+            starts[pieces], firsts[pieces] = offset_at(table, done) + i, done + i - first
+            counts[pieces] = min(count - i, lanes)
+            pieces += 1
+        done += count
     return pieces, done
 
 
@@ -117,16 +118,6 @@ def few_columns_beside(panel, out, out_stride, init, init_stride, image, rows, c
         unzip(n, pieces, counts, firsts, panel, shift(b, done * n))
         sum_pieces(n, pieces, starts, counts, panel, out, out_stride, init, init_stride, image, rows, m)
         done, init, init_stride = end, out, out_stride
-
-
-@intrinsic
-def offset_at(typingctx, table, index):
-    """Return entry `index` of a table of offsets."""
-
-    def codegen(context, builder, signature, args):
-        return builder.load(builder.gep(builder.inttoptr(args[0], ir.I32.as_pointer()), [args[1]]))
-
-    return types.int32(types.int64, types.int64), codegen
 
 
 @intrinsic

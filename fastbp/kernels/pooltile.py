@@ -6,6 +6,8 @@ left.  It is stored whole where the entries beyond are written later, because a 
 AMD's Zen 3.  Images of 6 channels have no other stores.
 """
 
+from functools import partial
+
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, emitted_once, load_vector, splat, store_vector
 from fastbp.kernels.windowadd import Lanes, offset, store_edge
@@ -22,11 +24,11 @@ def _pool(largest):
     @intrinsic
     def pool(typingctx, out, image, positions, m, taps, k, c, scales, scale_stride):
         def codegen(context, builder, signature, args):
-            def emit(function):
-                _emit_forward(function, Shape(context, signature.args[0].dtype), largest)
+            def emit(function, lanes):
+                _emit_forward(function, lanes, largest)
 
             name = f"fastbp_pool_{'largest' if largest else 'sum'}_{args[0].type.pointee}"
-            builder.call(emitted_once(builder.module, name, args, emit), args)
+            _call_by_channels(builder, Shape(context, signature.args[0].dtype), name, args, args[6], emit)
             return context.get_dummy_value()
 
         size = types.int64
@@ -41,12 +43,12 @@ def _unpool(largest, overlapping):
     @intrinsic
     def unpool(typingctx, dimage, dout, out, image, positions, m, per_row, clear, taps, k, c, scales, scale_stride):
         def codegen(context, builder, signature, args):
-            def emit(function):
-                _emit_backward(function, Shape(context, signature.args[0].dtype), largest, overlapping)
+            def emit(function, lanes):
+                _emit_backward(function, lanes, largest, overlapping)
 
             kind = f"{'largest' if largest else 'sum'}{'_overlapping' if overlapping else ''}"
             name = f"fastbp_unpool_{kind}_{args[0].type.pointee}"
-            builder.call(emitted_once(builder.module, name, args, emit), args)
+            _call_by_channels(builder, Shape(context, signature.args[0].dtype), name, args, args[10], emit)
             return context.get_dummy_value()
 
         pointer, size = dimage, types.int64
@@ -68,6 +70,16 @@ pool_largest, pool_sum = _pool(True), _pool(False)
 # whole vector.
 unpool_largest, unpool_sum = _unpool(True, False), _unpool(False, False)
 add_unpooled_largest, add_unpooled_sum = _unpool(True, True), _unpool(False, True)
+
+
+def _call_by_channels(builder, shape, name, args, c, emit):
+    """Call a function of vectors, or one of half vectors where c channels fit these; ``emit(function, lanes)``."""
+    half = shape.lanes // 2
+    with builder.if_else(builder.icmp_signed("<=", c, ir.I64(half))) as (few, many):
+        for lanes, branch in ((half, few), (shape.lanes, many)):
+            with branch:
+                function = emitted_once(builder.module, f"{name}_{lanes}", args, partial(emit, lanes=lanes))
+                builder.call(function, args)
 
 
 def _each_tap(builder, taps, k, body):
@@ -112,12 +124,12 @@ def _scale(builder, scales, stride, window, vector):
     return splat(builder, builder.load(builder.gep(scales, [builder.mul(window, stride)])), vector.count)
 
 
-def _emit_forward(function, shape, largest):
+def _emit_forward(function, lanes, largest):
     """Emit the body of pool_largest or pool_sum."""
     out, image, positions, m, taps, k, c, scales, scale_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
-    channels = Lanes(builder, shape, out.type.pointee, c)
+    channels = Lanes(builder, lanes, out.type.pointee, c)
     vector, end = channels.vector, builder.mul(m, c)
     start = ir.Constant(vector, [float("-inf") if largest else 0.0] * vector.count)
     total = builder.alloca(vector)
@@ -147,12 +159,12 @@ def _emit_forward(function, shape, largest):
     builder.ret_void()
 
 
-def _emit_backward(function, shape, largest, overlapping):
+def _emit_backward(function, lanes, largest, overlapping):
     """Emit the body of one of the four functions that hand gradients back."""
     dimage, dout, out, image, positions, m, per_row, clear, taps, k, c, scales, scale_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     positions, taps = (builder.inttoptr(table, ir.I32.as_pointer()) for table in (positions, taps))
-    channels = Lanes(builder, shape, out.type.pointee, c)
+    channels = Lanes(builder, lanes, out.type.pointee, c)
     vector, zero = channels.vector, ir.Constant(channels.vector, None)
     left = builder.alloca(vector)
     # Of several vectors the first ones of all taps are stored before the edges.

@@ -12,6 +12,7 @@ its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): 
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
+from fastbp.kernels.epilogue import gate_arguments, gate_sums
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Columns of a quad, and vectors of rows in a tile: sums enough to hide the latency of an addition.
@@ -41,25 +42,27 @@ def quad_rows(typingctx, pointer, width, a_row, a_col):
 
 
 @intrinsic
-def run_quads(typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold):
+def run_quads(
+    typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
+):
     """Run `tiles` tiles below each other, each of `quad_rows` rows; for the rest see `tile.run_tiles`."""
 
     def codegen(context, builder, signature, args):
         shape = Shape(context, signature.args[2].dtype)
         if shape.lanes <= QUAD:
             return context.get_dummy_value()
-        tiles_, width_, *rest = args
+        tiles_, width_, *rest = args[:-1]
         a_row_ = rest[5]
         before = builder.udiv(builder.sub(width_, ir.I64(1)), ir.I64(QUAD))
         edge = builder.sub(width_, builder.mul(before, ir.I64(QUAD)))
         index = builder.add(builder.mul(before, ir.I64(2)), builder.zext(_is_one(builder, a_row_), ir.I64))
-        arguments = [tiles_, *rest, edge]
+        arguments = [tiles_, *rest, *gate_arguments(signature, args), edge]
         function = builder.load(builder.gep(_table(builder.module, shape, arguments), [ir.I64(0), index]))
         builder.call(function, arguments)
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
+    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, gate)
     return types.void(*arguments), codegen
 
 
@@ -90,7 +93,9 @@ def _emitter(shape, quads, read):
     rows = VECTORS * group
 
     def emit(function):
-        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
+        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = (
+            function.args
+        )
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         quad, wide = (ir.VectorType(out.type.pointee, lanes) for lanes in (QUAD, shape.lanes))
         mask = edge_mask(builder, edge, quad)
@@ -124,6 +129,7 @@ def _emitter(shape, quads, read):
                 total = builder.load(sums[r // group, q])
                 builder.store(_pick(builder, total, range(first, first + QUAD)), place)
             fold_sums(builder, parts, out_tile, out_stride, fold, mask_of)
+            gate_sums(builder, parts, out, out_stride, gate, loop.index, rows, mask_of)
             store_tile(builder, parts, out_tile, out_stride, edge, mask_of)
         builder.ret_void()
 
@@ -148,7 +154,7 @@ def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, add):
         return vectors
 
     def spread(vectors, t):
-        return [_pick(builder, one, [g * QUAD + t for g in range(group) for _ in range(QUAD)]) for one in vectors]
+        return [_pick(builder, x, [g * QUAD + t for g in range(group) for _ in range(QUAD)]) for x in vectors]
 
     def row_of(first, t):
         return builder.gep(b, [builder.mul(builder.add(first, ir.I64(t)), b_stride)])
@@ -175,7 +181,7 @@ def _columns_of_rows(builder, a, a_row, a_col, b, b_stride, depth, group, add):
     def add_index(index, is_last):
         column = builder.gep(a, [builder.mul(index, a_col)])
         vectors = [load_vector(builder, builder.gep(column, [ir.I64(v * group)]), some) for v in range(VECTORS)]
-        spread = [_pick(builder, one, [g for g in range(group) for _ in range(QUAD)]) for one in vectors]
+        spread = [_pick(builder, x, [g for g in range(group) for _ in range(QUAD)]) for x in vectors]
         add(builder.gep(b, [builder.mul(index, b_stride)]), spread, is_last)
 
     with builder.if_then(builder.icmp_signed(">", depth, ir.I64(0))):

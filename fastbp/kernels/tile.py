@@ -25,6 +25,7 @@ from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_colum
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
+from fastbp.kernels.epilogue import gate_arguments, gate_entries, gate_from, gate_sums
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
@@ -46,6 +47,18 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None)
+
+
+@kernel
+def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+    """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored."""
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate)
+
+
+@inline
+def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+    """Compute both kinds of product."""
     if b_stride < 0 and n <= tile_columns(out):
         b_stride = n
     if n == 1 and a_row == 1 and out_stride == 1 and init_stride == 1:
@@ -56,9 +69,11 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
         for first in range(0, max(k, 1), DOTS):
             dots(out, init, init_stride, shift(a, first), a_row, shift(b, first), m, min(DOTS, k - first))
             init, init_stride = out, 1
+        gate_entries(out, out_stride, gate, m, n)
         return
     if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
         sum_columns(out, init, a, b, b_stride, n, k)
+        gate_entries(out, out_stride, gate, m, n)
         return
     panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
     # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
@@ -77,11 +92,13 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
-                    rows, cols, depth,
+                    rows, cols, depth, gate_from(gate, 0, whole),
                 )  # fmt: skip
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
                     start, start_stride = to, out_stride
+    if not whole:
+        gate_entries(out, out_stride, gate, m, n)
 
 
 @inline
@@ -98,7 +115,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 
 @inline
-def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k):
+def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
     """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of a tile."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
@@ -109,6 +126,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
     first = 0
     while True:
         depth = min(DEPTH, k - first)
+        is_last = first + depth >= k
         for j in range(0, n, columns):
             width = min(columns, n - j)
             b_panel, b_panel_stride = panel_at(b, b_stride, first, j, width), width if b_stride < 0 else b_stride
@@ -133,6 +151,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                     b_panel_stride,
                     depth,
                     np.int64(fold),
+                    gate_from(gate, j, is_last),
                 )
             for kind in range(HEIGHTS):
                 height = tile_height(out, width, kind)
@@ -153,6 +172,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                         b_panel_stride,
                         depth,
                         np.int64(fold),
+                        gate_from(gate, i * out_stride + j, is_last),
                     )
                 i += tiles * height
         first += depth
@@ -167,9 +187,15 @@ def product_address(float_type):
     return compiled_address(product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8", f=float_type))
 
 
+@cache
+def gated_product_address(float_type):
+    """Return the address of `gated_product` for a float type (NumPy's)."""
+    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f*", f=float_type))
+
+
 @intrinsic
 def run_tiles(
-    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold
+    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
 ):
     """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
 
@@ -177,9 +203,10 @@ def run_tiles(
     """
 
     def codegen(context, builder, signature, args):
-        tiles_, kind_, width_, *rest = args
+        tiles_, kind_, width_, *rest = args[:-1]
+        gate_ = gate_arguments(signature, args)
         shape = Shape(context, signature.args[3].dtype)
-        table = _tile_table(builder.module, shape, args[3].type)
+        table = _tile_table(builder.module, shape, args[3].type, len(gate_))
         lanes = ir.I64(shape.lanes)
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
@@ -188,21 +215,22 @@ def run_tiles(
         index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
         index = builder.add(builder.mul(index, ir.I64(2)), masked)
         function = builder.load(builder.gep(table, [ir.I64(0), index]))
-        builder.call(function, [tiles_, *rest, edge])
+        builder.call(function, [tiles_, *rest, *gate_, edge])
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
     arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
-    return types.void(*arguments), codegen
+    return types.void(*arguments, gate), codegen
 
 
-def _tile_table(module, shape, pointer):
+def _tile_table(module, shape, pointer, n_gates):
     """Emit every tile function once in `module`; return the constant table of their addresses."""
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
     size = ir.I64
-    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, size]
+    arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size]
+    arguments += [*[pointer] * n_gates, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -223,7 +251,7 @@ def _tile_table(module, shape, pointer):
 
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, edge = function.args
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -258,5 +286,6 @@ def _emit_tiles(function, shape, rows, vectors, masked):
                     total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(total, sums[r, v])
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
+        gate_sums(builder, sums, out, out_stride, gate, loop.index, rows, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
     builder.ret_void()

@@ -102,15 +102,15 @@ def _exchange(builder, rows):
         for i in range(lanes):
             if not i & bit:
                 upper, lower = rows[i], rows[i + bit]
-                rows[i] = _shuffle(builder, upper, lower, [k - bit + lanes if k & bit else k for k in range(lanes)])
-                rows[i + bit] = _shuffle(
+                rows[i] = shuffle(builder, upper, lower, [k - bit + lanes if k & bit else k for k in range(lanes)])
+                rows[i + bit] = shuffle(
                     builder, upper, lower, [k + lanes if k & bit else k + bit for k in range(lanes)]
                 )
         bit //= 2
     return rows
 
 
-def _shuffle(builder, a, b, numbers):
+def shuffle(builder, a, b, numbers):
     """Pick lanes by number from a and b side by side."""
     i32 = ir.IntType(32)
     mask = ir.Constant(ir.VectorType(i32, len(numbers)), [ir.Constant(i32, number) for number in numbers])

@@ -55,8 +55,7 @@ _LN2_LOW = constant(1.4286068203094173e-06, 1.9082149292705877e-10)
 
 # (exp(r) - 1 - r) / r^2, |r| <= log(2) / 2
 _exp_tail = polynomial(
-    (0.5000000046383445, 0.16666666818361978, 0.04166635418180658, 0.00833327273547187, 0.0013941067326077073,
-     0.0001991434964950195),
+    (0.5000000095130933, 0.16666518897868052, 0.04166620597994136, 0.008368882337573068, 0.0013950479185156535),
     (0.5000000000000006, 0.16666666666666688, 0.04166666666657343, 0.008333333333313212, 0.0013888888932507139,
      0.00019841269905729311, 2.4801504244752996e-05, 2.755722573198913e-06, 2.7626419505081693e-07,
      2.511513154679234e-08),
@@ -69,19 +68,34 @@ _log_tail = polynomial(
      0.1531378438155357, 0.1479883625587473),
 )  # fmt: skip
 
-# The same, |s| <= 1/3
-_near_log_tail = polynomial(
-    (0.6666667559946129, 0.3999887936936475, 0.2861684861653598, 0.21427979371556352, 0.24299934313841445),
-    (0.6666666666666631, 0.4000000000015612, 0.28571428547979927, 0.22222223962611878, 0.18181744155112367,
-     0.153865554038064, 0.1330102837896661, 0.12105685529902913, 0.08341721740893507, 0.17015794010145727),
+# (log(1 + z) - z) / z^2, 0 <= z <= 1
+_log1p_tail = polynomial(
+    (-0.5, 0.33332250564184007, -0.24975098087280234, 0.19774323480579933, -0.15569536866455078, 0.1102513058533146,
+     -0.06092147694953777, 0.02187542141364026, -0.0036774658630003183),
+    (-0.49999999999999983, 0.33333333333329535, -0.24999999999707126, 0.19999999988400582, -0.16666666388063914,
+     0.1428570982223282, -0.12499949275773235, 0.11110684389750725, -0.0999725882701191, 0.09077145629507012,
+     -0.0827833337658295, 0.0751484617036109, -0.06674916800060864, 0.05647254973949742, -0.04394826444301582,
+     0.030253218177594323, -0.0176835231184058, 0.008402229770537986, -0.0030822847803375964, 0.0008128044726432936,
+     -0.00013639615105325348, 1.0900228666901902e-05),
 )  # fmt: skip
 
-# (tanh(x) / x - 1) / x^2 of x^2, |x| <= 0.55
+# (tanh(r) / r - 1) / r^2 of r^2, |r| <= 0.2045 (float32) or log(2) / 4
 _tanh_tail = polynomial(
-    (-0.3333331467962407, 0.13332480612374364, -0.05384052408348362, 0.021020573511362863, -0.006198747869258676),
-    (-0.3333333333333328, 0.13333333333323952, -0.0539682539621936, 0.02186948834054303, -0.008863231851791624,
-     0.003592084388914544, -0.0014554932219275664, 0.0005882387049115551, -0.00023285416697384673,
-     8.255550630800847e-05, -1.902209624147411e-05),
+    (-0.33333305046200296, 0.1332920837762801, -0.05225230418599399),
+    (-0.3333333333333249, 0.13333333332785732, -0.053968252785154075, 0.021869370931582126, -0.008857315566280697,
+     0.0034449169487422997),
+)  # fmt: skip
+
+# The normal distribution's tail beyond a over exp(-a^2 / 2), 0 <= a <= 13.3 (float32) or 38: numerator, denominator
+_mills_over = polynomial(
+    (0.4999999848413868, 0.32488680023850436, 0.09977560594993416, 0.012649595330421133, 4.69625410068292e-07),
+    (0.5, 0.7578028269434496, 0.5694381781628093, 0.2718358515670051, 0.08988253177008325, 0.02124607658892413,
+     0.003587340155941041, 0.00041827753345088903, 3.0750551119465584e-05, 1.0988200499383208e-06),
+)  # fmt: skip
+_mills_under = polynomial(
+    (1.0, 1.4476562029050042, 0.8546340878575532, 0.24924931140422904, 0.03175643978953997),
+    (1.0, 2.3134902146897636, 2.4847744801951253, 1.635451310880866, 0.732578548966425, 0.2341400370070017,
+     0.05429897501096649, 0.00906920843408633, 0.0010512206260569169, 7.708020088843928e-05, 2.7543334059516034e-06),
 )  # fmt: skip
 
 # erf(x) / x - 1 of x^2, |x| <= 1
@@ -122,37 +136,49 @@ _PI_HIGH, _PI_LOW = constant(3.1415927410125732, math.pi), constant(-8.742278000
 
 
 @inline
-def _reduce(x):
-    # x = k log 2 + r, |r| <= log(2) / 2; returns k + ROUND, k, r
-    shifted = fma(x, _LOG2E(x), ROUND(x))
-    k = shifted - ROUND(x)
-    high = fma(-k, _LN2_HIGH(x), x)
-    r = fma(-k, _LN2_LOW(x), high)
-    return shifted, k, r
+def _reduce(x, round_):
+    # x = k log 2 + r, |r| <= log(2) / 2; returns k + round_ and r
+    shifted = fma(x, _LOG2E(x), round_)
+    k = shifted - round_
+    return shifted, fma(-k, _LN2_LOW(x), fma(-k, _LN2_HIGH(x), x))
 
 
 @inline
-def _exp_fraction(r):
-    # exp(r) of a reduced r
-    return _ONE(r) + fma(r * r, _exp_tail(r), r)
+def _exp_scaled(x, round_):
+    # exp(x) times 2^(round_ - ROUND)
+    shifted, r = _reduce(x, round_)
+    scale = power(shifted)
+    return fma(fma(r * r, _exp_tail(r), r), scale, scale)
 
 
+# Where exp(x) is 0, where it is infinite, and between them two ends of numbers whose 2^k is normal if k is
+# moved by a step.
 _EXP_LOW, _EXP_HIGH = constant(-104.0, -746.0), constant(89.0, 710.0)
+_STEP, _UP, _DOWN = constant(32.0, 256.0), constant(2.0**32, 2.0**256), constant(2.0**-32, 2.0**-256)
+
+
+@inline
+def _above_end(x):
+    return select(x < _EXP_LOW(x), _EXP_LOW(x), x)
 
 
 @inline
 def exp(x):
     """Return e to the power x."""
-    inside = select(x < _EXP_LOW(x), _EXP_LOW(x), x)
-    inside = select(inside > _EXP_HIGH(x), _EXP_HIGH(x), inside)
-    _, k, r = _reduce(inside)
-    # 2^k in two factors: k may be one too many for one, and a subnormal result is rounded once, here.
-    shifted = fma(k, _HALF(x), ROUND(x))
-    rest = k - (shifted - ROUND(x))
-    return _exp_fraction(r) * power(shifted) * power(rest + ROUND(x))
+    inside = select(x > _EXP_HIGH(x), _EXP_HIGH(x), _above_end(x))
+    # The power of two is within the range in any case; the last factor leaves it, and rounds a subnormal result.
+    below = x < _ZERO(x)
+    round_ = select(below, ROUND(x) + _STEP(x), ROUND(x) - _STEP(x))
+    return _exp_scaled(inside, round_) * select(below, _DOWN(x), _UP(x))
 
 
-_EXPM1_LOW, _TINY = constant(-18.0, -40.0), constant(2.0**-26, 2.0**-55)
+@inline
+def exp_below(x):
+    """Return e to the power x, where x is 0 or less, or NaN."""
+    return _exp_scaled(_above_end(x), ROUND(x) + _STEP(x)) * _DOWN(x)
+
+
+_EXPM1_LOW = constant(-18.0, -40.0)
 
 
 @inline
@@ -160,12 +186,11 @@ def expm1(x):
     """Return e to the power x, minus 1, exact to the last bits near x = 0 too."""
     inside = select(x < _EXPM1_LOW(x), _EXPM1_LOW(x), x)
     inside = select(inside > _EXP_HIGH(x), _EXP_HIGH(x), inside)
-    _, k, r = _reduce(inside)
     # 2 (2^(k-1) p + 2^(k-1) - 1/2): 2^k itself may overflow
-    p = fma(r * r, _exp_tail(r), r)
-    scale = power((k - _ONE(x)) + ROUND(x))
-    y = _TWO(x) * fma(p, scale, scale - _HALF(x))
-    return select(abs(x) < _TINY(x), x, y)
+    shifted, r = _reduce(inside, ROUND(x) - _ONE(x))
+    scale = power(shifted)
+    y = _TWO(x) * fma(fma(r * r, _exp_tail(r), r), scale, scale - _HALF(x))
+    return copysign(y, x)
 
 
 _MIN_NORMAL, _RAISE = constant(2.0**-126, 2.0**-1022), constant(2.0**24, 2.0**54)
@@ -216,48 +241,59 @@ def log1p(x):
     return select(x == _ZERO(x), x, _log_ends(u, y))
 
 
-_TANH_NEAR, _TANH_END = constant(0.55), constant(10.0, 20.0)
-
-
-@inline
-def _quotient(a, b, lost):
-    # a / (b + lost), with lost far below b, and one step of refinement for both roundings
-    over = _ONE(a) / b
-    q = a * over
-    rest = fma(-q, lost, fma(-q, b, a))
-    return fma(rest, over, q)
+_TANH_END = constant(10.0, 20.0)
+# In float32 a little less than 2 / log(2): s is 4 from a = 0.5515 on, where tanh a is above 1/2.
+_TANH_STEPS, _HALF_LN2, _TANH_NEAR = constant(2.72, 2 / math.log(2)), constant(math.log(2) / 2), constant(2.0, 4.0)
 
 
 @inline
 def tanh(x):
     """Return the hyperbolic tangent of x."""
-    # tanh a = a + a^3 tail(a^2) up to 0.55, 1 - 2 / (exp(2a) + 1) above, where 1 - ... loses nothing
+    # a = k log(2) / 2 + r, t = tanh r, s = 2^k: tanh a = (s (1 + t) - (1 - t)) / (s (1 + t) + (1 - t)).
+    # That is t itself where k is 0, and 1 - 2 (1 - t) / (...), which loses less, where it is above 1/2.
     a = abs(x)
     a = select(a > _TANH_END(x), _TANH_END(x), a)
-    square = a * a
-    near = fma(a * square, _tanh_tail(square), a)
-    shifted, _, r = _reduce(a + a)
-    far = _ONE(x) - _TWO(x) / fma(_exp_fraction(r), power(shifted), _ONE(x))
-    return copysign(select(a < _TANH_NEAR(x), near, far), x)
+    shifted = fma(a, _TANH_STEPS(x), ROUND(x))
+    r = fma(ROUND(x) - shifted, _HALF_LN2(x), a)
+    square = r * r
+    t = fma(r * square, _tanh_tail(square), r)
+    s = power(shifted)
+    far = s > _TANH_NEAR(x)
+    below, above = s - _ONE(x), s + _ONE(x)
+    over = fma(t, select(far, _TWO(x), above), select(far, -_TWO(x), below))
+    q = over / fma(t, below, above)
+    return copysign(select(far, _ONE(x) + q, q), x)
 
 
 @inline
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
-    z = exp(-abs(x))
-    b = _ONE(x) + z
-    return _quotient(select(x < _ZERO(x), z, _ONE(x)), b, z - (b - _ONE(x)))
+    # z / (1 + z) = z - z (z / (1 + z)), z = exp(-|x|): the quotient's rounding counts half, or less
+    z = exp_below(-abs(x))
+    small = fma(-z, z / (_ONE(x) + z), z)
+    return select(x < _ZERO(x), small, _ONE(x) - small)
 
 
 @inline
 def softplus(x):
     """Return log(1 + exp(x))."""
-    # max(x, 0) + log(1 + z), by the formula of _log_sum without taking z apart: 0 <= z <= 1
-    z = exp(-abs(x))
-    s = z / (_TWO(x) + z)
-    h = _HALF(x) * z * z
-    y = z - (h - s * fma(s * s, _near_log_tail(s * s), h))
-    return select(x < _ZERO(x), _ZERO(x), x) + y
+    # max(x, 0) + log(1 + z), z = exp(-|x|) <= 1
+    z = exp_below(-abs(x))
+    return select(x < _ZERO(x), _ZERO(x), x) + fma(z * z, _log1p_tail(z), z)
+
+
+_GATE_END = constant(20.0, 40.0)
+
+
+@inline
+def tanh_softplus(x):
+    """Return tanh(log(1 + exp(x))) and its derivative."""
+    # e = exp(x): n / (n + 2) and 4 e (1 + e) / (n + 2)^2, n = e (e + 2); all but the quotients are times a power of two
+    inside = select(x > _GATE_END(x), _GATE_END(x), _above_end(x))
+    e, one = _exp_scaled(inside, ROUND(x) + _STEP(x)), _UP(x)
+    n, rest = e * (e + (one + one)), (one + one) * one
+    over = _ONE(x) / (n + rest)
+    return n * over, ((e + e) * over) * ((e + one) * (rest * over))
 
 
 @inline
@@ -266,9 +302,23 @@ def erf(x):
     a = abs(x)
     a = select(a > _ERF_END(x), _ERF_END(x), a)
     near = fma(a, _erf_tail(a * a), a)
-    shifted, _, r = _reduce(_erfc_log(a))
-    far = _ONE(x) - _exp_fraction(r) * power(shifted)
+    far = _ONE(x) - _exp_scaled(_erfc_log(a), ROUND(x))
     return copysign(select(a < _ONE(x), near, far), x)
+
+
+# Where exp(-x^2 / 2) is 0
+_NORMAL_END = constant(14.5, 39.0)
+
+
+@inline
+def normal(x):
+    """Return the standard normal distribution's function of x, and exp(-x^2 / 2): sqrt(2 pi) times its density."""
+    # The tail below -a is exp(-a^2 / 2) times a quotient of polynomials: nothing cancels on either side
+    a = abs(x)
+    a = select(a > _NORMAL_END(x), _NORMAL_END(x), a)
+    bell = exp_below(-_HALF(x) * a * a)
+    tail = bell * (_mills_over(a) / _mills_under(a))
+    return select(x > _ZERO(x), _ONE(x) - tail, tail), bell
 
 
 @inline

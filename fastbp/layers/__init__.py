@@ -1,12 +1,18 @@
 """Layers, one file a family: the spec class, then its kernels.  A family's file loads when one of its names is used.
 
-To load all took a third of the import of a dense model (107 of 296 ms by `python -X importtime`, on a busy machine).
-fastbp/__init__.py tells which file a name is in.
+Loading all of them took 107 of the 296 ms that the import of a dense model takes (`python -X importtime`, on a busy
+machine).  fastbp/__init__.py tells which file a name is in.
 """
+
+from typing import TYPE_CHECKING
 
 from fastbp import _HOME_OF  # type: ignore[attr-defined]
 from fastbp.registry import declare
 from fastbp.settings.lazy_names import late_names
+
+if TYPE_CHECKING:  # the stub of the package has the types of all public names
+    from fastbp import *  # noqa: F403
+    from fastbp.layers.base import LAYERS as LAYERS
 
 _BASE = "layers.base"
 _LAYER_HOMES = {

@@ -1,29 +1,29 @@
 """What every layer has: a spec with `build`, a record in the layer table, and up to seven kernels.
 
-The record, `layer` to the kernels, has the fields of LAYER_HEADER and, behind them, those of the layer's own kind, as
-many as it needs (`layer_dtype`).  The driver has the records' addresses and reads the header alone.
+Kernels call the record `layer`.  It has the fields of LAYER_HEADER, and after them the fields of its own kind, as many
+as that needs (`layer_dtype`).  The driver has the records' addresses, and reads the header alone.
 
-The kernels of a layer kind, called through their addresses in its record:
+A layer kind has these kernels, and the driver calls them through their addresses in the record:
 
     forward (layer, step, params, shared, work, start, stop, row0)   x -> out
     backward(layer, step, params, shared, work, start, stop, row0)   dout -> dx (dout may become dz in place)
-    gradient(layer, params, grads, work, start, stop, block, first, last, accumulate)
-    prepare (layer, params, shared, first, last)                     after its parameters changed
-    tabulate(layer, params, shared, first, last)                     before a call in which nothing goes back through it
+    gradient(layer, params, grads, work, start, stop, block, first, end, accumulate)
+    prepare (layer, params, shared, first, end)                      after its parameters changed
+    tabulate(layer, params, shared, first, end)                      before a call without a backward pass through it
 
-`backward` runs where something goes back: dx of a layer without parameters, or with `only_dx`, is always wanted, that
-of another one where ``layer.dx >= 0``.
-`start` and `stop` are batch rows of the layer's regions of `work`; region row `i` holds row `row0 + i` of
-the batch (dropout's counter needs that).  `gradient` writes rows `first` to `last` of the layer's
-parameter number `block` into `grads` (laid out as `params`), overwriting them or adding to them.
-`shared` is what `prepare` or `tabulate` makes of the parameters, read by all threads (a transposed kernel).
+`backward` runs where a gradient goes back.  A layer without parameters, or with `only_dx`, always has to make dx.
+Another one makes it where ``layer.dx >= 0``.
+Rows `start` to `stop` are batch rows of the layer's regions of `work`.  Region row `i` holds row `row0 + i` of the
+batch: dropout's random numbers go by that row.  `gradient` writes rows `first` to `end` of the layer's parameter number
+`block` into `grads` (laid out as `params`): it overwrites them or adds to them.  `stop` and `end` are one past the last
+row.
+`shared` holds what `prepare` or `tabulate` makes of the parameters, such as a transposed kernel.  All threads read it.
 
-`buffers` are what a layer keeps from step to step beside its parameters (running statistics), one vector of the
-model: `array_at(step.buffers, size, work)`, the layer's own from offset `layer.buffers`.
+`buffers` hold what a layer keeps from step to step beside its parameters, such as running statistics.  The model has
+one vector of them, `array_at(step.buffers, size, work)`.  The layer's own part begins at offset `layer.buffers`.
 
 A layer that needs sums over the whole batch (`Build.whole_batch`) has two more kernels, and in training two records.
-All slices of the batch are through with what stands before its second one when that begins, and backward
-the other way round:
+The second record runs only after all slices of the batch have run the first one.  Backward, the order is reversed:
 
     sum_forward    (as forward)    first record    x -> what its slice adds up to
     forward                        second record   all slices' sums, x -> out
@@ -52,42 +52,42 @@ from fastbp.settings.validation import Settings, checked_switch, is_number, sett
 
 LAYERS = Registry("layer")
 
-# Sizes and strides are smaller.
+# Sizes and strides must be smaller.
 MOST_SIZE = 2**31
 LAYER_HEADER = [
-    ("forward", "i8"),  # kernel addresses; 0: there is nothing to do
+    ("forward", "i8"),  # addresses of kernels; 0: there is nothing to do
     ("backward", "i8"),
     ("gradient", "i8"),
     ("prepare", "i8"),
     ("index", "i8"),  # place in the network: the layer's random stream
-    ("n_in", "i8"),  # entries a row
+    ("n_in", "i8"),  # entries of a row of its inputs, and of its outputs
     ("n_out", "i8"),
     ("x", "i8"),  # offsets in work
     ("out", "i8"),
     ("dx", "i8"),  # -1: nobody wants the gradient with respect to the input
     ("dout", "i8"),
-    ("extra", "i8"),  # what the layer keeps for its backward pass
-    ("n_inputs", "i8"),  # where branches meet: how many, and the address of (x, dx, entries a row) of each
-    ("inputs", "i8"),
-    ("n_branches", "i8"),  # where they part: how many, and the distance from one's dout to the next one's
-    ("branch_stride", "i8"),
+    ("extra", "i8"),  # offset in work of what the layer keeps for its backward pass
+    ("n_inputs", "i8"),  # number of branches that meet in this layer
+    ("inputs", "i8"),  # address of (x, dx, entries of a row) of each of them
+    ("n_branches", "i8"),  # number of branches that begin after this layer
+    ("branch_stride", "i8"),  # distance in work from the dout of one to that of the next
     ("mask", "i8"),  # offset in work of the mask (n, t) of the input's time steps, 0 for one to skip; -1: none
-    ("own_mask", "i8"),  # of the mask that the layer writes for those behind it
+    ("own_mask", "i8"),  # offset in work of the mask that the layer writes for later layers
     ("params", "i8"),  # offset in params
     ("shared", "i8"),  # offset in shared
-    ("packed", "i8"),  # the same, of what forward reads; -1: it reads the parameters
-    ("panels", "i8"),  # offset in work of what `gradient` reads as panels; -1: there are none
+    ("packed", "i8"),  # offset in shared of packed parameters, which forward reads; -1: it reads params
+    ("panels", "i8"),  # offset in work of the panels that `gradient` reads; -1: there are none
     ("region_rows", "i8"),  # batch rows of a region
-    ("prepare_rows", "i8"),  # leading size of the first parameter: what `prepare` covers
+    ("prepare_rows", "i8"),  # size of the first parameter's first axis: the rows of `prepare`
     ("buffers", "i8"),  # offset in the buffers
-    ("slice_work", "i8"),  # offset in work of what the layer keeps for slice 0, and the distance to slice 1
-    ("slice_stride", "i8"),
+    ("slice_work", "i8"),  # offset in work of what the layer keeps for slice 0
+    ("slice_stride", "i8"),  # distance in work from there to slice 1
     ("slice_rows", "i8"),  # rows of a slice; region row i belongs to slice i // slice_rows
 ]
 
 LAYER = record_dtype(LAYER_HEADER)
 
-# What a kernel may ask about the step it runs in.
+# Facts of the step in which a kernel runs: `step` to layers.
 STEP = record_dtype(
     [
         ("seed", "i8"),
@@ -97,11 +97,11 @@ STEP = record_dtype(
         ("rows", "i8"),
         ("dropout", "f8"),  # factor on every dropout rate
         ("decay", "f8"),  # factor on every decoupled weight decay
-        # What a mean loss divides by: the rows, their entries that count, or the sum of their weights; 0: no update.
+        # A mean loss divides by it: the number of rows or of entries that count, or the sum of weights; 0: no update.
         ("divisor", "f8"),
         ("penalty", "f8"),  # factor on every penalty
         ("buffers", "i8"),  # address
-        ("before", "i8"),  # rows of the batch that stand in front of these, in other processes
+        ("before", "i8"),  # number of the batch's earlier rows, which other processes have
     ],
 )
 
@@ -134,11 +134,11 @@ def layer_dtype(*fields: tuple[str, str]) -> np.dtype:
 class Layer(Settings):
     """Base of all layer specs: dataclasses of settings; weights live in the model.
 
-    A spec is never changed by a model, so the same one may stand in several: each draws weights of its own. What is
+    A model never changes a spec, so several models may share one: each draws weights of its own. A value that is
     assigned to a setting is checked at once, and models take it at their next `compile`.
 
-    A layer with `branches`, lists of layers that all read its input, stands where they meet: its kernels
-    read the branches' outputs, and `build` gets all their shapes.
+    A layer may have `branches`, lists of layers that all read its input. Then its kernels read the branches' outputs,
+    and `build` gets all their shapes.
 
     Examples
     --------
@@ -159,20 +159,25 @@ class Layer(Settings):
     tabulate: ClassVar = None
     sum_forward: ClassVar = None
     finish_backward: ClassVar = None
-    training_only: ClassVar = False  # True: the identity at prediction, and left out there
-    finish: ClassVar = None  # of a last layer that is an alias in kernels: outputs (n, ...) -> predictions, in NumPy
-    spread: ClassVar = None  # its gradient: dout, the outputs' shape, () -> outputs -> dout of the outputs
-    only_dx: ClassVar = False  # True: backward makes dx and nothing else; it is left out where nobody wants dx
+    training_only: ClassVar = False  # True: at prediction it is the identity, and is left out
+    finish: ClassVar = None  # of a last layer that is an alias to kernels: outputs (n, ...) -> predictions, in NumPy
+    spread: ClassVar = None  # the gradient of `finish`: (dout, outputs' shape, () -> outputs) -> dout of the outputs
+    only_dx: ClassVar = False  # True: backward makes dx and nothing else; it does not run where nobody wants dx
     alias: ClassVar = False  # True: the output is the input, in place (in another shape)
     always_prepare: ClassVar = False  # True: gradients need what `prepare` makes even where nobody wants dx
-    # What ONNX and C files say in its place: (graph or program, site, x) -> output, of fastbp/interop; or, a text, why
-    # there is nothing.
+    # Functions (graph or program, site, x) -> output, which write the layer into ONNX and C files (fastbp/interop); or
+    # a text that says why there is none.
     emit_onnx: ClassVar = None
     emit_c: ClassVar = None
+    c_functions: ClassVar[dict[str, str]] = {}  # definitions, in C for float, of what its `emit_c` alone calls
+    # What `from_keras` must know of Keras's layer of the same name: {a setting that this one does not have: the value
+    # that asks for nothing}, and what a mask does there and not here, as the end of a sentence.
+    keras_neutral: ClassVar[dict[str, Any]] = {}
+    keras_mask: ClassVar = None
     branches: tuple = ()
     trainable = True
-    stateful = False  # True: its buffers are states that go on from batch to batch, of as many rows as
-    batch_size = None  # every batch must have
+    stateful = False  # True: its buffers are the states of a batch's rows, with which the next batch begins
+    batch_size = None  # a number of rows that every batch must have
 
     def __setattr__(self, name, value):
         if self._made and name == "trainable" and name not in setting_names(type(self)):
@@ -181,7 +186,7 @@ class Layer(Settings):
             super().__setattr__(name, value)
 
     def _set_trainable(self, value):
-        """As in Keras: it is a setting of the layers within, and of no meaning where there is nothing to train."""
+        """Set it in the layers within, as Keras does; it has no meaning where there is nothing to train."""
         if type(self).gradient is not None:
             raise AttributeError(
                 f"{type(self).__name__} has no setting `trainable`: give the class the field `trainable: bool = True`."
@@ -199,10 +204,10 @@ class Layer(Settings):
         """Return the `Build` for inputs of these shapes (without the batch axis): one, or one a branch."""
         raise NotImplementedError
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        """Set the row's other fields, such as addresses; `fill_row` has filled what it can.
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        """Set the record's other fields, such as addresses; `fill_record` has filled what it can.
 
-        What it returns is kept as long as the row: arrays to which the row has addresses.
+        It may return arrays whose addresses are in the record: they are kept as long as the record.
         """
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
@@ -213,7 +218,7 @@ class Layer(Settings):
         return None
 
     def passes_on(self, x: np.ndarray) -> np.ndarray | None:
-        """Return what the layer makes of x (n, ...) where it only hands entries on, so that the next one is asked."""
+        """Return the outputs for x (n, ...) of a layer that only hands entries on, for the next layer's `refuses`."""
         return None
 
     def mask_of(self, x: np.ndarray) -> np.ndarray | None:
@@ -221,24 +226,25 @@ class Layer(Settings):
 
     @property
     def draws(self) -> bool:
-        """Does training draw random numbers, so that no two passes over the same rows have the same loss?"""
+        """Does training draw random numbers, so that two passes over the same rows differ?"""
         return self.training_only
 
     @property
     def output_activation(self) -> Any:
-        """The activation that ends the layer, or None: a loss may take its place."""
+        """The activation that ends the layer, or None; a loss may compute it in its own kernel."""
         return None
 
 
-def fill_row(row, spec, build, float_type):
-    """Set the fields of a record's own that go by their names, once its header is filled; return what it points to.
+def fill_record(record, spec, build, float_type):
+    """Set those own fields of a record that are found by name; return the arrays whose addresses are in the record.
 
-    They are those of the build's `fields` and `arrays`, offsets of parameters, and settings that are numbers.
+    They are the build's `fields` and `arrays`, offsets of parameters, and settings that are numbers.  The header must
+    be filled before.
     """
-    names = row.dtype.names[len(LAYER_HEADER) :]
+    names = record.dtype.names[len(LAYER_HEADER) :]
     values = {name: getattr(spec, name) for name in setting_names(type(spec)) if name in names}
     values = {name: value for name, value in values.items() if isinstance(value, bool) or is_number(value)}
-    wanted, offset = (row.dtype.metadata or {}).get("params", ()), row["params"][0]
+    wanted, offset = (record.dtype.metadata or {}).get("params", ()), record["params"][0]
     values |= dict.fromkeys(wanted, -1)
     for param in build.params:
         if param.name in wanted:
@@ -247,7 +253,7 @@ def fill_row(row, spec, build, float_type):
     arrays = {name: _as_read(array, float_type) for name, array in build.arrays.items()}
     values |= {name: address_of(array) for name, array in arrays.items()}
     for name, value in (values | build.fields).items():
-        row[name] = value
+        record[name] = value
     return list(arrays.values())
 
 

@@ -9,9 +9,9 @@ import numpy as np
 class Lookup(NamedTuple):
     """How a batch row reads a table (a parameter of two axes): `count` rows of it, and nothing else.
 
-    The layer's inputs `x` to `x + count` name them; each is copied to `columns` of its outputs, the first from `out`
-    on, the next one behind it.  So a row of the table's gradient is the sum of those parts of dout, in batch order.
-    The layer prepares nothing.
+    The layer's inputs `x` to `x + count` are the numbers of the rows.  Each row is copied to the layer's outputs: the
+    first one begins at `out`, the next one follows it.  The gradient of a table row is the sum of dout at all these
+    copies, in batch order.  The layer prepares nothing.
     """
 
     count: int
@@ -23,13 +23,13 @@ class Lookup(NamedTuple):
 class Param:
     """One named parameter (or buffer) of a layer: its shape, and how it starts and is updated.
 
-    A parameter with a `lookup` may get its gradient row by row; if `lazy`, an update changes (and decays) the rows
-    that the batch reads, and no others.
+    A parameter with a `lookup` may get its gradient row by row.  If it is `lazy`, an update changes (and decays) only
+    the rows that the batch reads.
 
     Parameters
     ----------
     name : str
-        By which `views` has it: "kernel".
+        The second half of its key in `views`: "kernel" of "dense/kernel".
     shape : tuple of int
     initializer : str or initializer
     l1, l2 : float, default 0
@@ -76,11 +76,12 @@ class Build:
     output_shape : tuple of int
         Without the batch axis.
     params, buffers : list of Param
-        What is trained; and what is kept from step to step, and in files, without training.
+        `params` are trained. `buffers` are kept from step to step, and in files, but are not trained.
     fields : dict of int
         Fields of the layer's record that depend on shapes.
     arrays : dict of array
-        Arrays of whose place the record has a field: int32, int64, or real numbers, which become the model's dtype.
+        Arrays by the field of the record that gets their address: int32, int64, or real numbers, which become the
+        model's dtype.
     branches : int, default 1
         How many layers read the output: each writes a gradient of its own.
     extra : int, default 0
@@ -88,7 +89,7 @@ class Build:
     mask : int, default 0
         Time steps of the mask that it writes.
     shared, packed : int, default 0
-        Entries of the shared buffer, and those of them that forward reads in the place of a parameter.
+        Entries of the shared buffer; `packed` ones are read by forward in place of a parameter.
     panels : int, default 0
         Entries of work that it packs for its gradient, for each batch row.
     slice_work : int, default 0
@@ -96,7 +97,7 @@ class Build:
     whole_batch : bool, default False
         Training takes sums over the whole batch.
     multiply_adds : int, default 0
-        Of a row, forward.
+        Those of one row, forward.
 
     Examples
     --------
@@ -109,15 +110,15 @@ class Build:
     output_shape: tuple[int, ...]
     params: list[Param] = field(default_factory=list)
     buffers: list[Param] = field(default_factory=list)  # kept from step to step, and in files; not trained
-    fields: dict[str, int] = field(default_factory=dict)  # of its record: what depends on shapes alone
-    # Arrays of whose place the record has a field: int32, int64, or real numbers, which become the model's dtype.
+    fields: dict[str, int] = field(default_factory=dict)  # fields of its record that depend on shapes alone
+    # By the field of the record that gets the address: int32, int64, or real numbers, which become the model's dtype.
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    branches: int = 1  # that read the output: each writes a dout of its own
+    branches: int = 1  # layers that read the output: each writes a dout of its own
     extra: int = 0  # entries of work that the layer keeps for each batch row
     mask: int = 0  # time steps of the mask that the layer writes
     shared: int = 0  # entries of the shared buffer
-    packed: int = 0  # entries of it that forward reads in the place of a parameter, where many rows do
+    packed: int = 0  # entries of it that forward reads in place of a parameter, where there are many rows
     panels: int = 0  # entries of work that the layer packs for its gradient, for each batch row
     slice_work: int = 0  # entries of work that the layer keeps for each slice
     whole_batch: bool = False  # training takes sums over the whole batch
-    multiply_adds: int = 0  # a row, forward
+    multiply_adds: int = 0  # of one row, forward

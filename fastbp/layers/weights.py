@@ -18,7 +18,8 @@ def resolve_dense(spec):
 
 def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm=0.0):
     """Return the parameters (without the bias where the spec has none); kernel (..., d, k)."""
-    # The kernel is 1 / sqrt(d) times the one that "ntk" speaks of, and so are its steps; the decay is as it was.
+    # "ntk" computes x @ w / sqrt(d) with weights w.  The kernel here is w / sqrt(d), so its steps are divided by
+    # sqrt(d), too.  The decay factor is multiplied by sqrt(d), so that the smaller rate does not lessen the decay.
     scale = math.sqrt(kernel_shape[-2]) if spec.parametrization == "ntk" else 1.0
     kernel = Param(
         "kernel",
@@ -41,7 +42,7 @@ def kernel_and_bias(spec, kernel_shape, bias_shape, kernel_initializer, max_norm
 
 
 def adapt_to_inputs(spec, kernel, bias, x, rng):
-    """Adapt kernel (d, k) and bias (k,) (or None), in place, to inputs x (n, d), as far as their initializers do."""
+    """Adapt kernel (d, k) and bias (k,) (or None), in place, to inputs x (n, d), where their initializers can."""
     if hasattr(spec.kernel_initializer, "adapt"):
         kernel[...] = spec.kernel_initializer.adapt(kernel, x, rng)
     if bias is not None and hasattr(spec.bias_initializer, "adapt"):

@@ -1,7 +1,8 @@
 """Losses, by Keras's names.
 
-`base` has the registry and what losses share, `pointwise` those of single outputs and `CustomLoss`, `crossentropy`,
-`quantile`, `member` and `joint` what their names say; `targets` makes the user's y what a loss takes.
+`base` has the registry and the base class.  `pointwise` has the losses of single outputs, and `CustomLoss`.
+`crossentropy`, `quantile`, `member` and `joint` have the losses of these names.  `targets` turns the user's y into what
+a loss takes.
 """
 
 # From here on written by tools/public_names.py.

@@ -1,16 +1,16 @@
 """What losses share: the registry, the record, the base class, and how a formula for one entry becomes a kernel.
 
-    value_and_grad(row, dout, out, y, weight, scale) -> float64
+    value_and_grad(record, dout, out, y, weight, scale) -> float64
 
-for raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
-model's dtype: returns the sum over rows of weight * loss and overwrites dout (n, k) with
-scale * weight * dloss/dout.  None of the arrays overlap.  Of outputs with several axes every entry of the first
-ones (a time step, a pixel) has a loss and a weight of its own: it is a row to the kernel.
+takes the raw outputs out (n, k) of the last layer, targets y (n, t) and weights weight (n,), all flat and in the
+model's dtype.  It returns the sum over rows of weight * loss, and overwrites dout (n, k) with scale * weight *
+dloss/dout.  None of the arrays overlap.  If outputs have several axes, such as (time steps, classes), every time step
+has a loss and a weight of its own: it is a row to the kernel.
 
-A sum in the order of the entries is a chain that no vector unit can run, so the kernels first write what
-is to be summed to dout, in loops without sums, then add that up in four float64 lanes, whose order is
-ours.  Nanoseconds an entry, float32, on one AVX2 core of 2.45 GHz, for batches (n x k); in brackets what
-one loop for all took:
+A sum in the order of the entries is a chain of additions, which no vector unit can run.  So the kernels write the terms
+of the sum to dout, in loops without sums, and add them up afterwards in four float64 lanes, in an order that this
+project decides.  Nanoseconds an entry, float32, on one AVX2 core of 2.45 GHz, for batches (n x k); in brackets the time
+of a single loop for values and sums:
 
     loss                               256 x 1      256 x 10     128 x 1000
     mean_squared_error               0.5 (1.6)     0.9 (0.6)     1.0 (0.9)
@@ -69,7 +69,7 @@ class Loss:
     accuracy : str
         The metric that ``metrics=["accuracy"]`` means beside this loss, a name of `fastbp.metrics.METRICS`.
     greater_is_better : bool
-        Of its value: False.
+        Whether a greater value is better: False.
 
     Examples
     --------
@@ -94,14 +94,14 @@ class Loss:
 
     @property
     def accuracy(self) -> str:
-        """Of logits the sign counts."""
+        """The metric that "accuracy" means; for logits the sign decides."""
         return "sign_accuracy" if getattr(self, "from_logits", False) else "class_accuracy"
 
     def entries(self, shape: tuple[int, ...]) -> int:
         """Return how many entries of a row of outputs, (k,), (t, k) or longer, have a loss of their own."""
         return 1 if self.whole_rows else math.prod(shape[:-1])
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         """Return what the kernel needs to know: a `Record` of `dtype`."""
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, setting=self.setting, **numbers)
@@ -114,11 +114,11 @@ class Loss:
         return dense_targets(y, n_out, dtype)
 
 
-# By the kernel, not by the class: a class may be given another kernel.
+# Cached by the kernel and not by the class, because a class may be given another kernel.
 @cache
 def loss_address(kernel, dtype, float_type):
     """Return the address of a loss's kernel for records of `dtype`."""
-    return compiled_address(kernel, signature("row f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, row=dtype))
+    return compiled_address(kernel, signature("record f[:] f[:] f[:] f[:] f8 -> f8", f=float_type, record=dtype))
 
 
 def _check(cls):
@@ -138,8 +138,8 @@ LOSSES = Registry("loss", _check)
 def mean_over_outputs(formula: Callable) -> Any:
     """Make the kernel of a loss that is the mean over a row's outputs of formula(out, y, setting).
 
-    The formula (a method without self) is for one entry and returns the value and its derivative.  A
-    comparison with NaN is false: each select keeps on its false side the value that passes NaN on.
+    The formula (a method without self) is for one entry and returns the value and its derivative.  A comparison with
+    NaN is false, so the third argument of each `select` should be the one that passes NaN on.
 
     Parameters
     ----------
@@ -194,23 +194,25 @@ def _kernel_of(formula, mean):
     check_formula("mean_over_outputs" if mean else "sum_over_outputs", formula, ("out", "y", "setting"))
     entry = inline(formula)
 
-    def loop(row, dout, out, y, weight, scale):
-        setting = out.dtype.type(row.setting)
-        parts = row.n_out if mean else 1
+    def loop(record, dout, out, y, weight, scale):
+        setting = out.dtype.type(record.setting)
+        parts = record.n_out if mean else 1
         # The formula returns the value and its derivative, but dout has room for one number an entry.  So the formula
         # runs in two loops, and LLVM removes from each what the loop does not use.
         for i in range(out.size):
             dout[i] = entry(out[i], y[i], setting)[0]
-        scale_rows(dout, weight, row.n_out, 1.0)
+        scale_rows(dout, weight, record.n_out, 1.0)
         total = lane_sum(dout, 0, dout.size)
         for i in range(out.size):
             dout[i] = entry(out[i], y[i], setting)[1]
-        scale_rows(dout, weight, row.n_out, scale / parts)
+        scale_rows(dout, weight, record.n_out, scale / parts)
         return total / parts
 
     # The cache and Numba tell kernels apart by these names.
     loop.__name__, loop.__qualname__ = formula.__name__, formula.__qualname__
-    return staticmethod(kernel(loop, origin=formula))
+    made = kernel(loop, origin=formula)
+    made.advice = " It returns two numbers, the loss of an entry and the derivative of that by the output."
+    return staticmethod(made)
 
 
 @inline

@@ -1,6 +1,7 @@
 """The crossentropies, computed on logits, the numbers before the link (sigmoid or softmax).
 
-The two together are safe at any size; the driver leaves the link out of the last layer in training.
+Link and loss computed together do not overflow, however large the logits are.  In training the driver leaves the link
+out of the last layer.
 """
 
 from __future__ import annotations
@@ -93,14 +94,14 @@ class BinaryCrossentropy(Crossentropy):
 
     @property
     def accuracy(self) -> str:
-        """Logits are on either side of 0, probabilities of 0.5."""
+        """The metric that "accuracy" means: a logit says yes above 0, a probability above 0.5."""
         return "sign_accuracy" if self.from_logits else "binary_accuracy"
 
     @mean_over_outputs
     def kernel(z, y, smoothing):
         t = y * (like(z, 1) - smoothing) + like(z, 0.5) * smoothing
-        # -t log p - (1 - t) log(1 - p) = t softplus(-z) + (1 - t) softplus(z), and the two differ by z.
-        # Of the smaller one, that of -|z|, all bits count; |z| comes times the target on z's wrong side.
+        # -t log p - (1 - t) log(1 - p) = t softplus(-z) + (1 - t) softplus(z) = softplus(-|z|) + wrong * |z|, because
+        # softplus(z) = softplus(-z) + z.  The target's share of the class that z rejects is `wrong`.
         wrong = select(z < 0, t, like(z, 1) - t)
         return softplus(-abs(z)) + wrong * abs(z), sigmoid(z) - t
 
@@ -116,17 +117,17 @@ def logarithms(mass, rows):
 
 
 @kernel
-def categorical_crossentropy(row, dout, out, y, weight, scale):
+def categorical_crossentropy(record, dout, out, y, weight, scale):
     """loss = -sum over classes of t log p; p = softmax(out), t = y (1 - s) + s / k."""
-    k, n, real = row.n_out, weight.size, out.dtype.type
-    keep, share = 1.0 - row.setting, row.setting / k
+    k, n, real = record.n_out, weight.size, out.dtype.type
+    keep, share = 1.0 - record.setting, record.setting / k
     factor, mass, targets, top = row_room(1.0), row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
     for first in range(0, n, ROWS):
         rows = min(ROWS, n - first)
         d, z, y_ = at(dout, first * k), at(out, first * k), at(y, first * k)
         for r in range(rows):
-            targets[r] = keep * lane_sum(y_, r * k, r * k + k) + row.setting
+            targets[r] = keep * lane_sum(y_, r * k, r * k + k) + record.setting
             factor[r] = scale * weight[np.uint64(first + r)] * targets[r]
         softmax_rows(d, z, rows, k, factor, top, mass)
         logarithms(mass, rows)
@@ -189,13 +190,13 @@ def class_at(y, i, k):
 
 
 @kernel
-def sparse_categorical_crossentropy(row, dout, out, y, weight, scale):
+def sparse_categorical_crossentropy(record, dout, out, y, weight, scale):
     """loss = -log p[y], p = softmax(out), y (n, 1) a class number; smoothed: -(1 - s) log p[y] - s mean(log p).
 
-    What is no class number gives NaN: y may be an array of the user's, which anybody may change while this runs.
+    A number that is no class gives NaN: y may be an array of the user's, and anybody may change it while this runs.
     """
-    k, n, real = row.n_out, weight.size, out.dtype.type
-    keep, share = 1.0 - row.setting, row.setting / k
+    k, n, real = record.n_out, weight.size, out.dtype.type
+    keep, share = 1.0 - record.setting, record.setting / k
     factor, mass, cross, top = row_room(1.0), row_room(1.0), row_room(1.0), row_room(real(0))
     total = 0.0
     for first in range(0, n, ROWS):
@@ -229,9 +230,9 @@ def smooth(d, z, rows, k, factor, top, share, cross):
 
 @inline
 def take_targets(d, z, y, rows, k, factor, top, keep, cross):
-    """dout -= keep at each row's class, cross += keep * (z[y] - top); NaN where there is none: how many, is returned.
+    """dout -= keep at each row's class, cross += keep * (z[y] - top); rows without a class get NaN and are counted.
 
-    Nothing else stands in this loop: with sums and the branch of smoothing it took twice the time.
+    The loop does nothing else: with sums and the branch of smoothing it took twice the time.
     """
     unknown = 0
     for r in range(np.uint64(rows)):

@@ -1,4 +1,4 @@
-"""JointLoss: the weighted sum of losses of several targets, each by outputs of its own."""
+"""JointLoss: the weighted sum of the losses of several targets, each of which has outputs of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastbp.compiler.entry import address_of
 from fastbp.compiler.jit import call_float, kernel
-from fastbp.compiler.pointers import record_at, rows_at, span
+from fastbp.compiler.pointers import record_at, records_at, span
 from fastbp.compiler.records import make_record, record_dtype
 from fastbp.losses.base import LOSS, LOSSES, Loss, loss_address, loss_dtype
 from fastbp.losses.crossentropy import Crossentropy, SparseCategoricalCrossentropy
@@ -19,35 +19,35 @@ from fastbp.losses.member import MEMBER_LOSSES, MemberLoss
 from fastbp.losses.targets import as_numbers
 from fastbp.settings.validation import is_number
 
-# A part's loss, and where the part's outputs and targets are.
+# The record of a part: its loss, and where its outputs and targets are.
 PART = record_dtype(
     [
         ("loss", "i8"),  # address of its record
-        ("output", "i8"),  # its first one
-        ("target", "i8"),  # its first one
+        ("output", "i8"),  # its first output
+        ("target", "i8"),  # its first column of targets
         ("known", "i8"),  # the column of targets that is 0 where the part's targets are missing
         ("factor", "f8"),
     ],
 )
-parts_at, loss_at = rows_at(PART), record_at(LOSS)
+parts_at, loss_at = records_at(PART), record_at(LOSS)
 
 
 @kernel
-def joint_loss(row, dout, out, y, weight, scale):
+def joint_loss(record, dout, out, y, weight, scale):
     """loss = sum over parts of factor * known * loss(out of the part, y of the part); out (n, k), y (n, t)."""
-    k, t, parts = row.n_out, row.n_targets, parts_at(row.parts, row.n_parts)
+    k, t, parts = record.n_out, record.n_targets, parts_at(record.parts, record.n_parts)
     total = 0.0
     for i in range(weight.size):
-        for p in range(row.n_parts):
-            one, of = parts[p], loss_at(parts[p].loss)
-            d = span(dout, i * k + one.output, of.n_out)
-            factor = one.factor * y[i * t + one.known]
+        for p in range(record.n_parts):
+            part, loss = parts[p], loss_at(parts[p].loss)
+            d = span(dout, i * k + part.output, loss.n_out)
+            factor = part.factor * y[i * t + part.known]
             if factor == 0.0:
                 for j in range(d.size):
                     d[j] = 0
                 continue
-            z, target = span(out, i * k + one.output, of.n_out), span(y, i * t + one.target, of.n_targets)
-            total += factor * call_float(of.kernel, (of, d, z, target, span(weight, i, 1), scale * factor))
+            z, target = span(out, i * k + part.output, loss.n_out), span(y, i * t + part.target, loss.n_targets)
+            total += factor * call_float(loss.kernel, (loss, d, z, target, span(weight, i, 1), scale * factor))
     return total
 
 
@@ -63,8 +63,9 @@ class JointLoss(Loss):
     ----------
     parts : sequence of (loss, int)
         For each part a loss (by name or as an object) and the number of its outputs. The outputs of a model are those
-        of the first part, then those of the second one and so on. Crossentropies take logits here (by name they do;
-        of objects say ``from_logits=True``): end the model in a linear layer, and in `SoftmaxBlocks` behind it.
+        of the first part, then those of the second one and so on. Crossentropies take logits here: end the model in
+        a linear layer, followed by `SoftmaxBlocks`. A name means the loss of logits; an object needs
+        ``from_logits=True``.
     weights : sequence of float, optional
         One for each part, at least 0; default: 1 each.
 
@@ -103,7 +104,7 @@ class JointLoss(Loss):
     name = "joint_loss"
 
     def __post_init__(self):
-        parts = tuple(_checked_part(one) for one in self.parts)
+        parts = tuple(_checked_part(part) for part in self.parts)
         if not parts:
             raise ValueError("JointLoss(parts=[]): there is nothing to lower.")
         object.__setattr__(self, "parts", parts)
@@ -121,20 +122,20 @@ class JointLoss(Loss):
 
     @property
     def columns(self) -> Any:
-        """For each part the first column of its targets, and at the end the number of all columns."""
-        return np.cumsum([0, *(_n_targets(*one) for one in self.parts)]).tolist()
+        """The first column of each part's targets, and at the end the number of all columns."""
+        return np.cumsum([0, *(_n_targets(*part) for part in self.parts)]).tolist()
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         table, *losses = self._parts(float_type)
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, table, *losses, parts=address_of(table), n_parts=len(table), **numbers)
 
     def _parts(self, float_type):
-        """Return the table of PART records, and the records of the parts' losses, of which it has the addresses."""
+        """Return the table of PART records, and the records of the parts' losses, whose addresses are in it."""
         table, losses, output, columns = np.zeros(len(self.parts), PART), [], 0, self.columns
         for number, (loss, size) in enumerate(self.parts):
             where = loss_address(type(loss).kernel, loss.dtype, float_type)
-            losses.append(loss.row(size, _n_targets(loss, size), where, float_type))
+            losses.append(loss.record(size, _n_targets(loss, size), where, float_type))
             known, factor = columns[-1] + number, self.weights[number]
             table[number] = address_of(losses[-1]), output, columns[number], known, factor
             output += size

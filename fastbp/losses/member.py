@@ -21,9 +21,9 @@ loss_at = record_at(LOSS)
 
 
 @kernel
-def member_loss(row, dout, out, y, weight, scale):
+def member_loss(record, dout, out, y, weight, scale):
     """loss = the mean over members of loss(out[i], y), out (n, m, k), y (n, t)."""
-    m, of_member = row.members, loss_at(row.of_member)
+    m, of_member = record.members, loss_at(record.of_member)
     k, t = of_member.n_out, of_member.n_targets
     total = 0.0
     for i in range(weight.size):
@@ -102,10 +102,10 @@ class MemberLoss(Loss):
         """Whether the members' loss takes logits."""
         return getattr(self.loss, "from_logits", False)
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         loss = self.loss
         where = loss_address(type(loss).kernel, loss.dtype, float_type)
-        of_member = loss.row(n_out // self.members, n_targets, where, float_type)
+        of_member = loss.record(n_out // self.members, n_targets, where, float_type)
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         return make_record(self.dtype, of_member, members=self.members, of_member=address_of(of_member), **numbers)
 

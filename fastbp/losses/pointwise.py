@@ -1,7 +1,6 @@
 """Losses: each a settings class that holds its formula; names, defaults and formulas are those of `keras.losses`.
 
-What they share is in base.py, the crossentropies are in crossentropy.py, quantiles in quantile.py, what
-ensembles need in member.py; a loss of one's own is at the end.
+base.py has what all losses share.  `CustomLoss`, a loss of one's own, is at the end.
 """
 
 from __future__ import annotations
@@ -177,7 +176,7 @@ class Hinge(Loss):
 @LOSSES.register("vector_jacobian")
 @dataclass(frozen=True)
 class VectorJacobian(Loss):
-    """``sum(out * y)``, whose gradient is the given `y`: what `Sequential.vjp` minimises.
+    """``sum(out * y)``: its gradient is `y`, so `Sequential.vjp` goes back from this loss.
 
     Examples
     --------
@@ -197,13 +196,13 @@ class VectorJacobian(Loss):
 
 
 @kernel
-def custom_loss(row, dout, out, y, weight, scale):
+def custom_loss(record, dout, out, y, weight, scale):
     """loss = the user's function of one row of targets and outputs."""
-    k, t, real = row.n_out, row.n_targets, out.dtype.type
+    k, t, real = record.n_out, record.n_targets, out.dtype.type
     total = 0.0
     for i in range(weight.size):
         d = dout[i * k : i * k + k]
-        total += weight[i] * call_float(row.function, (y[i * t : i * t + t], out[i * k : i * k + k], d))
+        total += weight[i] * call_float(record.function, (y[i * t : i * t + t], out[i * k : i * k + k], d))
         factor = real(scale) * weight[i]
         for j in range(k):
             d[j] *= factor
@@ -256,7 +255,7 @@ class CustomLoss(Loss):
             need_compiler(f"the function of the loss {self.name!r}")
             raise TypeError(f"CustomLoss takes a function compiled with numba.njit, not {self.function!r}.")
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         try:
             where, _ = _compiled(self.function, float_type)
         except compile_errors() as error:

@@ -19,9 +19,9 @@ from fastbp.losses.targets import table_targets
 
 
 @kernel
-def quantile(row, dout, out, y, weight, scale):
+def quantile(record, dout, out, y, weight, scale):
     """loss = mean over outputs j of max(tau_j e, (tau_j - 1) e), e = y - out[j]; y (n, 1)."""
-    k, levels = row.n_out, float64s_at(row.levels, row.n_out)
+    k, levels = record.n_out, float64s_at(record.levels, record.n_out)
     for i in range(weight.size):
         for j in range(k):
             error, tau = y[i] - out[i * k + j], out.dtype.type(levels[j])
@@ -44,7 +44,7 @@ class QuantileLoss(Loss):
     ``max(tau * (y_true - y_pred), (tau - 1) * (y_true - y_pred))`` (Koenker and Bassett, 1978).
 
     The model has a linear output for each quantile; targets are (n,) or (n, 1). The derivative at 0 is taken as 0.
-    Outputs may cross: sort those of a row, which only lowers the loss.
+    The outputs of a row may cross. Sorting them never raises the loss.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class QuantileLoss(Loss):
     Raises
     ------
     ValueError
-        Where `quantiles` are not such numbers; when the model is compiled, where it has not an output for each.
+        Where `quantiles` are not such numbers; when the model is compiled, where it does not have one output for each.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class QuantileLoss(Loss):
     def __post_init__(self):
         object.__setattr__(self, "quantiles", checked_quantiles(self.quantiles))
 
-    def row(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
+    def record(self, n_out: int, n_targets: int, kernel_address: int, float_type: np.dtype) -> Any:
         numbers = {"kernel": kernel_address, "n_out": n_out, "n_targets": n_targets}
         levels = np.array(self.quantiles, np.float64)
         return make_record(self.dtype, levels, levels=address_of(levels), **numbers)

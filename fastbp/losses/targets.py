@@ -1,4 +1,4 @@
-"""Targets at the Python border: from what users give to C-contiguous rows (n, t) in the model's dtype."""
+"""Targets at the Python border: what users give becomes C-contiguous rows (n, t) in the model's dtype."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_numbers(y):
-    """Return `y` as an array of real numbers: itself, or objects and text that all are numbers as float64."""
+    """Return `y` as an array of real numbers; objects and text, which must all be numbers, become float64."""
     y = np.asarray(y)
     if y.dtype.kind in "cmM":
         raise ValueError(f"y must hold real numbers, not {y.dtype}.")
@@ -31,7 +31,7 @@ def _numbers(y, dtype):
 
 
 def _from_objects(y):
-    """Return objects or strings that all are numbers as float64."""
+    """Return objects or strings, which must all be numbers, as float64."""
     if y.dtype.kind in "OSU":
         try:
             return y.astype(np.float64)
@@ -55,8 +55,8 @@ def _is_number(value):
 def prepared_targets(loss, y, network, dtype):
     """Return the targets of a network's outputs as the loss wants them, (n, t), in `dtype`.
 
-    Of outputs with several axes, each entry of the first ones (a time step, a pixel) has a target of its own: y has
-    the outputs' shape, or that without the last axis.
+    If outputs have several axes, such as (time steps, classes), every time step has a target: y has the shape of the
+    outputs, or that shape without the last axis.
     """
     shape = network.loss_shape
     if len(shape) == 1 or loss.whole_rows:
@@ -68,7 +68,7 @@ def prepared_targets(loss, y, network, dtype):
             f"y has shape {y.shape}; a model with outputs of shape {shape} takes (n, {steps}, {shape[-1]}), or "
             f"(n, {steps}) for class numbers and single outputs."
         )
-    _numbers(y, dtype)  # whose error names the place in y
+    _numbers(y, dtype)  # its error names the place in y, which the reshaped entries have lost
     entries = y.reshape(len(y) * math.prod(shape[:-1]), -1)
     try:
         return loss.prepare_targets(entries, shape[-1], dtype).reshape(len(y), -1)
@@ -77,7 +77,7 @@ def prepared_targets(loss, y, network, dtype):
 
 
 def beside_outputs(y, shape):
-    """Return y in the shape of outputs (n, *shape): of class numbers in that without the last axis."""
+    """Return y in the shape of outputs (n, *shape); class numbers have that shape without the last axis."""
     if y.shape[1:] == shape or (y.shape[1:] == shape[:-1] and shape[-1] != 1):
         return y
     if y.size == len(y) * math.prod(shape):
@@ -146,21 +146,21 @@ def class_targets(y, n_out, dtype):
             f"y holds class {bad:g}, but the model has {n_out} outputs, for classes 0 to {n_out - 1}: give the last "
             "layer one unit a class, and number classes from 0."
         )
-    # A copy: kernels index with class numbers, and whoever has the user's array may change it.
+    # A copy, because kernels index with class numbers, and the user's array may be changed while they run.
     return table.copy() if np.may_share_memory(table, y) else table
 
 
 def _whole_codes(y, n_out):
-    """Return a copy (n, 1) of a column of whole numbers 0 .. k-1, or None: then there may be an error to tell.
+    """Return a copy (n, 1) of a column of whole numbers 0 .. k-1, or None where another check has to find the error.
 
-    One look at them takes 1 us, where all checks of numbers take 5.
+    This check takes 1 us, all checks of numbers take 5.
     """
     if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or not y.dtype.isnative or not y.size:
         return None
     if y.ndim not in (1, 2) or len(y) != y.size:
         return None
     codes = y.reshape(-1, 1).copy()
-    # Unsigned, what is negative is large.
+    # As unsigned numbers, negative ones are large.
     return codes if np.maximum.reduce(codes.view(_UNSIGNED[codes.itemsize]), axis=None) < n_out else None
 
 

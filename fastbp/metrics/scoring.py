@@ -1,7 +1,7 @@
 """Metrics with settings: objects that are called as functions of (y_true, y_pred), by Keras's names and formulas.
 
-They stand in ``compile(metrics=[...])`` beside the names of metrics.py, under their `name`, and files hold them.  Each
-is a frozen dataclass, registered, with
+They stand in ``compile(metrics=[...])`` beside the names of metrics/functions.py, by their `name`, and files hold
+them.  Each is a frozen dataclass, registered, with
 
     __call__(y_true, y_pred, sample_weight=None) -> float
 

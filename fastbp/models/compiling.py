@@ -10,6 +10,12 @@ from fastbp.models.compiled_settings import Taken
 from fastbp.optimizers import OPTIMIZERS
 
 
+def check_shape(input_shape: tuple[int, ...]) -> None:
+    """Raise ValueError for what is no shape of a row."""
+    if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
+        raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
+
+
 def build(self, input_shape: tuple[int, ...]) -> None:
     """Fix the shapes and draw the initial parameters; a model that has these shapes already keeps its own.
 
@@ -31,8 +37,7 @@ def build(self, input_shape: tuple[int, ...]) -> None:
     >>> model.count_params()
     41
     """
-    if not isinstance(input_shape, tuple) or not input_shape or not all(map(is_count, input_shape)):
-        raise ValueError(f"input_shape={input_shape!r}: it is a tuple of the sizes of one row, such as (10,).")
+    check_shape(input_shape)
     input_shape = tuple(int(size) for size in input_shape)
     if self.engine is not None:
         if input_shape == self.engine.network.input_shape:

@@ -58,8 +58,8 @@ def initialize_from_data(model: Any, x: ArrayLike) -> None:
         if type(layer.spec).adapt is Layer.adapt:
             continue
         runner.run(engine.params, engine.grads, engine.one_step(runner, len(x), False), Data(x))
-        row = plan.table[plan.names.index(layer.name)]
-        inputs = plan.region(runner.work, row["x"], row["n_in"]).reshape(len(x), *layer.input_shapes[0])
+        record = plan.table[plan.names.index(layer.name)]
+        inputs = plan.region(runner.work, record["x"], record["n_in"]).reshape(len(x), *layer.input_shapes[0])
         views = {p.param.name: engine.views[p.name] for p in engine.network.params if p.layer == number}
         rng = np.random.Generator(np.random.Philox(key=[engine.seed, FIRST_STREAM + number]))
         layer.spec.adapt(views, inputs.astype(np.float64), rng)

@@ -106,10 +106,10 @@ def _sources(network, number):
         return []
     found = []
     for source in network.layers[number].sources:
-        one = source.layer
-        while one >= 0 and not _shown(network.layers[one]):
-            one = network.layers[one].sources[0].layer
-        found.append(one)
+        box = source.layer
+        while box >= 0 and not _shown(network.layers[box]):
+            box = network.layers[box].sources[0].layer
+        found.append(box)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Optimizers, by Keras's names: `base` has the registry and what they share, the other files the update rules."""
+"""Optimizers, by Keras's names: `base` has the registry and the base class, the other files have the update rules."""
 
 # From here on written by tools/public_names.py.
 from fastbp.optimizers.adam import Adam, AdamW, Nadam

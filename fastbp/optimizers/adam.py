@@ -1,4 +1,4 @@
-"""Adam, by means of the gradient and of its square, and its relatives AdamW and Nadam."""
+"""Adam, which divides the mean gradient by the root of the mean square, and its relatives AdamW and Nadam."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,11 +11,11 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 
 @kernel
-def adam_update(row, c, factor, params, grads, state, start, stop):
-    """Slots: mean m, mean square v, with amsgrad its maximum.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.5."""
+def adam_update(record, c, factor, params, grads, state, start, stop):
+    """Slots: mean m, mean square v, with amsgrad the largest v.  c[1]: the bias corrections.  0.36 ns, amsgrad 0.5."""
     real = params.dtype.type
-    alpha, epsilon, amsgrad = real(c[0] * factor * c[1]), real(row.epsilon), row.amsgrad != 0
-    keep_1, keep_2 = real(1.0 - row.beta_1), real(1.0 - row.beta_2)
+    alpha, epsilon, amsgrad = real(c[0] * factor * c[1]), real(record.epsilon), record.amsgrad != 0
+    keep_1, keep_2 = real(1.0 - record.beta_1), real(1.0 - record.beta_2)
     second = np.uint64(params.size)
     # m += (g - m) * (1 - beta_1);  v += (g * g - v) * (1 - beta_2);  p -= alpha * m / (sqrt(v) + epsilon)
     for i in entries(start, stop):
@@ -155,12 +155,12 @@ _WARMUP_STEPS = 1024
 
 
 @kernel
-def nadam_update(row, c, factor, params, grads, state, start, stop):
+def nadam_update(record, c, factor, params, grads, state, start, stop):
     """Slots: mean m, mean square v.  c[1], c[2], c[3]: the corrections of m, g and v.  0.43 ns."""
     real = params.dtype.type
-    lr, epsilon = real(c[0] * factor), real(row.epsilon)
+    lr, epsilon = real(c[0] * factor), real(record.epsilon)
     of_m, of_g, of_v = real(c[1]), real(c[2]), real(c[3])
-    keep_1, keep_2 = real(1.0 - row.beta_1), real(1.0 - row.beta_2)
+    keep_1, keep_2 = real(1.0 - record.beta_1), real(1.0 - record.beta_2)
     second = np.uint64(params.size)
     # As Adam, then p -= lr * (c1 * m + c2 * g) / (sqrt(c3 * v) + epsilon)
     for i in entries(start, stop):

@@ -2,17 +2,17 @@
 
 An optimizer is its settings and a kernel:
 
-    update(row, c, factor, params, grads, state, start, stop)
+    update(record, c, factor, params, grads, state, start, stop)
 
-overwrites entries start..stop of params (P,) and of each slot of state (S * P,), slot s of entry i at
-``state[s * P + i]``, from grads (P,).  `row` holds the settings, c (C,) the step's coefficients in
-float64, c[0] the learning rate, which `factor` multiplies.  Clipping and weight decay come before the
-update and are the caller's: ``p -= p * learning_rate * weight_decay``.
+overwrites entries start to before stop of params (P,) and of each slot of state (S * P,), by grads (P,).  Slot s of
+entry i is ``state[s * P + i]``.  `record` holds the settings.  c (C,) holds the step's coefficients in float64: c[0] is
+the learning rate, which `factor` multiplies.  The caller clips gradients and decays weights before the update:
+``p -= p * learning_rate * weight_decay``.
 
-Formulas, names and defaults are those of ``keras.optimizers`` 3.  What depends on the step alone (bias
-corrections) is computed in float64 from the step's number: how steps are split into calls does not
-matter.  The times in the kernels are of one entry, in float32 (AMD Zen 3, 256-bit vectors, in cache);
-a vector's square root and division are most of them.
+Formulas, names and defaults are those of ``keras.optimizers`` 3.  Coefficients that depend on the step alone (bias
+corrections) are computed in float64 from the step's number.  So the way in which steps are split into calls does not
+matter.  The times in the kernels are of one entry, in float32 (AMD Zen 3, 256-bit vectors, in cache); square roots and
+divisions take most of them.
 """
 
 from dataclasses import KW_ONLY, dataclass
@@ -29,14 +29,29 @@ from fastbp.settings.validation import Settings
 
 __all__ = ["OPTIMIZERS", "Optimizer"]
 
-OPTIMIZERS = Registry("optimizer")
+
+def _check(cls):
+    """Raise TypeError where a class is no optimizer."""
+    if not issubclass(cls, Optimizer):
+        raise TypeError(f"{cls.__name__} is not derived from fastbp.custom.Optimizer.")
+    update = getattr(cls, "kernel", None)
+    if not hasattr(update, "py_func"):
+        raise TypeError(
+            f"{cls.__name__}.kernel is {update!r}: write kernel = staticmethod(update), and @fastbp.custom.kernel over "
+            "the function update(row, c, factor, params, grads, state, start, stop)."
+        )
+    if not isinstance(getattr(cls, "dtype", None), np.dtype):
+        raise TypeError(f"{cls.__name__} has no dtype: write dtype = optimizer_dtype(), with a name for each setting.")
+
+
+OPTIMIZERS = Registry("optimizer", _check)
 OPT_HEADER = [("kernel", "i8")]
 OPTIMIZER = record_dtype(OPT_HEADER)
 
 
 @inline
 def entries(start, stop):
-    """range(start, stop), unsigned: an index that might be negative, and so wrap around, would not vectorise."""
+    """range(start, stop) of unsigned numbers: a loop over signed indices, which may wrap around, is not vectorised."""
     return range(np.uint64(start), np.uint64(stop))
 
 
@@ -44,8 +59,8 @@ def entries(start, stop):
 class Optimizer(Settings):
     """What every optimizer has.
 
-    A model has a copy of its own, `model.optimizer`, from `compile` on. What is assigned to a setting of that one is
-    checked at once and holds from the next update on.
+    `compile` gives the model a copy of its own, `model.optimizer`. A value that is assigned to a setting of the copy is
+    checked at once, and holds from the next update on.
 
     Parameters
     ----------
@@ -129,7 +144,7 @@ class Optimizer(Settings):
         return np.full(np.shape(t), self.learning_rate, np.float64)
 
     def coefficients(self, t: np.ndarray, lr: np.ndarray) -> np.ndarray:
-        """Return what the kernel needs of the steps t (n,), from 1, with learning rates lr (n,): (n, C) float64."""
+        """Return the coefficients c of steps numbered t (n,), from 1, with learning rates lr (n,): (n, C) float64."""
         columns = [lr, *self._corrections(np.asarray(t, np.float64))]
         coefficients = np.empty((len(t), len(columns)))
         for i, column in enumerate(columns):
@@ -141,7 +156,7 @@ class Optimizer(Settings):
         return []
 
     def kept_slots(self) -> tuple[str, ...]:
-        """Return what is kept for each parameter behind the rule's own slots: "gradient" so far, "average"."""
+        """Return the names of the slots after the rule's own ones: the "gradient" so far, the "average"."""
         return ("gradient",) * (self.gradient_accumulation_steps is not None) + ("average",) * self.use_ema
 
     def all_coefficients(self, steps: np.ndarray) -> np.ndarray:
@@ -162,14 +177,14 @@ class Optimizer(Settings):
         return self.slots
 
     def state_kind(self) -> tuple:
-        """Return what the state depends on: a state goes on with settings that have the same."""
+        """Return what the state's meaning depends on: another optimizer with the same can go on with the state."""
         return (self.n_slots(),)
 
     def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
         """Return the state (S * size,) before the first step."""
         return np.zeros(self.n_slots() * size, dtype)
 
-    def row(self, kernel_address: int) -> np.ndarray:
+    def record(self, kernel_address: int) -> np.ndarray:
         """Return the settings: a `Record` of `dtype`."""
         settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
         return _row(self.dtype, kernel_address, *settings)

@@ -8,12 +8,12 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 
 @kernel
-def lion_update(row, c, factor, params, grads, state, start, stop):
+def lion_update(record, c, factor, params, grads, state, start, stop):
     """Slots: momentum m.  0.25 ns."""
     real = params.dtype.type
     lr, zero, one = real(c[0] * factor), real(0.0), real(1.0)
-    beta_1, keep_1 = real(row.beta_1), real(1.0 - row.beta_1)
-    beta_2, keep_2 = real(row.beta_2), real(1.0 - row.beta_2)
+    beta_1, keep_1 = real(record.beta_1), real(1.0 - record.beta_1)
+    beta_2, keep_2 = real(record.beta_2), real(1.0 - record.beta_2)
     # p -= lr * sign(beta_1 * m + (1 - beta_1) * g);  m = beta_2 * m + (1 - beta_2) * g
     for i in entries(start, stop):
         g, m = grads[i], state[i]

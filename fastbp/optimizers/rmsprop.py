@@ -1,4 +1,4 @@
-"""Steps relative to the size of the gradients: Adagrad by all of them so far, RMSprop by the recent ones."""
+"""Steps relative to the size of the gradients: Adagrad takes all gradients so far, RMSprop the recent ones."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 
 @kernel
-def adagrad_update(row, c, factor, params, grads, state, start, stop):
+def adagrad_update(record, c, factor, params, grads, state, start, stop):
     """Slots: sum of squares a.  0.34 ns."""
     real = params.dtype.type
-    lr, epsilon = real(c[0] * factor), real(row.epsilon)
+    lr, epsilon = real(c[0] * factor), real(record.epsilon)
     # a += g * g;  p -= lr * g / sqrt(a + epsilon)
     for i in entries(start, stop):
         g = grads[i]
@@ -76,7 +76,7 @@ class Adagrad(Optimizer):
     intervals: ClassVar = {"initial_accumulator_value": "[0, inf)", "epsilon": "[0, inf)"}
 
     def state_kind(self) -> tuple:
-        """Return what the state depends on: it began with this number."""
+        """Return what the state's meaning depends on: the number with which it began."""
         return (self.initial_accumulator_value,)
 
     def init_state(self, size: int, dtype: np.dtype) -> np.ndarray:
@@ -85,15 +85,15 @@ class Adagrad(Optimizer):
 
 
 @kernel
-def rmsprop_update(row, c, factor, params, grads, state, start, stop):
+def rmsprop_update(record, c, factor, params, grads, state, start, stop):
     """Slots: mean square v, the mean a if centered, momentum m if not 0.  0.35 ns, with both 0.5.
 
     LLVM makes a loop of each of the four variants (guarded by `test_float32_loops_are_packed`).
     """
     real = params.dtype.type
-    lr, epsilon = real(c[0] * factor), real(row.epsilon)
-    rho, keep, momentum = real(row.rho), real(1.0 - row.rho), real(row.momentum)
-    centered, heavy, zero = row.centered != 0, row.momentum != 0.0, real(0.0)
+    lr, epsilon = real(c[0] * factor), real(record.epsilon)
+    rho, keep, momentum = real(record.rho), real(1.0 - record.rho), real(record.momentum)
+    centered, heavy, zero = record.centered != 0, record.momentum != 0.0, real(0.0)
     second = np.uint64(params.size)
     last = second + second if centered else second
     for i in entries(start, stop):
@@ -117,7 +117,7 @@ class RMSprop(Optimizer):
     """Steps relative to the recent size of the gradient (Hinton, 2012).
 
     ``v = rho * v + (1 - rho) * g * g; p -= lr * g / sqrt(v + epsilon)``.  Centered: the mean gradient's
-    square is subtracted from v (not below 0: Keras gives NaN where rounding brings it there).  With
+    square is subtracted from v; the result is at least 0 (in Keras rounding may make it negative, then NaN).  With
     momentum: ``m = momentum * m + step; p -= m``.
 
     Parameters
@@ -176,5 +176,5 @@ class RMSprop(Optimizer):
         return 1 + bool(self.centered) + (self.momentum != 0)
 
     def state_kind(self) -> tuple:
-        """Return what the state depends on: two numbers may be the mean square and either of the others."""
+        """Return what the state's meaning depends on: of two slots, the second one is the mean or the momentum."""
         return bool(self.centered), self.momentum != 0

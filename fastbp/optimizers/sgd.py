@@ -8,15 +8,15 @@ from fastbp.optimizers.base import OPTIMIZERS, Optimizer, entries, optimizer_dty
 
 
 @kernel
-def sgd_update(row, c, factor, params, grads, state, start, stop):
+def sgd_update(record, c, factor, params, grads, state, start, stop):
     """Slots: momentum m, unless it is 0.  0.07 ns, with momentum 0.16."""
     real = params.dtype.type
-    lr, momentum = real(c[0] * factor), real(row.momentum)
-    if row.momentum == 0.0:
+    lr, momentum = real(c[0] * factor), real(record.momentum)
+    if record.momentum == 0.0:
         # p -= lr * g
         for i in entries(start, stop):
             params[i] -= lr * grads[i]
-    elif row.nesterov:
+    elif record.nesterov:
         # m = momentum * m - lr * g;  p += momentum * m - lr * g
         for i in entries(start, stop):
             step = lr * grads[i]

@@ -1,4 +1,4 @@
 """A report on a model: one HTML file that needs nothing else.
 
-`report` puts it together, `subjects` asks the model, `figures` draws by `charts`, `page` writes HTML.
+`report` puts it together, `model_adapters` asks the model, `figures` draws by `charts`, `page` writes HTML.
 """

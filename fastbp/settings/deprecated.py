@@ -1,5 +1,6 @@
 """What goes away: one warning class and one helper for functions, arguments and names of an older release."""
 
+import inspect
 from functools import wraps
 
 from fastbp.settings.user_warnings import warn
@@ -36,10 +37,29 @@ def warn_deprecated(what, *, since, removed_in, instead):
     )
 
 
+def _check_releases(since, removed_in):
+    """Raise ValueError unless there is a minor release between the first warning and the end."""
+    first, last = (tuple(map(int, release.split(".")[:2])) for release in (since, removed_in))
+    if not first < last:
+        raise ValueError(f"what warns since {since} is removed in a later minor release at the earliest: {removed_in}.")
+
+
 def deprecated(*, since, removed_in, instead):
-    """Decorate a function or method that goes away: each call warns, and works as before."""
+    """Decorate a function or method that goes away: each call warns, and works as before.
+
+    Raises
+    ------
+    TypeError
+        For a class, of which nobody could derive any more.  Its `__init__` is decorated instead.
+    ValueError
+        For releases out of order.
+    """
+    _check_releases(since, removed_in)
 
     def decorate(function):
+        if isinstance(function, type):
+            raise TypeError(f"{function.__name__} is a class: decorate its __init__.")
+
         @wraps(function)
         def warning(*arguments, **settings):
             warn_deprecated(f"{function.__qualname__}()", since=since, removed_in=removed_in, instead=instead)
@@ -53,10 +73,20 @@ def deprecated(*, since, removed_in, instead):
 def renamed_argument(old, new, *, since, removed_in):
     """Decorate a function one of whose keyword arguments has a new name: the old one warns and is passed on.
 
-    Raises TypeError at a call that gives both names.
+    Raises
+    ------
+    TypeError
+        Where the function has no argument of the new name, or has one of the old name; at a call that gives both.
+    ValueError
+        For releases out of order.
     """
+    _check_releases(since, removed_in)
 
     def decorate(function):
+        names = inspect.signature(function).parameters
+        if new not in names or old in names:
+            raise TypeError(f"{function.__qualname__} has to take {new!r}, and {old!r} no more.")
+
         @wraps(function)
         def renaming(*arguments, **settings):
             if old in settings:

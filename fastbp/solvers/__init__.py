@@ -1,1 +1,1 @@
-"""Solvers of whole problems beside the step by step training: least squares, Levenberg-Marquardt."""
+"""Solvers that take the whole problem at once, in place of steps over batches: least squares, Levenberg-Marquardt."""

@@ -1,6 +1,6 @@
 """The normal equations of a network's least-squares problem, and their damped solution: what Levenberg-Marquardt needs.
 
-A = J^T J, with J = d residual / d p the matrix of a row for each output of each row of x, is added up block by block
+The matrix J = d residual / d p has a row for each output of each row of x.  A = J^T J is added up from blocks of rows
 of J.
 
 The products and the Cholesky factor are the project's own (LAPACK's factor has other bits with two threads
@@ -24,24 +24,24 @@ from fastbp.kernels.repeatable import dot
 from fastbp.kernels.tile import product_address
 from fastbp.layers.base import float_type_of
 
-# Rows of J at a time: each entry of A is read and written once for so many multiply-adds.
+# Rows of J in a block: an entry of A is read and written once for so many multiply-adds.
 BLOCK_ROWS = 128
 # Rows of a block that a thread takes at a time.
 CHUNK_ROWS = 32
 # Rows of A, or of its factor, at a time.
 STRIP_ROWS = 48
-# One compiled call: Ctrl-C waits no longer than that (about 0.2 s).
+# Multiply-adds of one compiled call, about 0.2 s: Ctrl-C waits for its end.
 CALL_MULTIPLY_ADDS = 3e9
 # Below this many multiply-adds an evaluation (about 3 ms) a second thread does not pay.
 THREAD_MULTIPLY_ADDS = 5e7
-# What a row of J costs beside its products (0.4 to 0.6 us), in multiply-adds.
+# A row of J costs 0.4 to 0.6 us beside its products: as many multiply-adds as this.
 ROW_MULTIPLY_ADDS = 8000
 
 
 class LeastSquares:
     """F, its normal equations and their solution, for checked arrays.
 
-    `matrix` (P, stride) holds the upper triangle of A, and in column P the gradient.
+    `matrix` (P, stride) holds the upper triangle of A, and its column P holds the gradient.
     """
 
     def __init__(self, engine, x, targets, weight, alpha):
@@ -107,12 +107,12 @@ class LeastSquares:
         rows = max(int(CALL_MULTIPLY_ADDS / row_multiply_adds) // BLOCK_ROWS, 1) * BLOCK_ROWS
         wanted = len(self.grads) if len(x) * row_multiply_adds >= THREAD_MULTIPLY_ADDS else 1
         for first in range(0, len(x), rows):
-            last = min(first + rows, len(x))
+            end = min(first + rows, len(x))
             counters = open_counters(2 * k * -(-rows // BLOCK_ROWS) if wanted > 1 else 0)
 
-            def work(thread, n_threads, first=first, last=last, counters=counters):
+            def work(thread, n_threads, first=first, end=end, counters=counters):
                 add_rows(
-                    plan.layout, plan.addresses, plan.items, self.columns, self.steps, *addresses, first, last,
+                    plan.layout, plan.addresses, plan.items, self.columns, self.steps, *addresses, first, end,
                     self.divisor, params, self.shared, self.work, self.grads[thread], self.product,
                     self.jacobian.ravel(), self.matrix.ravel(), p, self.stride, differentiate, sums,
                     counters, thread, n_threads,
@@ -135,10 +135,10 @@ def prepare_layers(table, params, shared):
 
 @kernel
 def add_rows(
-    layouts, table, items, columns, steps, x, y, weight, first, last, divisor, params, shared, work, grads,
+    layouts, table, items, columns, steps, x, y, weight, first, end, divisor, params, shared, work, grads,
     product, jacobian, matrix, p, stride, differentiate, sums, counters, thread, n_threads,
 ):  # fmt: skip
-    """Take rows first to last, by blocks: write the sum of squares of each chunk to `sums`, add to `matrix`.
+    """Take rows first to end, by blocks: write the sum of squares of each chunk to `sums`, add to `matrix`.
 
     x (n, d), y (n, k), weight (n,) are addresses (weight 0: all 1); jacobian (BLOCK_ROWS, stride) has the residual in
     column p; matrix (p, stride) += J^T [J, residual], on and above the diagonal.  Each entry adds rows in their
@@ -148,8 +148,8 @@ def add_rows(
         return
     layout, step = layouts[0], steps[0]
     phase = 0
-    for block in range(first, last, BLOCK_ROWS):
-        n = min(BLOCK_ROWS, last - block)
+    for block in range(first, end, BLOCK_ROWS):
+        n = min(BLOCK_ROWS, end - block)
         chunks = (n + CHUNK_ROWS - 1) // CHUNK_ROWS
         # J has a row for each row and output; one output at a time, so that its size does not depend on their number.
         for output in range(layout.n_out if differentiate else 1):
@@ -213,7 +213,7 @@ def forward_rows(layout, table, step, x, y, weight, block, start, stop, params, 
 
 @inline
 def residual(layout, divisor, row, output, work):
-    """Return the root of the row's share of the weight, and the residual of one output times it."""
+    """Return the root of the row's share of the total weight, and the residual of one output times that root."""
     share = np.sqrt(np.float64(work[layout.weight + row]) / divisor)
     at_output = row * layout.n_out + output
     return share, share * (np.float64(work[layout.out + at_output]) - np.float64(work[layout.y + at_output]))
@@ -236,8 +236,8 @@ def jacobian_rows(
 ):
     """Write rows start to stop of J for one output, and their residuals in column p.
 
-    One backward pass for all the rows: none sees another's dout.  It leaves x, out and extra of every layer as the
-    forward pass made them, and writes the dout of all but the last: the next output needs no other forward pass.
+    All rows share one backward pass, because no row reads the dout of another.  The pass changes dout alone; x, out and
+    extra of every layer stay as the forward pass made them.  So the next output needs no forward pass of its own.
     """
     k = layout.n_out
     dout = span(work, layout.dout + start * k, (stop - start) * k)
@@ -287,16 +287,16 @@ def solve_damped(matrix, factor, stride, negative, product, damping, step):
 
 
 @inline
-def factor_rows(factor, stride, first, last, columns):
-    """Make rows first to last of U of what the rows above leave; return False at a pivot that is not positive."""
-    for i in range(first, last):
+def factor_rows(factor, stride, first, end, columns):
+    """Make rows first to end of U, from which the rows above are subtracted; return False for a pivot of 0 or less."""
+    for i in range(first, end):
         row = span(factor, i * stride, columns)
         if not 0 < row[i] < np.inf:
             return False
         by = 1 / np.sqrt(row[i])
         for j in range(np.uint64(i), np.uint64(columns)):
             row[j] *= by
-        for k in range(i + 1, last):
+        for k in range(i + 1, end):
             lower = span(factor, k * stride, columns)
             times = row[k]
             for j in range(np.uint64(k), np.uint64(columns)):

@@ -20,8 +20,8 @@ from fastbp.solvers.leastsquares import LeastSquares
 # More parameters make a matrix of more than 32 MB and an iteration of seconds.
 MAX_PARAMETERS = 2000
 
-# The damping as a share of the largest diagonal entry of A: at first; where its rounding errors hide a smaller one,
-# from which it could not rise in time; and where a step is too short to change anything.
+# The damping, as a share of the largest diagonal entry of A.  It starts at the first.  Below the second the rounding
+# errors of A would hide it, and it could not rise in time.  Above the third a step is too short to change anything.
 FIRST_DAMPING, MIN_DAMPING, MAX_DAMPING = 1e-3, 2e-16, 1e15
 
 
@@ -35,7 +35,7 @@ class Result(NamedTuple):
     n_iter : int
         Iterations: matrices of normal equations made.
     converged : bool
-        Whether it ended for one of the first three reasons.
+        Whether it ended for one of the first three of these reasons.
     reason : str
         ``"gradient"``, ``"step"``, ``"decrease"``, ``"max_iter"``, ``"damping"`` (no damping gave a step that lowers
         F) or ``"stopped"`` (by `on_iteration`).
@@ -56,13 +56,13 @@ def levenberg_marquardt(engine, x, targets, weight=None, *, alpha=0.0, max_iter=
     Parameters
     ----------
     engine : Engine
-        Its trainable `params` are overwritten: always whole, and the best so far.
+        Its trainable `params` are overwritten, always all at once, with the best so far.
     x, targets : (n, d) and (n, k) arrays
         C-contiguous and in the engine's dtype, checked.
     weight : (n,) array, optional
         Likewise; not negative, and not all zero.
     alpha : float, default 0.0
-        Penalty on the kernels.  It stands for the layers' own regularizers, which are not looked at.
+        Penalty on the kernels.  The layers' own regularizers do not count.
     max_iter : int, default 200
     tol : float, default 1e-4
         The share of the residual (penalty included) that the model could still explain near the optimum.  It ends

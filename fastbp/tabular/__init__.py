@@ -1,11 +1,14 @@
 """Networks on tables: from a file or a DataFrame to a trained model and its predictions.
 
-The data's way, file by file: `reading` (a file becomes a DataFrame), `task` (what is to be learnt), `encoding`
-(columns become numbers), `recipe`, `networks`, `learner`, `folds`, `pace` and `bagging` (networks are trained),
-`objectives` and `calibration` and `quantiles` (what they are measured by, what is made of their outputs), `target`
-(classes and quantities), `several` (targets of several columns), `estimator`, `classifier` and `regressor` (what users
-see), `tablewarning` (what they are told), `crossvalidation` (scores on folds as fit's), `model` (what a file holds). Of
-the encoding: `objects`, `pandastable`, `sparsetable` and `columns` (the border), `factorize`, `scaling`, `dates` and
-`vocabulary` (the rules), `numeric` and `categories` (the coders), `coders` (which column gets which), `writing` (the
-matrix is filled).
+The files, in the order in which data pass through them:
+
+- a file becomes a DataFrame: `reading`, `sniffing`, `csvfile`, `csv_types`, `parquetfile`
+- what is to be learnt: `task`, `target`, `multicolumn_targets`, `mixed_targets`
+- a DataFrame becomes a matrix: `columns` (any library's tables), `recognition` (text that is numbers or dates),
+  `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and `categories` (the coders of a column),
+  `coders` (which column gets which coder), `encoding` (all columns), `encoded_matrix` (the matrix is written)
+- networks are trained: `recipe`, `networks`, `folds`, `network_training`, `bagging`, `time_limit`, `checkpoint`,
+  `joblib_tasks`
+- outputs become predictions: `ensemble`, `objectives`, `calibration`, `quantiles`, `repeated_rows`
+- users see: `estimator`, `classifier`, `regressor`, `multitask`, `tablewarning`, `crossvalidation`, `insight`
 """

@@ -1,13 +1,13 @@
-"""Backends that joblib finds by their names once this has been imported: "dask", "ray" and "spark".
+"""Backends that joblib finds by name once this module has been imported: "dask", "ray" and "spark".
 
-Of these joblib knows "dask" alone by itself.  A library that is missing is an error that says how to install it.
+joblib itself knows only "dask" of these.  If a library is missing, the error says how to install it.
 """
 
 from functools import partial
 from importlib import import_module
 
-# Of each backend: what has to be importable, the module and the name of what registers it (else joblib does), and what
-# to install.
+# {backend: (a module that must be importable, the module and the name of the function that registers the backend (else
+# joblib does it), what to install)}.
 BACKENDS = {
     "dask": ("distributed", None, 'pip install "fastbp[dask]"'),
     "ray": ("ray", ("ray.util.joblib", "register_ray"), 'pip install "fastbp[ray]"'),

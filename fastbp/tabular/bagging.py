@@ -1,4 +1,4 @@
-"""Bagging: the networks of a recipe, each trained without one part of the rows, several at a time, and their mean."""
+"""Bagging: each network of a recipe is trained without one part of the rows, and their mean is the prediction."""
 
 from concurrent.futures import FIRST_EXCEPTION, wait
 from threading import Lock
@@ -18,10 +18,11 @@ from fastbp.tabular.onenetwork import Given, Widths, new_network, train_network,
 from fastbp.tabular.out_of_fold import Unseen, mean_outputs
 from fastbp.tabular.time_limit import Costs, Pace, planned
 
-# With a time limit, networks have as many epochs as `fast` has before there are fewer of them.
+# A time limit first lowers the epochs to those of `fast`, and only then the number of networks.
 ENOUGH_EPOCHS = 24
-# Seconds that follow a training, on a busy core, for each number: of the rows (which are repeated), of the outputs for
-# rows that were left out (they are averaged, calibrated and scored), and of those that the temperature is found by.
+# The work that follows a training takes so many seconds for each number, on a busy core: for a number of the rows
+# (repeated rows are looked for), for an output of a row that was left out (these are averaged, calibrated and scored),
+# and for an output by which the temperature is found.
 INPUT_SECONDS, OUTPUT_SECONDS, TEMPERATURE_SECONDS = 10e-9, 10e-9, 150e-9
 
 
@@ -55,13 +56,13 @@ def train_ensemble(
         Rows to choose the best epochs by; then all networks train on all of `part`. By default each network leaves
         out a part of the rows for that.
     separation : Separation, optional
-        Groups that stay on one side of a network's cut, and times.
+        The groups and times of the rows: a group stays on one side of a network's cut.
     deadline : float, optional
-        The value of `compiling.working_time` at which to end: then with fewer networks, or fewer epochs.
+        The value of `compiling.working_time` at which to end; it leads to fewer networks, or fewer epochs.
     progress : callable, optional
         Called with the share of the work that is done, 0 to 1, from several threads, one at a time.
     checkpoint : Checkpoint, optional
-        Where finished networks are kept; those that are there are not trained again.
+        Where finished networks are kept; networks that it holds are not trained again.
     n_jobs : int, optional
         Train the networks by so many of joblib's workers, in place of threads of this process.
     observers : Observers, optional
@@ -98,7 +99,7 @@ class Training:
         self.part, self.recipe, self.objective = part, recipe, objective
         self.given = Given(Widths.of(encoder), recipe, objective, seed)
         self.valid, self.progress, self.pace = valid, progress, Pace(deadline)
-        self.checkpoint, self.workers = checkpoint or NoCheckpoint(), find_workers(n_jobs)
+        self.checkpoint, self.workers = checkpoint or NoCheckpoint(), find_workers(n_jobs, recipe.networks)
         n = recipe.networks
         if valid is None:
             strata = objective.strata(part.targets)
@@ -124,7 +125,7 @@ class Training:
         n, n_threads = self.recipe.networks, get_num_threads()
         tasks = Tasks(self._train, [(number, plan, n_threads) for number in range(n)])
         try:
-            # Ctrl-C is noted while threads start, and where none can, all the time.
+            # Ctrl-C is noted while threads start.  If no thread can be started, it is noted all the time.
             self.pace.guard.run(tasks.start, n_threads)
             wait(tasks.futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
@@ -135,6 +136,7 @@ class Training:
             raise
         if any(future.done() and future.exception() for future in tasks.futures):
             self.pace.interrupt()
+            tasks.drop()  # no thread goes on behind the back of who catches the error
         return [future.result() for future in tasks.futures]
 
     def kept(self, number):
@@ -158,7 +160,7 @@ class Training:
             (network, rows, valid), self._first = self._first, None
         else:
             network, rows, valid = self._prepared(number)
-        # A thread for each network that is being trained; the last one may have those that are left.
+        # Each network that is being trained has a thread; the last network also gets the threads that are left over.
         with limit_threads(max(n_threads // min(n_threads, self.recipe.networks - number), 1)):
             observer = NetworkObserver(self.observers, number, network) if self.observers else None
             network, learned = train_network(
@@ -222,7 +224,7 @@ class Training:
         return self.workers.threads or 1
 
     def _following_seconds(self):
-        """Return the seconds that follow training with one network, and those that each further network adds."""
+        """Return the seconds of what follows training with one network, and the seconds that each further one adds."""
         n_rows = len(self.valid.x) if self.valid else len(self.cuts[0][1])
         size = n_rows * self.objective.n_outputs
         each = OUTPUT_SECONDS * size

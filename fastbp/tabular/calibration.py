@@ -1,4 +1,4 @@
-"""Calibration of probabilities: the temperature that mends them, and the measure of what is left to mend.
+"""Calibration of probabilities: the temperature that corrects them, and a measure of the errors that are left.
 
 Temperature scaling (Guo et al., 2017, arXiv:1706.04599): ``p ** (1 / T)``, normalised.  It keeps the order of the
 classes; T above 1 makes probabilities more modest, T below 1 more sure.
@@ -13,19 +13,19 @@ from fastbp.kernels import arraymath
 from fastbp.kernels.repeatable import dot
 
 LOWEST, HIGHEST = 0.2, 5.0
-# log(T) is normal with this deviation before any row is seen.  The log loss on new rows with half of the logarithm of
-# the temperature found, mean change in % (default preset; 11 sets of 150 training rows, 10 of 600, 8 of 2,500):
+# The prior of log(T) is normal with this deviation.  Mean change of the log loss on new rows in %, with half of the
+# logarithm that was found (default preset; 11 sets of 150 training rows, 10 of 600, 8 of 2,500):
 #     deviation    0.1    0.15    0.25     0.4      10
 #     150 rows   -0.23   -0.24   -0.13    0.18    4.11
 #     600 rows   -0.26   -0.32   -0.36   -0.37   -0.38
 #     2,500      -0.33   -0.34   -0.35   -0.35   -0.35
 PRIOR_DEVIATION = 0.15
-# The temperature is found by rows of so many probabilities at most.  For 20,000 rows of 1,000 classes it takes 0.02 s
-# in place of 1.1 for all of them, and is 1.272 in place of 1.289.
+# The temperature is found by rows with at most so many probabilities in all.  For 20,000 rows of 1,000 classes that
+# takes 0.02 s and gives 1.272; all rows take 1.1 s and give 1.289.
 MOST_PROBABILITIES = 2**21
-# Probabilities that are tempered at once, where the result takes their place.
+# So many probabilities are tempered at once, in place.
 BLOCK = 2**20
-# Probabilities that float32 rounded to 0 are taken for its smallest: their logarithm is -87, not minus infinity.
+# Probabilities that float32 rounded to 0 count as its smallest number: their logarithm is -87, not minus infinity.
 SMALLEST = np.finfo(np.float32).tiny
 
 
@@ -93,7 +93,7 @@ def fit_temperature(probabilities, targets, weight=None):
     log_p = arraymath.log(np.maximum(probabilities[known], SMALLEST))
     log_p -= _of_targets(log_p, targets[known])
     weight = np.ones(len(log_p)) if weight is None else np.asarray(weight, np.float64)[known]
-    # Weights that differ tell less than as many rows of the same weight.
+    # Rows with different weights hold less information than as many rows of equal weight.
     share, n_rows = weight / weight.sum(), weight.sum() ** 2 / np.square(weight).sum()
 
     def loss(log_temperature):

@@ -1,4 +1,4 @@
-"""The coder of categories; see `fastbp.tabular.numeric` for what a coder is."""
+"""The coder of categories; `fastbp.tabular.numeric` says what a coder is."""
 
 import numpy as np
 
@@ -85,14 +85,14 @@ class CategoryCoder:
 
     @property
     def ends(self):
-        """The two numbers that the column held in training, or None: other categories."""
+        """The two numbers that were the column's only values in training; None for other categories."""
         texts = self.vocabulary.texts
         if self.is_text or len(texts) != 2 or self.vocabulary.rare or set(texts) <= set(TWINS) - {"0", "1"}:
             return None
         return tuple(map(float, texts))
 
     def _place_of(self, text):
-        """Return the plain column's value for a number: on the line through those of training's two, within (-3, 3)."""
+        """Return the plain column's value for a number: on the line through training's two numbers, within (-3, 3)."""
         (low, high), (_, below, above) = self.ends, self.table[:, 0]
         try:
             share = (float(TWINS.get(text, text) if text in ("True", "False") else text) - low) / (high - low)
@@ -104,7 +104,7 @@ class CategoryCoder:
         """Return a list of lines about what training had not seen."""
         lines, n, new = [], len(values[0]), self.vocabulary.unseen(*values)
         n_new = sum(new.values())
-        # Rows of rare categories have taught the network what to make of unseen ones; it is odd if all are unseen.
+        # Rows of rare categories have taught the network what unseen ones mean; it is odd only if all are unseen.
         if n_new > 0 and (not self.vocabulary.rare or n_new == np.count_nonzero(values[0] >= 0) > 1):
             few = ", ".join(map(repr, sorted(new)[:3])) + (" ..." if len(new) > 3 else "")
             taken = "numbers all the same" if self.ends else "none of its categories"

@@ -1,7 +1,7 @@
-"""A folder in which the finished networks of a fit are kept, so that a killed one goes on with the rest.
+"""A folder that keeps the finished networks of a fit, so that a killed fit can go on with the rest.
 
-`run.json` says which fit it is (digests of all that decides on a network's bits, the seed and the plan); each network
-has a file of its own.  Files appear whole or not at all, so a kill at any moment loses the networks under way alone.
+`run.json` identifies the fit by digests of all that decides on a network's bits, by the seed and the plan.  Each
+network has a file of its own.  Files appear whole or not at all, so a kill loses only the networks in training.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class CheckpointError(ValueError):
 
 
 class NoCheckpoint:
-    """What a fit without a checkpoint has in its place: nothing is kept, nothing is found."""
+    """The checkpoint of a fit without a checkpoint: it keeps nothing and finds nothing."""
 
     wanted = False
 
@@ -89,7 +89,7 @@ class Checkpoint(NoCheckpoint):
             raise CheckpointError(f"checkpoint={str(self.path)!r}: its {RUN} is damaged. Remove the folder.") from None
 
     def seed(self, drawn, chosen):
-        """Return the fit's seed: `drawn` where the user has `chosen` it or no fit has begun, else the one of then."""
+        """Return the fit's seed: `drawn` if the user has `chosen` it or no fit has begun, else the seed of that fit."""
         return drawn if chosen else self._run.get("seed", drawn)
 
     def begin(self, seed, make_facts):
@@ -99,17 +99,17 @@ class Checkpoint(NoCheckpoint):
         ----------
         seed : int
         make_facts : callable
-            Returns, by what users call it, a digest of each thing that decides on a network's bits, {str: str}.
+            Returns {what a user calls it: digest} for each thing that decides on a network's bits.
         """
-        made_of = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **make_facts()}
+        facts = {"random_state": str(seed), "release of fastbp": fastbp.__version__, **make_facts()}
         if not self._run:
-            self._run = {"seed": seed, "plan": None, "made_of": made_of}
+            self._run = {"seed": seed, "plan": None, "made_of": facts}
             if self.path.is_file():
                 self.path.unlink()  # an empty one
             self.path.mkdir(parents=True, exist_ok=True)
             self._write()
             return
-        other = [name for name, digest in made_of.items() if self._run["made_of"].get(name) != digest]
+        other = [name for name, found in facts.items() if self._run["made_of"].get(name) != found]
         if other:
             raise CheckpointError(
                 f"checkpoint={str(self.path)!r} belongs to another fit, of other {', '.join(other)}. Name another "
@@ -117,7 +117,7 @@ class Checkpoint(NoCheckpoint):
             )
 
     def plan(self, make):
-        """Return the fit's `Plan`: that of when it began, or what `make` returns."""
+        """Return the fit's `Plan`: the one with which it began, or a new one by `make`."""
         if self._run["plan"] is None:
             self._run["plan"] = list(make())
             self._write()
@@ -142,7 +142,7 @@ class Checkpoint(NoCheckpoint):
         save_tensors(self._file(number), tensors, {"kind": KIND, "network": description, **figures})
 
     def network(self, number):
-        """Return a finished network and what was `Learned`, or None; a damaged file counts for nothing, with a word."""
+        """Return a finished network and what was `Learned`, or None; a damaged file is told, and counts as missing."""
         try:
             tensors, description = load_tensors(self._file(number))
             filechecks.agree("the kind of file", description["kind"], KIND)
@@ -157,7 +157,7 @@ class Checkpoint(NoCheckpoint):
             return None
 
     def remove(self):
-        """Remove what was written here, and the folder where nothing else is in it."""
+        """Remove the files that were written here, and the folder if nothing else is in it."""
         for file in [*self.path.glob(NETWORK.format("*")), self.path / RUN]:
             file.unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
@@ -184,7 +184,7 @@ def folder_of(path):
 
 
 def made_of(part, valid, recipe, objective, separation):
-    """Return digests of all that decides on the bits of a fit's networks, but the seed."""
+    """Return digests of all that decides on the bits of a fit's networks, except the seed."""
     facts = (objective.task, objective.n_outputs, objective.loss, objective.activation, objective.metric)
     return {
         "X": digest(part.x),

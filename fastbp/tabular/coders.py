@@ -1,4 +1,4 @@
-"""Which coder a column gets: the rule for columns of numbers that are categories, and the user's choice of them."""
+"""The choice of a column's coder: the rule for numbers that are categories, and the user's own choice."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from fastbp.tabular.textcolumns import is_free_text, recognised_column
 
 CODERS = {coder.kind: coder for coder in (NumberCoder, DateCoder, CategoryCoder)}
 
-# Whole numbers of so many different values or fewer are categories.  More are taken for counts or ranks, whose order
-# is worth more to a network than a vector for each.
+# Whole numbers with at most so many different values are categories.  More of them are taken for counts or ranks: their
+# order tells a network more than a vector for each would.
 MOST_INTEGER_CATEGORIES = 2
 
 

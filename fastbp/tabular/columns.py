@@ -1,4 +1,4 @@
-"""The border: tables of whatever library, and their columns as plain numbers.
+"""The border of the package: tables of any library, and their columns as plain numbers.
 
 A column is a narwhals Series (of a pandas, polars or pyarrow table) or a NumPy vector of numbers (of an array).
 """
@@ -62,7 +62,7 @@ def has_names(data):
 def with_rows(data):
     """Return a dict of columns or a list of records (dicts) as a pandas DataFrame, anything else as it is.
 
-    Of sparse matrices those formats come back whose rows can be taken.
+    A sparse matrix comes back in a format that can be indexed by rows.
     """
     if is_sparse(data):  # those of keys are mappings
         return data if data.format in ("csr", "csc") else data.tocsr()
@@ -95,7 +95,7 @@ def _read_by_blocks(frame):
 
 
 def _array_table(data):
-    """Return the table of an array or a list of rows; what is no number goes through pandas."""
+    """Return the table of an array or a list of rows; values that are no numbers go through pandas."""
     if np.ma.isMaskedArray(data):
         data = data.astype(np.float64).filled(np.nan)
     try:

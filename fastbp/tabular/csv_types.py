@@ -1,8 +1,8 @@
-"""The columns of a CSV as what they hold, once a parser has read them: numbers, text, dates, booleans.
+"""The types of a CSV's columns, once a parser has read them: numbers, text, dates, booleans.
 
-The parser reads a column as numbers where all of its fields are.  What it gave up is recognised here by the rule of
-`fastbp.tabular.recognition`, and what it took for numbers though it is not is read again as text: 007, numbers of 18
-digits beside an empty field, dates like 20240131.
+The parser makes numbers of a column if all of its fields are numbers.  The rule of `fastbp.tabular.recognition` decides
+about the other columns here.  Some columns of numbers are read again as text: codes like 007, numbers of 18 digits
+beside an empty field, dates like 20240131.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from fastbp.tabular.recognition import recognise
 from fastbp.tabular.textcolumns import knowing, parsed_texts, told_odd, typed
 from fastbp.tabular.vocabulary import counts_of
 
-# Beyond it floats do not know all whole numbers.
+# Floats hold every whole number up to this one.
 EXACT = 2**53
 FEWEST_DATES = 3
 
 
 class Expected(NamedTuple):
-    """What is known of columns before they are read.
+    """Knowledge about columns before they are read.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def settle(frame, file, expected, marks, target=None):
 
 
 def _is_doubtful(column, zeros):
-    """Tell whether what was read as numbers lacks digits, or is objects of no one type."""
+    """Tell whether a column that was read as numbers has lost digits, or holds objects of several types."""
     kind = column.dtype.kind
     if column.dtype == object:
         return not all(isinstance(value, bool) for value in column.dropna().unique())

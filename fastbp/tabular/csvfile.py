@@ -1,4 +1,4 @@
-"""A CSV in memory, parsed by pandas, with a word on each row and column that is not as the header has it.
+"""A CSV in memory, parsed by pandas; rows and columns that do not fit the header are told.
 
 `encoding.py` makes numbers of its columns, and `encoded_matrix.py` writes them as float32.
 """
@@ -13,7 +13,7 @@ from fastbp.tabular.errors import TableError
 from fastbp.tabular.numerals import PLAIN
 
 MOST_SHOWN = 5
-# Bytes that are looked at in one go: what comes of them stays in the cache.
+# So many bytes are searched at once, because the results then stay in the cache.
 CHUNK = 1 << 18
 NEWLINE, QUOTE = ord("\n"), ord('"')
 
@@ -32,7 +32,7 @@ class CSVFile:
     """
 
     def __init__(self, content, name, how):
-        # Blank lines at the end are no rows, wherever they may be ones: in a table of one column.
+        # In a table of one column a blank line may be a row, but blank lines at the end are none.
         trimmed = content[-2:].strip(b"\r\n") and content[:1] not in b"\r\n"
         self.content = content if trimmed else content.strip(b"\r\n") + b"\n"
         self.name = name
@@ -41,7 +41,7 @@ class CSVFile:
     def read(self, text, known=()):
         """Return the table as pandas types it, columns of `text` as text, and a list of notes.
 
-        `known` are columns that a model or a user names: they are not left out, come what may.
+        `known` are columns that a model or a user names: they are never left out.
         """
         header = self._header()
         try:

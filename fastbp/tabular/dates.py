@@ -1,7 +1,7 @@
 """Parts of dates and times that a network can use: a linear time, and places within years, months, weeks and days.
 
-A part of a cycle is taken where the table spans more than one of its cycles: within one it would repeat what the
-linear time says.  Times with a zone are linear in UTC, while their parts are those of the zone's clocks.
+A place within a cycle is used if the table spans more than one cycle; within one cycle it would repeat the linear time.
+The linear time of times with a zone is in UTC; their parts are those that the zone's clocks show.
 """
 
 import numpy as np

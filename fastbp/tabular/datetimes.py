@@ -1,7 +1,7 @@
 """Dates, times of day and durations as people write them.
 
-Each text is taken apart by one of a few patterns; numpy puts the parts together.  What a text alone does not tell, day
-or month first, is told by the column.
+One of a few patterns takes each text apart, and NumPy puts the parts together.  A text alone may not tell whether the
+day or the month comes first; then the whole column does.
 """
 
 import re
@@ -91,7 +91,7 @@ class DateForm(Form):
     def column(self, texts, codes):
         """Return the rows of codes (n,), -1 where missing, as a pandas Series of times.
 
-        Where texts have zones it has one, too: theirs, if that is a single one, or else UTC.
+        If the texts have a zone, the Series has that zone; if they have several, it is in UTC.
         """
         import pandas as pd
 

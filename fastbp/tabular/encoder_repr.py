@@ -1,4 +1,4 @@
-"""How a `TableEncoder` is shown: a line of text, and in a notebook a table of its columns."""
+"""The text that shows a `TableEncoder`, and the table of its columns in a notebook."""
 
 import html
 

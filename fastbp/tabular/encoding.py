@@ -4,10 +4,10 @@ The rules, fitted on the training rows:
 
 - Numbers are scaled robustly and clipped smoothly into (-3, 3) (`fastbp.tabular.scaling`).  A missing value is 0, the
   median's place; a column with missing values in training also gets a plain column "name (missing)".  Infinities
-  land at the ends, beside the largest values: a ratio with a zero below the line says just that, and a value beyond
-  float32 must not decide whether a table can be used.
-- Dates become a linear time and the parts of it that tell more, treated as numbers (`fastbp.tabular.dates`).
-- Text that is numbers or dates in whatever dress is read as such (`fastbp.tabular.recognition`), later rows alike.
+  land at the ends, beside the largest values: a ratio with a zero in its denominator means just that, and a value
+  beyond float32 must not make a table unusable.
+- Dates become a linear time and parts of it that tell more; these are treated as numbers (`fastbp.tabular.dates`).
+- Text that is numbers or dates, however written, is read as such (`fastbp.tabular.recognition`), in later rows too.
 - Other text, categories, booleans, and whole numbers by the rule of `fastbp.tabular.coders.is_category`, become one-hot
   columns, scaled and clipped as the numbers are (of two values, one column), or, where they have more than 8 values,
   a column of codes for a trained embedding (`fastbp.tabular.vocabulary`).
@@ -31,9 +31,9 @@ from fastbp.tabular.numeric import DateCoder, NumberCoder
 from fastbp.tabular.sparsetable import SparseTable
 from fastbp.tabular.tablewarning import tell
 
-# Columns of so many rows are read and encoded by several threads: NumPy works without Python's lock.
+# Columns with at least so many rows are read and encoded by several threads, because NumPy releases Python's lock.
 THREAD_ROWS = 10_000
-# Fewer rows of numbers that rise are no sign of an id.
+# Rising numbers in fewer rows are no sign of an id.
 FEWEST_RISING_ROWS = 20
 
 
@@ -271,7 +271,7 @@ class TableEncoder:
 
     @property
     def notices(self):
-        """What was left out, folded or guessed, one line each; a loaded encoder does not know the guesses."""
+        """Lines on what was left out, folded or guessed; a loaded encoder does not know the guesses."""
         lines = [*_reasons(self.dropped), *self._notes]
         for coder in self._coders:
             if isinstance(coder, CategoryCoder) and coder.vocabulary.rare:
@@ -281,7 +281,7 @@ class TableEncoder:
 
     @property
     def doubts(self):
-        """What looks as if it were not meant, one line each; known after `fit` only."""
+        """Lines on columns that the user may not have meant to give; known after `fit` only."""
         return [
             f"column {name!r} is a whole number that rises from row to row: it looks like an id or a row number. Leave "
             "it out, unless it tells something about the target."
@@ -342,13 +342,13 @@ def is_rising(numbers):
     """
     if numbers.ndim > 1 or len(numbers) < FEWEST_RISING_ROWS:
         return False
-    # Most columns fall within their first rows.
+    # Most columns fall somewhere within their first rows, so these are looked at first.
     return all(bool((np.diff(part) > 0).all() and (part == np.floor(part)).all()) for part in (numbers[:64], numbers))
 
 
 def _read_column(coder, column, told):
     """Return the values of a column; lines on how its text was read are appended to `told`."""
-    # A vector of numbers is converted when it is scaled, with others.
+    # A vector of numbers is converted later, when it is scaled together with others.
     if isinstance(column, np.ndarray) and isinstance(coder, NumberCoder) and not isinstance(coder, DateCoder):
         return column
     try:

@@ -1,4 +1,4 @@
-"""The networks of a bag as one: their mean is its prediction, and a file holds them all."""
+"""An ensemble of networks: the mean of their outputs is its prediction, and one file holds them all."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from fastbp.models.sequential import Sequential
 from fastbp.tabular.calibration import HIGHEST, LOWEST, temper_blocks, tempered
 from fastbp.tabular.repeated_rows import Repeats
 
-# Numbers of outputs that are predicted at once.
+# So many outputs are predicted at once.
 BLOCK = 2**24
 
 
-# What the names of the repeats' tensors begin with.
+# The names of the repeats' tensors begin so.
 REPEATS = "repeats/"
 
 
@@ -44,7 +44,7 @@ class Ensemble:
     importances : fastbp.explain.permutation.Importances or None
         Where somebody has asked for them.
     oof_share : float or None
-        The share of the networks in such a mean, on average over the rows that have one.
+        The share of all networks that such a mean is taken over, on average over the rows that have one.
     interrupted : bool
         Whether Ctrl-C ended training.
     """
@@ -131,7 +131,7 @@ class Ensemble:
             Of the target.
         """
         width, cardinalities = encoder.n_numeric + encoder.n_plain, tuple(encoder.cardinalities)
-        # No category is a fraction, and those of the encoder are all that the networks take, to the last one.
+        # A network that takes the encoder's categories must refuse the fraction 0.5, and must take 0 and the last code.
         rows = np.full((2, width + len(cardinalities)), 0.5, np.float32)
         rows[0, width:], rows[1, width:] = 0.0, np.array(cardinalities) - 1
         for network in self.networks:

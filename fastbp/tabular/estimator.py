@@ -1,4 +1,4 @@
-"""What the two tabular estimators share: from a table and its target to an ensemble of networks, and back."""
+"""The base of the tabular estimators: a table and its target become an ensemble of networks, which predicts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
 KIND = "tabular"
-# Seconds, or the share of the limit, by which a time limit may be missed without a word.
+# A time limit may be missed by so many seconds, or by this share of it, without a warning.
 TOLERANCE, LIMIT_SHARE = 1.0, 0.1
 PARAMETER_CONSTRAINTS: dict[str, list] = {
     "preset": [StrOptions(set(PRESETS))],
@@ -67,7 +67,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @abstractmethod
     def _target_of(self, y, weight, names):
-        """Return what is learnt of y; rows with weight (n,) 0 do not count.  `names` are those of y's columns, or None.
+        """Return the target that y holds; rows with weight (n,) 0 do not count.  `names`: of y's columns, or None.
 
         `Classes` or a `Quantity` of y (n,), `SoftClasses` or `Quantities` of y (n, t).
         """
@@ -153,8 +153,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         """
         started = working_time()
         deadline = None if self.time_limit is None else started + self.time_limit
-        # Nothing is set before the networks are trained: a fit that fails, in whatever way, leaves the estimator as it
-        # was.
+        # Attributes are set after the networks are trained, so that a fit that fails leaves the estimator as it was.
         observed = checked_observers(self.callbacks, self.n_jobs)
         checkpoint = checkpoint_at(checkpoint)
         X = with_rows(X)
@@ -191,7 +190,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             )
             with self._as_before_on_error():
                 self._hold(encoder, ensemble, target, name if isinstance(name, str) else None, named)
-                # A repeated row may be of another group or of a later time: its target would tell too much.
+                # Repeated rows may be of other groups or of later times: their targets would tell too much.
                 self._learn_from_unseen(objective, part, valid, kept, with_repeats=not apart)
         if ensemble.interrupted:
             warn("Training interrupted by user.")
@@ -199,7 +198,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         return self
 
     def _absent(self, target, targets, n_folds, apart):
-        """Return lines on the classes that rows to validate by alone have, and what else is to be said of targets."""
+        """Return lines on classes that only rows to validate by have, and on other oddities of targets."""
         return absent_before(targets, target.classes, n_folds, apart) if hasattr(target, "classes") else []
 
     def _overrun(self, encoded, least):
@@ -214,7 +213,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
 
     @contextmanager
     def _as_before_on_error(self):
-        """Leave the estimator as it was if what follows its training fails."""
+        """Restore the estimator if a step after its training fails."""
         before = dict(vars(self))
         try:
             yield
@@ -279,7 +278,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
         self._hold_oof(None if rows is None else Unseen(len(kept), np.flatnonzero(kept)[rows], outputs))
 
     def _hold(self, encoder, ensemble, target, target_name, named):
-        """Set the fitted attributes that files keep too, but for `best_score_`."""
+        """Set the fitted attributes that files keep too, except `best_score_`."""
         self.encoder_, self.ensemble_, self.history_ = encoder, ensemble, ensemble.history
         self._target, self.target_name_ = target, target_name
         self.reading_ = {}  # what ``fastbp train`` finds in the file that it reads, ready for JSON

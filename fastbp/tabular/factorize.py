@@ -1,4 +1,4 @@
-"""A column as codes and its distinct values as text, by each library's own hash table: no loop over rows."""
+"""A column becomes codes and the texts of its distinct values, by its own library's hash table: no loop over rows."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.tabular.columns import Useless, column_kind, is_integer, is_missing, to_numbers
 from fastbp.tabular.errors import TableError
 
-# Whole numbers that lie this close together are counted instead of sorted.
+# Whole numbers within a range of this size are counted, which is faster than to sort them.
 CLOSE = 1 << 16
 
 
@@ -109,12 +109,12 @@ def _is_single(column):
 
 
 def _as_written(values):
-    """Return float32 values (n,) as the shortest decimals that mean them: 1.1, not 1.100000023841858."""
+    """Return float32 values (n,) as the shortest decimals that stand for them: 1.1, not 1.100000023841858."""
     return [float(str(value)) for value in values.astype(np.float32)]
 
 
 def _spread(codes, known):
-    """Return the codes of the known rows as those of all rows (n,), -1 elsewhere."""
+    """Return codes for all rows (n,): those of the known rows, and -1 for the others."""
     spread = np.full(len(known), -1)
     spread[known] = codes
     return spread

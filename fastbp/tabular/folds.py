@@ -1,4 +1,4 @@
-"""Which rows each network of an ensemble trains on, and by which it chooses its best epoch."""
+"""The rows on which each network of an ensemble trains, and the rows by which it chooses its best epoch."""
 
 import warnings
 from itertools import pairwise
@@ -9,12 +9,12 @@ import numpy as np
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.groups_and_times import Given, group_codes, time_ranks
 
-# Groups that are dealt out so that each part has its share of every class; it takes 0.2 ms a group.
+# At most so many groups are dealt out so that each part has its share of every class: that takes 0.2 ms a group.
 MOST_STRATIFIED_GROUPS = 1000
 
 
 class Separation(NamedTuple):
-    """What may not stand on both sides of a cut.
+    """The groups and times of rows, which restrict how rows may be cut.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def cut(targets, n_folds, n_networks, seed, stratify, separation=ALL_ALIKE):
     while len(pairs) < n_networks:
         cutter = _cutter(targets, n_folds, np.random.RandomState([seed, len(pairs)]), stratify, separation.groups)
         with warnings.catch_warnings():
-            # Where some classes have fewer rows than there are folds, scikit-learn warns.
+            # scikit-learn warns if a class has fewer rows than there are folds.
             warnings.simplefilter("ignore", UserWarning)
             pairs.extend(cutter.split(np.zeros(n), targets, separation.groups))
     return pairs[:n_networks]
@@ -144,7 +144,7 @@ def later_blocks(separation, n_folds):
 
 
 def absent_before(codes, classes, n_folds, separation):
-    """Return a line on the classes that only the last block of time has, which no network trains on, or none.
+    """Return a line on the classes that only the last block of time has: no network trains on them.
 
     codes are the rows' places in `classes`, (n,), or the classes' probabilities, (n, k).
     """

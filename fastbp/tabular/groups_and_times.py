@@ -1,4 +1,4 @@
-"""Groups and times of rows, in whatever type users have them, as whole numbers by which rows are set apart."""
+"""Groups and times of rows, of any type, become whole numbers by which rows are set apart."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from fastbp.tabular.vocabulary import counts_of
 
 
 class Given(NamedTuple):
-    """The values of an argument, its name, and the column of X that it named, or None."""
+    """The values of an argument, its name, and the column of X if it named one."""
 
     values: object
     argument: str
@@ -73,7 +73,7 @@ def time_ranks(given, n):
 
 
 def as_ordered(column, name, index=None):
-    """Return a narwhals Series of numbers or dates, or vector, for one that may be text, and a list of notes on that.
+    """Return values that may be text as a narwhals Series, or a vector, of numbers or dates, and notes on that.
 
     Messages call the column `name`, and its rows by the numbers of `index`, from 0, or else by their places.
 

@@ -1,7 +1,7 @@
-"""What joblib's backend for Spark lacks: one copy of a table for each worker, errors of tasks, Ctrl-C.
+"""Additions to joblib's backend for Spark: one copy of a table for each worker, errors of tasks, Ctrl-C.
 
-Of joblibspark 0.6 the table goes with each task, and the error of a task, or a Ctrl-C, ends in an error of its own.
-joblib's processes map arrays from a file, Dask scatters them and Ray stores them: these backends need nothing.
+joblibspark 0.6 sends the table with each task, and replaces the error of a task, or a Ctrl-C, by an error of its own.
+The other backends need no additions: joblib's processes map arrays from a file, Dask scatters them, Ray stores them.
 """
 
 from concurrent.futures import BrokenExecutor
@@ -19,7 +19,7 @@ def is_spark(backend):
 
 
 class PlainCalls:
-    """How tasks go to joblib's other backends: as they are; a context."""
+    """The context that hands tasks to joblib's other backends, without change."""
 
     def __enter__(self):
         return self
@@ -37,7 +37,7 @@ class PlainCalls:
 
 
 class SparkCalls(PlainCalls):
-    """How tasks go to Spark: arrays as broadcast variables, errors as results.
+    """The context that hands tasks to Spark: arrays as broadcast variables, errors as results.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The networks of a bag as tasks of joblib's backends: processes of this machine, or Dask, Ray, Spark.
 
-A task is one network.  It holds no table: the arrays are arguments of their own, and each backend makes one reference
-to them for all tasks (joblib a memory map, Dask scattered data, Ray an object of its store).  It holds no state either:
-its result depends on its arguments alone, so a task runs again on any other worker if its own is lost.
+A task trains one network.  It holds no table: the arrays are arguments of their own, and each backend makes one
+reference to them for all tasks (joblib a memory map, Dask scattered data, Ray an object of its store).  It holds no
+state either: its result depends on its arguments alone.  So if its worker is lost, it runs again on any other one.
 """
 
 import os
@@ -23,13 +23,13 @@ from fastbp.tabular.network_training import Part
 from fastbp.tabular.onenetwork import Given, new_network, train_network
 from fastbp.tabular.time_limit import Plan, pace_of_a_worker
 
-# On which side of a network's cut a row is: bits, because a single row is on both.
+# The sides of a network's cut are bits, because an only row is on both.
 TRAINS, VALIDATES = 1, 2
 # Arrays of more bytes are mapped from a file, not sent to each process.
 MOST_SENT_BYTES = 1000
-# So often in a row all workers may be lost without one network more.
+# All workers may be lost so often in succession, without a new network between.
 MOST_LOSSES = 3
-# What libraries that need not be there say of a worker that is lost, by name.
+# The names of errors for a lost worker, in libraries that may not be installed.
 LOST_WORKER = {"RayActorError", "ActorDiedError", "ActorUnavailableError", "WorkerCrashedError", "FutureCancelledError"}
 register_backends()
 
@@ -65,10 +65,11 @@ class Trained(NamedTuple):
         return Sequential.from_state(*self.state)
 
 
-def find_workers(n_jobs):
+def find_workers(n_jobs, n_networks):
     """Return the `Workers` of joblib's active backend for so many jobs, or None: threads of this process do the work.
 
-    These do it for None, where joblib would take threads, and for one process of this machine.
+    Threads do the work for None, for joblib's backends of threads, and for a single process of this machine.  Of its
+    processes there are no more than networks: joblib starts as many as it is told, 50 for 6 networks.
     """
     if n_jobs is None:
         return None
@@ -84,7 +85,8 @@ def find_workers(n_jobs):
     at_once = effective_n_jobs(n_jobs)
     if kind not in (LokyBackend, MultiprocessingBackend):
         return Workers(n_jobs, at_once, None)
-    return None if at_once == 1 else Workers(n_jobs, at_once, max(get_num_threads() // at_once, 1))
+    at_once = min(at_once, n_networks)
+    return None if at_once == 1 else Workers(at_once, at_once, max(get_num_threads() // at_once, 1))
 
 
 def _begin_ray():
@@ -197,9 +199,10 @@ def run_tasks(workers, numbers, arguments_of, take):
     workers : Workers
     numbers : iterable of int
     arguments_of : callable
-        Called with a number when its task is handed out; returns the arguments of `run_task`, or None: no more.
+        Called with a network's number when its task is handed out; returns the arguments of `run_task`, or None where
+        there are no more tasks.
     take : callable
-        Called here with a number and what its task returned, as soon as it did.
+        Called here with a network's number and its task's result, as soon as that is there.
     """
     left, losses = list(numbers), 0
     while left:
@@ -252,7 +255,7 @@ def _run_once(workers, left, arguments_of, take):
 
 @contextmanager
 def _closed(results):
-    """Context that ends joblib's generator, without its warning of tasks that Ctrl-C cancels: that is said by `fit`."""
+    """Context that ends joblib's generator without its warning of cancelled tasks: `fit` tells of Ctrl-C itself."""
     try:
         yield
     finally:
@@ -266,6 +269,6 @@ def _numbered(number, *arguments):
 
 
 def _is_loss(error):
-    """Tell an error that says a worker was lost."""
+    """Is it an error that says a worker was lost?"""
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, BrokenExecutor | CancelledError) or not names.isdisjoint(LOST_WORKER)

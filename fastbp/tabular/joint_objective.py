@@ -13,12 +13,12 @@ from fastbp.tabular.repeated_rows import log_losses, squared_errors
 
 @dataclass(frozen=True)
 class JointObjective(Objective):
-    """What is minimised of several targets (n, t), NaN where one is missing; classes are codes, others standardised.
+    """The objective of several targets (n, t), NaN where one is missing; classes are codes, quantities standardised.
 
     Parameters
     ----------
     sizes : tuple of int
-        Of each target's block of outputs; of a quantity 1.
+        The size of each target's block of outputs; 1 for a quantity.
     weights : tuple of float
     """
 
@@ -35,7 +35,7 @@ class JointObjective(Objective):
         return None if place is None else np.nan_to_num(targets[:, place] + 1).astype(np.int64)
 
     def values(self, targets):
-        """Return targets as outputs (n, k) that are right."""
+        """Return the outputs (n, k) of a perfect prediction of these targets."""
         columns = [
             targets[:, [place]] if size == 1 else np.eye(size, dtype=np.float32)[targets[:, place].astype(np.int64)]
             for place, size in enumerate(self.sizes)
@@ -83,21 +83,23 @@ class JointObjective(Objective):
 def joint_objective(sizes, weights, complete):
     """Return the objective of targets with blocks of outputs of these sizes.
 
-    complete: whether all rows have all targets; else repeated rows are not used, whose targets are added up.
+    `complete`: whether all rows have all targets.  If not, repeated rows are not used, because their targets are
+    summed.
     """
     sizes, weights = tuple(sizes), tuple(weights)
     class_loss, quantity_loss = SparseCategoricalCrossentropy(from_logits=True), MeanSquaredError()
     loss = JointLoss([(class_loss if size > 1 else quantity_loss, size) for size in sizes], weights)
-    # Eight real tables with a target of either kind (at most 4,000 rows, `fast`), losses beside those of an estimator
-    # for each, geometric mean of the 14 that are above 0.01: 1.00 with the rate and the activation of classification
-    # (worst: diamonds' price with 1.10), 1.01 with those of regression (california's ocean_proximity with 1.14).
+    # Losses divided by those of one estimator for each target, geometric means of the 14 losses above 0.01, for eight
+    # real tables with a target of either kind (at most 4,000 rows, `fast`): 1.00 with the rate and the activation of
+    # classification (worst: diamonds' price, 1.10), 1.01 with those of regression (worst: california's ocean_proximity,
+    # 1.14).
     task = "regression" if all(size == 1 for size in sizes) else "classification"
     losses = _row_losses(sizes, weights) if complete else None
     return JointObjective(task, sum(sizes), loss, None, "joint", None, losses, sizes, weights)
 
 
 def _row_losses(sizes, weights):
-    """Return the function of outputs (n, k) and values (n, k) whose mean over rows repeats must lower."""
+    """Return the losses of rows, a function of outputs (n, k) and values (n, k): repeats must lower their mean."""
 
     def row_losses(outputs, values):
         total = 0.0

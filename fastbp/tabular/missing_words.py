@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-# In lower case, without blanks around.  They mean "missing" in columns of numbers, dates and booleans; in a column of
-# text a category may well be called "none".
+# Words in lower case, without blanks around.  They mean "missing" in columns of numbers, dates and booleans.  In a
+# column of text a category may be called "none".
 MISSING_WORDS = frozenset(
     {
         *("", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "?", "??", "*", "/"),
@@ -19,7 +19,7 @@ MISSING_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Form:
-    """How a column of text writes what it holds.
+    """The way in which a column of text writes its values.
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ class Mixture(NamedTuple):
 
 
 def asked_tasks(tasks, names):
-    """Return {name: task} of what users say of their targets: None, a word for all, a sequence, or a dict."""
+    """Return {name: task} for the user's `tasks`: None, one word for all targets, a sequence, or a dict."""
     if tasks is None:
         return {}
     if isinstance(tasks, str):
@@ -191,7 +191,7 @@ def asked_tasks(tasks, names):
 
 
 def by_target(values, names, parameter):
-    """Return a dict of users' by the targets' names, or raise ValueError where one is no target."""
+    """Return a user's dict with the targets' own names as keys, or raise ValueError for a name that is no target."""
     values = {str(name): value for name, value in values.items()}
     for name in values:
         if name not in names:

@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.tabular.columns import as_frame, column_kind, is_missing, to_numbers
 from fastbp.tabular.target import Classes, Quantity
 
-# Rows of probabilities are normalised; so much may their sums be off, as those of rounded ones are.
+# Rows of probabilities are normalised.  Their sums may be off by so much, because probabilities may be rounded.
 SUM_TOLERANCE = 1e-3
 
 
@@ -84,7 +84,7 @@ def probabilities_of(y):
 
 
 class Quantities(NamedTuple):
-    """Several quantities, each standardised on its own: the networks' outputs weigh the same."""
+    """Several quantities.  Each is standardised by itself, so that all outputs weigh the same."""
 
     parts: tuple[Quantity, ...]
 

@@ -16,12 +16,12 @@ from fastbp.tabular.time_limit import Plan
 MOST_GROUP_STEPS = 16
 # An epoch has so many updates of the running means, where it has the steps for it.
 GROUPS_AN_EPOCH = 8
-# Validations cost one prediction each, a twelfth of an epoch's time: not every epoch ends in one.
+# A validation costs one prediction, a twelfth of an epoch's time, so not every epoch ends in one.
 MOST_VALIDATIONS = 12
-# Beside the streams of initial values.
+# A random stream beside those of initial values.
 ORDER_STREAM = 2**33
-# Steps, and rows to validate by, of the trial by which a time limit decides on the epochs; one step where it takes
-# more than this part of what is left.
+# The trial that decides on the epochs under a time limit takes so many steps, and so many rows to validate by.  If one
+# step takes more than this share of the time that is left, it is the only one.
 TRIAL_STEPS, TRIAL_ROWS, TRIAL_SHARE = 8, 1024, 0.005
 
 
@@ -35,12 +35,12 @@ class Part(NamedTuple):
     def rows(self, rows):
         """Return some of the rows; if none of them has a weight, all count the same."""
         weight = None if self.weight is None else self.weight[rows]
-        # A weight of 1e-60 beside others of 1 is 0 in float32, and a score needs some.
+        # In float32 a weight of 1e-60 beside others of 1 is 0, but a score needs some weight.
         return Part(self.x[rows], self.targets[rows], weight if weight is not None and weight.any() else None)
 
 
 class Learned(NamedTuple):
-    """What came of a training: the best epoch's number (from 1), its score, and the outputs for validation rows.
+    """The result of a training: the best epoch's number (from 1), its score, and the outputs for validation rows.
 
     curve holds the epochs that ended in a validation, with their scores.
     """
@@ -57,7 +57,7 @@ class Learned(NamedTuple):
 
 
 def epochs_of(n_rows, recipe):
-    """Return the epochs of a network for so many training rows: few rows make steps so few that there must be more."""
+    """Return the epochs of a network for so many training rows: few rows make short epochs, of which there are more."""
     return max(recipe.epochs, -(-recipe.least_steps // _steps_of(n_rows, recipe)))
 
 
@@ -78,8 +78,8 @@ def epochs_between_validations(epochs):
 def learn(learner, valid, stop, tell, observer=None):
     """Train; leave the network with the parameters of its best epoch.
 
-    In the second half of the epochs training ends where the best one lies in the first half of those that are done:
-    what is noise to a network it learns by heart early on, and no later epoch is better.
+    In the second half of the epochs, training ends as soon as the best epoch lies in the first half of those that are
+    done: such a network has begun to learn noise by heart, and no later epoch will be better.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Learner:
         targets = self.engine.loss.prepare_targets(part.targets, self.engine.n_outputs, self.engine.dtype)
         self.data = Data(part.x, targets, part.weight, np.empty(len(rows), np.int64))
         self.rng = np.random.Generator(np.random.Philox(key=[self.engine.seed, ORDER_STREAM]))
-        # Of the epoch under way: the losses of its groups, and its learning rate; and the last score.
+        # The losses of the current epoch's groups, its learning rate, and the last score.
         self.losses, self.rate, self.score = [], 0.0, float("nan")
         self.average = RunningMean(self.engine.params, recipe.averaging * self.total)
 
@@ -188,14 +188,14 @@ class Learner:
         self.average.add(engine.params, len(steps))
 
     def better(self, best, epoch, valid):
-        """Return the better of `best` and the running means of now, of equals the later: (Learned, parameters)."""
+        """Return the better of `best` and the present running means (the latter if equal): (Learned, parameters)."""
         training = self.engine.params.copy()
         self.engine.params[:] = self.average.value
         outputs, score = self._judged(valid)
         self.curve.append((epoch, float(score)))
         self.score = score
         self.engine.params[:] = training
-        # A diverged network's score is NaN: anything is better.
+        # The score of a diverged network is NaN, and any other score is better.
         if best is not None and (best[0].score < score or np.isnan(score)):
             return best
         return Learned(epoch, score, outputs), self.average.value.copy()

@@ -4,7 +4,7 @@ import numpy as np
 
 import fastbp
 
-# What a column of numbers becomes: itself and 3 maps of waves, and 4 piecewise linear functions.
+# A column of numbers becomes itself and 3 maps of waves, and 4 piecewise linear functions.
 WAVES_WIDTH, PIECES_WIDTH = 4, 4
 CODE_WIDTH = 8
 ACTIVATIONS = {"classification": "selu", "regression": "mish"}
@@ -73,8 +73,9 @@ def _of_numbers(x, recipe):
 def knots(values, n):
     """Return the values (at least two, increasing) at which functions of a column (m,) may bend.
 
-    They are n + 1 quantiles of its rows, and as many of its distinct values (or all of these); of a column that has one
-    value in most rows four times as many, for most of its values are in few rows (adult's log loss falls by 4 %).
+    They are n + 1 quantiles of its rows, and as many quantiles of its distinct values (or all of these values).  If
+    most rows have the same value, there are four times as many of the latter, because most values are in few rows
+    (adult's log loss falls by 4 %).
 
     Examples
     --------

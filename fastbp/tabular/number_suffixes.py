@@ -2,7 +2,7 @@
 
 import re
 
-# What a suffix multiplies by, for each kind of suffixes.
+# {kind of suffixes: {suffix: factor}}.
 SCALES = {
     "": {},
     "magnitudes": {
@@ -13,11 +13,11 @@ SCALES = {
     },
     "bytes": {"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
 }
-# One of these tells: "5m" alone is five metres, "3B" a flat, beside "12k" they are millions and billions.
+# A column needs one of these: "5m" alone may be five metres, "3B" a flat; beside "12k" they are millions and billions.
 _TELLING = {"magnitudes": {"k", "K", "M", "mn", "mln", "Mio", "bn", "Mrd"}, "bytes": {"kB", "KB", "MB", "GB", "TB"}}
 _BOUND = re.compile("\\s*(?:[<>]=?|[\u2264\u2265~\u2248])\\s*(?=[-+\\d.,$\u20ac\u00a3\u00a5])")
-# Where so many rows hold plain numbers, so many different ones for each bound, bounds are numbers too; else they are
-# the ends of classes: <5, 5-10, >10.
+# Bounds are numbers if this share of the rows holds plain numbers, and if there are so many different ones for each
+# bound. Otherwise they are the ends of classes: <5, 5-10, >10.
 LEAST_PLAIN, PLAIN_A_BOUND = 0.5, 3
 
 

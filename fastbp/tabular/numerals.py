@@ -1,6 +1,7 @@
 """Numbers as people write them: decimal commas, thousands, currencies, units, per cent, brackets for negative ones.
 
-How a column writes them is told by the whole column: "1,234" alone may be either, beside "12,5" it is a decimal comma.
+The whole column decides how it writes numbers: the comma of "1,234" alone may part thousands or decimals, but beside
+"12,5" it is a decimal comma.
 """
 
 import re
@@ -31,9 +32,10 @@ _DRESSED = re.compile(
 )
 _SIGNS = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'", "\u2018": "'"})
 
-# (decimal mark, thousands mark), the likelier ones first: the first of those that read the most rows is taken.
+# Pairs (decimal mark, thousands mark), the likelier ones first.  The first of the pairs that read the most rows is
+# taken.
 CONVENTIONS = (*((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'")),)
-# So many different texts tell how a column is written.
+# So many different texts are enough to find how a column is written.
 TELLING = 20_000
 
 

@@ -1,9 +1,8 @@
 """Coders of numbers and dates.
 
-A coder is what one column of a table becomes. It reads a column (`read`), learns from what it read (`fit`, which raises
-`Useless`), and has columns in the three groups of the encoded table, which `fastbp.tabular.encoded_matrix` writes:
-those of numbers and dates many at once by their `scales`, those of others by `encode`. `surprises` says what training
-had not seen.
+A coder turns one column of a table into columns of the encoded matrix. `read` reads the column, `fit` learns from what
+was read (or raises `Useless`), and `surprises` says what training had not seen. `fastbp.tabular.encoded_matrix` writes
+the columns: for numbers and dates many at once, by their `scales`, for other coders by `encode`.
 """
 
 import numpy as np
@@ -184,5 +183,5 @@ def _date_columns(times, parts):
 
 
 def missing_in(n_rows):
-    """Return the words for surprising missing values."""
+    """Return a line on missing values that training did not have."""
     return f"missing in {n_rows} row{'s' * (n_rows != 1)} (in none of training)"

@@ -1,4 +1,4 @@
-"""Columns of Python objects in a pandas frame become columns of the type that all of their values have."""
+"""Columns of Python objects in a pandas frame get the type that all of their values have."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ SECONDS = {"hour": 3600, "minute": 60, "second": 1, "microsecond": 1e-6}
 
 
 def settle(frame, names):
-    """Return a pandas frame of columns called `names`, none of them of objects that are all numbers, all dates ...
+    """Return a pandas frame of columns called `names`; objects that are all numbers, or all dates, get that type.
 
-    Left as they are: text, and values of different types, which are categories.
+    Text stays as it is, and so do values of different types, which are categories.
     """
     frame = frame.set_axis(names, axis=1)
     settled = {name: _settled(frame[name]) for name, dtype in frame.dtypes.items() if _is_vague(dtype)}

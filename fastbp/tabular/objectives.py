@@ -1,7 +1,7 @@
-"""Objectives: what the networks of a tabular estimator minimise, and the figure by which the best epoch is chosen.
+"""Objectives: the loss that the networks of a tabular estimator minimise, and the metric that chooses the best epoch.
 
-The figures are those of scikit-learn's metrics of the same names, in NumPy: its checks of arguments would take longer
-than the prediction of a small validation part.
+The metrics equal scikit-learn's of the same names.  They are written in NumPy, because scikit-learn's checks of
+arguments take longer than the prediction of a small validation part.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def metric(task, greater_is_better=False):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised, and what is measured.
+    """The loss that is minimised, and the metric that is measured.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class Objective:
         A name of `METRICS`; of quantiles "pinball".
     quantiles : tuple of float, optional
     row_losses : callable, optional
-        What repeated rows must lower: outputs (n, k), values (n, k) -> (n,); None: they are not used.
+        The losses (n,) that repeated rows must lower, by outputs (n, k) and values (n, k); None: they are not used.
     sizes : tuple of int, optional
-        Of several targets, some of them classes: how many outputs each has.
+        How many outputs each of several targets has, if some of them are classes.
     """
 
     task: str
@@ -60,13 +60,13 @@ class Objective:
     sizes: tuple[int, ...] | None = None
 
     def strata(self, targets):
-        """Return codes (n,) by which rows are cut evenly, of probabilities the most probable class; or None."""
+        """Return codes (n,) by which rows are cut evenly, or None; for probabilities, the most probable class."""
         if self.task == "regression":
             return None
         return targets.argmax(axis=1) if targets.ndim == 2 else targets
 
     def values(self, targets):
-        """Return targets as outputs (n, k) that are right: classes as rows of an identity matrix."""
+        """Return the outputs (n, k) of a perfect prediction: for classes, rows of an identity matrix."""
         return targets if targets.ndim == 2 else np.eye(self.n_outputs, dtype=np.float32)[targets]
 
     def value(self, outputs, targets, weight=None):
@@ -94,14 +94,14 @@ class Objective:
 
 
 def classification_objective(n_classes, metric=None, soft=False):
-    """Return the objective of a classifier, whose targets are probabilities if `soft`: the log loss in any case."""
+    """Return the objective of a classifier, the log loss; if `soft`, its targets are probabilities."""
     metric = metric or CLASSIFICATION_METRICS[0]
     loss = CategoricalCrossentropy() if soft else SparseCategoricalCrossentropy()
     return Objective("classification", n_classes, loss, "softmax", metric, row_losses=log_losses)
 
 
 def regression_objective(metric=None, n_targets=1):
-    """Return the objective of a regressor: squared errors, whatever is measured; of several targets their mean."""
+    """Return the objective of a regressor: squared errors, whichever metric is measured; their mean over targets."""
     metric = metric or REGRESSION_METRICS[0]
     return Objective("regression", n_targets, MeanSquaredError(), None, metric, row_losses=squared_errors)
 
@@ -114,7 +114,7 @@ def quantile_objective(quantiles):
 
 @metric("classification")
 def log_loss(probabilities, targets, weight=None):
-    """Return the mean of -log p[true], p cut at 2e-16 as scikit-learn does; of soft targets of -sum(t log p)."""
+    """Return the mean of -log p[true], or of -sum(t log p) for soft targets; p is cut at 2e-16, as in scikit-learn."""
     smallest = np.finfo(np.float64).eps
     if targets.ndim == 1:
         p = np.take_along_axis(probabilities, targets[:, None], axis=1)[:, 0].astype(np.float64)
@@ -125,7 +125,7 @@ def log_loss(probabilities, targets, weight=None):
 
 @metric("classification", greater_is_better=True)
 def accuracy(probabilities, targets, weight=None):
-    """Return the share of rows whose largest probability is the true class's: of soft targets, what is expected."""
+    """Return the share of rows where the true class has the largest probability; the expected one for soft targets."""
     chosen = probabilities.argmax(axis=1)
     if targets.ndim == 1:
         return np.average(chosen == targets, weights=weight)
@@ -136,8 +136,8 @@ def accuracy(probabilities, targets, weight=None):
 def roc_auc(probabilities, targets, weight=None):
     """Return the area under the ROC curve; of more than two classes, the mean over them, one against the rest.
 
-    Classes that all or none of the rows have are left out; 0.5 where none is left. A row with soft targets is of each
-    class with so much weight.
+    Classes that all rows or no rows have are left out; without any other class the result is 0.5. A row with soft
+    targets belongs to each class with its target as weight.
     """
     weight = np.ones(len(targets)) if weight is None else weight.astype(np.float64)
     k = probabilities.shape[1]

@@ -1,4 +1,4 @@
-"""Callbacks of a tabular training: they are told of the epochs of each network; several networks train at a time."""
+"""Callbacks of a tabular training, which hear of the epochs of each network; several networks train at a time."""
 
 from threading import Lock
 
@@ -12,7 +12,7 @@ WITHOUT = (*BATCH_HOOKS, "on_test_begin", "on_test_end", "on_stretch_end")
 
 
 def checked_observers(callbacks, n_jobs=None):
-    """Return callbacks as a list, or raise where one follows a single model, or joblib's workers train."""
+    """Return callbacks as a list; raise if one of them needs a single model, or if joblib's workers train."""
     callbacks = checked_callbacks(callbacks)
     if callbacks and n_jobs is not None:
         raise ValueError(
@@ -31,7 +31,7 @@ def checked_observers(callbacks, n_jobs=None):
 
 
 class Observers:
-    """The callbacks of one tabular training, called one at a time, whatever thread tells.
+    """The callbacks of one tabular training; they are called one at a time, though several threads report.
 
     Parameters
     ----------

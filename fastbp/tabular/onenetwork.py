@@ -1,4 +1,4 @@
-"""One network of a bag: made, trained on its rows, and freed of what only training needs."""
+"""One network of a bag: it is made, trained on its rows, and freed of all that only training needs."""
 
 from typing import Any, NamedTuple
 
@@ -9,12 +9,12 @@ from fastbp.models.sequential import Sequential
 from fastbp.tabular.network_training import Learner, learn
 from fastbp.tabular.networks import table_network
 
-# Rows that initial values are adapted to.
+# Initial values are adapted to so many rows.
 ADAPTING_ROWS = 2000
 
 
 class Widths(NamedTuple):
-    """The groups of columns of encoded rows: what a network has to know of a `TableEncoder`."""
+    """The sizes of the groups of columns in encoded rows, which a network must know."""
 
     n_numeric: int
     n_plain: int
@@ -23,12 +23,12 @@ class Widths(NamedTuple):
 
     @classmethod
     def of(cls, encoder):
-        """Return those of an encoder."""
+        """Return the widths of an encoder's rows."""
         return cls(encoder.n_numeric, encoder.n_plain, encoder.n_codes, tuple(encoder.cardinalities))
 
 
 class Given(NamedTuple):
-    """What the networks of a bag have in common, beside their rows."""
+    """Settings that all networks of a bag share."""
 
     widths: Widths
     recipe: Any

@@ -6,14 +6,14 @@ import numpy as np
 
 
 class Unseen(NamedTuple):
-    """Of `n_rows` training rows those, rows (m,), that a network did not train on, and its outputs (m, k) for them."""
+    """The rows (m,), of `n_rows` training rows, on which a network did not train, and its outputs (m, k) for them."""
 
     n_rows: int
     rows: np.ndarray
     outputs: np.ndarray
 
     def spread(self, values):
-        """Return values (m, ...) of these rows as those of all rows (n, ...), NaN in the others."""
+        """Return values for all rows (n, ...): `values` (m, ...) of these rows, and NaN for the others."""
         spread = np.full((self.n_rows, *values.shape[1:]), np.nan, values.dtype)
         spread[self.rows] = values
         return spread
@@ -22,7 +22,7 @@ class Unseen(NamedTuple):
 def mean_outputs(n, rows, outputs):
     """Return the mean (n, k) of outputs of several sets of rows; NaN for a row in none of them.
 
-    The list `outputs` is emptied: of many classes all of them would take as much memory as their mean.
+    The list `outputs` is emptied, because with many classes its arrays take much memory.
     """
     total, count = np.zeros((n, outputs[0].shape[1]), np.float32), np.zeros((n, 1), np.float32)
     for some in rows:

@@ -1,17 +1,17 @@
-"""Columns of a pandas DataFrame: NumPy's numbers as vectors, a block of one type at a time, others as Series."""
+"""Columns of a pandas DataFrame: numbers become vectors, one block of a type at a time; other columns are Series."""
 
 import numpy as np
 
 
 class PandasTable:
-    """A pandas DataFrame, read like a narwhals one.
+    """A pandas DataFrame with the methods of narwhals' that are used here.
 
     Column by column pandas takes 0.3 ms for each of a row's numbers: 90 ms for one row of 300 columns.
 
     Parameters
     ----------
     frame : narwhals.DataFrame
-        Of pandas, its names text.
+        A pandas DataFrame with text as names.
     """
 
     def __init__(self, frame):

@@ -1,4 +1,4 @@
-"""A Parquet file as a pandas frame whose columns are those of the file, the levels of an index too."""
+"""A Parquet file as a pandas frame.  The levels of an index become columns, too."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def read_parquet(file, name):
 
 
 def _with_index(frame):
-    """Return a frame whose index's levels are columns, but for the rows' numbers."""
+    """Return a frame with the levels of its index as columns; an index of row numbers is dropped."""
     index = frame.index
     if index.nlevels == 1 and index.name is None and index.dtype.kind in "iu":
         plain = np.array_equal(index, np.arange(len(index)))
@@ -41,7 +41,7 @@ def _with_index(frame):
 
 
 def _exact(column, file):
-    """Return whole numbers as they are in the file where missing values beside them made them floats."""
+    """Return whole numbers exactly as in the file; pandas made them floats if some values are missing."""
     if not np.nanmax(np.abs(column.to_numpy()), initial=0) >= 2**53:
         return column
     import pandas as pd

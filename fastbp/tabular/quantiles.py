@@ -1,13 +1,15 @@
 """Quantiles: outputs that do not cross, and how many rows they cover.
 
 The outputs of a row are sorted (Chernozhukov, Fernandez-Val and Galichon, 2010).  Sorting never raises the pinball
-loss: the sum over j of ``max(tau_j e, (tau_j - 1) e)``, e = y - q_j, is ``-sum(tau_j q_j)`` plus what does not depend
-on which q belongs to which tau, and that sum is largest where both rise.  Sums of softplus steps, the other way, would
-need a loss of their own and tie the quantiles' gradients together, for outputs that cross less the longer they train.
+loss: the sum over j of ``max(tau_j e, (tau_j - 1) e)``, e = y - q_j, is ``-sum(tau_j q_j)`` plus a term that does not
+depend on the order of the q.  ``sum(tau_j q_j)`` is largest if both rise.  The alternative, outputs that are sums of
+softplus steps, would need a loss of its own and tie the quantiles' gradients together; and outputs cross less the
+longer they train.
 
 On new rows of 5 data sets (600 and 2,500 training rows, default preset) the shares below the quantiles 0.05, 0.25, 0.5,
-0.75 and 0.95 differed from these by 0.015 on average, and the outer two held 0.89 to 0.95.  Shifting each quantile by
-that of the out-of-fold residuals made it 0.013, and the pinball loss 0.09 % smaller: not done.
+0.75 and 0.95 differed from these by 0.015 on average, and 0.89 to 0.95 of the rows lay between the outer two.  With
+each quantile shifted by that of the out-of-fold residuals the difference was 0.013, and the pinball loss 0.09 %
+smaller: too little to do it.
 """
 
 import numpy as np

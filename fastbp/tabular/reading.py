@@ -1,7 +1,7 @@
 """Read a table from a file: CSV, gzipped CSV, or Parquet where pyarrow is installed.
 
-pandas parses; what is decided here is how: the encoding and the delimiter (`fastbp.tabular.sniffing`), and what the
-columns hold (`fastbp.tabular.csv_types`).  The kind of file is told by its content, not by its name.
+pandas parses the file.  The encoding and the delimiter (`fastbp.tabular.sniffing`) and the types of columns
+(`fastbp.tabular.csv_types`) are decided here.  The content of a file, and not its name, tells its kind.
 
 What counts as missing
     The empty field.  In a column whose other fields are numbers or dates, the words of
@@ -23,7 +23,7 @@ STANDARD_INPUT = "-"
 
 
 class HowToRead(NamedTuple):
-    """How a CSV is written; what is None is detected.
+    """How a CSV is written; settings that are None are detected.
 
     Attributes
     ----------

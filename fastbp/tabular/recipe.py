@@ -1,9 +1,9 @@
 """Recipes: how the networks of the tabular estimators look, how they train, and how many there are.
 
-The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491) with what lowered the loss on 16 tables of 275
-to 10,000 rows (the suite).  48 others (of R's packages and KEEL, 263 to 10,000 rows, not looked at before) decided
-between what was as good there.  Ratios of losses, geometric means, of three networks beside the recipe without the
-choice, as they were when it was made:
+The networks are RealMLP's (Holzmueller et al., 2024, arXiv:2407.04491), with choices that lowered the loss on 16 tables
+of 275 to 10,000 rows (the suite).  Where two choices were as good there, 48 other tables decided (of R's packages and
+KEEL, 263 to 10,000 rows, not looked at before).  Each figure below is the loss of three networks with a choice, divided
+by the loss without it, when the choice was made (geometric means over tables):
 
 - piecewise linear functions of numeric columns beside the waves, on six hard tables: 0.96
 - waves beside the functions: suite 0.995, the 48 tables 0.98
@@ -30,15 +30,15 @@ other learners.
 
 from dataclasses import dataclass, replace
 
-# Two of either width had the same losses (geometric mean over eight data sets: 0.946 and 0.950 of RealMLP's); the wide
-# ones take twice the time.
+# Two networks of either width had the same losses (0.946 and 0.950 of RealMLP's, geometric means over eight data sets),
+# but wide ones take twice the time.
 NARROW, WIDE = (128, 128, 128), (256, 256, 256)
 # Tables of fewer rows: with batches of 64 and no fewer than 250 steps, in place of 256 and 100, the losses for 15
 # tables cut to 800 rows are 8 % lower (diamonds' and bike_sharing_hour's by 37 and 46 %).
 FEW_ROWS = 2500
-# Tables of more numeric columns have no functions of them: they are up to eight times as wide with both kinds, and the
-# functions' own time comes to it.  R^2 (two seeds) of `fast`, and seconds of CPU a fit, for 1,000 generated rows.  Of
-# the normal columns 10 count (a sum, a product, a size); the skewed columns are made of 8 hidden numbers:
+# Tables with more numeric columns get no functions of these columns: both kinds would make the matrix up to eight times
+# as wide, and would take time themselves.  R^2 (two seeds) of `fast`, and seconds of CPU a fit, for 1,000 generated
+# rows.  10 of the normal columns matter (a sum, a product, a size); 8 hidden numbers make the skewed columns:
 #                            both                     pieces                   none
 #       100 columns, normal  0.94   0.94    1.9       0.94   0.95    1.0       0.94   0.94    0.4
 #                    skewed  0.80   0.80    1.5       0.79   0.80    1.0       0.77   0.77    0.5
@@ -60,7 +60,7 @@ class Recipe:
     networks, few_rows_networks : int
         Networks, also for tables of few rows; those beyond `folds` go on with a new cut.
     epochs : int
-        Passes over the rows of each network, at most (`learner.learn` ends earlier where they do not help).
+        Passes over the rows of each network, at most (`network_training.learn` ends earlier where they do not help).
     least_steps : int
         Steps of each network, however few the rows are: there are more epochs then.
     batch_size, few_rows_batch_size : int
@@ -77,8 +77,8 @@ class Recipe:
     classification_rate, regression_rate : float
         The highest learning rate.
     averaging : float
-        The networks used are running means of the parameters over the steps, with weights that fall by 1 / e in this
-        share of training.
+        A network's parameters are running means over the steps. A step's weight in the mean falls by 1 / e within this
+        share of the training.
     """
 
     folds: int

@@ -1,7 +1,8 @@
-"""What a column of text holds: numbers, dates, times of day, durations, or words.
+"""The content of a column of text: numbers, dates, times of day, durations, or words.
 
-One rule for files and for text columns of frames.  A column is what nearly all of its values are; the few that are not
-are odd: they are told, with their rows, and taken for missing.  Words for "missing" count neither way.
+One rule serves files and text columns of frames.  If nearly all values are numbers (or dates ...), the column holds
+numbers.  The few other values are odd: the user is told of them, with their rows, and they count as missing.  Words for
+"missing" do not count either way.
 """
 
 from dataclasses import asdict, replace
@@ -17,13 +18,13 @@ from fastbp.tabular.numerals import INFINITIES, LEADING_ZERO, LONG, NumberForm, 
 
 FORMS = {form.kind: form for form in (DateForm, TimeForm, DurationForm, NumberForm)}  # tried in this order
 
-# At least this share of the values that are not missing are of a column's kind ...
+# At least this share of the values that are not missing must be of the column's kind,
 NEARLY_ALL = 0.9
-# ... and there are so many different ones for each odd one: 1, 2, "x" are codes.
+# and for each odd value there must be so many different ones of the kind, because 1, 2, "x" are codes;
 ODD_FEWER = 3
-# Or the odd ones are words, and half of the rows have so many different values for each word.
+# or the odd values are words, and half of the rows have, for each word, so many different values.
 VALUES_A_WORD = 20
-# So few different numbers among words are codes: there is no warning about them.
+# So few different numbers among words are codes, and are not warned of.
 MOST_CODES = 20
 
 
@@ -88,7 +89,7 @@ def recognise(texts, counts, *, kind=None, decimal=None, thousands=None):
 
 
 def _has_digits(texts, places, most=200):
-    """Tell whether of some of the texts one in two has digits: most text needs no closer look."""
+    """Do at least half of some of the texts have digits?  Most columns of text have not, and need no closer look."""
     some = places[:: -(-len(places) // most)]
     return 2 * sum(any(map(str.isdecimal, texts[i][:64])) for i in some) >= len(some)
 
@@ -99,7 +100,7 @@ def _nearly_all(right, rows):
 
 
 def _all_but_words(right, rows, texts):
-    """Tell whether what is odd are a few words, among many different values in half the rows: "sold out"."""
+    """Are the odd values a few words, such as "sold out", among many different values in half the rows?"""
     odd = np.flatnonzero(~right).tolist()
     if 2 * rows[right].sum() < rows.sum() or len(right) - len(odd) < VALUES_A_WORD * len(odd):
         return False

@@ -1,13 +1,14 @@
-"""Repeated rows: the targets of training rows with the same features, beside what the networks predict.
+"""Repeated rows: the targets of training rows with the same features are mixed into the networks' predictions.
 
-Where m training rows have just the features of a row, targets ``y_1 ... y_m``, and the networks predict f for it,
+If m training rows have exactly the features of a row, and targets ``y_1 ... y_m``, and the networks predict f for it,
+the prediction becomes
 
     (a f + y_1 + ... + y_m) / (a + m)
 
-is predicted: the mean of a posterior distribution (Dirichlet for classes, normal for quantities) whose prior has the
-mean f and weighs as much as a rows.  Trees and nearest neighbours find such rows by themselves, a network does not.  Of
-16 tables two gained by it, the others have no such rows or stayed as they were: 29 % of the rows of wine_quality_white
-have a twin (log loss 0.98 -> 0.73, CatBoost 0.86), 23 % of titanic's (0.422 -> 0.418).
+This is the mean of a posterior distribution (Dirichlet for classes, normal for quantities).  Its prior has the mean f
+and the weight of a rows.  Trees and nearest neighbours find such rows by themselves, and networks do not.  Two of 16
+tables gained by it: 29 % of the rows of wine_quality_white have a twin (log loss 0.98 -> 0.73, CatBoost 0.86), and 23 %
+of titanic's (0.422 -> 0.418).  The others have no such rows, or did not change.
 """
 
 from typing import NamedTuple
@@ -18,19 +19,19 @@ from fastbp.io import filechecks
 from fastbp.kernels import arraymath
 from fastbp.kernels.repeatable import dot
 
-# Strengths that are tried; where even less would be better, targets are taken to be nearly certain.
+# The strengths a that are tried.  If the smallest one is the best, targets are nearly certain.
 STRENGTHS = np.geomspace(0.05, 50, 31)
-# Repeats are used where they lower the loss of the rows that have some by more than this many standard errors, and
-# there are so many rows to tell by.
+# Repeats are used if they lower the loss of the rows that have some by more than this many standard errors, and if
+# there are so many of these rows.
 LEAST_ERRORS, FEWEST_ROWS = 2.0, 20
-# Where training rows times outputs are more, repeats are not looked for: they would take gigabytes.
+# If there are more training rows times outputs, repeats are not looked for: they would take gigabytes.
 MOST_VALUES = 100_000_000
-# As log losses are clipped elsewhere (scikit-learn's rule for float32).
+# Log losses are clipped as elsewhere (scikit-learn's rule for float32).
 SMALLEST = float(np.finfo(np.float32).eps)
 
 
 class Seen(NamedTuple):
-    """What training rows with the same features say: the sums of their values (n, k), and of their weights (n,)."""
+    """The sums of the values (n, k), and of the weights (n,), of training rows with the same features."""
 
     sums: np.ndarray
     counts: np.ndarray
@@ -84,7 +85,7 @@ class Repeats:
         weight = np.ones(len(x), np.float32) if weight is None else weight
         sums, counts = self.seen(x)
         counts = counts - weight
-        # Rounding is no other row: all weights are of the order of 1.
+        # All weights are of the order of 1, so a tiny rest is rounding and not another row.
         others = counts > 1e-6 * weight
         return Seen((sums - values * weight[:, None]) * others[:, None], np.maximum(counts, 0) * others)
 
@@ -182,7 +183,7 @@ def found_strength(outputs, values, seen, loss, weight=None):
 
 
 def log_losses(probabilities, values):
-    """Return -sum(values * log(probabilities)) of each row (n, k); of a class, a row of an identity matrix, -log p."""
+    """Return -sum(values * log(probabilities)) of each row (n, k); for a class, a row of zeros and a 1: -log p."""
     return -(values * arraymath.log(np.maximum(probabilities, SMALLEST))).sum(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""What kind of file bytes are: packed or not, their encoding, their delimiter, their decimal mark."""
+"""Properties of a file that its bytes tell: packed or not, the encoding, the delimiter, the decimal mark."""
 
 import codecs
 import csv
@@ -9,7 +9,7 @@ import zlib
 from fastbp.tabular.errors import TableError
 
 DELIMITERS = ",;\t|"
-# So many lines, and bytes, of a file tell how it is written.
+# So many lines, and bytes, are read to find how a file is written.
 SAMPLE_LINES, SAMPLE_BYTES = 200, 1 << 16
 PIECE = 1 << 20
 
@@ -49,8 +49,9 @@ def unpacked(content, name):
 def as_utf8(content, name, encoding=None):
     """Return the text of a file as UTF-8 bytes without a byte order mark, and a list of notes on its encoding.
 
-    Without an `encoding`: a byte order mark tells; else it is UTF-8, UTF-16 that shows by its zeros, or else cp1252,
-    the commonest one of the Western ones of a byte a letter (Latin-1 where bytes stand for nothing in cp1252).
+    Without an `encoding`, a byte order mark decides.  Otherwise it is UTF-16 if every second byte is zero, else UTF-8,
+    or, if the bytes are no UTF-8, cp1252, the commonest Western encoding with one byte a letter (Latin-1 if the file
+    has bytes that cp1252 does not define).
     """
     guessed, notes = encoding or _encoding_of(content), []
     if guessed is None:
@@ -85,7 +86,7 @@ def _encoding_of(content):
 
 
 def _decodes(content, encoding):
-    """Tell whether bytes are text: a piece at a time, as the text of a large file would be as large again."""
+    """Are bytes text?  They are decoded piece by piece, because the text of a large file would be as large again."""
     if content.isascii():
         return True
     decoder = codecs.getincrementaldecoder(encoding)()

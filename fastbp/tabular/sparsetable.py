@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp.tabular.errors import TableError
 
-# Of what an encoder makes of a sparse matrix, which is dense.
+# The largest encoded matrix of a sparse one: an encoded matrix is dense.
 MOST_ENCODED_BYTES = 4 * 2**30
 
 

@@ -1,4 +1,4 @@
-"""The warning that says what was done to a table."""
+"""The warning about what was done to a table."""
 
 from fastbp.settings.user_warnings import warn
 

@@ -29,7 +29,7 @@ class Classes(NamedTuple):
     ----------
     classes : (k,)
     factors : (k,) or None
-        What `class_weight` makes of each class's rows: probabilities are divided by it.
+        The factors by which `class_weight` weighs each class's rows; probabilities are divided by them.
     """
 
     classes: np.ndarray
@@ -120,7 +120,7 @@ def _factors(class_weight, classes, counted, codes):
 
 
 class Quantity(NamedTuple):
-    """A quantity: how it is standardised, and the range that it has in training."""
+    """A quantity: its mean and deviation, by which it is standardised, and its range in training."""
 
     mean: float
     scale: float
@@ -135,7 +135,7 @@ class Quantity(NamedTuple):
         largest = np.abs(y).max() or 1.0  # scaled first: the squares of 1e200 overflow
         mean = np.average(y / largest, weights=weight)
         scale = np.sqrt(np.average((y / largest - mean) ** 2, weights=weight))
-        # One value only: rounding is no deviation.
+        # A deviation that is only rounding counts as none: there is one value.
         scale = scale * largest if y.min() < y.max() else 1.0
         return cls(float(mean * largest), float(scale) or 1.0, float(y.min()), float(y.max()))
 
@@ -152,7 +152,7 @@ class Quantity(NamedTuple):
 
     def decode(self, outputs):
         """Return outputs (n, k) as quantities, cut to training's range."""
-        # Cut once more: the ends are rounded.
+        # The result is cut once more, because rounding may take it beyond the ends.
         return np.clip(self.limit(outputs) * self.scale + self.mean, self.low, self.high)
 
     def weigh(self, targets, weight):

@@ -1,4 +1,4 @@
-"""What is to be learnt: a target's column, and the rule that tells classification from regression by its values.
+"""The task: a target's column, and the rule by which its values tell classification from regression.
 
 - Text, categories and booleans are classes.
 - Numbers are a quantity, for regression, if at least one of them is not whole.
@@ -19,7 +19,7 @@ from fastbp.tabular.vocabulary import counts_of
 MOST_CLASSES = 20
 ROWS_A_CLASS = 5
 FEWEST_ROWS = 10
-# Of a quantity: the squares of larger ones overflow.
+# The largest quantity: the squares of larger ones overflow.
 LARGEST = 1e150
 
 
@@ -136,7 +136,7 @@ def class_values(column, as_text=None):
 def number_values(column, form=None):
     """Return a target's column (a narwhals Series without missing values) as float64 (n,).
 
-    form tells how text writes numbers or dates; without one it is looked for.
+    `form` is the way in which text writes numbers or dates; without it, it is found here.
     """
     if column_kind(column) == "text":
         numbers = _all_numbers_in(column, form)
@@ -153,7 +153,7 @@ def number_values(column, form=None):
 
 
 def row_number(column, place):
-    """Return the number, from 1, in its file or frame, of the row at a place of a column that rows were left out of."""
+    """Return a row's number in its file or frame, from 1, by its place in a column from which rows were left out."""
     index = getattr(column.to_native(), "index", None)
     return int(index[place] if hasattr(index, "dtype") and index.dtype.kind == "i" else place) + 1
 

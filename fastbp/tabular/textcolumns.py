@@ -1,4 +1,4 @@
-"""Columns of text as what they hold: a text column is recognised in `fit` and parsed alike ever after."""
+"""Columns of text: `fit` recognises what a column holds, and later rows are parsed in the same way."""
 
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ from fastbp.tabular.numerals import PLAIN, NumberForm
 from fastbp.tabular.recognition import NEARLY_ALL, recognise
 from fastbp.tabular.vocabulary import counts_of
 
-# Odd values that a message shows.
+# A message shows so many odd values.
 MOST_SHOWN = 3
-# Odd values that a model knows again.
+# A model remembers so many odd values.
 MOST_WORDS = 20
-# Plain whole numbers that a frame has as text are categories where so few of them are different.
+# Plain whole numbers that are text in a frame are categories if at most so many of them are different.
 FEW_CODES = 20
 
 

@@ -1,4 +1,4 @@
-"""Pace: how much of a training fits into a time limit, by what has been measured so far."""
+"""The pace of a training under a time limit: measured times decide how many epochs and networks there are."""
 
 import time
 from threading import Lock
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from fastbp.compiler.compiling import working_time
 from fastbp.engine.interrupts import InterruptGuard
 
-# A network is begun if so much of the expected time is left: the last one of a training is cut short by the clock.
+# A network is begun if this share of its expected time is left: the clock may cut the last one short.
 ENOUGH = 0.95
-# The clock is looked at after groups of steps that take no longer than this part of what is left.
+# The clock is read after each group of steps, and a group takes at most this share of the time that is left.
 GROUP_SHARE = 0.01
 
 
 class Costs(NamedTuple):
-    """What a trial found out about one network, in seconds: building it, a step, choosing an epoch by its rows."""
+    """The seconds that one network takes, measured in a trial: to build it, for a step, for a validation."""
 
     building: float
     step: float
@@ -35,9 +35,9 @@ class Pace:
     Parameters
     ----------
     deadline : float or None
-        What `clock` says when everything has to be done.
+        The value of `clock` at which everything has to be done.
     clock : callable, default working_time
-        Of seconds: what is compiled on the way takes none.
+        A function that returns seconds, without the time of compiling.
     """
 
     def __init__(self, deadline, clock=working_time):
@@ -46,7 +46,7 @@ class Pace:
         self._durations, self._lock = [], Lock()
 
     def interrupt(self):
-        """Have everybody stop."""
+        """Make all networks stop."""
         self._interrupted = True
 
     @property
@@ -58,13 +58,13 @@ class Pace:
         return self._deadline is not None
 
     def reserve(self, seconds):
-        """Keep seconds for what follows the networks' steps: they end so much earlier."""
+        """Reserve seconds for the work after the networks' steps, which then end so much earlier."""
         if self.limited:
             with self._lock:
                 self._deadline -= seconds
 
     def stop(self):
-        """Is it time to end what is being done?"""
+        """Must training end now?"""
         return self.interrupted or self.left() <= 0
 
     def left(self):
@@ -88,8 +88,8 @@ class Pace:
 def pace_of_a_worker(deadline):
     """Return the `Pace` of a task that has to end at `deadline` (None: when it is done).
 
-    The deadline is by the clock on the wall, which machines share.  From here on what the worker compiles takes none of
-    its time, as in threads.
+    The deadline is a time of the clock on the wall, which machines share.  From here on the time of compiling does not
+    count, as in threads.
     """
     return Pace(None if deadline is None else working_time() + deadline - time.time())
 

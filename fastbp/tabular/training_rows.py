@@ -1,4 +1,4 @@
-"""What a user gives of rows beside their features: weights, targets, groups and times, as training takes them."""
+"""A user's weights, targets, groups and times of rows become what training takes."""
 
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, _num_samples

@@ -4,14 +4,14 @@ import numpy as np
 
 from fastbp.tabular.columns import Useless
 
-# RealMLP's limit, the slot of missing values included: columns of more categories are embedded.
+# Columns with more categories are embedded: RealMLP's limit, which includes the slot of missing values.
 MOST_ONE_HOT = 9
-# Of more categories than `MOST_ONE_HOT` the rarer ones share a code: fewer rows cannot train a vector.
+# In embedded columns, categories with fewer rows than this share a code, because they cannot train a vector.
 FEWEST_ROWS = 3
 MOST_CATEGORIES = 2048
-# If a smaller share of the rows has a text that is repeated, the column holds names, or numbers of files.
+# If fewer of the rows than this share have a repeated text, the column holds names, or numbers of files.
 LEAST_REPEATED = 0.1
-# A column of booleans may come back as numbers or words, and the other way round.
+# A column that was booleans in training may later hold numbers or words, and the other way round.
 TWINS = {"True": "1", "1": "True", "False": "0", "0": "False"}
 
 
@@ -59,7 +59,7 @@ class Vocabulary:
         return np.array([self._codes.get(self._known(text), unseen) for text in texts], np.int64)
 
     def _known(self, text):
-        """Return the text, or a number's other way to be written that training has seen: float32's 1.1 as a float64."""
+        """Return the text as training has seen it: a number may be written otherwise, as float32 or as float64."""
         if text not in self._codes:
             for twin in _twins_of_single(text):
                 if twin in self._codes:
@@ -77,7 +77,7 @@ class Vocabulary:
 
 
 def _twins_of_single(text):
-    """Return how a number of float32 is written as such, and as a float64; nothing for other text."""
+    """Return both ways to write a number of float32, as float32 and as float64; nothing for other text."""
     try:
         with np.errstate(over="ignore"):
             single = np.float32(text)

@@ -1,4 +1,4 @@
-"""warmup: have machine code ready before there are data."""
+"""warmup: load or compile machine code before there are data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fastbp.models.arguments import checked_layers
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.recipe import PRESETS
 
-# Tried for a list of layers whose input shape nobody gave: rows, sequences, images.
+# These input shapes are tried for a list of layers if none is given: rows, sequences, images.
 SHAPES = ((8,), (8, 4), (32, 32, 3))
 N_ROWS = 4
-# Rows and numeric columns of made-up tables: where networks are small, gradients are added up over slices of rows.
+# Rows and numeric columns of made-up tables: small networks add up gradients over slices of rows.
 TABLES = ((40, 8), (3000, 8), (600, 128))
-# Enough for each kernel to be asked for; compiling does not count.
+# Seconds that are enough to need each kernel; the time of compiling does not count.
 TABLE_SECONDS = 0.3
 
 

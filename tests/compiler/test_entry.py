@@ -10,7 +10,7 @@ import pytest
 
 from fastbp.compiler.entry import Entry, address_of
 from fastbp.compiler.jit import call, compiled_address, inline, kernel
-from fastbp.compiler.pointers import rows_at, same_place
+from fastbp.compiler.pointers import records_at, same_place
 from fastbp.compiler.records import record_dtype
 from fastbp.compiler.signatures import Kind, Signature, signature
 from fastbp.kernels.rng import mix64, shuffle
@@ -19,7 +19,7 @@ from fastbp.layers.base import STEP
 
 ROW = record_dtype([("whole", "i8"), ("real", "f8")])
 OTHER = record_dtype([("real", "f8"), ("whole", "i8")])
-rows = rows_at(ROW)
+rows = records_at(ROW)
 
 
 @kernel

@@ -18,7 +18,7 @@ from llvmlite import binding
 
 import fastbp
 from fastbp.commands.main import main
-from fastbp.compiler import jit, library
+from fastbp.compiler import build, jit, library
 from fastbp.compiler.levels import LEVELS, LevelError, machine_levels, runnable_levels
 from fastbp.compiler.libraryfile import LibraryFile, key_of, library_content
 from fastbp.compiler.signatures import signature
@@ -82,10 +82,15 @@ def content():
     return made(objects)
 
 
+def sources_of(kernel):
+    """Return what a library says of the files behind a kernel."""
+    behind = {kernel.module: modules_behind(kernel.module)}
+    return {name: (file_digest(name), file_size(name)) for name in behind[kernel.module]}, behind
+
+
 def made(objects, level=None, version=fastbp.__version__, sources=None):
-    behind = {"fastbp.kernels.rng": modules_behind("fastbp.kernels.rng")}
-    known = {name: (file_digest(name), file_size(name)) for name in behind["fastbp.kernels.rng"]} | (sources or {})
-    return library_content(level or machine_levels()[0], {"fastbp": version}, known, behind, objects)
+    known, behind = sources_of(kernel_of_ours())
+    return library_content(level or machine_levels()[0], {"fastbp": version}, known | (sources or {}), behind, objects)
 
 
 def put(folder, content):
@@ -185,6 +190,24 @@ def test_a_file_that_does_not_fit_is_warned_of_once(folder, content, damage, rea
         library.library.cache_clear()
         assert main(["info"]) == 0
         assert reason.strip("\\") in capsys.readouterr().out.replace("0.0.1", r"0\.0\.1")
+
+
+def test_a_build_takes_over_machine_code_of_the_same_level_alone(tmp_path):
+    """A file that was given another level's name would mix two widths of vectors."""
+    kernel = kernel_of_ours()
+    key = key_of(kernel, VECTOR)
+    content = library_content("x86-64-v3", build.versions(), *sources_of(kernel), {key: (b"code", "")})
+    (tmp_path / "x").write_bytes(content)
+    kernels = {key: (kernel, VECTOR)}
+    assert build._kept(tmp_path / "x", "x86-64-v3", kernels) == {key: (b"code", "")}
+    assert build._kept(tmp_path / "x", "x86-64-v4", kernels) == {}
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_a_wrong_number_of_processes_is_named(number, capsys):
+    with pytest.raises(SystemExit):
+        build.main(["--processes", number])
+    assert f"{number!r} is no whole number of at least 1" in capsys.readouterr().err
 
 
 def test_an_index_says_what_was_put_in(tmp_path):

@@ -221,7 +221,26 @@ def errors(job):
     assert_raises(job, ValueError, "empty in every rank", network(), X[:0], LABELS[:0])
     assert_raises(job, ValueError, "timeout=0", network(), X, LABELS, timeout=0)
     other = network("normalized" if job.rank else "dropout")
-    assert_raises(job, ValueError, "the layers", other, X, LABELS, only=1)
+    assert_raises(job, ValueError, "the list of the layers is", other, X, LABELS)
+    rank = job.rank
+    given = {"class_weight": {0: 1.0, 1: 1.0 + rank}}
+    assert_raises(
+        job, ValueError, f"class_weight is {given['class_weight']} in rank {rank}", network(), X, LABELS, **given
+    )
+    metrics = ["accuracy"] * rank
+    assert_raises(
+        job, ValueError, f"the list of metrics is {metrics} in rank {rank}", network(metrics=metrics), X, LABELS
+    )
+    wide = X[:, : 5 - rank]
+    unbuilt = fastbp.Sequential([fastbp.Dense(2 + rank, "softmax")])
+    unbuilt.compile("sgd", "sparse_categorical_crossentropy")
+    assert_raises(job, ValueError, f"units of layer 0 (Dense) is {2 + rank} in rank {rank}", unbuilt, X, LABELS)
+    unbuilt = fastbp.Sequential([fastbp.Dense(2, "softmax")])
+    unbuilt.compile("sgd", "sparse_categorical_crossentropy")
+    assert_raises(job, ValueError, f"the input shape is {wide.shape[1:]} in rank {rank}", unbuilt, wide, LABELS)
+    assert_raises(job, TypeError, "trains a fastbp.Sequential, not 3", 3, X, LABELS)
+    assert_raises(job, TypeError, "Did you mean 'batch_size'", network(), X, LABELS, batchsize=3)
+    assert_raises(job, TypeError, "comm=3: it is a communicator", network(), X, LABELS, comm=3)
     states = fastbp.Sequential([fastbp.GRU(2, stateful=True, batch_size=4), fastbp.Dense(1)], input_shape=(3, 1))
     states.compile("sgd", "mse")
     assert_raises(job, ValueError, "stateful", states, np.ones((8, 3, 1)), np.ones(8), shuffle=False)
@@ -260,6 +279,10 @@ def deep_layers():
     return [first, *more]
 
 
+def unlike(rank):
+    return [fastbp.Dense(4 + rank), *deep_layers()]
+
+
 PIPELINES = {"adam": "adam", "clipped": fastbp.SGD(0.5, global_clipnorm=0.3)}
 
 
@@ -293,8 +316,15 @@ def pipelines(job):
         (TypeError, "fit has no class_weight=", lambda: model.fit(X, LABELS, class_weight={0: 2.0})),
         (TypeError, "compile has no metrics=", lambda: model.compile("adam", "mse", metrics=["accuracy"])),
         (ValueError, "give (x, y)", lambda: model.fit(X, LABELS, validation_data=(X, LABELS, WEIGHTS), verbose=0)),
+        (ValueError, "units of layer 0 (Dense) is", lambda: fastbp.distributed.PipelineModel(unlike(job.rank), (5,))),
+        (ValueError, "input_shape=5: it is a tuple", lambda: fastbp.distributed.PipelineModel(deep_layers(), 5)),
+        (TypeError, "x is None: all ranks are given the same rows", lambda: model.predict(None)),
+        (Exception, "the model takes 5", lambda: model.predict(X[:, :3])),
+        (ValueError, "the number of rows of x is", lambda: model.predict(X[: 9 + job.rank])),
+        (ValueError, "the optimizer is", lambda: model.compile(fastbp.SGD(0.1 + job.rank), "mse")),
         (ValueError, "make no", lambda: fastbp.distributed.PipelineModel([fastbp.Dense(1)], (5,))),
     ]:
+        raised = None
         try:
             call()
         except Exception as error:

@@ -185,7 +185,7 @@ def test_items_cover_the_trainable_parameters_once(monkeypatch, scheme):
     covered = np.zeros(folded.n_params, int)
     for item in made.items:
         covered[item["start"] : item["stop"]] += 1
-        assert item["stop"] - item["start"] == (item["last"] - item["first"]) * item["columns"]
+        assert item["stop"] - item["start"] == (item["end"] - item["first"]) * item["columns"]
     for placed in folded.params:
         assert (covered[placed.start : placed.stop] == folded.layers[placed.layer].spec.trainable).all(), placed.name
     sizes = made.items["stop"] - made.items["start"]

@@ -156,8 +156,8 @@ def trained(wanted, monkeypatch):
     x, y = rng.standard_normal((640, 30)).astype(np.float32), rng.integers(0, 3, 640)
     model = fastbp.Sequential(LAYERS, input_shape=(30,), seed=0)
     model.compile(fastbp.Adam(0.01, global_clipnorm=0.1), "sparse_categorical_crossentropy", ["accuracy"])
-    history = model.fit(x, y, epochs=3, batch_size=64, verbose=0).history
-    losses = [model.train_on_batch(x[:n], y[:n]) for n in (64, 100, 640)]
+    history = model.fit(x, y, epochs=3, batch_size=128, verbose=0).history
+    losses = [model.train_on_batch(x[:n], y[:n]) for n in (128, 200, 640)]
     _, grad = model.value_and_grad(x, y)
     made = [model.params, model.engine.state, grad, model.predict(np.tile(x, (8, 1)))]
     return b"".join(part.tobytes() for part in made) + repr((history, losses)).encode(), next(counted)
@@ -179,12 +179,12 @@ def test_a_fit_measures_and_tells(cores, monkeypatch, capsys):
     monkeypatch.setattr(threads, "_run_in_threads", lambda function, n: started.append(n) or run(function, n))
     note = Choice.note
     monkeypatch.setattr(Choice, "note", lambda self, n, seconds, steps: note(self, n, 1e-3 * n, steps))
-    x, y = np.ones((1280, 30), np.float32), np.zeros(1280)
+    x, y = np.ones((2560, 30), np.float32), np.zeros(2560)
     model = fastbp.Sequential(LAYERS, input_shape=(30,), seed=0)
     model.compile("adam", "sparse_categorical_crossentropy")
     model.summary()
     assert "threads" not in capsys.readouterr().out
-    model.fit(x, y, epochs=60, batch_size=64, verbose=0)
+    model.fit(x, y, epochs=60, batch_size=128, verbose=0)
     assert started == [2] * 6
     model.summary()
     assert "threads 1 of 2 in training" in capsys.readouterr().out
@@ -195,4 +195,4 @@ def test_one_core_measures_nothing(cores, monkeypatch):
     monkeypatch.setattr(Choice, "note", lambda *_: pytest.fail("measured"))
     model = fastbp.Sequential(LAYERS, input_shape=(30,), seed=0)
     model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(np.ones((640, 30), np.float32), np.zeros(640), batch_size=64, verbose=0)
+    model.fit(np.ones((640, 30), np.float32), np.zeros(640), batch_size=128, verbose=0)

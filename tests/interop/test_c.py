@@ -105,7 +105,54 @@ def test_activations(dtype, tmp_path):
     layers = [[fastbp.Activation(name)] for name in EMITTED] + [[fastbp.Activation(fastbp.LeakyReLU(0.3))]]
     model = fastbp.Sequential([fastbp.Concatenate(layers)], input_shape=(7,), dtype=dtype)
     assert_same(model, np.linspace(-6, 6, 35).reshape(5, 7), tmp_path, 1e-6 if dtype == "float32" else 1e-13)
-    assert set(EMITTED) == {name for name, one in ACTIVATIONS.items() if one.__module__ == "fastbp.activations"}
+    ours = {name: one for name, one in ACTIVATIONS.items() if one.__module__ == "fastbp.activations"}
+    assert set(EMITTED) == {name for name, one in ours.items() if one.c_expression is None}
+
+
+def test_settings_that_differ_late(tmp_path):
+    """Each has a function of its own, though six digits are the same."""
+    slopes = [[fastbp.Activation(fastbp.LeakyReLU(slope))] for slope in (1234567.0, 1234568.0)]
+    model = fastbp.Sequential([fastbp.Concatenate(slopes)], input_shape=(2,), dtype="float64")
+    assert_same(model, -np.ones((1, 2)), tmp_path, 1e-13)
+
+
+OWN_PRELU = """
+static void own_alpha(const float *x, const float *alpha, float *out, int n)
+{
+    copy(x, out, n);
+    for (int i = 0; i < n; i++) out[i] = fmaxf(x[i], 0.0f) - powf(alpha[i], 1.0f) * fmaxf(-x[i], 0.0f);
+}
+"""
+
+
+def own_prelu(program, site, x):
+    out = program.value(site.size)
+    program.call("own_alpha", x, site.array(program, "alpha"), out, site.size)
+    return out
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_c_of_a_layer_of_one_s_own(dtype, tmp_path, monkeypatch):
+    """Its functions, as double too, with those that they call; no array has the name of one."""
+    monkeypatch.setattr(fastbp.PReLU, "__module__", "mine")
+    monkeypatch.setattr(fastbp.PReLU, "emit_c", own_prelu)
+    monkeypatch.setattr(fastbp.PReLU, "c_functions", {"own_alpha": OWN_PRELU})
+    layers = [fastbp.PReLU(name="own"), fastbp.Dense(2)]
+    model = randomize(fastbp.Sequential(layers, input_shape=(3,), seed=0, dtype=dtype))
+    assert_same(model, rows_for("PReLU", (3,)), tmp_path, 1e-6 if dtype == "float32" else 1e-13)
+    monkeypatch.setattr(fastbp.Dense, "c_functions", {"own_alpha": "/* another one */"})
+    with pytest.raises(ValueError, match=r"layer 'dense' \(Dense\) has no C: there is another C function 'own_alpha'"):
+        fastbp.to_c(model, tmp_path / "net.c")
+
+
+def test_c_of_an_activation_of_one_s_own(tmp_path, monkeypatch):
+    leaky = fastbp.LeakyReLU(0.3)
+    model = fastbp.Sequential([fastbp.Dense(2, leaky)], input_shape=(3,), seed=0)
+    monkeypatch.setattr(type(leaky), "__module__", "mine")
+    with pytest.raises(ValueError, match="'leaky_relu' is a function of your own: give its class `c_expression`, or"):
+        fastbp.to_c(model, tmp_path / "net.c")
+    monkeypatch.setattr(type(leaky), "c_expression", "fmaxf(v, 0.0f) - ALPHA * fmaxf(-v, 0.0f)")
+    assert_same(model, rows_for("Dense", (3,)), tmp_path)
 
 
 def test_every_registered_layer_has_an_emitter_or_a_reason():

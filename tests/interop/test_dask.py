@@ -171,6 +171,11 @@ class TestTables:
         assert p.columns.tolist() == ["x", "y", "z"]
         np.testing.assert_array_equal(p.to_numpy(), model.predict_proba(FRAME))
 
+    def test_the_score_takes_the_target_by_name_as_fit_does(self, whole):
+        score = whole.model_.score(FRAME, FRAME["kind"])
+        assert whole.score(table(), "kind") == whole.score(FRAME, "kind") == score
+        assert whole.score(table(), table()["kind"]) == score
+
     def test_empty_unequal_and_categorical_partitions(self, client):
         ddf, parts = uneven()
         model = fitted(ddf)
@@ -410,6 +415,13 @@ class TestSampling:
         found, wanted = classes_of(whole, "balanced"), Classes.of(y, None, "balanced")
         assert found.classes.tolist() == wanted.classes.tolist()
         np.testing.assert_allclose(found.factors, wanted.factors)
+
+    @pytest.mark.parametrize("other", [[3, 3], [3.5], [True], np.array([1, "c"], object)])
+    def test_labels_of_different_types_are_refused_as_in_one_table(self, other):
+        """Joined by NumPy, numbers would become text."""
+        parts = np.array(["b", "a"], object), np.asarray(other)
+        with pytest.raises(ValueError, match="labels of different types, .*: make them all text or numbers"):
+            merged(*(summary_of(part, is_classes=True) for part in parts))
 
     def test_rows_to_validate_by_are_no_network_s_and_all_rows_are_as_likely(self):
         sizes, times = [3, 0, 5], np.zeros(8)

@@ -166,8 +166,18 @@ def test_activations(dtype):
     layers = [[fastbp.Activation(name)] for name in EMITTED] + [[fastbp.Activation(fastbp.LeakyReLU(0.3))]]
     model = fastbp.Sequential([fastbp.Concatenate(layers)], input_shape=(7,), dtype=dtype)
     assert_same(model, x, 1e-5 if dtype == "float32" else 1e-6)
-    ours = {name for name, one in ACTIVATIONS.items() if one.__module__ == "fastbp.activations"}
-    assert EMITTED.keys() == ours
+    ours = {name: one for name, one in ACTIVATIONS.items() if one.__module__ == "fastbp.activations"}
+    assert EMITTED.keys() == {name for name, one in ours.items() if one.emit_onnx is None}
+
+
+def test_an_activation_of_one_s_own(monkeypatch):
+    leaky = fastbp.LeakyReLU(0.3)
+    model = fastbp.Sequential([fastbp.Dense(2, leaky)], input_shape=(3,), seed=0)
+    monkeypatch.setattr(type(leaky), "__module__", "mine")
+    with pytest.raises(ValueError, match="'leaky_relu' is a function of your own: give its class `emit_onnx`, or"):
+        fastbp.to_onnx(model)
+    monkeypatch.setattr(type(leaky), "emit_onnx", lambda graph, x, alpha: graph.add("LeakyRelu", x, alpha=alpha))
+    assert_same(model, rows_for("Dense", (3,)), 1e-5)
 
 
 def test_parts_of_one_s_own_are_refused(monkeypatch):

@@ -7,7 +7,7 @@ from fastbp.activations import ACTIVATIONS
 
 ROUNDING = {"float32": 1.2e-7, "float64": 2.3e-16}
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
-SIZES = [(rows, k) for k in (*range(1, 41), 64, 100, 1000) for rows in (1, 1 + k * 7 % 17, 70)]
+SIZES = [(rows, k) for k in (*range(1, 41), 63, 64, 65, 100, 1000) for rows in (1, 1 + k * 7 % 17, 70)]
 
 
 def forward(x):
@@ -44,7 +44,7 @@ def test_every_width(dtype):
 @both_dtypes
 def test_rows_have_the_same_bits_alone(dtype):
     rng = np.random.default_rng(1)
-    for k in (1, 2, 7, 16, 31, 32, 33, 50):
+    for k in (1, 2, 3, 4, 7, 16, 31, 32, 33, 50, 64, 65):
         x, dout = rng.standard_normal((2, 67, k)).astype(dtype)
         out = forward(x)
         d = backward(dout, out)
@@ -56,7 +56,7 @@ def test_rows_have_the_same_bits_alone(dtype):
 @both_dtypes
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_stay_in_their_row(dtype, bad):
-    for k in (1, 3, 17, 32, 40):
+    for k in (1, 2, 3, 4, 17, 32, 40, 64, 65):
         for column in (0, k // 2, k - 1):
             x = np.random.default_rng(2).standard_normal((20, k)).astype(dtype)
             clean = forward(x)
@@ -68,7 +68,7 @@ def test_nan_and_infinity_stay_in_their_row(dtype, bad):
 
 @both_dtypes
 def test_minus_infinity_has_no_share(dtype):
-    for k in (2, 5, 32, 40):
+    for k in (2, 3, 4, 5, 32, 40, 64, 65):
         x = np.zeros((3, k), dtype)
         x[1, 1:] = -np.inf
         np.testing.assert_array_equal(forward(x)[1], [1.0] + [0.0] * (k - 1))

@@ -251,7 +251,7 @@ def test_fans_are_those_of_a_convolution():
 def test_items_follow_the_work_at_all_positions():
     """A kernel of few parameters and many positions is still cut, so that threads can share its gradient."""
     cut = Plan(Network([Conv2D(16, 5)], (64, 64, 6)), 512, 1, "float32", Purpose(training=True, keep_batch=True))
-    assert [(item["first"], item["last"]) for item in cut.items if item["block"] == 0] == [(i, i + 1) for i in range(5)]
+    assert [(item["first"], item["end"]) for item in cut.items if item["block"] == 0] == [(i, i + 1) for i in range(5)]
 
 
 def test_a_network_of_images_is_sliced():
@@ -263,7 +263,7 @@ def test_a_network_of_images_is_sliced():
     made = Plan(Network(layers, (28, 28, 1)), 128, 1, "float32", Purpose(training=True))
     assert made.sliced
     # There is nothing to compute in phase 2, so no kernel is cut into rows too few for a tile.
-    assert [item["last"] for item in made.items if item["columns"] in (5 * 6, 5 * 6 * 16)] == [5, 5]
+    assert [item["end"] for item in made.items if item["columns"] in (5 * 6, 5 * 6 * 16)] == [5, 5]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class TestJointLoss:
         build()  # compiles
         loss, float_type = fastbp.JointLoss(PARTS, [3.0, 1.0, 1.0]), float_type_of("float32")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            records = list(pool.map(lambda _: loss.row(loss.n_outputs, 9, 1, float_type), range(64)))
+            records = list(pool.map(lambda _: loss.record(loss.n_outputs, 9, 1, float_type), range(64)))
         gc.collect()
         for record in records:
             table, *losses = record.kept

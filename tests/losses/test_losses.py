@@ -76,8 +76,8 @@ def run(loss, out, y, weight=None, scale=1.0):
     n, k = out.shape
     weight = np.ones(n, out.dtype) if weight is None else weight
     dout = np.full(n * k, np.nan, out.dtype)  # what stood there must not matter
-    row = loss.row(k, y.shape[1], 0, None)[0]
-    value = loss.kernel(row, dout, out.ravel(), y.ravel(), weight, scale)
+    record = loss.record(k, y.shape[1], 0, None)[0]
+    value = loss.kernel(record, dout, out.ravel(), y.ravel(), weight, scale)
     assert isinstance(value, float)
     return value, dout.reshape(n, k)
 
@@ -204,11 +204,11 @@ def test_float32_loops_are_packed(name):
 def test_row_and_address(name):
     loss, real = LOSSES[name](), np.dtype("float32")
     where = loss_address(loss.kernel, loss.dtype, real)
-    row = loss.row(4, 1, where, real)
-    assert row.shape == (1,)
-    assert row.dtype.names[: len(LOSS_HEADER)] == tuple(name for name, _ in LOSS_HEADER)
-    assert row.dtype.itemsize == 8 * len(row.dtype.names)  # no padding
-    assert [int(row[field][0]) for field in ("kernel", "n_out", "n_targets")] == [where, 4, 1]
+    record = loss.record(4, 1, where, real)
+    assert record.shape == (1,)
+    assert record.dtype.names[: len(LOSS_HEADER)] == tuple(name for name, _ in LOSS_HEADER)
+    assert record.dtype.itemsize == 8 * len(record.dtype.names)  # no padding
+    assert [int(record[field][0]) for field in ("kernel", "n_out", "n_targets")] == [where, 4, 1]
 
 
 def test_describe_and_rebuild_through_json(loss):

@@ -77,11 +77,11 @@ def run(optimizer, p, grads, dtype="float64", factor=1.0, pieces=None):
     p, grads = np.array(p, dtype), np.array(grads, dtype)
     t = np.arange(1, len(grads) + 1)
     coefficients = optimizer.coefficients(t, optimizer.learning_rates(t))
-    state, row, path = optimizer.init_state(p.size, dtype), optimizer.row(0)[0], []
+    state, record, path = optimizer.init_state(p.size, dtype), optimizer.record(0)[0], []
     for c, g in zip(coefficients, grads, strict=True):
         p *= p.dtype.type(1.0 - (optimizer.weight_decay or 0.0) * c[0] * factor)
         for start, stop in pieces or [(0, p.size)]:
-            optimizer.kernel(row, c, factor, p, g, state, start, stop)
+            optimizer.kernel(record, c, factor, p, g, state, start, stop)
         path.append(p.copy())
     return np.array(path), state
 
@@ -232,7 +232,7 @@ def test_nan_in_the_state_survives(optimizer):
         state = optimizer.init_state(19, "float64")
         state[slot * 19 : (slot + 1) * 19] = np.nan
         after = p.copy()
-        optimizer.kernel(optimizer.row(0)[0], c, 1.0, after, grads[0], state, 0, 19)
+        optimizer.kernel(optimizer.record(0)[0], c, 1.0, after, grads[0], state, 0, 19)
         assert np.isnan(after).all(), slot
 
 
@@ -286,13 +286,13 @@ def test_numpy_numbers_are_described_too():
 
 @every_variant
 def test_row_and_address(optimizer):
-    named = {"f": np.dtype("float32"), "row": optimizer.dtype}
-    where = compiled_address(optimizer.kernel, signature("row f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
-    row = optimizer.row(where)
-    assert row.shape == (1,)
-    assert row.dtype.names[: len(OPT_HEADER)] == tuple(name for name, _ in OPT_HEADER)
-    assert row.dtype.itemsize == 8 * len(row.dtype.names)  # no padding
-    assert row["kernel"][0] == where
+    named = {"f": np.dtype("float32"), "record": optimizer.dtype}
+    where = compiled_address(optimizer.kernel, signature("record f8[:] f8 f[:] f[:] f[:] i8 i8", **named))
+    record = optimizer.record(where)
+    assert record.shape == (1,)
+    assert record.dtype.names[: len(OPT_HEADER)] == tuple(name for name, _ in OPT_HEADER)
+    assert record.dtype.itemsize == 8 * len(record.dtype.names)  # no padding
+    assert record["kernel"][0] == where
     assert optimizer.init_state(6, "float32").shape == (6 * optimizer.n_slots(),)
 
 

@@ -38,6 +38,21 @@ def test_the_warning_is_shown_by_default():
     assert len(caught) == 1
 
 
+def test_helpers_that_are_used_wrongly_say_so_at_once():
+    releases = {"since": "0.2", "removed_in": "0.4"}
+    with pytest.raises(TypeError, match="Old is a class: decorate its __init__"):
+        deprecated(**releases, instead="New")(type("Old", (), {}))
+    for old_name, new_name in (("size", "unit"), ("units", "units"), ("units", "size")):
+        with pytest.raises(TypeError, match="layer has to take .*, and .* no more"):
+            renamed_argument(old_name, new_name, **releases)(layer.__wrapped__)
+    for last in ("0.2", "0.2.3", "0.1"):
+        with pytest.raises(ValueError, match=r"since 0\.2 is removed in a later minor release"):
+            deprecated(since="0.2", removed_in=last, instead="new()")
+        with pytest.raises(ValueError, match=r"since 0\.2 is removed in a later minor release"):
+            renamed_argument("size", "units", since="0.2", removed_in=last)
+    deprecated(since="0.9", removed_in="0.10", instead="new()")  # numbers, not text
+
+
 def test_an_argument_by_its_old_name_is_passed_on():
     with pytest.warns(fastbp.FastbpDeprecationWarning, match=r"layer\(size=\).*use units=\."):
         assert layer(size=7) == 7

@@ -87,11 +87,11 @@ class TestSameBits:
     @pytest.mark.parametrize("backend", ["threading", "sequential"])
     def test_backends_in_this_process_are_its_own_threads(self, backend):
         with joblib.parallel_config(backend=backend):
-            assert find_workers(2) is None
+            assert find_workers(2, 6) is None
 
     def test_one_process_of_this_machine_is_this_one(self):
-        assert find_workers(1) is None
-        assert find_workers(None) is None
+        assert find_workers(1, 6) is None
+        assert find_workers(None, 6) is None
 
 
 class TestWorkers:
@@ -162,7 +162,12 @@ class TestWorkers:
 
     def test_threads_are_shared_out(self, run_threads):
         run_threads(8)
-        assert find_workers(2) == Workers(2, 2, max(fastbp.get_num_threads() // 2, 1))
+        assert find_workers(2, 6) == Workers(2, 2, max(fastbp.get_num_threads() // 2, 1))
+
+    def test_there_are_no_more_processes_than_networks(self, run_threads):
+        run_threads(8)
+        assert find_workers(10**6, 4) == Workers(4, 4, fastbp.get_num_threads() // 4 or 1)
+        assert find_workers(50, 1) is None
 
 
 @dataclass(frozen=True)
@@ -343,6 +348,8 @@ from contextlib import contextmanager
 import numpy as np, joblib, psutil, ray, fastbp
 from fastbp.tabular import estimator  # which has joblib find Ray's backend
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+GRID = {"eval_metric": ["log_loss", "accuracy"]}
 try:
     ray.init(num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False, logging_level="ERROR")
 except Exception as error:
@@ -362,13 +369,17 @@ def killing(verbose):
 estimator.progress_bar = killing
 with joblib.parallel_config(backend="ray"):
     model = fastbp.TabularClassifier("fast", random_state=0, n_jobs=-1).fit(X, y)
-assert killed
+    assert killed
+    workers = GridSearchCV(fastbp.TabularClassifier("fast", random_state=0), GRID, cv=2, n_jobs=2).fit(X[::6], y[::6])
 ray.shutdown()
+here = GridSearchCV(fastbp.TabularClassifier("fast", random_state=0), GRID, cv=2).fit(X[::6], y[::6])
+found = [[repr(one.best_params_), one.cv_results_["mean_test_score"], one.predict_proba(X)] for one in (workers, here)]
+assert all(np.array_equal(*pair) for pair in zip(*found, strict=True)), found
 np.save(sys.argv[1], model.predict_proba(X))
 """
 
 
-def test_ray_with_workers_that_are_killed(tmp_path):
+def test_ray_with_workers_that_are_killed_and_a_search(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", RAY, tmp_path / "p.npy"], capture_output=True, text=True, timeout=300, check=False
     )

@@ -20,9 +20,9 @@ class OptimizerUpdate:
         self.state = self.optimizer.init_state(ENTRIES, np.dtype(np.float32))
         step = np.array([1])
         self.coefficients = self.optimizer.coefficients(step, self.optimizer.learning_rates(step))[0]
-        self.row = self.optimizer.row(0)[0]
+        self.record = self.optimizer.record(0)[0]
         self.time_update(name)
 
     def time_update(self, name):
-        arguments = (self.row, self.coefficients, 1.0, self.params_, self.grads, self.state, 0, ENTRIES)
+        arguments = (self.record, self.coefficients, 1.0, self.params_, self.grads, self.state, 0, ENTRIES)
         self.optimizer.kernel(*arguments)

@@ -1,8 +1,8 @@
 """Activations as C functions of (x, n), in place."""
 
-from fastbp.activations import ACTIVATIONS
+from fastbp.interop.emitters import check_known
 
-# C's expressions for one entry v, in float; ALPHA is the activation's setting.
+# C's expressions for one entry v, in float; ALPHA is the activation's setting.  An activation's class may have its own.
 EXPRESSIONS = {
     "sigmoid": "1.0f / (1.0f + expf(-v))",
     "tanh": "tanhf(v)",
@@ -51,9 +51,9 @@ static void {name}(float *x, int n)
 def function_of(program, activation, width):
     """Return the name of the C function of an activation whose rows have so many entries; it gets into the file."""
     name = activation.registered[1]
-    if ACTIVATIONS[name].__module__ != "fastbp.activations" or name not in EMITTED:
-        raise ValueError(f"the activation {name!r} is a function of your own: use one of {', '.join(EMITTED)}.")
-    key = f"{name}_{width}" if name == "softmax" else name if not activation.alpha else f"{name}_{activation.alpha:g}"
+    if type(activation).c_expression is None:
+        check_known(activation, EMITTED, "c_expression")
+    key = f"{name}_{width}" if name == "softmax" else name if not activation.alpha else f"{name}_{activation.alpha!r}"
     if key not in program.activations:
         program.activations[key] = program.name(f"apply_{key}")
         program.own.append(definition(program, activation, name, program.activations[key], width))
@@ -69,7 +69,8 @@ def definition(program, activation, name, c_name, width):
     elif name == "linear":
         text = IDENTITY.format(name=c_name)
     else:
-        expression = EXPRESSIONS[name].replace("ALPHA", program.number(float(activation.alpha)))
+        expression = type(activation).c_expression or EXPRESSIONS[name]
+        expression = expression.replace("ALPHA", program.number(float(activation.alpha)))
         text = LOOP.format(name=c_name, expression=expression)
     return as_double(text) if program.real == "double" else text
 

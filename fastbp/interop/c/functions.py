@@ -1,4 +1,7 @@
-"""The C functions that exported models call, for float; `program.as_double` makes those for double of them."""
+"""The C functions that exported models call, for float; `program.as_double` makes those for double of them.
+
+A function that one kind of layer alone calls may stand in the layer's class, in `c_functions`.
+"""
 
 FUNCTIONS = {
     "copy": """
@@ -66,46 +69,11 @@ static void normalize(const float *x, const float *gamma, const float *beta, flo
     }
 }
 """,
-    "normalize_groups": """
-/* out (rows, c) = (x - mean) / sqrt(variance + epsilon) * gamma (c,) + beta (c,), each group of columns by itself */
-static void normalize_groups(const float *x, const float *gamma, const float *beta, float *out, int rows, int c,
-                             int group, float epsilon)
-{
-    for (int first = 0; first < c; first += group) {
-        const double n = (double)rows * group;
-        double total = 0.0, square = 0.0;
-        for (int row = 0; row < rows; row++)
-            for (int j = first; j < first + group; j++) total += x[row * c + j];
-        const float mean = (float)(total / n);
-        for (int row = 0; row < rows; row++)
-            for (int j = first; j < first + group; j++) square += (x[row * c + j] - mean) * (x[row * c + j] - mean);
-        const float scale = 1.0f / sqrtf((float)(square / n) + epsilon);
-        for (int row = 0; row < rows; row++)
-            for (int j = first; j < first + group; j++) {
-                const float z = (x[row * c + j] - mean) * scale;
-                out[row * c + j] = (gamma ? gamma[j] * z : z) + (beta ? beta[j] : 0.0f);
-            }
-    }
-}
-""",
     "prelu": """
 /* out (n,) = x where x > 0, else alpha (n,) * x */
 static void prelu(const float *x, const float *alpha, float *out, int n)
 {
     for (int i = 0; i < n; i++) out[i] = x[i] > 0.0f ? x[i] : alpha[i] * x[i];
-}
-""",
-    "softmax_along": """
-/* softmax over the middle axis of x (blocks, n, apart), in place */
-static void softmax_along(float *x, int blocks, int n, int apart)
-{
-    for (int block = 0; block < blocks; block++, x += n * apart)
-        for (int j = 0; j < apart; j++) {
-            float top = x[j], total = 0.0f;
-            for (int i = 1; i < n; i++) top = fmaxf(top, x[i * apart + j]);
-            for (int i = 0; i < n; i++) total += x[i * apart + j] = expf(x[i * apart + j] - top);
-            for (int i = 0; i < n; i++) x[i * apart + j] /= total;
-        }
 }
 """,
     "mix": """
@@ -394,6 +362,3 @@ static void merge(const float *x, const float *y, float *out, int t, int u, int 
 }
 """,
 }
-# What a function calls beside those of C's library.
-NEEDS = {name: ["multiply_add"] for name in ("dense", "convolve")}
-NEEDS |= {name: ["multiply_add", "step_out"] for name in ("simple_rnn", "lstm", "gru")}

@@ -33,7 +33,7 @@ class Site(NamedTuple):
 
 
 def identity(program, site, x):
-    """Layers that do something in training alone, and other shapes of the same entries."""
+    """Layers that act in training alone, and layers that only change the shape."""
     return x
 
 
@@ -48,22 +48,10 @@ def dense(program, site, x):
 
 
 def activation(program, site, x):
-    """f(x), of a copy."""
+    """f(x), computed in a copy of x."""
     out = program.value(site.size)
     program.call("copy", x, out, site.size)
     activate(program, site.spec.activation, out, site.output_shape[-1])
-    return out
-
-
-def softmax(program, site, x):
-    """The activation, of neighbouring axes."""
-    first, stop = site.spec.axes_of(len(site.output_shape))
-    blocks, n, apart = (
-        math.prod(site.output_shape[part]) for part in (slice(first), slice(first, stop), slice(stop, None))
-    )
-    out = program.value(site.size)
-    program.call("copy", x, out, site.size)
-    program.call("softmax_along", out, blocks, n, apart)
     return out
 
 
@@ -94,7 +82,7 @@ def residual(program, site, x, y):
 
 
 def softmax_blocks(program, site, x):
-    """A softmax over each block of two outputs or more, of a copy."""
+    """A softmax over each block of two outputs or more, computed in a copy of x."""
     out, first = program.value(site.size), 0
     program.call("copy", x, out, site.size)
     for size in site.spec.sizes:
@@ -106,7 +94,7 @@ def softmax_blocks(program, site, x):
 
 
 def batch_normalization(program, site, x):
-    """x * scale + shift, of the moving statistics."""
+    """x * scale + shift, two vectors made of the moving statistics, gamma and beta."""
     weights = {name: array.astype(np.float64) for name, array in site.weights.items()}
     scale = weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + site.spec.epsilon)
     shift = weights.get("beta", 0.0) - weights["moving_mean"] * scale
@@ -117,7 +105,7 @@ def batch_normalization(program, site, x):
 
 
 def normalization(gamma, centred):
-    """Return the emitter of a normalization of rows, whose factor has this name."""
+    """Return the emitter of a normalization of rows; `gamma` names its factor, `centred`: is the mean subtracted?"""
 
     def emit(program, site, x):
         out, d = program.value(site.size), site.output_shape[-1]
@@ -244,7 +232,6 @@ EMITTERS = {
     "RepeatMembers": repeat_members,
     "Residual": residual,
     "Scaling": scaling,
-    "Softmax": softmax,
     "SoftmaxBlocks": softmax_blocks,
 }
 # Name of the layer: why it has none.
@@ -252,7 +239,7 @@ REFUSED: dict = {}
 
 
 def emit_network(program, model, x, prefix=""):
-    """Append the calls of a `Sequential` on the value x (a row); return the value of its predictions.
+    """Append the calls that apply a `Sequential` to the value x (a row); return the value of its predictions.
 
     Raises
     ------
@@ -278,7 +265,8 @@ def emit_network(program, model, x, prefix=""):
         )
         program.comment(f"{placed.name}: {' and '.join(map(str, placed.input_shapes))} -> {placed.output_shape}")
         try:
-            emitter = emitter_of(placed.spec, type(placed.spec).emit_c, EMITTERS, REFUSED)
+            program.define(type(placed.spec).c_functions)
+            emitter = emitter_of(placed.spec, "emit_c", EMITTERS, REFUSED)
             found = emitter(program, site, *inputs)
         except ValueError as error:
             raise ValueError(f"layer {placed.name!r} ({type(placed.spec).__name__}) has no C: {error}") from None

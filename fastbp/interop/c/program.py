@@ -5,10 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.interop.c.functions import FUNCTIONS, NEEDS
+from fastbp.interop.c.functions import FUNCTIONS
+from fastbp.layers import LAYERS
 
-# Numbers of a line of a constant array.
+# How many numbers of a constant array stand on a line.
 LINE = 8
+# Functions of <math.h> for float end in f.
+MATHEMATICS = (
+    "acos|acosh|asin|asinh|atan|atan2|atanh|cbrt|ceil|copysign|cos|cosh|erf|erfc|exp|exp2|expm1|fabs|floor|fma|fmax|fmin"
+    "|fmod|hypot|lgamma|log|log10|log1p|log2|pow|rint|round|sin|sinh|sqrt|tan|tanh|tgamma|trunc"
+)
 KEYWORDS = frozenset(
     {
         *("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern"),
@@ -20,13 +26,13 @@ KEYWORDS = frozenset(
 
 
 class Value:
-    """An array of the model's numbers that lives in `work` from the first call that names it to the last one.
+    """An array of the model's numbers.  It has a place in `work` from the first call that names it to the last one.
 
     Parameters
     ----------
     size : int
     name : str, optional
-        An expression that stands for it; by default its place in `work`.
+        The C expression for it; by default its place in `work`.
     """
 
     def __init__(self, size, name=None):
@@ -39,7 +45,7 @@ class Program:
     Parameters
     ----------
     dtype : dtype
-        float32 or float64: of the numbers.
+        The numbers' dtype, float32 or float64.
 
     Examples
     --------
@@ -54,9 +60,10 @@ class Program:
 
     def __init__(self, dtype):
         self.dtype = np.dtype(dtype)
-        self.lines, self.arrays, self.functions = [], {}, {}
+        self.lines, self.arrays = [], {}
+        self.known, self.needed = dict(FUNCTIONS), set()  # functions by name; the names of those that are called
         self.activations, self.own = {}, []  # names and definitions of functions that have settings
-        self._names = set(KEYWORDS | FUNCTIONS.keys())
+        self._names = set(KEYWORDS | FUNCTIONS.keys()).union(*(LAYERS[kind].c_functions for kind in LAYERS))
         self.work = 0
 
     def value(self, size):
@@ -69,7 +76,7 @@ class Program:
         Parameters
         ----------
         function : str
-            One of `fastbp.interop.c.functions`.
+            One of `fastbp.interop.c.functions`, or of those that a layer has defined.
         *arguments : Value, str, int or float
         """
         self.need(function)
@@ -83,10 +90,20 @@ class Program:
         """Append a comment."""
         self.line(f"/* {commented(text).replace('{', '{{').replace('}', '}}')} */")
 
+    def define(self, functions):
+        """Make functions, {name: text}, known to `call`, beside those of `fastbp.interop.c.functions`."""
+        for name, text in functions.items():
+            if self.known.setdefault(name, text) != text:
+                raise ValueError(f"there is another C function {name!r}: call yours otherwise.")
+            self._names.add(name)
+
     def need(self, function):
-        """Have a function, and those that it calls, in the file."""
-        for one in (*NEEDS.get(function, ()), function):
-            self.functions[one] = True
+        """Put a function, and those that it calls, into the file."""
+        if function not in self.needed:
+            self.needed.add(function)
+            for called in re.findall(r"\b(\w+)\(", self.known[function]):
+                if called in self.known:
+                    self.need(called)
 
     def array(self, hint, values, kind=None):
         """Return the name of a constant array; numbers of the model's dtype, or of a C type `kind`."""
@@ -138,13 +155,13 @@ class Program:
         return [definition(name, kind, values) for name, (kind, values) in self.arrays.items()]
 
     def helpers(self):
-        """Return the definitions of the functions that are called, in the order of `FUNCTIONS`."""
-        found = [text for name, text in FUNCTIONS.items() if name in self.functions]
+        """Return the definitions of the functions that are called, in the order in which they became known."""
+        found = [text for name, text in self.known.items() if name in self.needed]
         return [as_double(text) if self.dtype == np.float64 else text for text in found] + self.own
 
 
 def commented(text):
-    """Return a text that may stand in a comment: ASCII, which neither ends it nor begins another, on its line."""
+    """Return a text that may stand in a comment: ASCII, which neither ends the comment nor begins another."""
     for mark, apart in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?")):  # ??/ is a backslash of old
         text = text.replace(mark, apart)
     return text.encode("ascii", "backslashreplace").decode().replace("\\", "\\\\")
@@ -169,12 +186,15 @@ def definition(name, kind, values):
 def as_double(text):
     """Return a function for float as one for double."""
     text = re.sub(r"\bfloat\b", "double", text)
-    text = re.sub(r"\b(exp|expm1|log1p|tanh|erf|sqrt|fabs|cos|fmax|fmin)f\(", r"\1(", text)
+    text = re.sub(rf"\b({MATHEMATICS})f\(", r"\1(", text)
     return re.sub(r"\b(\d+\.\d*(?:e[-+]?\d+)?)f\b", r"\1", text)
 
 
 def placed(lines):
-    """Return {id of a value: its place in `work`}, and the size of `work`: values that live at once do not overlap."""
+    """Return {id of a value: its place in `work`}, and the size of `work`.
+
+    Values that are needed at the same time do not overlap.
+    """
     lives = {}
     for number, (_, arguments) in enumerate(lines):
         for value in arguments:

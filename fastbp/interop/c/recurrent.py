@@ -1,9 +1,11 @@
 """Recurrent layers and masks as C calls."""
 
+from typing import Any
+
 from fastbp.interop.c.activations import function_of
 from fastbp.layers.recurrent.bidirectional import MERGES
 
-# By layer: the C function, and how many vectors (u,) it remembers.
+# For each layer the C function, and how many vectors (u,) it needs as memory.
 FUNCTIONS = {"SimpleRNN": ("simple_rnn", 2), "LSTM": ("lstm", 7), "GRU": ("gru", 5)}
 
 
@@ -28,7 +30,7 @@ def recurrent(program, site, x):
 
 
 def biases(program, site, kind):
-    """Return the names of the arrays of biases, 0 where there is none: a GRU's inputs and state have one each."""
+    """Return the names of the arrays of biases, 0 where there is none; a GRU has one for inputs and one for states."""
     bias = site.weights.get("bias")
     if kind != "GRU":
         return [site.array(program, "bias")]
@@ -55,4 +57,4 @@ def masking(program, site, x):
     return out, mask
 
 
-EMITTERS = {**dict.fromkeys(FUNCTIONS, recurrent), "Bidirectional": bidirectional, "Masking": masking}
+EMITTERS: dict[str, Any] = {**dict.fromkeys(FUNCTIONS, recurrent), "Bidirectional": bidirectional, "Masking": masking}

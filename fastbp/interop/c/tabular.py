@@ -1,4 +1,4 @@
-"""Tabular estimators in C: columns of numbers and dates become the networks' matrix, their outputs predictions."""
+"""Tabular estimators in C: columns of numbers and dates become the networks' matrix, and outputs become predictions."""
 
 import numpy as np
 
@@ -65,14 +65,14 @@ def takes(coder):
 
 
 def own(program, *names):
-    """Have functions of tables in the file."""
+    """Put functions of tables into the file."""
     for name in names:
         if FUNCTIONS[name] not in program.own:
             program.own.append(FUNCTIONS[name])
 
 
 def encode(program, encoder, x):
-    """Append what makes the matrix's row x of the columns."""
+    """Append the statements that turn the columns into x, a row of the matrix."""
     numeric, plain = 0, encoder.n_numeric
     code = plain + encoder.n_plain
     for i, coder in enumerate(encoder.coders):
@@ -121,7 +121,7 @@ def columns_of(program, coder, i):
 
 
 def category(program, coder, i, x, first, table):
-    """Append what makes plain columns, or a code, of a category that is a number."""
+    """Append the statements that turn a category that is a number into plain columns or a code."""
     if coder.ends is not None:
         (low, high), (missing, below, above) = coder.ends, table[:, 0].astype(np.float64).tolist()
         own(program, "on_the_line")
@@ -143,7 +143,7 @@ def category(program, coder, i, x, first, table):
 
 
 def ensemble_outputs(program, ensemble, x, k):
-    """Append the networks' mean, calibrated, with the targets of repeated rows; return its value (k,)."""
+    """Append the networks' mean, calibrated and mixed with the targets of repeated rows; return its value (k,)."""
     total = program.value(k)
     for number, network in enumerate(ensemble.networks):
         program.comment(f"network {number}")
@@ -179,7 +179,7 @@ def calibrate(program, ensemble, total, k):
 
 
 def ends(program, estimator, total, k):
-    """Append what makes predictions `out` of the networks' outputs; return words on them, where they are not plain."""
+    """Append the statements that turn outputs into predictions `out`; return words on the predictions, or None."""
     target = estimator._target
     if isinstance(target, Mixture):
         told = []
@@ -209,14 +209,14 @@ def ends(program, estimator, total, k):
 
 
 def shares(program, total, first, k, factors=None):
-    """Append what makes probabilities of k outputs, which were learnt from rows weighed by factors of their classes."""
+    """Append the statements that divide k shares by the factors by which `class_weight` weighed their classes."""
     own(program, "shares")
     weights = 0 if factors is None else program.array("class_factors", factors, "double")
     program.line(f"shares({{}} + {first}, {weights}, out + {first}, {k});", total)
 
 
 def decode(program, total, j, part):
-    """Append what makes a quantity of output number j."""
+    """Append the statements that turn output number j into a quantity."""
     own(program, "decode")
     numbers = ", ".join(repr(float(value)) for value in (part.mean, part.scale, part.low, part.high))
     program.line(f"out[{j}] = decode(({{}})[{j}], {numbers});", total)

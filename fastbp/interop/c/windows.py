@@ -1,5 +1,7 @@
 """Convolution and pooling as C calls; a sequence (t, c) is an image of height 1."""
 
+from typing import Any
+
 from fastbp.interop.c.activations import activate
 from fastbp.layers.convolution.windows import axis
 
@@ -63,7 +65,7 @@ def pooling(mean):
 
 
 def global_pooling(mean):
-    """Return the emitter of a pooling layer whose window is the image."""
+    """Return the emitter of a pooling layer with one window, the whole image."""
 
     def emit(program, site, x):
         h, w, c = image(site.input_shapes[0])
@@ -83,7 +85,7 @@ def zero_padding(program, site, x):
     return out
 
 
-EMITTERS = {
+EMITTERS: dict[str, Any] = {
     **dict.fromkeys(("Conv1D", "Conv2D"), convolution),
     "DepthwiseConv2D": depthwise,
     **dict.fromkeys(("AveragePooling1D", "AveragePooling2D"), pooling(True)),

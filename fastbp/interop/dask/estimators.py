@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.callbacks.fraction_bar import progress_bar
 from fastbp.compiler.compiling import working_time
 from fastbp.interop.dask.partitions import predicted
-from fastbp.interop.dask.table import dask_table, import_dask, is_collection, rows_here
+from fastbp.interop.dask.table import dask_table, import_dask, is_collection, rows_here, taken_by_name
 from fastbp.interop.dask.training import DaskTraining
 from fastbp.settings.user_warnings import warn
 from fastbp.tabular import classifier, regressor
@@ -22,14 +22,32 @@ from fastbp.tabular.multicolumn_targets import Quantities
 from fastbp.tabular.tablewarning import tell
 from fastbp.tabular.time_limit import Pace
 
-# Parameters of the estimators in memory that these have not: workers train, with their threads.
+# Parameters that only the estimators in memory have: here workers train, with threads of their own.
 WITHOUT = ("n_threads", "n_jobs", "callbacks")
-# Of arguments of `fit` that tables of Dask have not, which rows to set apart in their place.
+# {an argument of `fit` that tables of Dask do not have: which rows to set apart in its place}.
 WHICH_ROWS = {"groups": "other groups", "time": "a later time"}
 
 
+class _ScoredByName:
+    """The score of both: the target may be a column's name, as in `fit`."""
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy, or the R2 score of a regressor.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As of `fit`, or a table in memory and its target.
+
+        Returns
+        -------
+        float
+        """
+        return super().score(*taken_by_name(X, y, sample_weight))
+
+
 class _DaskTabular(BaseEstimator):
-    """Base of both: `_local_kind` is the estimator for a table in memory, which does the rest."""
+    """Base of both estimators: `_local_kind` is the estimator for a table in memory, which does the rest."""
 
     def fit(self, X, y, sample_weight=None, *, eval_set=None, groups=None, time=None, checkpoint=None):
         """Fit the model to a table of Dask.
@@ -138,7 +156,7 @@ class _DaskTabular(BaseEstimator):
         return pd.DataFrame(np.zeros((0, len(columns)), dtype), columns=columns)
 
 
-class TabularClassifier(ClassifierMixin, _DaskTabular):
+class TabularClassifier(_ScoredByName, ClassifierMixin, _DaskTabular):
     """Classifier for tables of Dask: each network of the ensemble learns from rows drawn over all partitions.
 
     Parameters
@@ -236,7 +254,7 @@ class TabularClassifier(ClassifierMixin, _DaskTabular):
         return (None, self.classes_.dtype) if method == "predict" else (self.classes_, np.dtype(np.float64))
 
 
-class TabularRegressor(RegressorMixin, _DaskTabular):
+class TabularRegressor(_ScoredByName, RegressorMixin, _DaskTabular):
     """Regressor for tables of Dask: each network of the ensemble learns from rows drawn over all partitions.
 
     Parameters

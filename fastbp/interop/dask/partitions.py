@@ -1,4 +1,4 @@
-"""What Dask's workers do with a partition, a pandas table or an array."""
+"""The tasks of Dask's workers on a partition, which is a pandas table or an array."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def raw_rows(place, draw, model, X, y, weight):
 
 
 def network_rows(place, draw, model, fitted, networks, X, y, weight):
-    """Return for each of some networks the `Part` of its rows that a partition has."""
+    """Return, for each of some networks, a `Part` with those of its rows that lie in this partition."""
     X, y, weight = _with_weight(X, y, weight)
     _, _, drawn = draw.rows(len(X), place, networks)
 
@@ -119,7 +119,7 @@ def trained(number, given, plan, deadline, valid, parts):
 
 
 def predicted(X, model, method, empty):
-    """Return a partition's predictions in the shape of `empty`, those of no rows: with X's index where it has one."""
+    """Return a partition's predictions in the form of `empty`, the predictions of no rows, with X's index, if any."""
     if not len(X):
         return empty
     values = getattr(model, method)(X)

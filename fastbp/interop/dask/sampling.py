@@ -1,15 +1,15 @@
-"""Rows drawn over all partitions: so many of each, and which, by the seed and the partitions' sizes alone.
+"""Rows drawn over all partitions.  The seed and the partitions' sizes alone decide which rows are drawn.
 
-A partition's rows are shuffled once.  The first ones are the rows to validate by, which no network trains on; of the
-rest each network draws rows without replacement, as many in each partition as a draw from all rows would have there.
-Any worker that has the partition draws the same rows, so a lost one's part is drawn again by another.
+A partition's rows are shuffled once.  The first ones are rows to validate by, and no network trains on them.  From the
+others each network draws rows without replacement: as many in each partition as a draw from all rows would have there.
+Every worker that has the partition draws the same rows, so another worker can take the place of a lost one.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-# Streams of the seed, beside those of networks (their numbers).
+# Random streams of the seed.  A network's stream has the network's number.
 SHUFFLE, ENCODING = 2**31, 2**31 + 1
 
 

@@ -1,4 +1,4 @@
-"""What all rows of a target say, partition by partition: sums that are merged in the partitions' order."""
+"""Sums over all rows of a target: each partition has its own, and they are merged in the partitions' order."""
 
 import math
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from fastbp.tabular.target import Classes, Quantity
 class Summary(NamedTuple):
     """A target's rows that have a weight: how many, and the sum of their weights.
 
-    Of classes the labels and their rows, of a quantity its mean, deviation and range, of several columns `parts`: the
-    `Summary` of each.
+    A target of classes also has the labels and how many rows each has; a quantity has its mean, deviation and range; a
+    target of several columns has `parts`, a `Summary` for each column.
     """
 
     n: int
@@ -36,6 +36,8 @@ def summary_of(y, is_classes, weight=None):
     if y.ndim == 2:
         return Summary(n, mass, parts=tuple(summary_of(column, False, weight) for column in y.T))
     if is_classes:
+        if y.dtype == object:
+            check_one_kind(set(y))
         labels, codes = np.unique(y, return_inverse=True)
         kept = codes if weight is None else codes[weight > 0]
         return Summary(n, mass, labels, np.bincount(kept, minlength=len(labels)))
@@ -63,6 +65,7 @@ def merged(one, other):
         return Summary(n, mass, parts=tuple(map(merged, one.parts, other.parts)))
     labels = counts = None
     if one.labels is not None:
+        check_one_kind([*one.labels.tolist(), *other.labels.tolist()])
         labels, place = np.unique(np.concatenate([one.labels, other.labels]), return_inverse=True)
         counts = np.bincount(place, np.concatenate([one.counts, other.counts])).astype(np.int64)
     shares = one.mass / mass, other.mass / mass
@@ -73,8 +76,16 @@ def merged(one, other):
     return Summary(n, mass, labels, counts, mean, deviation, min(one.low, other.low), max(one.high, other.high))
 
 
+def check_one_kind(labels):
+    """Raise ValueError where labels are numbers and text, say: NumPy would make text of the numbers."""
+    numbers = {int: "number", float: "number"}
+    kinds = sorted({numbers.get(type(label), type(label).__name__) for label in labels})
+    if len(kinds) > 1:
+        raise ValueError(f"y holds labels of different types, {' and '.join(kinds)}: make them all text or numbers.")
+
+
 def target_of(summary, is_classes, class_weight, names):
-    """Return what is learnt of all rows: `Classes`, `SoftClasses`, a `Quantity` or `Quantities`.
+    """Return the target learnt from all rows: `Classes`, `SoftClasses`, a `Quantity` or `Quantities`.
 
     Columns of a target have names, or None.
     """

@@ -1,4 +1,4 @@
-"""A table of Dask as partitions of X and y that workers are handed, and what runs on them."""
+"""A table of Dask as partitions of X and y, which are handed to workers."""
 
 import os
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fastbp.settings.naming import nearest
 
 ADVICE = 'tables of Dask need it: pip install "fastbp[dask]"'
-# Of the memory of a worker's thread, what the rows of one network may take, twice: in parts, and together.
+# The share of a worker thread's memory for the rows of one network, which are held twice: in parts, and joined.
 MEMORY_SHARE = 0.25
 
 
@@ -62,7 +62,7 @@ def dask_table(X, y, sample_weight=None):
 
 
 def taken_by_name(X, y, sample_weight):
-    """Return X without the columns that are named, and these: for tables of Dask and for those in memory."""
+    """Return X without the named columns, and these columns: for tables of Dask and for those in memory."""
     taken = []
     for given in (y, sample_weight):
         names = given if isinstance(given, list) and given and all(isinstance(one, str) for one in given) else [given]
@@ -109,7 +109,7 @@ def _partitions(collection):
     return delayed if isinstance(delayed, list) else delayed.ravel().tolist()
 
 
-def client():
+def active_client():
     """Return the client of `distributed` that this thread would use, or None."""
     try:
         from distributed import get_client

@@ -12,7 +12,7 @@ from fastbp.interop.dask.checkpoint_facts import facts_of
 from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, merged, target_of
-from fastbp.interop.dask.table import MEMORY_SHARE, client, finished, import_dask, memory_of_a_task
+from fastbp.interop.dask.table import MEMORY_SHARE, active_client, finished, import_dask, memory_of_a_task
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
 from fastbp.tabular.checkpoint import NoCheckpoint
@@ -22,16 +22,16 @@ from fastbp.tabular.onenetwork import Given, Widths, new_network
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.time_limit import Costs, planned
 
-# Rows from which medians, quartiles, categories and the kinds of columns are learnt, at most.
+# At most so many rows teach medians, quartiles, categories and the kinds of columns.
 ENCODING_ROWS = 100_000
-# Rows by which epochs are chosen and probabilities calibrated: a tenth of all, and so many at most.
+# Epochs are chosen and probabilities calibrated by a tenth of all rows, and by so many at most.
 VALIDATION_ROWS = 20_000
-# Rows of a network where nobody says how many and memory allows more.
+# Rows of a network, if the user names no number and memory allows more.
 MOST_ROWS = 1_000_000
 
 
 class Fitted(NamedTuple):
-    """What came of it: parts of a tabular estimator, and what is to be said."""
+    """The result of a training: parts of a tabular estimator, and lines to tell the user."""
 
     encoder: TableEncoder
     target: object
@@ -63,10 +63,10 @@ class DaskTraining:
 
     def __init__(self, model, table, is_classes, sample_rows, seed, pace, progress, eval_set=None, checkpoint=None):
         self.table, self.is_classes, self.sample_rows, self.seed = table, is_classes, sample_rows, seed
-        self.pace, self.progress, self.client = pace, progress, client()
+        self.pace, self.progress, self.client = pace, progress, active_client()
         self.eval_set, self.checkpoint = eval_set, checkpoint or NoCheckpoint()
         self.delayed, self.local, self.notices = import_dask().delayed, model, []
-        # One node of each graph: its text is sent once, not with each task.
+        # These are one node of each graph, so that they are sent once and not with each task.
         self.model = self.delayed(model, traverse=False)
 
     def run(self):
@@ -127,7 +127,7 @@ class DaskTraining:
         return encoder, gathered([Part(x, targets, target.weigh(targets, weight))])
 
     def _affordable(self, encoder):
-        """Return the rows of a network that suit a worker's memory."""
+        """Return how many rows of a network a worker's memory allows."""
         width = encoder.n_numeric + encoder.n_plain + encoder.n_codes
         return int(max(min(MEMORY_SHARE * memory_of_a_task(self.client) / (4 * width), MOST_ROWS), 1000))
 

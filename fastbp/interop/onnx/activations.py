@@ -1,8 +1,8 @@
-"""Activations as ONNX nodes, one function each: (graph, x, alpha) -> name of f(x)."""
+"""Activations as ONNX nodes, one function each: (graph, x, alpha) -> name of f(x).  A class may have its own."""
 
 import math
 
-from fastbp.activations import ACTIVATIONS
+from fastbp.interop.emitters import check_known
 
 
 def linear(graph, x, alpha):
@@ -73,11 +73,9 @@ EMITTERS = {
 
 
 def activate(graph, activation, x):
-    """Return the name of activation(x); raise ValueError for a function of the user's own."""
-    name = activation.registered[1]
-    if ACTIVATIONS[name].__module__ != "fastbp.activations" or name not in EMITTERS:
-        raise ValueError(
-            f"the activation {name!r} is a function of your own, which ONNX does not have: use one of "
-            f"{', '.join(EMITTERS)}."
-        )
-    return EMITTERS[name](graph, x, activation.alpha)
+    """Return the name of activation(x); raise ValueError for one that ONNX does not have."""
+    emitter = type(activation).emit_onnx
+    if emitter is None:
+        check_known(activation, EMITTERS, "emit_onnx")
+        emitter = EMITTERS[activation.registered[1]]
+    return emitter(graph, x, activation.alpha)

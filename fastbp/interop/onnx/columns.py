@@ -133,7 +133,7 @@ def encode_category(graph, coder, column):
 
 
 def on_the_line(graph, coder, column):
-    """Return the plain column (n, 1) of one of two numbers: others are on the line through them, within (-3, 3)."""
+    """Return the plain column (n, 1) of a category of two numbers; other numbers lie on the line through these two."""
     (low, high), (missing, below, above) = coder.ends, coder.table[:, 0].astype(np.float64)
     share = graph.add("Div", graph.add("Sub", column, low), high - low)
     place = graph.add("Add", graph.add("Mul", share, above - below), below)

@@ -1,4 +1,4 @@
-"""Convolution and pooling as ONNX nodes: ONNX wants channels first, so images are turned before and after."""
+"""Convolution and pooling as ONNX nodes.  ONNX wants channels first, so images are transposed before and after."""
 
 import numpy as np
 

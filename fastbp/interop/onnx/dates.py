@@ -1,4 +1,4 @@
-"""Dates as ONNX nodes: seconds since 1970 become the parts that `fastbp.tabular.dates` takes, clocks' zones too."""
+"""Dates as ONNX nodes: seconds since 1970 become the parts that `fastbp.tabular.dates` takes, in any time zone."""
 
 import numpy as np
 
@@ -33,9 +33,9 @@ def whole(graph, op, a, b):
 
 
 def civil(graph, days):
-    """Return year, month counted from March, day of it and of the year from March on, of days since 1970 (n, 1).
+    """Return year, month, day of the month and day of the year for days since 1970 (n, 1); years begin in March.
 
-    By whole numbers alone, from the first of March of the year 0 on (Hinnant, chrono-compatible date algorithms).
+    It computes with whole numbers, from the first of March of the year 0 (Hinnant, chrono-compatible date algorithms).
     """
     shifted = whole(graph, "Add", days, 719_468)
     era = whole(graph, "Div", shifted, 146_097)

@@ -60,6 +60,6 @@ def emit(graph, name, site, inputs):
     if isinstance(site.spec, Fork):
         return inputs[0]
     try:
-        return emitter_of(site.spec, type(site.spec).emit_onnx, EMITTERS, REFUSED)(graph, site, *inputs)
+        return emitter_of(site.spec, "emit_onnx", EMITTERS, REFUSED)(graph, site, *inputs)
     except ValueError as error:
         raise ValueError(f"layer {name!r} ({type(site.spec).__name__}) has no ONNX: {error}") from None

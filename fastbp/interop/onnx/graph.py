@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-# What onnxruntime has had since 2022; nothing here needs more.
+# onnxruntime has had these versions since 2022; nothing here needs a later one.
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 8
 ML = "ai.onnx.ml"
-# Operators that onnxruntime has for float32 alone: in a float64 model their inputs are cast, and their outputs back.
+# onnxruntime has these operators for float32 alone: a float64 model casts their inputs, and casts their outputs back.
 SINGLE_ONLY = frozenset({"AveragePool", "Conv", "Erf"})
 
 
@@ -18,7 +18,7 @@ class Graph:
     Parameters
     ----------
     dtype : dtype
-        float32 or float64: of Python's numbers among inputs.
+        The dtype that Python's numbers among inputs get, float32 or float64.
     names : iterable of str
         Taken already: those of the graph's inputs.
     parent : Graph, optional
@@ -111,7 +111,7 @@ class Graph:
         return self.add("Reshape", x, np.array([0, *shape], np.int64))
 
     def concat(self, values, axis=1):
-        """Return values side by side; of one, that one."""
+        """Return values joined along an axis; a single value stays as it is."""
         return values[0] if len(values) == 1 else self.add("Concat", *values, axis=axis)
 
     def reduce(self, op, x, axes, keepdims=False):

@@ -1,7 +1,7 @@
-"""Recurrent layers: ONNX's LSTM, GRU and RNN where they mean the same, else their steps written out in a Scan.
+"""Recurrent layers: ONNX's LSTM, GRU and RNN where they mean the same, else a Scan over steps that are written out.
 
-ONNX's own take the usual activations, float32 (in onnxruntime) and no masks: a sequence may end early there, but no
-step may be left out.
+ONNX's operators take the usual activations, float32 (in onnxruntime) and no masks: a sequence may end early, but no
+step in its middle can be left out.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ import numpy as np
 from fastbp.interop.onnx.activations import activate
 from fastbp.interop.onnx.graph import value_info
 
-# fastbp's name: ONNX's.
+# {fastbp's name of an activation: ONNX's name}.
 FUNCTIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
-# By layer: ONNX's operator, and fastbp's gates in ONNX's order.
+# {layer: (ONNX's operator, the places of fastbp's gates in ONNX's order)}.
 OPERATORS = {"SimpleRNN": ("RNN", [0]), "GRU": ("GRU", [0, 1, 2]), "LSTM": ("LSTM", [0, 3, 1, 2])}
 
 
@@ -100,7 +100,7 @@ def by_scan(graph, site, x, mask):
         body=loop,
         num_scan_inputs=1 if mask is None else 2,
     )
-    # Where masked steps are zero, the last one may be; the state is not.
+    # Not the last state: where masked steps give zeros, the last output may be such a zero.
     return graph.gather(found[-1], -1, axis=0), found[-1]
 
 
@@ -198,5 +198,5 @@ EMITTERS = {
     "Bidirectional": bidirectional,
     "Masking": masking,
 }
-# Of layers that write a mask for those behind them.
+# Layers that write a mask for the layers after them.
 MASKS = {"Masking": masking_mask, "Embedding": embedding_mask}

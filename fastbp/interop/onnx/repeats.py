@@ -1,11 +1,11 @@
-"""The targets of repeated rows as ONNX nodes: `fastbp.tabular.repeated_rows`, hash numbers and all."""
+"""The targets of repeated rows as ONNX nodes: `fastbp.tabular.repeated_rows`, with its hash numbers."""
 
 import numpy as np
 
 from fastbp.interop.onnx.graph import ML
 from fastbp.tabular.repeated_rows import hash_factors
 
-# float32's exponents, those of the smallest numbers included.
+# The exponents of float32, with those of subnormal numbers.
 LOWEST, HIGHEST, SMALLEST_NORMAL, MANTISSA = -149, 127, -126, 23
 
 
@@ -48,7 +48,7 @@ def bits_of(graph, x):
     x = graph.cast(x, np.float64)
     size = graph.add("Abs", x)
     exponent = graph.add("Floor", graph.add("Div", graph.add("Log", size), np.log(2.0)))
-    # Of 0 the logarithm is minus infinity.
+    # log(0) is minus infinity.
     exponent = graph.add("Min", graph.add("Max", exponent, float(LOWEST)), float(HIGHEST))
     below = graph.cast(graph.add("Less", size, power(graph, exponent)), np.float64)
     exponent = graph.add("Sub", exponent, below)

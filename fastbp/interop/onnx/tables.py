@@ -57,7 +57,7 @@ def periodic_embedding(graph, site, x):
 
 
 def piecewise_linear_embedding(graph, site, x):
-    """x * slope + bias + shares @ kernel, feature by feature; features of fewer bins get some that give nothing."""
+    """x * slope + bias + shares @ kernel, feature by feature; features with fewer bins get bins of weight 0."""
     sizes = [len(edges) - 1 for edges in site.spec.bins]
     d, t, k = len(sizes), max(sizes), site.spec.embedding_dim
     low, over, least, most = (np.zeros((d, t), graph.dtype) for _ in range(4))

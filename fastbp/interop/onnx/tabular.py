@@ -26,7 +26,7 @@ def tabular_model(estimator):
 
 
 def about(estimator):
-    """Return what the graph's metadata tell of an estimator, ready for JSON."""
+    """Return the facts of an estimator for the graph's metadata, ready for JSON."""
     coders = estimator.encoder_.coders
     facts = {
         "estimator": type(estimator).__name__,
@@ -77,7 +77,7 @@ def tempered(graph, shares, temperature):
 
 
 def ends(graph, outputs, estimator):
-    """Append the outputs of a graph; return their `value_info`s. Of several kinds of targets they begin with a name."""
+    """Append the outputs of a graph; return their `value_info`s. With mixed targets, names begin with the target's."""
     target = estimator._target
     if not isinstance(target, Mixture):
         if hasattr(estimator, "classes_"):

@@ -20,7 +20,7 @@ from fastbp.compiler.pointers import at, null, shift, span, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
-from fastbp.kernels.windowadd import SCRATCH, add_windows, stack_scratch
+from fastbp.kernels.windowadd import SCRATCH, add_rows, offset_at, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.build import Build, Param
@@ -45,7 +45,7 @@ CONV = layer_dtype(
     *ACTIVATION_FIELDS,
     ("k", "i8"),  # filters
     ("groups", "i8"),
-    ("group_channels", "i8"),  # of the input; so many taps at each place of a window
+    ("group_channels", "i8"),  # channels of the input in a group: a window has so many taps at each of its places
     ("unit", "i8"),  # taps for each index of the kernel's first axis
     ("product", "i8"),  # addresses
     ("window_product", "i8"),
@@ -53,13 +53,18 @@ CONV = layer_dtype(
     ("segments", "i8"),  # a window is so many runs of so many contiguous entries,
     ("segment_length", "i8"),
     ("segment_offsets", "i8"),  # at these places (address of an int32 table)
-    ("block_windows", "i8"),  # dwindows are made in blocks of so many windows and segments
+    ("beside", "i8"),  # windows beside each other, and the entries from one to the next
+    ("window_step", "i8"),
+    ("block_rows", "i8"),  # dwindows are made in blocks of so many rows of so many windows, and so many segments
+    ("block_windows", "i8"),
     ("block_segments", "i8"),
 )
-# Windows in a block of dwindows, at least: 32 rows for each reading of kernel^T.
+# A block of dwindows has at least so many windows: kernel^T is read once for each block.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
+# Lanes of the widest vectors, of float32 with AVX-512.
+LANES = 16
 
 
 @inline
@@ -123,39 +128,43 @@ def add_dwindows(layer, shared, work, first, images, group):
     """Add dwindows (windows, taps) = dz (windows, k) @ kernel^T (k, taps) of one group to the images' gradients."""
     filters, scratch = layer.k // layer.groups, stack_scratch(null(work))
     dimage = at(work, dimage_start(layer, first) + group * layer.group_channels)
-    size = (images - 1) * layer.stride + layer.size - group * layer.group_channels
     dz = at(work, layer.dout + first * layer.n_out + group * filters)
     transposed = at(shared, layer.shared + group * filters * layer.transposed_row)
-    for i in range(0, images * layer.positions, layer.block_windows):
-        m = min(layer.block_windows, images * layer.positions - i)
-        for s in range(0, layer.segments, layer.block_segments):
-            segments = min(layer.block_segments, layer.segments - s)
-            # Whole vectors, so that no store is masked: what is beyond is not looked at.
-            columns = (segments * layer.segment_length + 7) // 8 * 8
-            weights = shift(transposed, s * layer.segment_length)
-            arguments = (
-                scratch, columns, null(work), 0, shift(dz, i * layer.k), layer.k, 1, weights, layer.transposed_row,
-                m, columns, filters,
-            )  # fmt: skip
-            call(layer.product, arguments)
-            add_windows(
-                dimage, size, scratch, columns, layer.position_offsets + 4 * i, m,
-                layer.segment_offsets + 4 * s, segments, layer.segment_length,
-            )  # fmt: skip
+    rows = images * (layer.positions // layer.beside)
+    for s in range(0, layer.segments, layer.block_segments):
+        segments = min(layer.block_segments, layer.segments - s)
+        # Whole vectors, so that no store needs a mask.  The columns beyond the last one are never read.
+        columns = (segments * layer.segment_length + LANES - 1) // LANES * LANES
+        weights = shift(transposed, s * layer.segment_length)
+        for i in range(0, rows, layer.block_rows):
+            for j in range(0, layer.beside, layer.block_windows):
+                m, n = min(layer.block_rows, rows - i), min(layer.block_windows, layer.beside - j)
+                window = i * layer.beside + j
+                arguments = (
+                    scratch, columns, null(work), 0, shift(dz, window * layer.k), layer.k, 1, weights,
+                    layer.transposed_row, m * n, columns, filters,
+                )  # fmt: skip
+                call(layer.product, arguments)
+                for t in range(segments):
+                    to = shift(dimage, offset_at(layer.segment_offsets, s + t))
+                    add_rows(
+                        to, shift(scratch, t * layer.segment_length), columns, layer.position_offsets + 4 * window,
+                        m, n, layer.window_step, layer.segment_length,
+                    )  # fmt: skip
 
 
 @kernel
-def conv_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, h, w, c), dz (n, h', w', k) -> rows first to last of dkernel (kh, ...), or of dbias (k,)."""
+def conv_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, h, w, c), dz (n, h', w', k) -> rows first to end of dkernel (kh, ...), or of dbias (k,)."""
     dz = at(work, layer.dout + start * layer.n_out)
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
         add_columns(
-            layer.product, dbias, init, shift(dz, first), layer.k, (stop - start) * layer.positions, last - first, grads
+            layer.product, dbias, init, shift(dz, first), layer.k, (stop - start) * layer.positions, end - first, grads
         )
         return
-    taps, filters = (last - first) * layer.unit, layer.k // layer.groups
+    taps, filters = (end - first) * layer.unit, layer.k // layer.groups
     for image in range(start, stop, layer.images):
         windows = min(layer.images, stop - image) * layer.positions
         for group in range(layer.groups):
@@ -176,8 +185,8 @@ def conv_gradient(layer, params, grads, work, start, stop, block, first, last, a
 def add_columns(product, out, init, x, x_row, rows, columns, like):
     """out (columns,) = init + the sum of the rows of x (rows, columns).
 
-    Narrow rows that follow each other without a gap are added several at a time, as one wide row: six columns as
-    24, a full tile, take a quarter of the time.
+    Narrow rows without a gap between them are added several at a time, as one wide row.  Six columns take a quarter
+    of the time as 24, which is a full tile.
     """
     wide = max(tile_columns(out) // columns, 1) if x_row == columns else 1
     whole = rows // wide
@@ -191,11 +200,11 @@ def add_columns(product, out, init, x, x_row, rows, columns, like):
 
 
 @kernel
-def conv_prepare(layer, params, shared, first, last):
-    """Write rows first to last of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
+def conv_prepare(layer, params, shared, first, end):
+    """Write rows first to end of kernel (kh, ...) into columns of its transpose (k, taps), which backward reads."""
     row = first * layer.unit
     kernel_rows, transposed = at(params, layer.params + row * layer.k), at(shared, layer.shared + row)
-    transpose(transposed, layer.transposed_row, kernel_rows, layer.k, (last - first) * layer.unit, layer.k)
+    transpose(transposed, layer.transposed_row, kernel_rows, layer.k, (end - first) * layer.unit, layer.k)
 
 
 class Convolution:
@@ -255,9 +264,10 @@ class Convolution:
             multiply_adds=windows.positions * taps * self.filters,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"], row["window_product"] = product_address(float_type), window_address(window_product, float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        record["window_product"] = window_address(window_product, float_type)
+        fill_activation(record, self.activation, float_type)
 
     def _record(self, windows):
         """Return the fields of the layer's record, and its arrays."""
@@ -268,7 +278,9 @@ class Convolution:
         length = group_channels * (self.kernel_size[-1] if contiguous else 1)
         length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)
         segments = taps[::length].astype(np.int32)
-        block_segments = max(SCRATCH // BLOCK_WINDOWS // length, 1)
+        most = max(min(SCRATCH // BLOCK_WINDOWS // length, segments.size), 1)
+        block_segments = min(range(1, most + 1), key=lambda block: _block_vectors(segments.size, length, block))
+        beside, columns = windows.columns.count, LANES * _vectors(block_segments * length)
         fields = {
             "k": self.filters,
             "group_channels": group_channels,
@@ -276,7 +288,10 @@ class Convolution:
             "transposed_row": _transposed_row(taps.size),
             "segments": segments.size,
             "segment_length": length,
-            "block_windows": SCRATCH // (-(-min(block_segments, segments.size) * length // 8) * 8),
+            "beside": beside,
+            "window_step": windows.step,
+            "block_rows": max(SCRATCH // columns // beside, 1),
+            "block_windows": min(SCRATCH // columns, beside),
             "block_segments": block_segments,
         }
         return windows.fields(kept) | fields, windows.arrays(kept) | {"segment_offsets": segments}
@@ -300,7 +315,17 @@ class Convolution:
 
 def _transposed_row(taps):
     """Return the entries of a row of kernel^T: blocks of whole vectors may begin at any segment."""
-    return (taps + 14) // 8 * 8
+    return LANES * _vectors(taps + LANES - 1)
+
+
+def _vectors(entries):
+    return -(-entries // LANES)
+
+
+def _block_vectors(segments, length, block):
+    """Return how many vectors a window's segments take, in blocks of so many."""
+    whole, left = divmod(segments, block)
+    return whole * _vectors(block * length) + _vectors(left * length)
 
 
 @LAYERS.register("Conv2D")
@@ -317,8 +342,8 @@ class Conv2D(Convolution, Layer):
     strides : int or (int, int), default (1, 1)
         Distance of windows from each other.
     padding : {"valid", "same"}, default "valid"
-        "valid": windows lie within the image. "same": zeros around it, so that there are ``ceil(size / stride)``
-        windows; of an odd number of rows or columns the larger half stands below and on the right.
+        "valid": windows lie within the image. "same": zeros around the image, so that there are
+        ``ceil(size / stride)`` windows; an odd row or column of zeros stands below or on the right.
     dilation_rate : int or (int, int), default (1, 1)
         Distance of a window's entries from each other.
     groups : int, default 1

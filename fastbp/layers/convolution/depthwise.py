@@ -1,8 +1,8 @@
 """DepthwiseConv2D: every channel of x (n, h, w, c) has filters of its own, a kernel (kh, kw, c, multiplier).
 
-Lanes of a vector are channels: out[i] = bias + sum over taps of x[window i, tap] * kernel[tap], lane by lane
-(windowtile.window_lanes).  With more than one filter a channel, the image is copied with each channel repeated, so that
-the c * multiplier outputs meet as many inputs.
+The lanes of a vector are channels: out[i] = bias + sum over taps of x[window i, tap] * kernel[tap], lane by lane
+(windowtile.window_lanes).  If a channel has several filters, the image is copied and each channel is repeated, so that
+each of the c * multiplier outputs has an input of its own.
 """
 
 import math
@@ -39,7 +39,7 @@ DEPTHWISE = layer_dtype(
     *WINDOWS_FIELDS,
     *ACTIVATION_FIELDS,
     ("k", "i8"),  # outputs at each position, c * multiplier
-    ("copies", "i8"),  # of each channel: the multiplier
+    ("copies", "i8"),  # copies of each channel: the multiplier
     ("unit", "i8"),  # taps for each index of the kernel's first axis
     ("product", "i8"),  # addresses
     ("window_lanes", "i8"),
@@ -48,7 +48,7 @@ DEPTHWISE = layer_dtype(
 
 @inline
 def repeat_channels(layer, work, start, stop):
-    """Copy the images of batch rows start to stop, each channel `copies` times, to where they have padding."""
+    """Copy the images of batch rows start to stop into their padded images, each channel `copies` times."""
     for row in range(start, stop):
         image = image_start(layer, row)
         fill_entries(work, image, layer.size, work.dtype.type(0))
@@ -61,7 +61,7 @@ def repeat_channels(layer, work, start, stop):
 
 @inline
 def add_channels(layer, work, start, stop):
-    """dx = the gradients of the images, those of a channel's copies added up."""
+    """dx = the sum of the gradients of a channel's copies."""
     for row in range(start, stop):
         dimage = dimage_start(layer, row) + layer.corner
         for i in range(layer.height):
@@ -124,15 +124,15 @@ def depthwise_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def depthwise_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, h, w, c), dz (n, h', w', c * m) -> rows first to last of dkernel (kh, ...), or of dbias (c * m,)."""
+def depthwise_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, h, w, c), dz (n, h', w', c * m) -> rows first to end of dkernel (kh, ...), or of dbias (c * m,)."""
     if block == 1:
         dbias = at(grads, layer.bias + first)
         init = dbias if accumulate else null(grads)
         dz = at(work, layer.dout + start * layer.n_out + first)
-        add_columns(layer.product, dbias, init, dz, layer.k, (stop - start) * layer.positions, last - first, grads)
+        add_columns(layer.product, dbias, init, dz, layer.k, (stop - start) * layer.positions, end - first, grads)
         return
-    dkernel, taps = at(grads, layer.params + first * layer.unit * layer.k), (last - first) * layer.unit
+    dkernel, taps = at(grads, layer.params + first * layer.unit * layer.k), (end - first) * layer.unit
     tap_offsets = layer.tap_offsets + 4 * first * layer.unit
     for image in range(start, stop, layer.images):
         # dkernel[tap] = sum over windows of x[window, tap] * dz[window]
@@ -234,9 +234,10 @@ class DepthwiseConv2D(Layer):
             multiply_adds=windows.positions * math.prod(kernel_shape),
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"], row["window_lanes"] = product_address(float_type), window_address(window_lanes, float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        record["window_lanes"] = window_address(window_lanes, float_type)
+        fill_activation(record, self.activation, float_type)
 
     def _windows(self, shape):
         padding = (self.padding, self.padding)

@@ -78,6 +78,7 @@ class GlobalAveragePooling1D(GlobalPooling, Layer):
 
     axes = 1
     forward, backward = average_forward, average_backward
+    keras_mask = "would leave out masked time steps, fastbp's takes the mean over all"
 
 
 @LAYERS.register("GlobalMaxPooling2D")

@@ -13,10 +13,10 @@ from fastbp.layers.build import Build
 from fastbp.layers.convolution.windows import as_image, fill_entries
 
 PADDING = layer_dtype(
-    ("rows", "i8"),  # of the input
-    ("row", "i8"),  # entries of a row of it, and of one of the output
-    ("padded_row", "i8"),
-    ("corner", "i8"),  # zeros before its first entry
+    ("rows", "i8"),  # rows of the input's image
+    ("row", "i8"),  # entries of such a row
+    ("padded_row", "i8"),  # entries of a row of the output
+    ("corner", "i8"),  # zeros of the output before the input's first entry
 )
 
 

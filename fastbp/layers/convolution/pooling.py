@@ -35,9 +35,9 @@ POOLING = layer_dtype(
     *WINDOWS_FIELDS,
     ("channels", "i8"),
     ("per_row", "i8"),  # windows beside each other
-    ("clear", "i8"),  # of these, those that end so far from the image's row's end that a whole vector fits there
+    ("clear", "i8"),  # so many of them, from the left, can be read by whole vectors within the image's row
     ("overlapping", "i8"),  # may an entry belong to two windows?
-    ("scales", "i8"),  # address: 1 / entries of a window, one for all (scale_stride 0) or one for each
+    ("scales", "i8"),  # address of 1 / (entries of a window): one for all windows (scale_stride 0), or one for each
     ("scale_stride", "i8"),
 )
 # Lanes of the widest vectors, of float32 with AVX-512.
@@ -62,7 +62,7 @@ def max_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def max_backward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, h, w, c), out, dout (n, h', w', c) -> dx (n, h, w, c): to the first of a window's largest entries."""
+    """x (n, h, w, c), out, dout (n, h', w', c) -> dx (n, h, w, c): dout goes to the first largest entry of a window."""
     clear_dimages(layer, work, start, stop)
     scales = pointer_like(layer.scales, work)
     for first in range(start, stop, layer.images):
@@ -99,7 +99,7 @@ def average_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def average_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, h', w', c) -> dx (n, h, w, c): the same share to all entries of a window."""
+    """dout (n, h', w', c) -> dx (n, h, w, c): all entries of a window get the same share of dout."""
     clear_dimages(layer, work, start, stop)
     scales = pointer_like(layer.scales, work)
     for first in range(start, stop, layer.images):
@@ -119,7 +119,7 @@ def average_backward(layer, step, params, shared, work, start, stop, row0):
 
 @inline
 def clear_dimages(layer, work, start, stop):
-    """Set the images' gradients to zero: windows need not meet every entry."""
+    """Set the images' gradients to zero, because some entries may belong to no window."""
     for row in range(start, stop):
         fill_entries(work, dimage_start(layer, row), layer.size, work.dtype.type(0))
 
@@ -142,7 +142,7 @@ class Pooling:
             "overlapping": windows.overlap(),
             "scale_stride": windows.padded,
         }
-        # One for each window of the images that one call covers.
+        # One scale for each window of the images that one call covers.
         scales = np.tile(windows.shares(), windows.images()) if windows.padded else windows.shares()[:1]
         return Build(
             output_shape=self.output_shape(counts, shape[2]),
@@ -264,7 +264,7 @@ class AveragePooling2D(SlidingPooling, Layer):
     strides : int or (int, int), optional
         Default: `pool_size`.
     padding : {"valid", "same"}, default "valid"
-        Of windows that hang over, the mean is that of the entries within the image.
+        "same": a window that hangs over the edge has the mean of its entries within the image.
     name : str, optional
         Default ``"averagepooling2d"``, ``"averagepooling2d_1"`` and so on.
 

@@ -1,8 +1,9 @@
 """Windows that slide over an image: their places, the padding around the image, and what the kernels must know.
 
-An image is (height, width, channels), a sequence (steps, channels) an image of height 1.  Convolution and pooling read
-the windows through two tables of offsets (windowtile.py): where each window begins, and where its entries, the *taps*,
-are from there on.  Where padding is wanted, the image is first copied into a larger one in the layer's `extra`.
+An image is (height, width, channels).  A sequence (steps, channels) is an image of height 1.  Convolution and pooling
+read the windows through two tables of offsets (windowtile.py): the first says where each window begins, the second
+how far each entry of a window, a *tap*, is from that place.  With padding, the image is first copied into a larger one
+in the layer's `extra`.
 """
 
 from functools import cached_property
@@ -14,7 +15,7 @@ from fastbp.compiler.jit import inline
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.layers.base import is_size, whole_number
 
-# One call of a product computes at least so many windows.  The table of positions covers as many images as that takes.
+# One call of a product computes at least so many windows.  The table of positions covers enough images for that.
 CALL_WINDOWS = 128
 # Offsets are int32.
 MOST_ENTRIES = 2**31
@@ -24,17 +25,17 @@ WINDOWS_FIELDS = [
     ("padded", "i8"),
     ("size", "i8"),  # entries of an image, its padding included
     ("stride", "i8"),  # entries from an image to the next one
-    ("image", "i8"),  # where a padded image is in a row of `extra`, and where its gradient is
-    ("dimage", "i8"),
-    ("height", "i8"),  # of the image without its padding
-    ("row", "i8"),  # entries of a row of it, and of one with padding
-    ("padded_row", "i8"),
+    ("image", "i8"),  # where a padded image begins in a row of `extra`
+    ("dimage", "i8"),  # where the gradient of that image begins there
+    ("height", "i8"),  # rows of the image without its padding
+    ("row", "i8"),  # entries of such a row
+    ("padded_row", "i8"),  # entries of a row with its padding
     ("corner", "i8"),  # entries of padding before its first entry
     ("positions", "i8"),  # windows of an image
-    ("images", "i8"),  # that the table of positions covers
+    ("images", "i8"),  # images that the table of positions covers
     ("position_offsets", "i8"),  # addresses of int32 tables
     ("tap_offsets", "i8"),
-    ("taps", "i8"),  # length of the latter
+    ("taps", "i8"),  # length of the table of taps
 ]
 
 
@@ -74,7 +75,7 @@ class Windows:
     padding : pair of str
         "valid", "same" or "causal".
     copies : int, default 1
-        Times that every channel stands in the padded image; more than one ask for a padded image.
+        How many times the padded image holds every channel; more than 1 makes a padded image.
     depth : int, default 1
         Channels that a window reads at each of its places.
     """
@@ -97,7 +98,7 @@ class Windows:
         return self.rows.count * self.columns.count
 
     def extra(self, before=0):
-        """Entries a row of `extra`: `before` of the layer's own, then the padded image and its gradient."""
+        """Entries of a row of `extra`: `before` entries of the layer's own, then the padded image and its gradient."""
         return before + 2 * self.size if self.padded else before
 
     def fields(self, before=0):
@@ -125,28 +126,33 @@ class Windows:
 
     def images(self, before=0):
         """Return how many images one table of positions covers."""
-        # The layer's own entries of several images stand together only where no padded images lie between them.
+        # One call writes the layer's own entries of all its images: padded images must not stand between them.
         most = 1 if self.padded and before else (MOST_ENTRIES - 1) // self._stride(before)
         return min(-(-CALL_WINDOWS // self.positions), most)
 
     def _stride(self, before):
         return self.extra(before) if self.padded else self._height * self._row
 
+    @property
+    def step(self):
+        """Entries from a window to the one beside it."""
+        return self._strides[1] * self.channels
+
     def _starts(self):
         """Return where the windows of an image begin."""
         rows = np.arange(self.rows.count) * (self._strides[0] * self._padded_row)
-        columns = np.arange(self.columns.count) * (self._strides[1] * self.channels)
+        columns = np.arange(self.columns.count) * self.step
         return (rows[:, None] + columns).ravel()
 
     @cached_property
     def taps(self):
-        """Where the entries of a window are, from its first one on: (kh * kw * depth,)."""
+        """How far each entry of a window is from its first one: (kh * kw * depth,)."""
         rows = np.arange(self._window[0]) * (self._dilation[0] * self._padded_row)
         columns = np.arange(self._window[1]) * (self._dilation[1] * self.channels)
         return (rows[:, None, None] + columns[:, None] + np.arange(self._depth)).ravel()
 
     def shares(self):
-        """Return 1 / the entries within the image of each of its windows: (positions,)."""
+        """Return 1 / n for each window (positions,), n being how many entries of it lie within the image."""
         axes = zip((self.rows, self.columns), (self._height, self._width), self._window, self._strides, strict=True)
         inside = []
         for (count, before, _), size, window, stride in axes:
@@ -190,7 +196,7 @@ def fill_entries(work, start, size, value):
 
 @inline
 def pad_images(layer, work, start, stop, value):
-    """Copy the images of batch rows start to stop to where they have padding, of `value`."""
+    """Copy the images of batch rows start to stop into their padded images, whose padding is `value`."""
     for row in range(start, stop):
         image = image_start(layer, row)
         fill_entries(work, image, layer.size, work.dtype.type(value))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.activations import ACTIVATIONS
+from fastbp.activations import ACTIVATIONS, ReLU
 from fastbp.compiler.jit import call, compiled_address, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
@@ -26,7 +26,7 @@ def activation_addresses(activation, float_type):
     return _addresses(activation.forward, activation.backward, float_type)
 
 
-# By the kernels: activations of other settings have the same.
+# Cached by the kernels, because activations that differ in their settings alone have the same kernels.
 @cache
 def _addresses(forward, backward, float_type):
     if forward is None:
@@ -35,15 +35,20 @@ def _addresses(forward, backward, float_type):
     return first, compiled_address(backward, signature("f[:] f[:] f[:] i8 f8", f=float_type))
 
 
-def fill_activation(row, activation, float_type):
+def fill_activation(record, activation, float_type):
     """Set a record's ACTIVATION_FIELDS."""
-    row["activate"], row["differentiate"] = activation_addresses(activation, float_type)
-    row["needs_input"] = activation.needs_input
-    row["alpha"] = activation.alpha
+    record["activate"], record["differentiate"] = activation_addresses(activation, float_type)
+    record["needs_input"] = activation.needs_input
+    record["alpha"] = activation.alpha
+
+
+def is_rectifier(activation):
+    """Is it ReLU, which products have in their tiles?  It is not where its class has been given other kernels."""
+    return (activation.forward, activation.backward) == (ReLU.forward, ReLU.backward)
 
 
 ACTIVATION = layer_dtype(
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 
@@ -101,8 +106,8 @@ class Activation(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape, fields={"width": input_shape[-1]})
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)
 
     @property
     def output_activation(self) -> Any:

@@ -1,9 +1,9 @@
 """Where branches part and meet: Concatenate (side by side) and Residual (input + output).
 
-A layer with branches takes two rows of the table around the rows of its branches:
+A layer with branches has two records in the layer table, and the records of its branches stand between them:
 
-    fork   x (n, d) is every branch's input; backward: dx = the branches' dx, added in their order
-    join   the layer's own: the branches' outputs -> out; backward: dout -> each branch's dout
+    fork   forward: x (n, d) is the input of every branch     backward: dx = the branches' dx, added in their order
+    join   forward: the branches' outputs -> out              backward: dout -> each branch's dout
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def add(out, x):
 
 @dataclass
 class Fork(Layer):
-    """One input for several branches; made by the network in front of every layer with branches."""
+    """One input for several branches: the network puts a fork in front of every layer with branches."""
 
     count: int
 
@@ -52,12 +52,12 @@ class Fork(Layer):
 
 @inline
 def input_of(inputs, number):
-    """Return x, dx (-1: nobody wants it) and the entries a row of the join's input `number`."""
+    """Return where x and dx (-1: nobody wants it) of the join's input `number` are, and how many entries a row has."""
     first = 3 * number
     return int64_at(inputs, first), int64_at(inputs, first + 1), int64_at(inputs, first + 2)
 
 
-CONCATENATE = layer_dtype(("blocks", "i8"))  # product of the axes before the one that grows
+CONCATENATE = layer_dtype(("blocks", "i8"))  # product of the axes before the one along which outputs are joined
 
 
 @kernel
@@ -165,7 +165,7 @@ def residual_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def residual_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, d) -> dx (n, d) = dy (n, d) = dout; two copies: a layer may turn its dout into dz in place."""
+    """dout (n, d) -> dx (n, d) = dy (n, d) = dout: two copies, because a layer may turn its dout into dz in place."""
     first, size = start * layer.n_out, (stop - start) * layer.n_out
     for number in range(2):
         dx = input_of(layer.inputs, number)[1]

@@ -9,10 +9,10 @@ import numpy as np
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null, span, unit
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
-from fastbp.kernels.tile import product_address
+from fastbp.kernels.tile import gated_product_address
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
-from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
+from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation, is_rectifier
 from fastbp.layers.weights import adapt_to_inputs, kernel_and_bias, resolve_dense
 
 DENSE = layer_dtype(
@@ -21,6 +21,8 @@ DENSE = layer_dtype(
     ("k", "i8"),
     ("bias", "param"),
     ("product", "i8"),  # address
+    ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
+    ("gates_dx", "i8"),  # 1: and that of dx the derivative of the activation before this layer, which made x
     *ACTIVATION_FIELDS,
 )
 
@@ -29,23 +31,24 @@ DENSE = layer_dtype(
 def dense_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, k), bias (k,) -> out (n, k); z (n, k) is kept where the derivative needs it."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
-    # Where nobody needs z later, it stands in dout, which is free until the backward pass.
-    z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
+    # If backward does not need z, z is written to dout: that memory is free until the backward pass.
+    z = layer.out if layer.rectifies or layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
     # z = x @ kernel + bias
     bias = at(params, layer.bias) if layer.bias >= 0 else null(params)
     x, weight, stride = at(work, layer.x + start * d), at(params, layer.params), k
     if layer.packed >= 0 and panels_pay(weight, d, k):
         weight, stride = at(shared, layer.packed), panels(d)
-    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d))
+    gate = at(work, z + start * k) if layer.rectifies else null(work)
+    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d, gate))
     # out = activation(z)
-    if layer.activate:
+    if layer.activate and not layer.rectifies:
         out = span(work, layer.out + start * k, (stop - start) * k)
         call(layer.activate, (out, span(work, z + start * k, (stop - start) * k), k, layer.alpha))
 
 
 @kernel
 def dense_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k), which is packed for `gradient`."""
+    """dout (n, k), kernel (d, k) -> dx (n, d); dout is overwritten with dz (n, k), and dz is packed for `gradient`."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     # dz = dout * activation'(z)
     if layer.differentiate:
@@ -59,12 +62,13 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
     # dx = dz @ kernel^T
     if layer.dx >= 0:
         dx, transposed = at(work, layer.dx + start * d), at(shared, layer.shared)
-        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k))
+        gate = at(work, layer.x + start * d) if layer.gates_dx else null(work)
+        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k, gate))
 
 
 @kernel
-def dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), dz (n, k) -> rows first to last of dkernel (d, k), or dbias (k,)."""
+def dense_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), dz (n, k) -> rows first to end of dkernel (d, k), or dbias (k,)."""
     d, k, start, stop = layer.d, layer.k, layer.rows * start, layer.rows * stop
     if block == 0:
         # dkernel = x^T @ dz
@@ -74,22 +78,22 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, last, 
         rows = layer.rows * layer.region_rows
         if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
             dz, stride = at(work, layer.panels), panels(rows)
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, last - first, k, stop - start))
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, stop - start, null(work)))
         return
     # dbias = ones^T @ dz: the tiles add up columns faster than a loop would
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, last - first, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start, null(work)))
 
 
 @kernel
-def dense_prepare(layer, params, shared, first, last):
-    """Pack rows first to last of kernel (d, k) for forward, and those columns of its transpose (k, d) for backward."""
+def dense_prepare(layer, params, shared, first, end):
+    """Pack rows first to end of kernel (d, k) for forward, and those columns of its transpose (k, d) for backward."""
     d, k, rows = layer.d, layer.k, at(params, layer.params + first * layer.k)
     if layer.packed >= 0 and panels_pay(rows, d, k):
-        pack(at(shared, layer.packed), d, first, rows, k, last - first, k)
+        pack(at(shared, layer.packed), d, first, rows, k, end - first, k)
     if layer.dx >= 0:
-        pack_transpose(at(shared, layer.shared), d, first, rows, k, last - first, k)
+        pack_transpose(at(shared, layer.shared), d, first, rows, k, end - first, k)
 
 
 @LAYERS.register("Dense")
@@ -133,7 +137,7 @@ class Dense(Layer):
     Notes
     -----
     Inputs ``(n, d)``, kernel ``(d, k)``, bias ``(k,)``, outputs ``(n, k)``. Of inputs with more axes,
-    ``(n, ..., d)``, the layer applies to the last one, as in Keras: outputs ``(n, ..., k)``.
+    ``(n, ..., d)``, the product is taken along the last one, as in Keras: outputs ``(n, ..., k)``.
 
     Examples
     --------
@@ -180,9 +184,10 @@ class Dense(Layer):
             multiply_adds=n_rows * d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = gated_product_address(float_type)
+        record["rectifies"] = is_rectifier(self.activation)
+        fill_activation(record, self.activation, float_type)
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         adapt_to_inputs(self, views["kernel"], views.get("bias"), x.reshape(-1, x.shape[-1]), rng)

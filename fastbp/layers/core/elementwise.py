@@ -14,7 +14,8 @@
         def backward(d, x, out, scale):                 # d is dout -> dx
             return d * scale
 
-A formula's arguments behind these are settings: the row's fields of these names, in the dtype of the entries.
+All other arguments of a formula are settings.  The formula gets the field of the layer's record that has the argument's
+name, as a number in the dtype of the entries.
 """
 
 import inspect
@@ -65,14 +66,14 @@ def _kernel_of(loop, formula):
 
 
 def _settings_of(decorator, formula, entries):
-    """Return the compiled function (layer, work) -> the settings that a formula takes behind its entries."""
+    """Return the compiled function (layer, work) -> the settings that a formula takes after its entries."""
     names = tuple(inspect.signature(formula).parameters)
     check_formula(decorator, formula, (*entries, *names[len(entries) :]))
     return _reader(names[len(entries) :])
 
 
 def _reader(names):
-    """Return the compiled function that reads the row's fields of these names, as a tuple."""
+    """Return the compiled function (layer, work) -> the record's fields of these names, as a tuple."""
     if not names:
         return inline(_no_settings)
     name, others = names[0], _reader(names[1:])

@@ -1,7 +1,7 @@
-"""GaussianNoise, AlphaDropout, SpatialDropout1D and SpatialDropout2D: in training alone, the identity at prediction.
+"""GaussianNoise, AlphaDropout, SpatialDropout1D and SpatialDropout2D: they act in training, and not at prediction.
 
-As with Dropout, the random numbers come from the model's seed, the step, the layer and the entry, and the backward
-pass draws them again.
+As with Dropout, the random numbers depend on the model's seed, the step, the layer and the entry.  So the backward pass
+draws the same ones again.
 """
 
 import math
@@ -97,13 +97,13 @@ class GaussianNoise(Layer):
         return Build(output_shape=input_shape)
 
 
-# What selu tends to for very negative inputs: what dropped entries become.
+# Dropped entries become this number, the limit of selu for very negative inputs.
 SELU_LOW = -1.7580993408473766
 
 
 @inline
 def alpha_factors(rate):
-    """Return a and b for which mean 0 and variance 1 are kept: a * (x or SELU_LOW) + b."""
+    """Return a and b such that a * (x or SELU_LOW) + b keeps mean 0 and variance 1."""
     a = 1.0 / math.sqrt((1.0 - rate) * (1.0 + rate * SELU_LOW * SELU_LOW))
     return a, -a * SELU_LOW * rate
 
@@ -142,9 +142,9 @@ def alpha_dropout_backward(layer, step, params, shared, work, start, stop, row0)
 @LAYERS.register("AlphaDropout")
 @dataclass
 class AlphaDropout(Layer):
-    """Dropout for networks of selu (Klambauer et al., 2017): it keeps inputs of mean 0 and variance 1 so.
+    """Dropout for networks of selu (Klambauer et al., 2017): inputs of mean 0 and variance 1 keep both.
 
-    In training, dropped entries become -1.7581 (selu's limit), and all are scaled and shifted.
+    In training, dropped entries become -1.7581 (selu's limit). Then all entries are scaled and shifted.
 
     Parameters
     ----------

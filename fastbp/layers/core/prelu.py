@@ -47,11 +47,11 @@ def sum_slopes(dout, x, _):
 
 
 @kernel
-def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
+def prelu_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
-    dalpha = span(grads, layer.params + first, last - first)
+    first, end = first * layer.columns, end * layer.columns
+    dalpha = span(grads, layer.params + first, end - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
     # dalpha = the sum over rows of dout * min(x, 0)
     sum_slopes(dalpha, accumulate, stop - start, dout, k, x, k, x, k)
@@ -60,7 +60,7 @@ def prelu_gradient(layer, params, grads, work, start, stop, block, first, last, 
 @LAYERS.register("PReLU")
 @dataclass
 class PReLU(Layer):
-    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope an input.
+    """Parametric ReLU (He et al., 2015): ``out = max(x, 0) + alpha * min(x, 0)`` with a trained slope for each input.
 
     Parameters
     ----------

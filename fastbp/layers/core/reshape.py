@@ -1,4 +1,4 @@
-"""Flatten and Reshape: the same entries under another shape, in place: no copy, no row of the layer table."""
+"""Flatten and Reshape: the same entries under another shape.  Nothing is copied, and the layer table has no record."""
 
 import math
 from dataclasses import dataclass

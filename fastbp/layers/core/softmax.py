@@ -1,8 +1,8 @@
-"""Softmax: along any axes that stand beside each other, x (n, m, k, c) -> out, over k entries that are c apart.
+"""Softmax along any neighbouring axes: x (n, m, k, c) -> out (n, m, k, c), each sum over k entries that are c apart.
 
     out = exp(x - largest) / sum(exp(x - largest));    dx = out * (dout - sum(dout * out))
 
-Over the last axis (c = 1) it is the activation "softmax", which a loss may take the place of.
+Over the last axis (c = 1) it is the activation "softmax".  There a crossentropy may compute it in its own kernel.
 """
 
 import math
@@ -17,7 +17,7 @@ from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.kernels.columnsums import sum_products, sum_rows
 from fastbp.kernels.tile import product_address
-from fastbp.kernels.vecmath import exp
+from fastbp.kernels.vecmath import exp_below
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
@@ -28,6 +28,20 @@ SOFTMAX = layer_dtype(
     ("product", "i8"),  # address
     *ACTIVATION_FIELDS,
 )
+
+C_SOFTMAX = """
+/* softmax over the middle axis of x (blocks, n, apart), in place */
+static void softmax_along(float *x, int blocks, int n, int apart)
+{
+    for (int block = 0; block < blocks; block++, x += n * apart)
+        for (int j = 0; j < apart; j++) {
+            float top = x[j], total = 0.0f;
+            for (int i = 1; i < n; i++) top = fmaxf(top, x[i * apart + j]);
+            for (int i = 0; i < n; i++) total += x[i * apart + j] = expf(x[i * apart + j] - top);
+            for (int i = 0; i < n; i++) x[i * apart + j] /= total;
+        }
+}
+"""
 
 
 @kernel
@@ -53,7 +67,7 @@ def softmax_forward(layer, step, params, shared, work, start, stop, row0):
             for j in range(c):
                 out[row + j] = x[row + j] - total[j]
         for i in range(k * c):
-            out[i] = exp(out[i])
+            out[i] = exp_below(out[i])
         sum_rows(layer.product, total, False, k, at(out, 0), c)
         for row in range(0, k * c, c):
             for j in range(c):
@@ -89,7 +103,7 @@ class Softmax(Layer):
     Parameters
     ----------
     axis : int or list of int, default -1
-        The axes that share a sum, the batch being axis 0; several stand beside each other.
+        The axes that share a sum; axis 0 is the batch. Several axes must be neighbours.
     name : str, optional
         Default ``"softmax"``, ``"softmax_1"`` and so on.
 
@@ -116,6 +130,8 @@ class Softmax(Layer):
 
     dtype = SOFTMAX
     forward, backward = softmax_forward, softmax_backward
+    c_functions = {"softmax_along": C_SOFTMAX}
+    keras_mask = 'would read the mask as one of classes; write Activation("softmax")'
 
     def __post_init__(self):
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
@@ -131,7 +147,7 @@ class Softmax(Layer):
         return Build(output_shape=input_shape, fields=fields, extra=columns if columns > 1 else 0)
 
     def axes_of(self, dimensions: int) -> tuple[int, ...]:
-        """Return the first of the axes (of a row, from 0), and the one behind the last."""
+        """Return the first of the axes (of a row, counted from 0), and one past the last."""
         given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         axes = sorted({axis + dimensions if axis < 0 else axis - 1 for axis in given})
         if axes[0] < 0 or axes[-1] >= dimensions or len(axes) < len(given):
@@ -143,9 +159,9 @@ class Softmax(Layer):
             raise ValueError(f"Softmax(axis={self.axis!r}): several axes must stand beside each other.")
         return axes[0], axes[-1] + 1
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, ACTIVATIONS.resolve("softmax"), float_type)
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, ACTIVATIONS.resolve("softmax"), float_type)
+        record["product"] = product_address(float_type)
 
     @property
     def output_activation(self) -> Any:
@@ -157,3 +173,14 @@ class Softmax(Layer):
         shape = site.output_shape
         flat = graph.reshape(x, *shape[:first], -1, *shape[stop:])
         return graph.reshape(graph.add("Softmax", flat, axis=first + 1), *shape)
+
+    def emit_c(program: Any, site: Any, x: Any) -> Any:
+        """Add the layer to a C program after `x`; return what its output is called."""
+        first, stop = site.spec.axes_of(len(site.output_shape))
+        blocks, n, apart = (
+            math.prod(site.output_shape[axes]) for axes in (slice(first), slice(first, stop), slice(stop, None))
+        )
+        out = program.value(site.size)
+        program.call("copy", x, out, site.size)
+        program.call("softmax_along", out, blocks, n, apart)
+        return out

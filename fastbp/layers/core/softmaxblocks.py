@@ -24,7 +24,7 @@ class SoftmaxBlocks(Layer):
     Parameters
     ----------
     sizes : sequence of int
-        The outputs of each block, one after the other. Those of a block of one output stay as they are.
+        How many outputs each block has, one block after the other. A block of one output stays as it is.
     name : str, optional
         Default ``"softmaxblocks"``, ``"softmaxblocks_1"`` and so on.
 
@@ -70,7 +70,7 @@ class SoftmaxBlocks(Layer):
         return [block for size, block in zip(self.sizes, slices_of(self.sizes), strict=True) if size > 1]
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
-        """Return predictions by the outputs (n, ...) of the layer before."""
+        """Return the predictions: a softmax over each block of the logits `outputs` (n, ...)."""
         predictions = outputs.copy()
         for block in self.blocks:
             z = outputs[:, block]
@@ -79,7 +79,7 @@ class SoftmaxBlocks(Layer):
         return predictions
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
-        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
+        """Return the gradient with respect to the logits, from that of the predictions, dout (n, ...)."""
         spread, predictions = dout.copy(), self.finish(outputs_of())
         for block in self.blocks:
             p, d = predictions[:, block], dout[:, block]

@@ -1,7 +1,7 @@
 """Members of an ensemble in one network: activations (n, members, d), one copy of each row for every member.
 
-`Dense` on the last axis shares its weights among the members, `Scaling` gives each its own adapters, `MemberDense`
-its own weights, `MemberMean` ends such a network.
+`Dense` on the last axis shares its weights among the members.  `Scaling` gives each member its own adapters,
+`MemberDense` its own weights.  `MemberMean` ends such a network.
 """
 
 from collections.abc import Callable
@@ -94,7 +94,7 @@ MEMBER_DENSE = layer_dtype(
 def member_dense_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, m, d), kernel (m, d, k), bias (m, k) -> out (n, m, k); z is kept where the derivative needs it."""
     m, d, k = layer.members, layer.d, layer.k
-    # As in dense.py: where nobody needs z later, it stands in dout.
+    # As in dense.py: if backward does not need z, z is written to dout.
     z = layer.out if layer.activate == 0 else layer.extra if layer.needs_input else layer.dout
     for i in range(m):
         # z[i] = x[i] @ kernel[i] + bias[i]
@@ -127,11 +127,11 @@ def member_dense_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def member_dense_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, m, d), dz (n, m, k) -> members first to last of dkernel (m, d, k), or of dbias (m, k)."""
+def member_dense_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, m, d), dz (n, m, k) -> members first to end of dkernel (m, d, k), or of dbias (m, k)."""
     m, d, k = layer.members, layer.d, layer.k
     if block == 0:
-        for i in range(first, last):
+        for i in range(first, end):
             # dkernel[i] = x[i]^T @ dz[i]
             dkernel = at(grads, layer.params + i * d * k)
             init = dkernel if accumulate else null(grads)
@@ -141,14 +141,14 @@ def member_dense_gradient(layer, params, grads, work, start, stop, block, first,
     # dbias = ones^T @ dz
     dbias, dz = at(grads, layer.bias + first * k), at(work, layer.dout + (start * m + first) * k)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, m * k, 1, (last - first) * k, stop - start))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, m * k, 1, (end - first) * k, stop - start))
 
 
 @kernel
-def member_dense_prepare(layer, params, shared, first, last):
-    """Write the transposes (k, d) of the kernels of members first to last, which backward reads."""
+def member_dense_prepare(layer, params, shared, first, end):
+    """Write the transposes (k, d) of the kernels of members first to end, which backward reads."""
     d, k = layer.d, layer.k
-    for i in range(first, last):
+    for i in range(first, end):
         transpose(at(shared, layer.shared + i * d * k), d, at(params, layer.params + i * d * k), k, d, k)
 
 
@@ -165,8 +165,8 @@ class MemberDense(Layer):
         Applied to every output (softmax to each member's); None is linear.
     use_bias : bool, default True
     kernel_initializer, bias_initializer : str or initializer object
-        Defaults ``"glorot_uniform"``, which draws each member's kernel as `Dense` does, and ``"zeros"``, which gets
-        the shape of all biases.
+        Defaults ``"glorot_uniform"`` and ``"zeros"``. Each member's kernel is drawn as that of a `Dense` layer; the
+        biases of all members are drawn at once.
     kernel_regularizer, bias_regularizer : str or regularizer object, optional
     kernel_learning_rate_factor, bias_learning_rate_factor, kernel_decay_factor, bias_decay_factor : float
         As in `Dense`, default 1.0.
@@ -233,9 +233,9 @@ class MemberDense(Layer):
             multiply_adds=m * d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
+        fill_activation(record, self.activation, float_type)
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
         for i, weight in enumerate(views["kernel"]):
@@ -285,9 +285,9 @@ class MemberMean(Layer):
         return Build(output_shape=input_shape[1:])
 
     def finish(self, outputs: np.ndarray) -> np.ndarray:
-        """Return predictions by the outputs (n, ...) of the layer before."""
+        """Return the predictions, the mean over members of `outputs` (n, members, ...)."""
         return outputs.mean(axis=1)
 
     def spread(self, dout: np.ndarray, input_shape: tuple[int, ...], outputs_of: Callable) -> np.ndarray:
-        """Return the gradient by these outputs, by that of the predictions, dout (n, ...)."""
+        """Return the gradient with respect to the members' outputs, from that of the predictions, dout (n, ...)."""
         return np.repeat(dout[:, None] / input_shape[0], input_shape[0], axis=1)

@@ -1,17 +1,19 @@
 """BatchNormalization: out (n, ..., c) = gamma * (x - mean) / sqrt(variance + epsilon) + beta, for each channel.
 
-In training the mean and the variance are the batch's, and they are the same bits at any number of threads: every
-slice adds up its own rows, then every slice combines the sums of all of them in their order.
+In training the mean and the variance are those of the batch.  They have the same bits at any number of threads: every
+slice adds up its own rows, then every slice combines the sums of all slices in their order.  So the layer has two
+records:
 
-    first row of the table     forward: x -> the slice's means and squares       backward: dout, all sums -> dx
-    second row                 forward: all slices' means and squares, x -> out  backward: dout -> the slice's sums
+    first record     forward: x -> the slice's means and squares       backward: dout, all sums -> dx
+    second record    forward: all slices' means and squares, x -> out  backward: dout -> the slice's sums
 
-The variance is never E[x^2] - E[x]^2, which loses all digits where the mean is large: blocks of 32 rows take
-their own mean first, then the squares of the distances from it, and blocks and slices are merged by the formula of
-Chan, Golub and LeVeque (1979).
+E[x^2] - E[x]^2 would lose all digits of the variance where the mean is large.  So each block of 32 rows takes its mean
+first, then the squares of the distances from it.  Blocks and slices are merged by the formula of Chan, Golub and
+LeVeque (1979).
 
-Of inputs with several positions and few channels, some positions together are taken as one *wide row*, so that a loop
-over a row fills vectors; each channel then has as many columns, merged like slices.
+If there are few channels and several positions, a loop over the channels is too short for vectors.  Then some
+neighbouring positions are taken as one *wide row*.  A channel has a column for each of them, and its columns are merged
+as slices are.
 """
 
 import math
@@ -31,18 +33,18 @@ from fastbp.settings.validation import is_number
 
 # Rows that are read twice, for their mean and their squares: 32 KiB of float32 at 256 columns.
 BLOCK_ROWS = 32
-# Columns of a wide row, at most: the arrays of one entry a column stay in the first-level cache too.
+# A wide row has at most so many columns: the arrays below, of one entry a column, then stay in the first-level cache.
 MOST_COLUMNS = 256
-# Below, a loop over the channels is no vector code.
+# A loop over fewer channels is no vector code.
 FEW_CHANNELS = 16
-# Arrays of one entry a column that each slice has.
+# Each slice has these arrays, of one entry for each column.
 MEAN, SQUARES, SUM, DOT, CENTER, INVERSE, SCALE, SHIFT, FIRST, SECOND, SUM_LOST, DOT_LOST = range(12)
 COLUMN_ARRAYS = 12
 
 BATCHNORM = layer_dtype(
     ("channels", "i8"),
-    ("columns", "i8"),  # of a wide row
-    ("rows", "i8"),  # wide rows of a row of the batch
+    ("columns", "i8"),  # columns of a wide row
+    ("rows", "i8"),  # wide rows in a row of the batch
     ("gamma", "param"),
     ("beta", "param"),
     ("learns", "i8"),  # 0: frozen, always as at prediction
@@ -203,7 +205,7 @@ def add_gradients(layer, work, start, stop, piece):
 
 @inline
 def add_kept(total, lost, add):
-    """total (w,) += add (w,), keeping in `lost` what the sum is too large by (Kahan, 1965): blocks may be thousands."""
+    """total (w,) += add (w,), for thousands of blocks: `lost` holds by how much the sum is too large (Kahan, 1965)."""
     for j in range(total.size):
         rest = add[j] - lost[j]
         after = total[j] + rest
@@ -263,10 +265,10 @@ def batchnorm_finish_backward(layer, step, params, shared, work, start, stop, ro
 
 
 @kernel
-def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """All slices' sums -> channels first to last of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
+def batchnorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """All slices' sums -> channels first to end of dgamma (c,) = sum(dout * xhat) or dbeta (c,) = sum(dout)."""
     is_gamma = block == 0 and layer.gamma >= 0
-    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    sums = span(grads, (layer.gamma if is_gamma else layer.beta) + first, end - first)
     clear_unless(accumulate, sums)
     n_slices = (stop + layer.slice_rows - 1) // layer.slice_rows
     add_columns(layer, work, n_slices, DOT if is_gamma else SUM, first, sums)
@@ -342,6 +344,10 @@ class BatchNormalization(Layer):
     name: str | None = None
 
     dtype = BATCHNORM
+    keras_neutral = {"renorm": False, "synchronized": False}
+    keras_mask = (
+        "would leave masked time steps out of its statistics, fastbp's takes all (frozen, it takes none, and converts)"
+    )
     forward, backward, gradient = batchnorm_forward, batchnorm_backward, batchnorm_gradient
     sum_forward, finish_backward = batchnorm_sum_forward, batchnorm_finish_backward
 
@@ -365,10 +371,10 @@ class BatchNormalization(Layer):
             whole_batch=self.trainable,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["learns"] = self.trainable
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["learns"] = self.trainable
 
 
 def _positions_together(positions, channels):
-    """Return how many positions make a wide row: a divisor of all, as large as MOST_COLUMNS allows."""
+    """Return how many positions make a wide row: the largest divisor of their number that MOST_COLUMNS allows."""
     return max(k for k in range(1, positions + 1) if positions % k == 0 and (k == 1 or k * channels <= MOST_COLUMNS))

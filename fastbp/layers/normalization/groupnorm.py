@@ -3,8 +3,8 @@
     xhat = (x - mean) / sqrt(mean((x - mean)^2) + epsilon)      mean: over the positions and a group's channels
     out = gamma * xhat + beta
 
-The rows of a batch do not know of each other, so training and prediction compute the same.  Of a row x (p, c) seven
-vectors (c,) are kept; what belongs to a group stands at each of its channels.
+The rows of a batch do not influence each other, so training and prediction compute the same.  For each row x (p, c)
+seven vectors (c,) are kept.  A number that belongs to a group is repeated for each channel of the group.
 """
 
 import math
@@ -31,10 +31,33 @@ GROUPNORM = layer_dtype(
     ("product", "i8"),  # address
     ("epsilon", "f8"),
 )
-# Places of what is kept of a row: mean, 1 / sqrt(variance + epsilon), gamma or 1; then, of backward, the sums over the
-# positions of dout and of dout * xhat, and the means over the group of g and of g * xhat, g = dout * gamma.
+# The vectors that are kept for a row.  Forward writes the mean, 1 / sqrt(variance + epsilon), and gamma (or 1).
+# Backward writes the sums of dout and of dout * xhat over the positions, and the group's means of g and of g * xhat,
+# where g is dout * gamma.
 MEAN, INVERSE, GAMMA, DBETA, DGAMMA, MEAN_G, SLOPE = range(7)
 KEPT = 7
+C_NORMALIZE_GROUPS = """
+/* out (rows, c) = (x - mean) / sqrt(variance + epsilon) * gamma (c,) + beta (c,), each group of columns by itself */
+static void normalize_groups(const float *x, const float *gamma, const float *beta, float *out, int rows, int c,
+                             int group, float epsilon)
+{
+    for (int first = 0; first < c; first += group) {
+        const double n = (double)rows * group;
+        double total = 0.0, square = 0.0;
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) total += x[row * c + j];
+        const float mean = (float)(total / n);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) square += (x[row * c + j] - mean) * (x[row * c + j] - mean);
+        const float scale = 1.0f / sqrtf((float)(square / n) + epsilon);
+        for (int row = 0; row < rows; row++)
+            for (int j = first; j < first + group; j++) {
+                const float z = (x[row * c + j] - mean) * scale;
+                out[row * c + j] = (gamma ? gamma[j] * z : z) + (beta ? beta[j] : 0.0f);
+            }
+    }
+}
+"""
 
 
 @inline
@@ -121,10 +144,10 @@ def groupnorm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def groupnorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """What is kept of the rows -> entries first to last of dgamma (c,) or dbeta (c,)."""
+def groupnorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """What is kept of the rows -> entries first to end of dgamma (c,) or dbeta (c,)."""
     c, is_gamma = layer.channels, block == 0 and layer.gamma >= 0
-    total = span(grads, (layer.gamma if is_gamma else layer.beta) + first, last - first)
+    total = span(grads, (layer.gamma if is_gamma else layer.beta) + first, end - first)
     rows = at(work, kept(layer, start, DGAMMA if is_gamma else DBETA) + first)
     sum_rows(layer.product, total, accumulate, stop - start, rows, KEPT * c)
 
@@ -138,7 +161,8 @@ class GroupNormalization(Layer):
     Parameters
     ----------
     groups : int, default 32
-        Of equal size, so the channels are a multiple of it; -1: each channel is a group (instance normalisation).
+        The number of groups, which have the same size: it divides the number of channels. -1: each channel is a group
+        (instance normalisation).
     axis : int, default -1
         That of the channels, the last one.
     epsilon : float, default 0.001
@@ -188,6 +212,7 @@ class GroupNormalization(Layer):
 
     dtype = GROUPNORM
     forward, backward, gradient = groupnorm_forward, groupnorm_backward, groupnorm_gradient
+    c_functions = {"normalize_groups": C_NORMALIZE_GROUPS}
 
     def __post_init__(self):
         resolve_normalization(self)
@@ -206,8 +231,8 @@ class GroupNormalization(Layer):
         params = gamma_and_beta(self, (c,))
         return Build(output_shape=input_shape, params=params, fields=fields, extra=KEPT * c)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
     def emit_onnx(graph: Any, site: Any, x: Any) -> Any:
         """Add the layer to an ONNX graph after `x`; return its output's name."""

@@ -1,9 +1,9 @@
-"""LayerNormalization and RMSNormalization: every row (of the last axis) to mean 0 and variance 1, or to mean square 1.
+"""LayerNormalization and RMSNormalization: rows of the last axis get mean 0 and variance 1, or the mean square 1.
 
     xhat = (x - mean) / sqrt(mean((x - mean)^2) + epsilon)      RMSNormalization: without the mean
     out = gamma * xhat + beta
 
-The rows do not know of each other, so training and prediction compute the same.
+The rows do not influence each other, so training and prediction compute the same.
 """
 
 import math
@@ -35,7 +35,7 @@ LAYERNORM = layer_dtype(
 
 @inline
 def kept(layer, row):
-    """Return the offset in work of a row's xhat (d,), which its 1 / sqrt(variance + epsilon) follows."""
+    """Return the offset in work of a row's xhat (d,); the row's 1 / sqrt(variance + epsilon) follows it."""
     return layer.extra + row * (layer.d + 1)
 
 
@@ -89,15 +89,15 @@ def layernorm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def layernorm_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """dout (n, d), xhat (n, d) -> entries first to last of dgamma (d,) or dbeta (d,)."""
+def layernorm_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """dout (n, d), xhat (n, d) -> entries first to end of dgamma (d,) or dbeta (d,)."""
     d, start, stop = layer.d, start * layer.rows, stop * layer.rows
     if block == 1 or layer.gamma < 0:
         # dbeta = the sum over rows of dout
-        dbeta = span(grads, layer.beta + first, last - first)
+        dbeta = span(grads, layer.beta + first, end - first)
         sum_rows(layer.product, dbeta, accumulate, stop - start, at(work, layer.dout + start * d + first), d)
         return
-    dgamma = span(grads, layer.gamma + first, last - first)
+    dgamma = span(grads, layer.gamma + first, end - first)
     dout, xhat = at(work, layer.dout + start * d + first), at(work, kept(layer, start) + first)
     # dgamma = the sum over rows of dout * xhat
     sum_products(dgamma, accumulate, stop - start, dout, d, xhat, d + 1, xhat, d + 1)
@@ -164,6 +164,7 @@ class LayerNormalization(Layer):
     name: str | None = None
 
     dtype = LAYERNORM
+    keras_neutral = {"rms_scaling": False}
     forward, backward, gradient = layernorm_forward, layernorm_backward, layernorm_gradient
     only_dx = True
 
@@ -174,8 +175,8 @@ class LayerNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, gamma_and_beta(self, input_shape[-1:]), True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
 
 @LAYERS.register("RMSNormalization")
@@ -226,5 +227,5 @@ class RMSNormalization(Layer):
         check_axis(self, input_shape)
         return build_rows(input_shape, [Param("scale", input_shape[-1:], Ones())], False)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["gamma"], row["product"] = row["params"], product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["gamma"], record["product"] = record["params"], product_address(float_type)

@@ -42,11 +42,11 @@ def layer_scale_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def layer_scale_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), dout (n, d) -> entries first to last of dgamma (d,)."""
+def layer_scale_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), dout (n, d) -> entries first to end of dgamma (d,)."""
     d, row, rows = layer.d, start * layer.positions, (stop - start) * layer.positions
     # dgamma = the sum over rows of dout * x
-    dgamma = span(grads, layer.gamma + first, last - first)
+    dgamma = span(grads, layer.gamma + first, end - first)
     x, dout = at(work, layer.x + row * d + first), at(work, layer.dout + row * d + first)
     sum_products(dgamma, accumulate, rows, dout, d, x, d, x, d)
 

@@ -6,7 +6,7 @@ from fastbp.compiler.pointers import span
 
 @inline
 def add_rows(total, work, x, n):
-    """total (w,) = the sum of the n rows of x (n, w): four at a time, which loads and stores total less often."""
+    """total (w,) = the sum of the n rows of x (n, w): four rows at a time, so that total is stored less often."""
     w = total.size
     total[:] = 0
     for row in range(0, n - 3, 4):
@@ -40,7 +40,7 @@ def add_squares(total, mean, work, x, n):
 
 @inline
 def add_products(total, center, work, dout, x, n):
-    """total (w,) = the sum of dout * (x - center) over the n rows of both; four at a time would not be vector code."""
+    """total (w,) = the sum of dout * (x - center) over n rows, two at a time: LLVM makes no vector code of four."""
     w = total.size
     total[:] = 0
     for row in range(0, n - 1, 2):
@@ -56,7 +56,7 @@ def add_products(total, center, work, dout, x, n):
 
 @inline
 def merge(mean, squares, count, other_mean, other_squares, n):
-    """Add to means and sums of squared distances of `count` entries those of `n` others."""
+    """Merge the means and sums of squared distances of `n` other entries into those of `count` entries."""
     if count == 0:
         for j in range(mean.size):
             mean[j] = other_mean[j]

@@ -40,14 +40,14 @@ def gru_forward(layer, step, params, shared, work, start, stop, row0):
     for first in range(start, stop, PACK):
         pack, rows = pack_of(layer, first), min(PACK, stop - first)
         steps = enter(layer, step, params, work, pack, first, rows, row0)
-        last = -PACK
+        previous = -PACK
         for p in range(steps):
             begin, m = step_of(layer, work, pack, p)
             gru_gates(layer, params, work, pack, begin, m)
-            gru_state(layer, work, pack, begin, m, last)
+            gru_state(layer, work, pack, begin, m, previous)
             if p + 1 < steps:
                 copy_before(layer, step, work, pack, p + 1, begin)
-            last = begin
+            previous = begin
         leave(layer, step, work, pack, first, rows, row0)
 
 
@@ -79,14 +79,14 @@ def gru_gates(layer, params, work, pack, begin, m):
 
 
 @inline
-def gru_state(layer, work, pack, begin, m, last):
-    """h (m, u) = z * h before + (1 - z) * tanh(pre-activation of h); the states before begin at packed row `last`."""
+def gru_state(layer, work, pack, begin, m, previous):
+    """h (m, u) = z * h before + (1 - z) * tanh(pre-activation of h); those before begin at packed row `previous`."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs = pack + layer.z + begin * u, pack + layer.outs + begin * u
     activate(layer.activate, layer.alpha, work, outs + 2 * gate, z + 2 * gate, size, u)
     update, state = span(work, outs, size), span(work, outs + 2 * gate, size)
-    before, h = span(work, pack + layer.h + last * u, size), span(work, pack + layer.h + begin * u, size)
+    before, h = span(work, pack + layer.h + previous * u, size), span(work, pack + layer.h + begin * u, size)
     for j in range(size):
         h[j] = update[j] * before[j] + (like(h[j], 1) - update[j]) * state[j]
 
@@ -100,22 +100,22 @@ def gru_backward(layer, step, params, shared, work, start, stop, row0):
         for p in range(steps - 1, -1, -1):
             begin, m = step_of(layer, work, pack, p)
             # The state before the first step is no output of a step: its gradient is dropped.
-            last = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
-            gru_step_backward(layer, step, work, pack, begin, m, last)
+            previous = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
+            gru_step_backward(layer, step, work, pack, begin, m, previous)
         leave_backward(layer, step, work, pack, first, rows)
 
 
 @inline
-def gru_step_backward(layer, step, work, pack, begin, m, last):
-    """dh (m, u) -> dz (3 or 4, m, u); dh of the states before, from packed row `last` on, is added to."""
+def gru_step_backward(layer, step, work, pack, begin, m, previous):
+    """dh (m, u) -> dz (3 or 4, m, u); dh of the states before, from packed row `previous` on, is added to."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs, dz = pack + layer.z + begin * u, pack + layer.outs + begin * u, pack + layer.dz + begin * u
     update, r, state = span(work, outs, size), span(work, outs + gate, size), span(work, outs + 2 * gate, size)
     dupdate, dr, dstate = span(work, dz, size), span(work, dz + gate, size), span(work, dz + 2 * gate, size)
-    before, dh = span(work, pack + layer.h + last * u, size), span(work, pack + layer.dh + begin * u, size)
+    before, dh = span(work, pack + layer.h + previous * u, size), span(work, pack + layer.dh + begin * u, size)
     reset, dlast = span(work, pack + layer.reset + begin * u, size), span(work, pack + layer.last_dz + begin * u, size)
-    dbefore = pack + layer.dh + last * u
+    dbefore = pack + layer.dh + previous * u
     dh_before = span(work, dbefore, size)
     # dupdate = dh * (h before - state), dstate = dh * (1 - update), dh before += dh * update
     for j in range(size):
@@ -249,5 +249,5 @@ class GRU(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_recurrent(self, input_shape, GATES, reset=True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_recurrent(row, self, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_recurrent(record, self, float_type)

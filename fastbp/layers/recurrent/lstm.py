@@ -37,24 +37,24 @@ def lstm_forward(layer, step, params, shared, work, start, stop, row0):
         pack, rows = pack_of(layer, first), min(PACK, stop - first)
         steps = enter(layer, step, params, work, pack, first, rows, row0)
         load_states(layer, step, work, pack, layer.cell, 1, row0 + first, rows)
-        last = -PACK
+        previous = -PACK
         for p in range(steps):
             begin, m = step_of(layer, work, pack, p)
             # z = x @ kernel + bias + h @ recurrent
             for gate in range(GATES):
                 z, before = pack + layer.z + (gate * PACK * layer.t + begin) * u, pack + layer.before + begin * u
                 multiply_before(layer, work, pack, gate, before, at(work, z), u, z, m)
-            lstm_step(layer, work, pack, begin, m, last)
+            lstm_step(layer, work, pack, begin, m, previous)
             if p + 1 < steps:
                 copy_before(layer, step, work, pack, p + 1, begin)
-            last = begin
+            previous = begin
         leave(layer, step, work, pack, first, rows, row0)
         keep_states(layer, step, work, pack, layer.cell, 1, row0 + first, rows)
 
 
 @inline
-def lstm_step(layer, work, pack, begin, m, last):
-    """z (4, m, u) -> h, cell (m, u); the cells before begin at packed row `last`."""
+def lstm_step(layer, work, pack, begin, m, previous):
+    """z (4, m, u) -> h, cell (m, u); the cells before begin at packed row `previous`."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
     z, outs = pack + layer.z + begin * u, pack + layer.outs + begin * u
@@ -66,7 +66,7 @@ def lstm_step(layer, work, pack, begin, m, last):
         activate(address, alpha, work, outs + number * gate, z + number * gate, size, u)
     i, f = span(work, outs, size), span(work, outs + gate, size)
     g, o = span(work, outs + 2 * gate, size), span(work, outs + 3 * gate, size)
-    before, cell = span(work, pack + layer.cell + last * u, size), span(work, pack + layer.cell + begin * u, size)
+    before, cell = span(work, pack + layer.cell + previous * u, size), span(work, pack + layer.cell + begin * u, size)
     # cell = f * cell before + i * g
     for j in range(size):
         cell[j] = f[j] * before[j] + i[j] * g[j]
@@ -86,11 +86,11 @@ def lstm_backward(layer, step, params, shared, work, start, stop, row0):
         zero(span(work, pack + layer.dstep, PACK * u))
         for p in range(steps - 1, -1, -1):
             begin, m = step_of(layer, work, pack, p)
-            last = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
-            lstm_step_backward(layer, work, pack, begin, m, last)
+            previous = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
+            lstm_step_backward(layer, work, pack, begin, m, previous)
             if p > 0:
                 # dh of the step before += dz @ recurrent^T
-                dh = pack + layer.dh + last * u
+                dh = pack + layer.dh + previous * u
                 set_aside(layer, step, work, pack, dh, m * u)
                 for gate in range(GATES):
                     dz = pack + layer.dz + (gate * PACK * layer.t + begin) * u
@@ -100,7 +100,7 @@ def lstm_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @inline
-def lstm_step_backward(layer, work, pack, begin, m, last):
+def lstm_step_backward(layer, work, pack, begin, m, previous):
     """dh, dcell (m, u) -> dz (4, m, u); dcell becomes that of the step before."""
     u, size = layer.units, m * layer.units
     gate = PACK * layer.t * u
@@ -110,7 +110,7 @@ def lstm_step_backward(layer, work, pack, begin, m, last):
     di, df = span(work, dz, size), span(work, dz + gate, size)
     dg, do = span(work, dz + 2 * gate, size), span(work, dz + 3 * gate, size)
     cell, cell_out = pack + layer.cell + begin * u, pack + layer.cell_out + begin * u
-    before = span(work, pack + layer.cell + last * u, size)
+    before = span(work, pack + layer.cell + previous * u, size)
     dh, dcell = span(work, pack + layer.dh + begin * u, size), span(work, pack + layer.dstep, size)
     # do = dh * tanh(cell), dcell += dh * o * tanh'(cell)
     multiply(do, dh, span(work, cell_out, size))
@@ -235,5 +235,5 @@ class LSTM(Layer):
         bias = BiasOf(self.bias_initializer, 1, self.units) if self.unit_forget_bias else None
         return build_recurrent(self, input_shape, GATES, bias, cell=True)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_recurrent(row, self, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_recurrent(record, self, float_type)

@@ -119,14 +119,14 @@ def lay_out(layer, work, pack, first, rows):
         ranks[i] = 0
         for j in range(rows):
             ranks[i] += lengths[j] > lengths[i] or (lengths[j] == lengths[i] and j < i)
-        last = whole(work, pack + RANKS + i) - PACK
+        previous = whole(work, pack + RANKS + i) - PACK
         p = 0
         for k in range(t):
             if layer.mask >= 0 and work[layer.mask + (first + i) * t + source_step(layer, k)] == 0:
-                places[i * t + k] = -1 - PACK - last
+                places[i * t + k] = -1 - PACK - previous
                 continue
-            last = whole(work, pack + BEGINS + p) + whole(work, pack + RANKS + i)
-            places[i * t + k] = last
+            previous = whole(work, pack + BEGINS + p) + whole(work, pack + RANKS + i)
+            places[i * t + k] = previous
             p += 1
     return steps
 

@@ -167,35 +167,35 @@ def leave_backward(layer, step, work, pack, first, rows):
 
 
 @kernel
-def recurrent_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """packed_x, before, dz (g, packed rows, u) -> rows first to last of a kernel's gradient, or of the bias's."""
+def recurrent_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """packed_x, before, dz (g, packed rows, u) -> rows first to end of a kernel's gradient, or of the bias's."""
     row = start
     while row < stop:
         pack = pack_of(layer, row)
         rows = whole(work, pack + ROWS)
         if row % PACK == 0 and row + rows <= stop:
             n = whole(work, pack + BEGINS + layer.t)
-            add_gradient(layer, grads, work, pack, 0, n, block, first, last, accumulate)
+            add_gradient(layer, grads, work, pack, 0, n, block, first, end, accumulate)
             row += rows
         else:
             # A row alone (Levenberg and Marquardt's Jacobian): its steps lie apart.
-            add_gradient(layer, grads, work, pack, 0, 0, block, first, last, accumulate)
+            add_gradient(layer, grads, work, pack, 0, 0, block, first, end, accumulate)
             for k in range(layer.t):
                 r = whole(work, pack + layer.places + row % PACK * layer.t + k)
                 if r >= 0:
-                    add_gradient(layer, grads, work, pack, r, 1, block, first, last, True)
+                    add_gradient(layer, grads, work, pack, r, 1, block, first, end, True)
             row += 1
         accumulate = True
 
 
 @inline
-def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate):
+def add_gradient(layer, grads, work, pack, r, n, block, first, end, accumulate):
     """The part of `n` packed rows from r on: dkernel = x^T @ dz, drecurrent = before^T @ dz, dbias = 1^T @ dz."""
     d, u, g = layer.n_in // layer.t, layer.units, layer.gates
     if block == 2:
         columns = g * u if layer.reset_after else 1
         for gate in range(2 * g):
-            low, high = max(first * columns, gate * u), min(last * columns, (gate + 1) * u)
+            low, high = max(first * columns, gate * u), min(end * columns, (gate + 1) * u)
             if low < high:
                 dz = at(work, pack + dz_of(layer, gate) + r * u + low - gate * u)
                 dbias = at(grads, layer.bias + low)
@@ -203,14 +203,14 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, last, accumulate)
                 call(layer.product, (dbias, u, init, u, unit(grads), 0, 0, dz, u, 1, high - low, n))
         return
     for gate in range(g):
-        x, width, kernel, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
+        x, width, param, dz = layer.packed_x, d, layer.params, layer.dz + gate * PACK * layer.t * u
         if block == 1:
             x = layer.before if gate < g - 1 else layer.last_before
-            width, kernel, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
-        dkernel = at(grads, kernel + first * g * u + gate * u)
+            width, param, dz = u, layer.recurrent_kernel, dz_of(layer, g + gate)
+        dkernel = at(grads, param + first * g * u + gate * u)
         init = dkernel if accumulate else null(grads)
         a, b = at(work, pack + x + r * width + first), at(work, pack + dz + r * u)
-        call(layer.product, (dkernel, g * u, init, g * u, a, 1, width, b, u, last - first, u, n))
+        call(layer.product, (dkernel, g * u, init, g * u, a, 1, width, b, u, end - first, u, n))
 
 
 @inline

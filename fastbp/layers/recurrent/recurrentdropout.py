@@ -37,10 +37,10 @@ def draw_mask(layer, step, mask, first, rate):
     """mask (k,) = 0 or 1 / (1 - rate), from the layer's random numbers `first` and those after it."""
     rate = rate_of(rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold, scale, zero = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
+    threshold, scale, dropped = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
     for j in range(mask.size):
         bits = random_bits(low, high, np.uint32(first + j))
-        mask[j] = scale if bits >= threshold else zero
+        mask[j] = scale if bits >= threshold else dropped
 
 
 @cache

@@ -140,15 +140,15 @@ def _needs_z(spec):
     return spec.activation.needs_input or getattr(spec, "recurrent_activation", spec.activation).needs_input
 
 
-def fill_recurrent(row, spec, float_type):
+def fill_recurrent(record, spec, float_type):
     """Set the fields of a recurrent layer's row that `build_recurrent` does not."""
-    row["product"] = product_address(float_type)
+    record["product"] = product_address(float_type)
     if spec.draws:
-        row["draw_masks"] = draw_masks_address(float_type)
-    fill_activation(row, spec.activation, float_type)
+        record["draw_masks"] = draw_masks_address(float_type)
+    fill_activation(record, spec.activation, float_type)
     gate = getattr(spec, "recurrent_activation", spec.activation)
-    row["recurrent_activate"], row["recurrent_differentiate"] = activation_addresses(gate, float_type)
-    row["recurrent_alpha"] = gate.alpha
+    record["recurrent_activate"], record["recurrent_differentiate"] = activation_addresses(gate, float_type)
+    record["recurrent_alpha"] = gate.alpha
 
 
 class BiasOf:

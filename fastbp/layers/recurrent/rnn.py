@@ -162,5 +162,5 @@ class SimpleRNN(Layer):
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return build_recurrent(self, input_shape, gates=1)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_recurrent(row, self, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_recurrent(record, self, float_type)

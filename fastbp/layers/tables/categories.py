@@ -1,4 +1,4 @@
-"""Columns of categories, as embedding.py takes them: CategoryEmbedding (a table for each column), OneHot."""
+"""Columns of categories: CategoryEmbedding (a table of vectors for each column) and OneHot."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from fastbp.layers.tables.embedding import (
     unknown_category,
 )
 
-# Address of (offset in params, dim, first column of out, categories) of each column.
+# `tables` is the address of four numbers for each column: offset in params, dim, first column of out, categories.
 TABLES = layer_dtype(("tables", "i8"))
 
 
@@ -46,14 +46,14 @@ def tables_forward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def tables_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, t), dout (n, sum of all dim) -> rows first to last of the table of column `block`, added in batch order."""
+def tables_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, t), dout (n, sum of all dim) -> rows first to end of the gradient of `block`, a column's table."""
     table, dim = int64_at(layer.tables, 4 * block), int64_at(layer.tables, 4 * block + 1)
-    dtable = span(grads, table + first * dim, (last - first) * dim)
+    dtable = span(grads, table + first * dim, (end - first) * dim)
     clear_unless(accumulate, dtable)
     dout = layer.dout + start * layer.n_out + int64_at(layer.tables, 4 * block + 2)
     reads = (layer.x + start * layer.n_in + block, layer.n_in, dout, layer.n_out)
-    add_reads(dtable, work, reads, stop - start, first, last, dim)
+    add_reads(dtable, work, reads, stop - start, first, end, dim)
 
 
 @LAYERS.register("CategoryEmbedding")
@@ -66,7 +66,7 @@ class CategoryEmbedding(Layer):
     cardinalities : list of int
         Categories of each column; inputs are 0, 1, ... one less than that.
     output_dims : int or list of int, default 8
-        Numbers that a category becomes: of all columns, or of each.
+        How many numbers a category becomes: one size for all columns, or one for each.
     embeddings_initializer : str or initializer object, optional
         Default standard normal, as in RealMLP (Holzmueller et al., 2024).
     learning_rate_factor : float, default 1.0
@@ -74,7 +74,7 @@ class CategoryEmbedding(Layer):
     decay_factor : float, default 1.0
         The layer's own factor on the optimizer's decoupled weight decay; 0 spares it.
     lazy : bool, default False
-        Update only the rows that the batch reads, of all tables: see `Embedding`.
+        Update only those rows of the tables that the batch reads: see `Embedding`.
     trainable : bool, default True
     name : str, optional
         Default ``"categoryembedding"``, ``"categoryembedding_1"`` and so on.
@@ -138,14 +138,14 @@ class CategoryEmbedding(Layer):
         ]
         return Build(output_shape=(sum(self.output_dims),), params=params)
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
         sizes = [cardinality * dim for cardinality, dim in self._shapes()]
         tables = np.empty((len(sizes), 4), np.int64)
-        tables[:, 0] = row["params"] + np.cumsum([0, *sizes[:-1]])
+        tables[:, 0] = record["params"] + np.cumsum([0, *sizes[:-1]])
         tables[:, 1] = self.output_dims
         tables[:, 2] = np.cumsum([0, *self.output_dims[:-1]])
         tables[:, 3] = self.cardinalities
-        row["tables"] = tables.ctypes.data
+        record["tables"] = tables.ctypes.data
         return tables
 
     def _shapes(self):
@@ -155,7 +155,7 @@ class CategoryEmbedding(Layer):
         return unknown_category(x, self.cardinalities, "CategoryEmbedding")
 
 
-ONE_HOT = layer_dtype(("stops", "i8"))  # address of one past each column's last output
+ONE_HOT = layer_dtype(("stops", "i8"))  # address of a number for each column: one past its last output
 
 
 @kernel

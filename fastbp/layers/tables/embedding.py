@@ -1,8 +1,8 @@
 """Embedding: out (n, ..., dim) = rows of a table (categories, dim); and how categories are checked.
 
-Inputs are whole numbers in the model's float type, which holds them exactly up to 2**24 in float32.  `refuses` looks
-at them before anything runs.  Kernels do not trust that: x is the user's own array, which anybody may change while they
-run.  A category that a table does not have becomes NaN, and no gradient.
+Inputs are whole numbers in the model's float type.  float32 holds them exactly up to 2**24.  `refuses` checks them
+before anything runs, but kernels check them again: x is the user's own array, and anybody may change it while they run.
+A category that a table does not have becomes NaN, and gets no gradient.
 """
 
 import math
@@ -19,9 +19,9 @@ from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, who
 from fastbp.layers.build import Build, Lookup, Param
 from fastbp.layers.weights import penalties
 
-# Whole numbers up to here are exact in float32.
+# Whole numbers up to this one are exact in float32.
 MOST_CATEGORIES = 2**24
-# The gradient of a small table is added up in sums of so many reads.
+# For the gradient of a small table, so many reads are added into a sum of their own.
 FOLD = 512
 
 
@@ -29,7 +29,7 @@ FOLD = 512
 def category_at(work, place, n):
     """Return the category in work, or -1 where it is none of 0 to n - 1.
 
-    NaN, and what no int64 can hold, become its smallest or its largest number: out of range, too.
+    The conversion turns NaN and numbers beyond int64 into its smallest or largest number, which is out of range, too.
     """
     category = np.int64(work[place])
     return category if np.uint64(category) < np.uint64(n) else np.int64(-1)
@@ -57,7 +57,7 @@ def embedding_forward(layer, step, params, shared, work, start, stop, row0):
             strangers += 1
         if layer.mask_zero:
             work[layer.own_mask + i] = row != 0
-    # In a loop of its own: beside the copies it took 0.8 ns a category, of 2.3.
+    # In a loop of its own: in the loop of the copies it took 0.8 of 2.3 ns a category.
     for i in range(start * layer.n_in, stop * layer.n_in if strangers else start * layer.n_in):
         if category_at(work, layer.x + i, n) < 0:
             fill_nan(span(work, layer.out + i * dim, dim))
@@ -65,49 +65,50 @@ def embedding_forward(layer, step, params, shared, work, start, stop, row0):
 
 @kernel
 def embedding_backward(layer, step, params, shared, work, start, stop, row0):
-    """dx (n, t) = 0: a category is no number that could be a little larger."""
+    """dx (n, t) = 0: a category cannot become a little larger, so it has no derivative."""
     clear_unless(False, span(work, layer.dx + start * layer.n_in, (stop - start) * layer.n_in))
 
 
 @inline
-def add_reads(dtable, work, reads, n, first, last, dim):
-    """dtable, rows first to last of a gradient (., dim), += dout of each of n reads, in their order.
+def add_reads(dtable, work, reads, n, first, end, dim):
+    """dtable, rows first to end of a gradient (., dim), += dout of each of n reads, in their order.
 
-    reads: offsets in work of the first row's number and of its dout, each with the distance to the next one's.
-    Of many reads of a small table, FOLD are added one after the other, and then such sums.
+    `reads` holds the offset in work of the first read's row number, the distance to the next number, and the same
+    two of dout.  Where a small table is read often, each FOLD reads are added into a sum of their own, and then these
+    sums are added.
     """
     sums, room = stack_panel(at(dtable, 0)), DEPTH * tile_columns(at(dtable, 0))
     if n <= FOLD or dtable.size > room or dtable.size > FOLD * dim:
-        add_each(at(dtable, 0), work, reads, 0, n, first, last, dim)
+        add_each(at(dtable, 0), work, reads, 0, n, first, end, dim)
         return
     for start in range(0, n, FOLD):
         for j in range(np.uint64(dtable.size)):
             sums[j] = work.dtype.type(0)
-        add_each(sums, work, reads, start, min(start + FOLD, n), first, last, dim)
+        add_each(sums, work, reads, start, min(start + FOLD, n), first, end, dim)
         for j in range(np.uint64(dtable.size)):
             dtable[j] += sums[j]
 
 
 @inline
-def add_each(table, work, reads, start, stop, first, last, dim):
-    """Add dout of reads start to stop to the rows of `table` that they name."""
+def add_each(table, work, reads, start, stop, first, end, dim):
+    """Add dout of the reads start to stop to the rows of `table` that they read."""
     x, x_stride, dout, dout_stride = reads
     for i in range(start, stop):
         row = np.int64(work[x + i * x_stride])
-        if first <= row < last:
+        if first <= row < end:
             drow, drow_add = shift(table, (row - first) * dim), span(work, dout + i * dout_stride, dim)
             for j in range(np.uint64(dim)):
                 drow[j] += drow_add[j]
 
 
 @kernel
-def embedding_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, t), dout (n, t, dim) -> rows first to last of dtable (c, dim), equal categories added in batch order."""
+def embedding_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, t), dout (n, t, dim) -> rows first to end of dtable (c, dim), equal categories added in batch order."""
     dim = layer.dim
-    dtable = span(grads, layer.params + first * dim, (last - first) * dim)
+    dtable = span(grads, layer.params + first * dim, (end - first) * dim)
     clear_unless(accumulate, dtable)
     reads = (layer.x + start * layer.n_in, 1, layer.dout + start * layer.n_out, dim)
-    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, last, dim)
+    add_reads(dtable, work, reads, (stop - start) * layer.n_in, first, end, dim)
 
 
 @LAYERS.register("Embedding")
@@ -120,7 +121,7 @@ class Embedding(Layer):
     input_dim : int
         Number of categories, at most 2**24; inputs are 0, 1, ... ``input_dim - 1``.
     output_dim : int
-        Numbers that a category becomes.
+        How many numbers a category becomes.
     embeddings_initializer : str or initializer object, default "random_uniform"
         Uniform in +-0.05, as in Keras.
     embeddings_regularizer : str or regularizer object, optional
@@ -225,7 +226,7 @@ class Embedding(Layer):
 
 
 def unknown_category(x, limits, owner):
-    """Return the place of the first entry of x that is no whole number from 0 below `limits`, and the rule; or None."""
+    """Return the place of the first entry of x that is no whole number from 0 to its limit, and the rule; or None."""
     limits = np.broadcast_to(np.asarray(limits), x.shape[1:])
     known = (x >= 0) & (x < limits) & (x == np.floor(x))
     if known.all():

@@ -15,7 +15,7 @@ from fastbp.layers.core.activation import ACTIVATION_FIELDS, fill_activation
 
 PARAMETRIC = layer_dtype(
     ("columns", "i8"),  # entries of alpha for each index of its first axis
-    ("width", "i8"),  # of the last axis: what softmax sums over
+    ("width", "i8"),  # size of the last axis, over which softmax sums
     *ACTIVATION_FIELDS,
 )
 
@@ -66,11 +66,11 @@ def sum_differences(dout, f, x):
 
 
 @kernel
-def parametric_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dalpha (k,)."""
+def parametric_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), f(x) (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dalpha (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
-    dalpha = span(grads, layer.params + first, last - first)
+    first, end = first * layer.columns, end * layer.columns
+    dalpha = span(grads, layer.params + first, end - first)
     x, f = at(work, layer.x + start * k + first), at(work, layer.extra + start * k + first)
     # dalpha = the sum over rows of dout * (f(x) - x)
     sum_differences(dalpha, accumulate, stop - start, at(work, layer.dout + start * k + first), k, f, k, x, k)
@@ -133,5 +133,5 @@ class ParametricActivation(Layer):
         fields = {"columns": math.prod(input_shape[1:]), "width": input_shape[-1]}
         return Build(output_shape=input_shape, params=[alpha], fields=fields, extra=math.prod(input_shape))
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        fill_activation(row, self.activation, float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        fill_activation(record, self.activation, float_type)

@@ -1,4 +1,4 @@
-"""PeriodicEmbedding: of each number x its own [x, cos(2 pi frequency x + phase) @ kernel + bias]."""
+"""PeriodicEmbedding: x becomes [x, cos(2 pi frequency x + phase) @ kernel + bias], each feature by its own weights."""
 
 import math
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def half_turns(x, frequency, phase):
 def periodic_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, d), kernel (d, f, e - 1), bias (d, e - 1), frequency, phase (d, f) -> out (n, d, e).
 
-    For backward the cosines (n, d, f) and their derivatives are kept; a third such array is its own.
+    The cosines (n, d, f) and their derivatives are kept for backward, which has a third such array for its own results.
     """
     if layer.backward:
         waves_and_slopes(layer, params, work, start, stop)
@@ -57,7 +57,7 @@ def periodic_forward(layer, step, params, shared, work, start, stop, row0):
 
 @inline
 def waves_and_slopes(layer, params, work, start, stop):
-    """Row by row: what backward reads."""
+    """Compute out row by row, and keep the cosines and their derivatives, which backward reads."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     frequency, phase = span(params, layer.frequency, m), span(params, layer.phase, m)
@@ -77,7 +77,7 @@ def waves_and_slopes(layer, params, work, start, stop):
 
 @inline
 def waves_by_feature(layer, params, work, start, stop):
-    """Feature by feature, in vectors of rows, and nothing is kept: 15 ns a feature in place of 27 (8 waves)."""
+    """Compute out feature by feature, in vectors of rows; nothing is kept: 15 ns a feature in place of 27 (8 waves)."""
     d, f, e = layer.features, layer.frequencies, layer.width
     n = stop - start
     kept = layer.extra + start * 3 * d * f
@@ -105,7 +105,7 @@ def mix(layer, params, work, start, n, i, waves, row_stride, wave_stride):
 
 @kernel
 def periodic_backward(layer, step, params, shared, work, start, stop, row0):
-    """dout (n, d, e) -> dx (n, d), and the gradients dt (n, d, f) by frequency * x, in place of the third array."""
+    """dout (n, d, e) -> dx (n, d), and dt (n, d, f), the gradient with respect to frequency * x, in the third array."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     for i in range(d):
@@ -137,17 +137,17 @@ def sum_turns(dt, _, __):
 
 
 @kernel
-def periodic_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to last of a parameter's gradient."""
+def periodic_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), cosines, dt (n, d, f), dout (n, d, e) -> features first to end of a parameter's gradient."""
     d, f, e = layer.features, layer.frequencies, layer.width
     m, n = d * f, stop - start
     if block == 3:
-        dphase = span(grads, layer.phase + first * f, (last - first) * f)
+        dphase = span(grads, layer.phase + first * f, (end - first) * f)
         # dphase = the sum over rows of dt / (2 pi)
         dt = at(work, layer.extra + (start * 3 + 2) * m + first * f)
         sum_turns(dphase, accumulate, n, dt, 3 * m, dt, 3 * m, dt, 3 * m)
         return
-    for i in range(first, last):
+    for i in range(first, end):
         dout = at(work, layer.dout + (start * d + i) * e + 1)
         if block == 0:
             # dkernel[i] = waves[i]^T @ dout[i, 1:]
@@ -167,20 +167,20 @@ def periodic_gradient(layer, params, grads, work, start, stop, block, first, las
 
 
 @kernel
-def periodic_prepare(layer, params, shared, first, last):
-    """Write the transposes (e - 1, f) of the kernels of features first to last, which backward reads."""
+def periodic_prepare(layer, params, shared, first, end):
+    """Write the transposes (e - 1, f) of the kernels of features first to end, which backward reads."""
     f, k = layer.frequencies, layer.width - 1
-    for i in range(first, last):
+    for i in range(first, end):
         transpose(at(shared, layer.shared + i * f * k), f, at(params, layer.params + i * f * k), k, f, k)
 
 
 @LAYERS.register("PeriodicEmbedding")
 @dataclass
 class PeriodicEmbedding(Layer):
-    """Numbers as waves: every feature gets cosines of its own, a linear map of them, and stays beside it.
+    """Numbers as waves: every feature becomes itself and a linear map of its own cosines.
 
-    Of feature i: ``[x, cos(2 pi frequency[i] x + phase[i]) @ kernel[i] + bias[i]]``, the PBLD embedding of RealMLP
-    (Holzmueller et al., 2024), after the periodic embeddings of Gorishniy et al. (2022).
+    Feature i becomes ``[x, cos(2 pi frequency[i] x + phase[i]) @ kernel[i] + bias[i]]``. This is the PBLD embedding of
+    RealMLP (Holzmueller et al., 2024), after the periodic embeddings of Gorishniy et al. (2022).
 
     Parameters
     ----------
@@ -262,5 +262,5 @@ class PeriodicEmbedding(Layer):
             multiply_adds=d * f * (e + 10),  # a cosine and a sine cost about ten
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)

@@ -1,4 +1,4 @@
-"""PiecewiseLinearEmbedding: of each number a piecewise linear function with given knots, for every output its own."""
+"""PiecewiseLinearEmbedding: each number becomes several piecewise linear functions of itself, with given knots."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fastbp.kernels.tile import product_address
 from fastbp.layers.base import LAYERS, Layer, check_factors, layer_dtype, whole_number
 from fastbp.layers.build import Build, Param
 
-# The number of a bin is exact in float32 up to here.
+# float32 holds the number of a bin exactly up to this one.
 MOST_EDGES = 2**24
 PIECEWISE = layer_dtype(
     ("features", "i8"),  # d
@@ -30,7 +30,7 @@ PIECEWISE = layer_dtype(
 
 @inline
 def shares(x, low, over, least, most):
-    """Return how much of a bin lies below x, limited to least and most; NaN stays NaN."""
+    """Return which share of a bin lies below x, limited to the range from least to most; NaN stays NaN."""
     share = (x - low) * over
     share = select(share < least, least, share)
     return select(share > most, most, share)
@@ -38,7 +38,7 @@ def shares(x, low, over, least, most):
 
 @kernel
 def piecewise_forward(layer, step, params, shared, work, start, stop, row0):
-    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); for backward the shares (n, t) are kept."""
+    """x (n, d), kernel (t, k), slope, bias (d, k) -> out (n, d, k); the shares (n, t) are kept for backward."""
     if layer.backward:
         add_shares(layer, params, work, start, stop)
     else:
@@ -65,21 +65,21 @@ def add_shares(layer, params, work, start, stop):
             share[b] = shares(share[b], low[b], over[b], least[b], most[b])
     for i in range(d):
         # out[i] += share[its bins] @ kernel[its bins]
-        first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
+        first, end = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
         out, share = at(work, layer.out + (start * d + i) * k), at(work, layer.extra + start * t + first)
         weight = at(params, layer.params + first * k)
-        call(layer.product, (out, d * k, out, d * k, share, t, 1, weight, k, stop - start, k, last - first))
+        call(layer.product, (out, d * k, out, d * k, share, t, 1, weight, k, stop - start, k, end - first))
 
 
 @inline
 def look_up(layer, shared, work, start, stop):
-    """out = base + (x - low) * gain of the bin that x lies in: 8 ns a feature in place of 25 (32 bins, 8 units)."""
+    """out = base + (x - low) * gain, by x's bin: 8 ns a feature where `add_shares` takes 25 (32 bins, 8 units)."""
     d, k, t = layer.features, layer.units, layer.bins
     n, low = stop - start, array_at(layer.tables, t, work)
     column, place = span(work, layer.extra + start * t, n), span(work, layer.extra + start * t + n, n)
     for i in range(d):
-        first, last = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
-        find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, last)
+        first, end = int64_at(layer.starts, i), int64_at(layer.starts, i + 1)
+        find_bins(column, place, at(work, layer.x + start * d + i), d, low, first, end)
         for row in range(n):
             b = np.int64(place[row])
             above, out = column[row] - low[b], span(work, layer.out + ((start + row) * d + i) * k, k)
@@ -89,12 +89,15 @@ def look_up(layer, shared, work, start, stop):
 
 
 @inline
-def find_bins(column, place, x, stride, low, first, last):
-    """column (n,) = x; place (n,) = each one's bin of first to last, by counting: a search's branches are guesses."""
+def find_bins(column, place, x, stride, low, first, end):
+    """column (n,) = x; place (n,) = the bin of each x, among first to end.
+
+    The edges below x are counted, because a CPU can only guess the branches of a binary search.
+    """
     for row in range(column.size):
         column[row] = x[row * stride]
         place[row] = first
-    for b in range(first + 1, last):
+    for b in range(first + 1, end):
         edge = low[b]
         for row in range(column.size):
             place[row] += select(column[row] >= edge, like(edge, 1), like(edge, 0))
@@ -103,7 +106,7 @@ def find_bins(column, place, x, stride, low, first, last):
 @kernel
 def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, d, k), kernel (t, k), slope (d, k) -> dx (n, d)."""
-    if layer.dx < 0:  # no `only_dx`: that there is a backward pass tells `forward` to keep the shares
+    if layer.dx < 0:  # not `only_dx`: `forward` keeps the shares where there is a backward pass
         return
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 4 * t, work)
@@ -112,7 +115,7 @@ def piecewise_backward(layer, step, params, shared, work, start, stop, row0):
         dout, dx = span(work, layer.dout + row * d * k, d * k), span(work, layer.dx + row * d, d)
         share = span(work, layer.extra + row * t, t)
         for i in range(d):
-            # dx = slope @ dout + the sum over bins that x lies in of kernel @ dout / width
+            # dx = slope @ dout + kernel @ dout / width, the latter of each bin whose share grows with x
             total = dot(slope, i * k, dout, i * k, k)
             for b in range(int64_at(layer.starts, i), int64_at(layer.starts, i + 1)):
                 if share[b] > tables[2 * t + b] and share[b] < tables[3 * t + b]:
@@ -130,19 +133,19 @@ def dot(a, a_start, b, b_start, size):
 
 
 @kernel
-def piecewise_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, d), shares (n, t), dout (n, d, k) -> rows first to last of dkernel (t, k), dslope or dbias (d, k)."""
+def piecewise_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, d), shares (n, t), dout (n, d, k) -> rows first to end of dkernel (t, k), dslope or dbias (d, k)."""
     d, k, t, n = layer.features, layer.units, layer.bins, stop - start
     if block == 0:
         for i in range(d):
             # dkernel[its bins] = share[its bins]^T @ dout[i]
-            low, high = max(int64_at(layer.starts, i), first), min(int64_at(layer.starts, i + 1), last)
+            low, high = max(int64_at(layer.starts, i), first), min(int64_at(layer.starts, i + 1), end)
             if low < high:
                 dkernel, share = at(grads, layer.params + low * k), at(work, layer.extra + start * t + low)
                 init, dout = dkernel if accumulate else null(grads), at(work, layer.dout + (start * d + i) * k)
                 call(layer.product, (dkernel, k, init, k, share, 1, t, dout, d * k, high - low, k, n))
     elif block == 1:
-        for i in range(first, last):
+        for i in range(first, end):
             # dslope[i] = x[i]^T @ dout[i]
             dslope, dout = at(grads, layer.slope + i * k), at(work, layer.dout + (start * d + i) * k)
             init, x = dslope if accumulate else null(grads), at(work, layer.x + start * d + i)
@@ -151,12 +154,12 @@ def piecewise_gradient(layer, params, grads, work, start, stop, block, first, la
         # dbias = ones^T @ dout
         dbias, dout = at(grads, layer.bias + first * k), at(work, layer.dout + (start * d + first) * k)
         init = dbias if accumulate else null(grads)
-        call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dout, d * k, 1, (last - first) * k, n))
+        call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dout, d * k, 1, (end - first) * k, n))
 
 
 @kernel
-def piecewise_tabulate(layer, params, shared, first, last):
-    """Write what is put out at each bin's low edge, and how it grows from there (t, k)."""
+def piecewise_tabulate(layer, params, shared, first, end):
+    """Write the outputs at each bin's low edge (t, k), and how fast they grow from there (t, k)."""
     d, k, t = layer.features, layer.units, layer.bins
     tables = array_at(layer.tables, 2 * t, params)
     for i in range(d):
@@ -174,12 +177,12 @@ def piecewise_tabulate(layer, params, shared, first, last):
 @LAYERS.register("PiecewiseLinearEmbedding")
 @dataclass
 class PiecewiseLinearEmbedding(Layer):
-    """Numbers as piecewise linear functions of themselves, whose knots are given (Gorishniy et al., 2022).
+    """Numbers as piecewise linear functions of themselves, with given knots (Gorishniy et al., 2022).
 
-    Feature i with edges ``b_0 < b_1 < ... < b_t`` gets the share of each bin that lies below it,
-    ``share_j = (x - b_{j-1}) / (b_j - b_{j-1})``, limited to 0 and 1 but for the first bin downwards and the last one
-    upwards, and of them ``out[i] = x * slope[i] + bias[i] + share @ kernel[bins of i]``: the form that TabM's authors
-    call "B" (Gorishniy et al., 2025). It starts as a linear map: the kernel is zero.
+    Feature i has edges ``b_0 < b_1 < ... < b_t``. The share of bin j that lies below x is
+    ``share_j = (x - b_{j-1}) / (b_j - b_{j-1})``, limited to 0 and 1; the first bin has no lower limit, the last one no
+    upper limit. The output is ``out[i] = x * slope[i] + bias[i] + share @ kernel[bins of i]``. TabM's authors call this
+    form "B" (Gorishniy et al., 2025). The kernel starts as zero, so the layer starts as a linear map.
 
     Parameters
     ----------
@@ -266,11 +269,11 @@ class PiecewiseLinearEmbedding(Layer):
             multiply_adds=t * k + d * k,
         )
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)
 
     def tables(self, dtype: Any) -> np.ndarray:
-        """Return low edge, 1 / width, and the smallest and largest share of every bin (4, t)."""
+        """Return the low edge, 1 / width, and the smallest and the largest share of every bin (4, t)."""
         columns = []
         for edges in self.bins:
             least, most = np.zeros(len(edges) - 1), np.ones(len(edges) - 1)

@@ -1,4 +1,4 @@
-"""Scaling: out (n, k) = x (n, k) * scale (k,) + bias (k,), one trained factor an entry of a row."""
+"""Scaling: out (n, k) = x (n, k) * scale (k,) + bias (k,), a trained factor for each entry of a row."""
 
 import math
 from dataclasses import dataclass
@@ -50,16 +50,16 @@ def scaling_backward(layer, step, params, shared, work, start, stop, row0):
 
 
 @kernel
-def scaling_gradient(layer, params, grads, work, start, stop, block, first, last, accumulate):
-    """x (n, k), dout (n, k) -> rows first to last (of `columns` entries) of dscale (k,) or dbias (k,)."""
+def scaling_gradient(layer, params, grads, work, start, stop, block, first, end, accumulate):
+    """x (n, k), dout (n, k) -> rows first to end (of `columns` entries) of dscale (k,) or dbias (k,)."""
     k = layer.n_out
-    first, last = first * layer.columns, last * layer.columns
+    first, end = first * layer.columns, end * layer.columns
     if block == 1:
         # dbias = the sum over rows of dout
-        dbias = span(grads, layer.bias + first, last - first)
+        dbias = span(grads, layer.bias + first, end - first)
         sum_rows(layer.product, dbias, accumulate, stop - start, at(work, layer.dout + start * k + first), k)
         return
-    dscale = span(grads, layer.params + first, last - first)
+    dscale = span(grads, layer.params + first, end - first)
     x, dout = at(work, layer.x + start * k + first), at(work, layer.dout + start * k + first)
     # dscale = the sum over rows of dout * x
     sum_products(dscale, accumulate, stop - start, dout, k, x, k, x, k)
@@ -122,5 +122,5 @@ class Scaling(Layer):
             params.append(Param("bias", input_shape, self.bias_initializer, **factors))
         return Build(output_shape=input_shape, params=params, fields={"columns": math.prod(input_shape[1:])})
 
-    def fill(self, row: Any, float_type: np.dtype) -> Any:
-        row["product"] = product_address(float_type)
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        record["product"] = product_address(float_type)

@@ -1,1 +1,1 @@
-"""What a fitted tabular estimator tells of itself: importances, contributions, partial dependence."""
+"""Insight into a fitted tabular estimator: importances, contributions, partial dependence."""

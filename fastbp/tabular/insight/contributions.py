@@ -1,10 +1,11 @@
-"""What each column of a table contributes to a prediction: integrated gradients of the whole ensemble.
+"""The contribution of each column of a table to a prediction: integrated gradients of the whole ensemble.
 
-The way leads through what the networks' first layers make of the columns: the vectors of categories, the waves and the
-piecewise functions of numbers, one-hot columns. Each of these is of one column. Behind them networks bend little: with
-16 points a row the sums of adult's rows (10 networks) are off by 0.0014 in the median and by 0.008 for one in a
-hundred. Through the numbers themselves 256 points are off by 0.03 for one row in ten: a capital gain is 0 or far from
-it, and between is a jungle of knots. On a linear table both ways recover the coefficients equally well.
+The gradients are integrated along a straight line between outputs of the networks' first layers: the vectors of
+categories, the waves and piecewise functions of numbers, one-hot columns. Each of these outputs depends on one column.
+The layers after them are nearly linear: with 16 points a row, the sums of adult's rows (10 networks) are off by 0.0014
+in the median and by 0.008 for one row in a hundred. A line between the numbers themselves crosses many knots, for
+instance between a capital gain of 0 and a large one: 256 points are off by 0.03 for one row in ten. On a linear table
+both lines recover the coefficients equally well.
 """
 
 from typing import NamedTuple
@@ -19,14 +20,14 @@ from fastbp.layers.tables.columns import Columns
 from fastbp.layers.tables.scaling import Scaling
 from fastbp.tabular.insight.places import places_of, typical_row
 
-# Rows of a background that ways begin at, at most: each takes as long as the typical row alone.
+# Lines begin at this many rows of a background at most: each takes as long as the typical row alone.
 MOST_STARTS = 16
-# Of the largest output: how far a sum may be off before a way is cut finer.
+# A sum may be off by this share of the largest output; else its line is cut finer.
 TOLERANCE = 5e-3
 
 
 class Halves(NamedTuple):
-    """A network, cut behind what its first layers make of each column.
+    """A network, cut in two after the layers that read single columns.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class Halves(NamedTuple):
 
 
 def _owners(engine, branch):
-    """Return, for each output of a branch, the place (w,) of the input that it is made of."""
+    """Return the place (w,) of the input on which each output of a branch depends."""
     if not branch or not isinstance(branch[0], Columns):
         raise ValueError("explain takes networks that begin with Columns for each group of columns.")
     columns = np.array(branch[0].columns)
@@ -63,7 +64,7 @@ def _owners(engine, branch):
 
 
 class Blend:
-    """An ensemble as a function of rows z: what the heads of its networks make of a row, side by side.
+    """An ensemble as a function of rows z, which hold the outputs of all networks' first layers side by side.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ class Blend:
         return found
 
     def _parts(self, z):
-        """Yield each network, what it reads of z (n, w), and the columns of z that it is in."""
+        """Yield each network, its own columns of z (n, w), and where they are in z."""
         for network, end in zip(self.networks, self.ends, strict=True):
             columns = slice(end - len(network.owners), end)
             yield network, np.ascontiguousarray(z[:, columns]), columns

@@ -1,6 +1,6 @@
 """Partial dependence: the mean prediction where one column has the same value in all rows (Friedman, 2001).
 
-The values are those of rows that are there, so that a column of any type can be asked, in any table.
+The values are taken from rows of the table, so that columns of any type in any table will do.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.columns import is_missing
 
-# Of the table's rows so many, evenly spread, make the mean.
+# The mean is taken over so many rows of the table, evenly spread.
 MOST_ROWS = 1000
 
 
@@ -18,7 +18,7 @@ def listed(column):
 
 
 def grid_rows(coder, column, n_points):
-    """Return rows (g,) whose values make the grid: rising numbers or dates, or categories, frequent ones first.
+    """Return rows (g,) that hold the grid's values: rising numbers or dates, or categories, frequent ones first.
 
     A row with a missing value comes last, if there is one.
     """
@@ -64,7 +64,7 @@ def _one_of_each(values, rows):
 
 
 def mean_predictions(predicted, x, places, rows):
-    """Return the mean predictions (g, k) over rows x (n, d) whose `places` are those of each of `rows` (g,) in turn.
+    """Return the mean predictions (g, k) over rows x (n, d): each of `rows` (g,) in turn gives them its `places`.
 
     predicted is a callable, x (n, d) -> (n, k).
     """

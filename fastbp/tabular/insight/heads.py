@@ -1,4 +1,4 @@
-"""From the mean outputs of an ensemble to what is explained, and gradients back."""
+"""From an ensemble's mean outputs to the numbers that are explained, and from their gradients to those of outputs."""
 
 import numpy as np
 

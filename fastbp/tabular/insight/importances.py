@@ -1,6 +1,6 @@
 """Permutation importances by rows that the networks did not train on.
 
-A fitted estimator keeps some of these rows, encoded, with the networks that left each out: nothing is trained again.
+A fitted estimator keeps some of these rows, encoded, and which networks left each out.  So nothing is trained again.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from fastbp.tabular.insight.places import places_of
 from fastbp.tabular.quantiles import uncrossed
 from fastbp.tabular.repeated_rows import log_losses, squared_errors
 
-# Rows that are kept, and numbers of them: at most 8 MB.
+# At most so many rows, and so many numbers of rows, are kept: 8 MB.
 MOST_ROWS, MOST_NUMBERS = 4096, 2_000_000
 FEWEST_ROWS = 256
 
@@ -80,7 +80,7 @@ def importances(kept, encoder, ensemble, objective, scale, n_repeats):
 
 
 def mean_of_others(ensemble, kept, x):
-    """Return the mean outputs (n, k) of those networks that left a row of x (n, d), the `Kept` ones changed, out."""
+    """Return the mean outputs (n, k) for rows x (n, d), changed `Kept` rows: each by the networks that left it out."""
     if kept.left_out is None:
         return sum(network.engine.predict(x) for network in ensemble.networks) / len(ensemble.networks)
     total, count = 0.0, np.zeros((len(x), 1))

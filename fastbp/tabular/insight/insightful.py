@@ -1,4 +1,4 @@
-"""What both tabular estimators have for looking into them; `BaseTabular` has the rest."""
+"""The methods of the tabular estimators that explain them; `BaseTabular` has the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _numbers_of(part, outputs):
 
 
 class Insightful:
-    """Base of the tabular estimators: which columns count, for the model and for each row."""
+    """Base of the tabular estimators: the importance of columns, for the model and for each row."""
 
     ensemble_: Any
     encoder_: Any

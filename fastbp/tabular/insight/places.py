@@ -1,4 +1,4 @@
-"""Where the columns of a user's table stand in the encoded matrix, and what a typical row is."""
+"""The places of a user's columns in the encoded matrix, and the typical row."""
 
 import numpy as np
 
