@@ -7,8 +7,8 @@ parameters, are taken by whoever is free, in the plan's order; a phase ends when
 counted: the waiting at a phase's end (0.1 us where cores are free), memory that cores share, the optimizer's update.
 """
 
+import argparse
 import heapq
-import sys
 
 from benchmarks.shared.workloads import WORKLOADS
 
@@ -39,7 +39,9 @@ def span(pieces, cores):
 
 def main():
     """Print a line for each workload."""
-    cores = [int(text) for text in sys.argv[1:]] or [2, 8, 16, 64]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cores", type=int, nargs="*", default=[2, 8, 16, 64])
+    cores = parser.parse_args().cores
     print("network".ljust(34), "slices items", *(f"{n} cores".rjust(9) for n in cores))
     for name, workload in WORKLOADS.items():
         parts = phases(workload)
