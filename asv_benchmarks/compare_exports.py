@@ -89,6 +89,7 @@ def microseconds(run, x, repeats):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     fastbp.set_num_threads(1)
     rng = np.random.default_rng(0)
     print("model                 rows   predict       C    onnx   us a row")

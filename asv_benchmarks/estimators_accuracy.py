@@ -32,6 +32,7 @@ SEEDS = 10
 
 def main():
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     warnings.simplefilter("ignore")
     print("data set       solver  fastbp            scikit-learn      difference, and its standard error")
     for name, (estimator, load) in SETS.items():
