@@ -23,6 +23,9 @@ from fastbp.losses import VectorJacobian
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
+# Calls of up to so many rows have a plan that packs no weights (PREDICTION_READERS): one row of 784-512-512-10 takes
+# 69 us in place of 107, 16 rows 154 in place of 165.
+FEW_PREDICT_ROWS = 16
 # Rows whose outputs are finished (the mean of an ensemble's members) at a time.
 FINISH_ROWS = 65536
 
@@ -177,7 +180,8 @@ class Engine:
     def _outputs(self, x):
         outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
         if len(x):
-            with self.runner(self.network.batch_size or PREDICT_ROWS, PREDICTION) as runner:
+            rows = FEW_PREDICT_ROWS if len(x) <= FEW_PREDICT_ROWS else PREDICT_ROWS
+            with self.runner(self.network.batch_size or rows, PREDICTION) as runner:
                 if len(x) <= runner.few_rows:
                     runner.predict(self.params, self.grads, x, outputs)
                     return outputs
