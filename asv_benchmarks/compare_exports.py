@@ -6,6 +6,7 @@ C files are compiled by ``gcc -O3 -march=native`` and run in one thread, as is o
 interleaved rounds.
 """
 
+import argparse
 import ctypes
 import subprocess
 import tempfile

@@ -6,6 +6,7 @@ A seed splits the rows (a quarter to test), and is both estimators' random_state
 errors make different fits of the same work; defaults but for the settings below.
 """
 
+import argparse
 import warnings
 
 import numpy as np

@@ -14,8 +14,10 @@ from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.dispatchers import compile_result
 from fastbp.compiler.signatures import signature
 
-result = compile_result(ACTIVATIONS.resolve("tanh").forward, signature("f[:] f[:] i8 f8", f=np.dtype("float32")))
-print(result.library.get_asm_str())
+for name in ("tanh", "gelu"):
+    forward = ACTIVATIONS.resolve(name).forward
+    result = compile_result(forward, signature("f[:] f[:] i8 f8", f=np.dtype("float32")))
+    print(result.library.get_asm_str())
 """
 FEATURES = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse4.2,+avx512f,+avx512vl,+avx512bw,+avx512dq"
 

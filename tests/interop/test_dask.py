@@ -151,7 +151,7 @@ def whole(client):
 class TestTables:
     def test_the_same_bits_with_and_without_workers(self, whole, monkeypatch):
         by_workers = whole
-        monkeypatch.setattr(training, "client", lambda: None)
+        monkeypatch.setattr(training, "active_client", lambda: None)
         with dask.config.set(scheduler="threads"):
             assert same(by_workers.model_, fitted().model_)
         assert by_workers.n_rows_ == 150

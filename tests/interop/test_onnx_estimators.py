@@ -196,7 +196,7 @@ def test_targets_of_different_kinds(frame, classes):
 def test_repeated_rows_join_the_predictions():
     rng = np.random.default_rng(0)
     x = pd.DataFrame(
-        {"a": rng.integers(0, 40, 400), "b": rng.choice(["u", "v"], 400), "c": rng.integers(0, 3, 400) / 7}
+        {"a": rng.integers(0, 40, 800), "b": rng.choice(["u", "v"], 800), "c": rng.integers(0, 3, 800) / 7}
     )
     y = (x["a"] * 7919 % 13 + (x["b"] == "u") + 3 * x["c"]) % 2 > 0.9
     model = fastbp.TabularClassifier("fast", random_state=0, categorical_features=["b"]).fit(x, y)
