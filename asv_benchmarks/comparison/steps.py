@@ -35,8 +35,8 @@ def measure(section, workload, names, threads, repeats):
     """Return the microseconds a step, ratios and share of the peak of one of a section's workloads, and its losses."""
     with workers(section, names, workload, threads) as running:
         epochs = epochs_of_turn(running)
+        steps = epochs * running["fastbp"].about["steps"]
         turns = [{name: worker.ask(epochs=epochs) for name, worker in running.items()} for _ in range(repeats)]
-    steps = epochs * WORKLOADS[workload].steps
     times = [seconds / steps * 1e6 for seconds in medians(turns, "seconds", names)]
     shares = ratios(turns, "seconds", names)
     return [*times, *shares, best(shares), share_of_peak(turns)], [turns[-1][name]["loss"] for name in names]
