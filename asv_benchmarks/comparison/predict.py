@@ -10,7 +10,7 @@ PEERS = ["onnxruntime", "torch", "sklearn"]
 NETWORK = "W2 30-64-64-3, batch 64"
 ROWS = [1, 10_000]
 # Seconds of one turn.
-TURN_SECONDS = 0.05
+TURN_SECONDS = 0.4
 
 
 def run(report, options, peers):
