@@ -289,7 +289,7 @@ class Convolution:
             "segments": segments.size,
             "segment_length": length,
             "beside": beside,
-            "window_step": windows.step,
+            "window_step": windows.window_step,
             "block_rows": max(SCRATCH // columns // beside, 1),
             "block_windows": min(SCRATCH // columns, beside),
             "block_segments": block_segments,
