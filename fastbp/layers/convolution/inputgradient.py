@@ -25,8 +25,8 @@ DWINDOWS_FIELDS = [
     ("block_windows", "i8"),  # windows of each of these rows
     ("block_segments", "i8"),  # segments of each of these windows
 ]
-# A block of dwindows has about so many windows, because kernel^T is read once for each block; fewer where SCRATCH has no
-# room for them.
+# kernel^T is read once for each block of dwindows, so that a block has about so many windows; where SCRATCH has no room
+# for them, it has fewer.
 BLOCK_WINDOWS = 32
 # Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
 MOST_SEGMENT = 2048
