@@ -19,7 +19,7 @@ from fastbp.engine.optimizer_steps import Coefficients
 from fastbp.engine.runner_pool import Runners
 from fastbp.engine.snapshot import Reach, is_finite
 from fastbp.kernels.repeatable import dot
-from fastbp.losses import VectorJacobian
+from fastbp.losses.pointwise import VectorJacobian
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
