@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.engine.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
+from fastbp.engine.barrier import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
 
 # Places in the counters, counted from their end: the helpers inside, whether a thread raised, whether the call pauses,
 # the time at which it pauses, the nanoseconds until then (0: it never pauses), and whether all is done.
@@ -129,7 +129,7 @@ def is_given_up(counters, n_threads):
 
 @inline
 def take_or_pause(counters, phase, taken, n_threads):
-    """As `phases.take`, but a call that pauses has no more pieces.
+    """As `barrier.take`, but a call that pauses has no more pieces.
 
     A thread makes the call pause if the time is over and it has had a piece of this phase.
     """

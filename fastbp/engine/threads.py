@@ -1,6 +1,6 @@
 """Threads: how many a compiled call may have, and the parked Python threads that help with it.
 
-Within a call, threads wait for each other between the phases of a step: phases.py.
+Within a call, threads wait for each other between the phases of a step: barrier.py.
 
 Numba's own threading layers are not used.  A `parallel=True` function loads slowly from a cache.  Its OpenMP layer
 kills forked children.  Its workqueue layer ends a process in which two Python threads run kernels at once.  Starting
