@@ -158,7 +158,8 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                     np.int64(fold),
                     gate_from(gate, j, is_last),
                 )
-            for kind in range(HEIGHTS):
+            for number in range(HEIGHTS):
+                kind, i = next_tiles(out, width, number, i, m, fold)
                 log = log_height(out, width, kind)
                 tiles = (m - i) >> log
                 if tiles > 0:
@@ -184,6 +185,19 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
         if first >= k:
             break
         init, fold = null_like(out), True
+
+
+@inline
+def next_tiles(out, width, number, i, m, fold):
+    """Return the kind of the tiles that come as number `number`, 0 the tallest, and their first row.
+
+    Rows that would take three lower tiles or more take one of the tallest, together with rows above them, which get the
+    same bits again: 15 x 64 x 64 takes 0.53 us in place of 0.66.
+    """
+    tallest = 1 << log_height(out, width, 0)
+    if number == 1 and m - i > 5 and m >= tallest and not fold:
+        return 0, m - tallest
+    return number, i
 
 
 @cache
