@@ -48,6 +48,20 @@ def fit(model, given, y, arguments):
         set_num_threads(None)
 
 
+def told_of(model, given, y, table):
+    """Return what a fitted model says of the table, and reading it did not say."""
+    import numpy as np
+    from sklearn.base import is_classifier
+
+    from fastbp.tabular.target_columns import target_columns
+
+    encoder = model.encoder_
+    encoder.adopt_forms(table.forms)
+    lines = [*getattr(model._target, "notices", ()), *encoder.notices, *encoder.doubts]
+    lines += target_columns(given.features, y, np.ones(len(y), bool), set(encoder.columns), is_classifier(model))
+    return [line for line in lines if line not in table.notes]
+
+
 def columns_of(table, given, target_forms):
     """Return what is told of a table's columns, for targets {name: form or None}."""
     from fastbp.commands.columns import column_types, describe_columns
