@@ -130,10 +130,10 @@ class Runner:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
             job.point_update(self._rule.record, update.state, coefficients, update.made)
-        self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), long)
+        self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), rows, long)
         return job.losses() if has_losses else None
 
-    def _run_in_threads(self, job, choice, n_steps, long):
+    def _run_in_threads(self, job, choice, n_steps, rows, long):
         """Make the call in as many threads as a choice says, and tell it how long that took if it wants to know."""
         wanted = n_threads = choice.wanted()
         started = perf_counter()
@@ -141,8 +141,8 @@ class Runner:
             run_alone(job.alone)
         else:
             n_threads = self._call(job, n_steps, wanted, long)
-        if choice.is_open:
-            choice.note(n_threads, perf_counter() - started, n_steps)
+        if choice.listens:
+            choice.note(n_threads, perf_counter() - started, n_steps * rows)
 
     def predict(self, params, grads, x, outputs):
         """Write the outputs of x (n, ...), with n up to `few_rows`.
