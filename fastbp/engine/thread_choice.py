@@ -74,8 +74,9 @@ class Choice(One):
 
     def wanted(self):
         """Return the number of threads of the next call."""
-        if self.chosen == 1 and threads.limit() == self._limit and not self.is_open_soon():
-            return 1
+        # `get_num_threads` asks the system: 5 us.
+        if self.chosen and self._is_within(threads.limits()) and not self.is_open_soon():
+            return self.chosen
         most = threads.get_num_threads()
         if most != self._most or (not self.is_open and self.is_open_soon()):
             self._begin(most)
@@ -100,12 +101,16 @@ class Choice(One):
         if rest == 0 and (turns == TURNS or self._lasted >= ENOUGH_SECONDS):
             self._choose()
 
+    def _is_within(self, limits):
+        """Are the limits those of the last trial, or such that one thread is within them, too?"""
+        return limits == self._limits or (self.chosen == 1 and limits[0] == self._limits[0])
+
     def _due(self):
         return self._candidates[self._calls // CALLS % len(self._candidates)]
 
     def _begin(self, most):
         """Begin a trial, if there is anything to try."""
-        self._most, self._limit, self._calls, self._lasted = most, threads.limit(), 0, 0.0
+        self._most, self._limits, self._calls, self._lasted = most, threads.limits(), 0, 0.0
         self._candidates = _candidates(most)
         self._costs, self._spent = {n: [] for n in self._candidates}, dict.fromkeys(self._candidates, 0)
         self.is_open = self.listens = most > 1
