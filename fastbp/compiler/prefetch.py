@@ -17,15 +17,19 @@ def prefetch(typingctx, array, index):
 
     def codegen(context, builder, signature, args):
         data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        pointer = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        function_type = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0i8")
-        # To read, into all caches, data.
-        builder.call(function, [pointer, flag(0), flag(3), flag(1)])
+        emit_prefetch(builder, builder.gep(data, [args[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen
+
+
+def emit_prefetch(builder, pointer):
+    """Emit the beginning of a load into the cache; a pointer to nowhere does no harm."""
+    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function_type = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0i8")
+    # To read, into all caches, data.  What is asked for the second-level cache alone, Zen 5 drops if it is in memory.
+    builder.call(function, [builder.bitcast(pointer, byte), flag(0), flag(3), flag(1)])
 
 
 @inline

@@ -26,6 +26,7 @@ from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, 
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.plan import LAYOUT
+from fastbp.kernels.ahead import queue_rows
 from fastbp.layers.base import LAYER, STEP
 from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
@@ -93,6 +94,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
         batch = Batch(steps[s], sums, coefficients)
+        if layout.ahead:
+            fetch_ahead(run, steps, s, n_threads)
         for i in range(job.prepare if s > 0 else 0, phases.size):
             kind = phases[i]
             if kind == ITEMS and job.update:
@@ -109,6 +112,17 @@ def run_steps(jobs, work, counters, thread, n_threads):
             # The largest count holds: a late thread may bring the number of an earlier step.
             atomic_max(array_at(job.made, 1, counters), 0, batch.record.counter + 1)
     finish_all(counters, n_threads)
+
+
+@inline
+def fetch_ahead(run, steps, s, n_threads):
+    """Let the products of step `s` fetch the rows of the next one, or nothing: in order, rows are fetched anyway."""
+    queue = int64s_at(run.layout.ahead, 1)
+    queue[1] = 0
+    # Two threads would take the queue from each other all the time, and fetch rows that the other one gathers.
+    if n_threads == 1 and s + 1 < steps.size and run.job.x and run.job.order:
+        row_bytes = run.layout.n_in * run.params.itemsize
+        queue_rows(queue, run.job.x, run.job.order, steps[s + 1].first, steps[s + 1].rows, row_bytes)
 
 
 @inline

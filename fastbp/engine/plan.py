@@ -29,6 +29,7 @@ from fastbp.engine.cut import Cutter, entries_of, round_up, threads_share
 from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
+from fastbp.kernels.ahead import queue_size
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
 from fastbp.layers.base import fill_record, float_type_of, kernel_address
 
@@ -48,6 +49,7 @@ LAYOUT = record_dtype(
         ("sliced", "i8"),
         ("slice_rows", "i8"),
         ("chunk_rows", "i8"),
+        ("ahead", "i8"),  # address of the queue of the next batch's rows (kernels/ahead.py), or 0
     ],
 )
 
@@ -81,6 +83,9 @@ class Plan:
         self._number_records(placed)
         self.tables = {p.name: p.param for p in network.params if p.name in cut.tables}
         self.region_rows = self.chunk_rows if self.sliced else round_up(self.rows, limits.REGION_ROWS)
+        row_bytes = entries_of(network.input_shape) * self.dtype.itemsize
+        fetches = purpose.training and not self.sliced
+        self.ahead = np.zeros(queue_size(self.rows, row_bytes) if fetches else 0, np.int64)
         self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
@@ -165,6 +170,7 @@ class Plan:
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
+        layout |= {"ahead": self._ahead_address()}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
             self.layout[name] = value
@@ -191,6 +197,8 @@ class Plan:
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
             record["backward"] = 0
+        if "ahead" in record.dtype.names:
+            record["ahead"] = self._ahead_address()
         record["region_rows"], record["panels"] = self.region_rows, self._panel_room(layer)
         self._place_shared(record, layer, is_wanted)
 
@@ -201,6 +209,9 @@ class Plan:
         before = self.table[self.record_number[source.layer]]
         if "rectifies" in before.dtype.names and before["rectifies"]:
             record["gates_dx"], before["differentiate"] = 1, 0
+
+    def _ahead_address(self):
+        return address_of(self.ahead) if self.ahead.size else 0
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""

@@ -31,9 +31,10 @@ def gate_from(typingctx, gate, offset, applies):
     return gate(gate, types.int64, types.boolean), codegen
 
 
-def gate_arguments(signature, args):
-    """Return the arguments by which the functions of tiles get an intrinsic's last one, the gate: none for None."""
-    return [] if signature.args[-1] is types.none else args[-1:]
+def given_arguments(signature, args, count):
+    """Return those of an intrinsic's last `count` arguments that are not None: functions of tiles get these."""
+    pairs = zip(signature.args[-count:], args[-count:], strict=True)
+    return [arg for kind, arg in pairs if kind is not types.none]
 
 
 def gate_sums(builder, sums, out, out_stride, gate, tile, rows, mask_of):

@@ -12,7 +12,7 @@ its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): 
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
-from fastbp.kernels.epilogue import gate_arguments, gate_sums
+from fastbp.kernels.epilogue import gate_sums, given_arguments
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Columns of a quad, and vectors of rows in a tile.  Twice as many where there are registers and tiles of one quad: four
@@ -57,7 +57,7 @@ def run_quads(
         before = builder.udiv(builder.sub(width_, ir.I64(1)), ir.I64(QUAD))
         edge = builder.sub(width_, builder.mul(before, ir.I64(QUAD)))
         index = builder.add(builder.mul(before, ir.I64(2)), builder.zext(_is_one(builder, a_row_), ir.I64))
-        arguments = [tiles_, *rest, *gate_arguments(signature, args), edge]
+        arguments = [tiles_, *rest, *given_arguments(signature, args, 1), edge]
         function = builder.load(builder.gep(_table(builder.module, shape, arguments), [ir.I64(0), index]))
         builder.call(function, arguments)
         return context.get_dummy_value()

@@ -23,9 +23,10 @@ from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, log_height, stack_panel, tile_columns, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
+from fastbp.kernels.ahead import fetch_piece
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
-from fastbp.kernels.epilogue import gate_arguments, gate_entries, gate_from, gate_sums
+from fastbp.kernels.epilogue import gate_entries, gate_from, gate_sums, given_arguments
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
@@ -47,17 +48,20 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
-    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None)
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None, None)
 
 
 @kernel
-def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
-    """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored."""
-    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate)
+def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
+    """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored.
+
+    Tiles fetch what stands in the queue at the address `ahead`, if that is not 0 (ahead.py).
+    """
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead)
 
 
 @inline
-def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
     """Compute both kinds of product."""
     if b_stride < 0 and n <= tile_columns(out):
         b_stride = n
@@ -95,7 +99,7 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
-                    rows, cols, depth, gate_from(gate, 0, whole),
+                    rows, cols, depth, gate_from(gate, 0, whole), ahead,
                 )  # fmt: skip
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
@@ -120,7 +124,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 
 @inline
-def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate):
+def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
     """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of b."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
@@ -138,31 +142,40 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
             if pack and width == columns:
                 copy_panel(panel, b_panel, b_stride, depth)
                 b_panel, b_panel_stride = panel, columns
-            i = 0
-            narrow = quad_rows(out, width, a_row, a_col)
-            if narrow > 0 and m >= narrow:
-                i = m // narrow * narrow
-                run_quads(
-                    m // narrow, width, shift(out, j), out_stride, shift(init, j), init_stride,
-                    shift(a, first * a_col), a_row, a_col, b_panel, b_panel_stride,
-                    depth, np.int64(fold), gate_from(gate, j, is_last),
-                )  # fmt: skip
-            for number in range(HEIGHTS):
-                kind, i = next_tiles(out, width, number, i, m, fold)
-                log = log_height(out, width, kind)
-                tiles = (m - i) >> log
-                if tiles > 0:
-                    run_tiles(
-                        tiles, kind, width, shift(out, i * out_stride + j), out_stride,
-                        shift(init, i * init_stride + j), init_stride, shift(a, i * a_row + first * a_col),
-                        a_row, a_col, b_panel, b_panel_stride,
-                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last),
-                    )  # fmt: skip
-                i += tiles << log
+            add_rows(
+                shift(out, j), out_stride, shift(init, j), init_stride, shift(a, first * a_col), a_row, a_col,
+                b_panel, b_panel_stride, m, width, depth, np.int64(fold), gate_from(gate, j, is_last), ahead,
+            )  # fmt: skip
         first += depth
         if first >= k:
             break
         init, fold = null_like(out), True
+
+
+@inline
+def add_rows(
+    out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, width, depth, fold, gate, ahead
+):  # fmt: skip
+    """As `add_panels`, for one panel: the tiles of `width` columns below each other, the tallest first."""
+    i = 0
+    narrow = quad_rows(out, width, a_row, a_col)
+    if narrow > 0 and m >= narrow:
+        tiles = m // narrow
+        i = tiles * narrow
+        run_quads(
+            tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
+        )  # fmt: skip
+    for number in range(HEIGHTS):
+        kind, i = next_tiles(out, width, number, i, m, fold)
+        log = log_height(out, width, kind)
+        tiles = (m - i) >> log
+        if tiles > 0:
+            run_tiles(
+                tiles, kind, width, shift(out, i * out_stride), out_stride, shift(init, i * init_stride), init_stride,
+                shift(a, i * a_row), a_row, a_col, b, b_stride, depth, fold,
+                gate_from(gate, i * out_stride, True), ahead,
+            )  # fmt: skip
+        i += tiles << log
 
 
 @inline
@@ -187,23 +200,24 @@ def product_address(float_type):
 @cache
 def gated_product_address(float_type):
     """Return the address of `gated_product` for a float type (NumPy's)."""
-    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f*", f=float_type))
+    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f* i8", f=float_type))
 
 
 @intrinsic
 def run_tiles(
-    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
-):
+    typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold,
+    gate, ahead,
+):  # fmt: skip
     """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
 
-    If `fold` is not 0, the sums are added to what `out` holds.
+    If `fold` is not 0, the sums are added to what `out` holds.  A product has both a gate and `ahead`, or neither.
     """
 
     def codegen(context, builder, signature, args):
-        tiles_, kind_, width_, *rest = args[:-1]
-        gate_ = gate_arguments(signature, args)
+        tiles_, kind_, width_, *rest = args[:-2]
+        extras = given_arguments(signature, args, 2)
         shape = Shape(context, signature.args[3].dtype)
-        table = _tile_table(builder.module, shape, args[3].type, len(gate_))
+        table = _tile_table(builder.module, shape, args[3].type, extras)
         lanes = ir.I64(shape.lanes)
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
@@ -212,22 +226,22 @@ def run_tiles(
         index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
         index = builder.add(builder.mul(index, ir.I64(2)), masked)
         function = builder.load(builder.gep(table, [ir.I64(0), index]))
-        builder.call(function, [tiles_, *rest, *gate_, edge])
+        builder.call(function, [tiles_, *rest, *extras, edge])
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
     arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
-    return types.void(*arguments, gate), codegen
+    return types.void(*arguments, gate, ahead), codegen
 
 
-def _tile_table(module, shape, pointer, n_gates):
+def _tile_table(module, shape, pointer, extras):
     """Emit every tile function once in `module`; return the constant table of their addresses."""
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
     size = ir.I64
     arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size]
-    arguments += [*[pointer] * n_gates, size]
+    arguments += [*(extra.type for extra in extras), size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):
@@ -248,7 +262,8 @@ def _tile_table(module, shape, pointer, n_gates):
 
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
-    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = function.args
+    tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *extras, edge = function.args
+    gate, ahead = extras[:1], extras[1:]
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -285,4 +300,5 @@ def _emit_tiles(function, shape, rows, vectors, masked):
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
         gate_sums(builder, sums, out, out_stride, gate, loop.index, rows, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
+        fetch_piece(builder, ahead)
     builder.ret_void()

@@ -36,7 +36,7 @@ def run(address, gated, out, stride, init, init_stride, a, a_row, a_col, b, b_st
     start = null(out) if init_stride < 0 else at(init, 0)
     arguments = (at(out, 0), stride, start, init_stride, at(a, 0), a_row, a_col, at(b, 0), b_stride, m, n, k)
     if gated:
-        call(address, (*arguments, by))
+        call(address, (*arguments, by, 0))
     else:
         call(address, arguments)
 

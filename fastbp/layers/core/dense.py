@@ -23,6 +23,7 @@ DENSE = layer_dtype(
     ("product", "i8"),  # address
     ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
     ("gates_dx", "i8"),  # 1: and that of dx the derivative of the activation before this layer, which made x
+    ("ahead", "i8"),  # address of the queue of rows that products fetch for the next step (kernels/ahead.py), or 0
     *ACTIVATION_FIELDS,
 )
 
@@ -39,7 +40,7 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
     if layer.packed >= 0 and panels_pay(weight, d, k):
         weight, stride = at(shared, layer.packed), panels(d)
     gate = at(work, z + start * k) if layer.rectifies else null(work)
-    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d, gate))
+    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d, gate, 0))
     # out = activation(z)
     if layer.activate and not layer.rectifies:
         out = span(work, layer.out + start * k, (stop - start) * k)
@@ -63,7 +64,7 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.dx >= 0:
         dx, transposed = at(work, layer.dx + start * d), at(shared, layer.shared)
         gate = at(work, layer.x + start * d) if layer.gates_dx else null(work)
-        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k, gate))
+        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k, gate, 0))
 
 
 @kernel
@@ -78,12 +79,13 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, end, a
         rows = layer.rows * layer.region_rows
         if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
             dz, stride = at(work, layer.panels), panels(rows)
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, stop - start, null(work)))
+        none, rows = null(work), stop - start
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, rows, none, layer.ahead))
         return
     # dbias = ones^T @ dz: the product adds up columns faster than a loop would (kernels/columnsums.py)
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start, null(work)))
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start, null(work), 0))
 
 
 @kernel
