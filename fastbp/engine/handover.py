@@ -6,8 +6,8 @@ after less than a microsecond.  It polls for `LINGER_SECONDS`, and then it is pa
 other threads: a process of the least priority would have that for 3 ms at once.
 
 Where another process wants the core, a helper that polls uses up its share of it, and then has none for its work.  So
-it polls no more for `REST_SECONDS` when it notices that it was driven off: a look came late, or it had not begun when
-its caller had ended.
+it polls no more for `REST_SECONDS` when it notices that it was driven off: a look came late, it had no core for a part
+of its call, or had not begun when its caller had ended.
 """
 
 import ctypes
@@ -18,13 +18,13 @@ from fastbp.compiler.jit import kernel
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import array_at
 from fastbp.compiler.signatures import signature
-from fastbp.engine.barrier import SPINS, atomic_load, compare_exchange, give_way, now, pause
+from fastbp.engine.barrier import SPINS, atomic_load, compare_exchange, give_way, now, pause, thread_time
 
 # How long a helper polls after a share.  Between two epochs of one step 60 us pass, between two predictions 15.
 LINGER_SECONDS = 100e-6
 # It looks so many times (1 to 2 us) before it reads the clock.  Where these take longer than LATE_SECONDS, another
 # thread had the core.
-LOOKS, LATE_SECONDS, REST_SECONDS = 32, 100e-6, 0.1
+LOOKS, LATE_SECONDS, REST_SECONDS = 32, 100e-6, 1.0
 _LINGER, _LATE, _REST = (int(1e9 * seconds) for seconds in (LINGER_SECONDS, LATE_SECONDS, REST_SECONDS))
 # Entries of a box: its state, a call (what `Call.place` returns), the status that it returned, the address of the
 # number that becomes 1 when the call is handed over, the nanoseconds of a rest, and the time until which one lasts.
@@ -58,10 +58,13 @@ def linger(box, nanoseconds):
         state = atomic_load(box, STATE)
         if state == FULL:
             if compare_exchange(box, STATE, FULL, BUSY) == FULL:
+                looked, ran = now(), thread_time()
                 box[STATUS] = call_entry(box[FUNCTION], box[SLOTS])
-                compare_exchange(box, STATE, BUSY, OPEN)
-                looked = now()
+                before, looked, ran = looked, now(), thread_time() - ran
                 until = looked + nanoseconds
+                if looked > before + ran + _LATE:
+                    box[RESTS_UNTIL] = looked + box[REST]
+                compare_exchange(box, STATE, BUSY, OPEN)
         elif state == OPEN:
             pause()
             looks += 1

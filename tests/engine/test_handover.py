@@ -4,7 +4,6 @@ import ctypes
 import threading
 import time
 
-import numba
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
 from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
+from tests.engine.test_threads import refuse_big
 
 
 @kernel
@@ -159,14 +159,6 @@ def test_polling_ends_after_a_while(monkeypatch):
     box = Box()
     box.linger()
     assert state(box) == AWAY
-
-
-@numba.njit
-def refuse_big(y_true, y_pred, dout):
-    if y_true[0] > 100:
-        raise ValueError("too big")
-    dout[0] = 2 * (y_pred[0] - y_true[0])
-    return (y_pred[0] - y_true[0]) ** 2
 
 
 def test_a_loss_that_raises_in_a_helper_that_polls(small_work, run_threads, monkeypatch):
