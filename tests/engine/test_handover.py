@@ -4,15 +4,15 @@ import ctypes
 import threading
 import time
 
-import numba
 import numpy as np
 import pytest
 
 import fastbp
 from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
-from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, STATE, Box
+from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
+from tests.engine.test_threads import refuse_big
 
 
 @kernel
@@ -39,8 +39,9 @@ class Counting:
 
 @pytest.fixture
 def polling(monkeypatch):
-    """Return a function that has one helper poll for as long as the test wants; it ends with the test."""
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 60.0)
+    """Return a function that has one helper poll for as long as the test wants, also on a busy machine."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    monkeypatch.setattr(handover, "_REST", 0)
     monkeypatch.setattr(threads, "available_cores", lambda: 2)
     monkeypatch.setattr(threads, "_idle", [])
 
@@ -128,6 +129,21 @@ def test_a_call_that_is_taken_back_is_not_made():
     assert (state(box), work.made[0]) == (OPEN, 0)
 
 
+def test_a_helper_that_had_not_begun_rests(monkeypatch):
+    """Another process has its core: it does not poll, which would use up its share of that, until some time is over."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    box = Box()
+    box._numbers[STATE] = OPEN
+    box.hand_over(Counting().call(1, 2), ctypes.c_int64())
+    before = time.monotonic_ns()
+    box.take_back()
+    assert box._numbers[RESTS_UNTIL] >= before + handover.REST_SECONDS * 1e9
+    box._numbers[RESTS_UNTIL] += 60 * 10**9
+    box.leave()
+    box.linger()  # returns at once
+    assert state(box) == AWAY
+
+
 def test_who_does_not_poll_yet_is_called_to_its_lock():
     box, handed = Box(), ctypes.c_int64()
     box.hand_over(Counting().call(1, 2), handed)
@@ -139,23 +155,15 @@ def test_who_does_not_poll_yet_is_called_to_its_lock():
 
 
 def test_polling_ends_after_a_while(monkeypatch):
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 1e-6)
+    monkeypatch.setattr(handover, "_LINGER", 1000)
     box = Box()
     box.linger()
     assert state(box) == AWAY
 
 
-@numba.njit
-def refuse_big(y_true, y_pred, dout):
-    if y_true[0] > 100:
-        raise ValueError("too big")
-    dout[0] = 2 * (y_pred[0] - y_true[0])
-    return (y_pred[0] - y_true[0]) ** 2
-
-
 def test_a_loss_that_raises_in_a_helper_that_polls(small_work, run_threads, monkeypatch):
     """Each row in turn: the caller has some of them, the helper the others."""
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(handover, "_LINGER", 5 * 10**7)
     run_threads(2)
     x, y = np.linspace(-1, 1, 1000)[:, None], np.zeros(1000)
     model = fastbp.Sequential([fastbp.Dense(4), fastbp.Dense(1)], input_shape=(1,), seed=0)
