@@ -27,7 +27,7 @@ class Cut(NamedTuple):
     sliced: bool
     slice_rows: int
     chunk_rows: int
-    tables: tuple[str, ...]  # whose gradients are made row by row
+    tables: tuple[str, ...]  # those that get their gradient row by row
     room_rows: int  # rows that the workspace has room for
 
 
@@ -45,8 +45,7 @@ class Cutter:
     placed : dict
         The layers that have a record in the table, by their numbers.
     row_multiply_adds : int
-        Multiply-adds for one batch row, in all passes (3 in training): those of the products, and one for each entry of
-        each layer's output.
+        Multiply-adds for one batch row, in all passes (3 in training). An entry of a layer's output counts as one more.
     """
 
     def __init__(self, network, dtype, purpose):
@@ -111,8 +110,8 @@ class Cutter:
     def _rows_read_together(self, rows):
         """Return the rows of a slice for which a layer reads its weights once.
 
-        Slices of 64 rows read them half as often as slices of 32.  But of fewer than 128 rows, slices of 64 would be one,
-        or two unequal ones.  So these batches have slices of 32 if a second thread pays.
+        Slices of 64 rows read them half as often as slices of 32.  But fewer than 128 rows would be one slice of 64, or
+        two unequal ones.  So these batches have slices of 32 if a second thread pays.
         """
         two_slices = rows < 128 and threads_share(rows * self.row_multiply_adds)
         return 32 if two_slices else 64
