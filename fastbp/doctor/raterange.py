@@ -76,6 +76,16 @@ class LearningRateRange:
         ------
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> x = np.random.default_rng(0).standard_normal((200, 4))
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], seed=0)
+        >>> model.compile("sgd", "mse")
+        >>> ax = fastbp.doctor.learning_rate_range(model, x, x[:, 0]).plot()
+        >>> ax.get_xlabel()
+        'learning rate'
         """
         if ax is None:
             ax = _new_axes()
