@@ -23,7 +23,7 @@ class LevelError(ValueError):
 
 
 class Level(NamedTuple):
-    """A level: its name, LLVM's words for it, what names its machines have, and what a CPU has that is beyond it."""
+    """A level: its name, LLVM's words for it, the names of its machines, and features of CPUs beyond it."""
 
     name: str
     triple: str

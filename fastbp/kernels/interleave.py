@@ -1,7 +1,7 @@
 """Rows of 2, 3 or 4 entries taken apart into columns, and put together again, a vector of rows at a time.
 
-Such rows fill a few vectors side by side, which shuffles turn into columns: for rows of 2 by two instructions, where
-`transpose` loads each row by itself and exchanges a whole square.
+Shuffles turn a few vectors of such rows into columns: two instructions for rows of 2.  `transpose` would load each row
+by itself, and exchange a whole square.
 """
 
 from fastbp.compiler.jit import inline
@@ -93,7 +93,10 @@ def _emit_widths(function, k, emit):
 
 
 def _pick(builder, vectors, numbers):
-    """Pick entries by their number in the vectors side by side: of two vectors, then of what came out and the next."""
+    """Return a vector of the entries with these numbers, counted through all vectors.
+
+    They are picked from the first two vectors, then from what came out and the next vector.
+    """
     lanes = len(numbers)
     picked = vectors[0]
     here = [number if number < lanes else None for number in numbers]
