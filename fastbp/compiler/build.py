@@ -109,7 +109,7 @@ def _sources(kernels):
 def _kept(path, level, kernels):
     """Return {key: (object file, ...)} of the wanted kernels that an older library has, made from the same sources.
 
-    Of a library of the level: one that was given another one's name holds other vectors.
+    The library must be of this level: a file that was renamed has vectors of another width.
     """
     try:
         old = LibraryFile(path)

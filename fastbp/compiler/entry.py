@@ -16,8 +16,9 @@ _BEFORE = "QQ"
 def address_of(array):
     """Return the address of an array's first entry.
 
-    An array object begins, after what all objects have, with that address: part of NumPy's binary interface.  To
-    ask the array takes ten times as long (3 us, 20 for rows of a table), and a call has a dozen of them.
+    An array object begins with the header of all Python objects, and then comes that address: this is a part of NumPy's
+    binary interface.  To ask the array takes ten times as long (3 us, 20 for rows of a table), and a call has a dozen
+    arrays.
     """
     return ctypes.c_int64.from_address(id(array) + object.__basicsize__).value
 

@@ -2,11 +2,12 @@
 
     int32 entry(int64 *slots)
 
-Slots hold the result, the address of the exception, and then the arguments: a number is one slot, a record or a pointer
-its address, an array its address and its shape (and its strides, unless it is contiguous and may be written).  The
-entry flushes denormals (fpmode.py), calls, and returns Numba's status: 0, or what `dispatchers.reraise` raises.  No
-function of Python's is called, so the machine code runs wherever it is loaded.  With its slots filled, a call of the
-driver costs 0.24 us beside its work.  (Through Numba's wrapper it costs 0.35.)
+Slots hold the result, the address of the exception, and then the arguments.  A number takes one slot; a record or a
+pointer takes one for its address; an array takes one for its address and one for each axis (two, with its stride,
+unless it is contiguous and may be written).  The entry flushes denormals (fpmode.py), calls, and returns Numba's
+status: 0, or what `dispatchers.reraise` raises.  No function of Python's is called, so the machine code runs wherever
+it is loaded.  With its slots filled, a call of the driver costs 0.24 us beside its work. (Through Numba's wrapper it
+costs 0.35.)
 """
 
 from llvmlite import ir

@@ -22,7 +22,7 @@ from fastbp.compiler.signatures import Code, Signature
 _OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-# (kernel, signature) of all machine code that this process needed, in the order in which it did.
+# (kernel, signature) of all machine code that this process has needed, in that order.
 asked = []
 
 

@@ -24,7 +24,8 @@ _NO_CODE = {
     *("THREADING_LAYER_PRIORITY", "DISABLE_PERFORMANCE_WARNINGS"),
 }
 _SIMPLE = (bool, int, float, complex, str, bytes, NoneType, type(...), range, slice, np.generic, np.dtype)
-# What stands here is in the key by a version.  By its place: a user's module may be called `code` or `types`.
+# The files of these folders are in the key by a version.  They are told by their folder, because a user's module may be
+# called `code` or `types`.
 _PYTHON, *_KNOWN_PLACES = (os.path.dirname(str(module.__file__)) + os.sep for module in (os, np, numba, llvmlite))
 _KNOWN_NAMES = {"builtins", "numpy", "numba", "llvmlite", *sys.stdlib_module_names}  # for what is written in C
 _ADDRESSES = {"_ctypes", "ctypes", "_cffi_backend"}
@@ -58,8 +59,8 @@ def kernel_digest(function):
     Of a function of the package: its module and all modules that it imports, directly or not.  (Numba's own cache
     looks at the caller's file only, numba#1833.)  Of a user's function: the content of its file, its own code (the
     file may have been edited since it was imported), its defaults, the values of the names in it (``FACTOR``,
-    ``settings.FACTOR``), and of each function that it names, the same.  Of both: what they close over.  What else a
-    function without a file (of a notebook, a prompt or `exec`) depends on leaves no trace: there is no digest of it.
+    ``settings.FACTOR``), and the same of each function that it names.  Of both: the values that they close over.  A
+    function without a file (of a notebook, a prompt or `exec`) may depend on more, so there is no digest of it.
     """
     parts = _Parts()
     try:
@@ -108,7 +109,7 @@ class _Parts:
 
     def _add_container(self, value, names):
         self._note(type(value).__qualname__, len(value))
-        if isinstance(value, set | frozenset):  # whose order differs between processes
+        if isinstance(value, set | frozenset):  # its order differs between processes
             return self._note(sorted(map(repr, value))) and all(isinstance(part, _SIMPLE) for part in value)
         if isinstance(value, dict):
             return self._add_all([part for pair in value.items() for part in pair], names)

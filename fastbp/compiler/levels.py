@@ -23,7 +23,7 @@ class LevelError(ValueError):
 
 
 class Level(NamedTuple):
-    """A level: its name, LLVM's words for it, what names its machines have, and what a CPU has that is beyond it."""
+    """A level: its name, LLVM's words for it, the names of its machines, and features of CPUs beyond it."""
 
     name: str
     triple: str
@@ -53,9 +53,9 @@ LEVELS = {
 def machine_levels():
     """Return the names of the levels whose machine code this machine runs as its own: one, or none.
 
-    Not that of a level with narrower vectors than the CPU's.  Kernels hand each other matrices as panels, which are as
-    wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.  So the
-    level that FASTBP_KERNELS names stands for the CPU: what is compiled beside its library is compiled for it.
+    A level with narrower vectors than the CPU's is none of them.  Kernels hand each other matrices as panels, which are
+    as wide as the tiles: some of them compiled for this CPU and others from such a library would mix two layouts.  So
+    the level that FASTBP_KERNELS names stands for the CPU: what is compiled beside its library is compiled for it.
     """
     named = named_level()
     if named is not None:

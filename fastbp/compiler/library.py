@@ -165,8 +165,8 @@ def _engine():
     return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
 
 
-# What kernels may call that is not theirs, and every C library has.  No function of mathematics: its last bits would
-# be those of the machine's C library (vecmath.py has them all).
+# Functions of the C library that kernels may call.  No function of mathematics is among them, because its last bits
+# would depend on the machine's C library (vecmath.py has all that kernels need).
 C_FUNCTIONS = ("memcpy", "memmove", "memset", "sched_yield", "usleep", "clock_gettime")
 
 

@@ -17,7 +17,7 @@ MAGIC = b"fastbp kernels 1"
 _LENGTH = struct.Struct("<Q")
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _HEADER_SIZE = len(MAGIC) + _DIGEST_SIZE + _LENGTH.size
-# Of the files' names, behind the level.
+# The end of the files' names, after the level.
 ENDING = ".kernels"
 
 

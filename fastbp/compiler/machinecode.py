@@ -122,7 +122,7 @@ def _rename(module, names):
 
 
 def undefined_symbols(code):
-    """Return the names of what an object file (ELF, 64 bits, little-endian) uses and has not."""
+    """Return the names of what an object file (ELF, 64 bits, little-endian) uses and does not have."""
     (table,) = struct.unpack_from("<Q", code, 40)
     (size, count) = struct.unpack_from("<HH", code, 58)
     sections = [_SECTION.unpack_from(code, table + size * number) for number in range(count)]

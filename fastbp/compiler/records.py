@@ -1,8 +1,9 @@
 """Records: through them Python tells compiled code what to do.
 
-A record begins with the header of its family, the same names at the same places, and goes on with fields of its own
-kind, as many as that needs.  Compiled code gets a record's address: it reads the header of any record of a family, and
-a kernel reads all of its own kind, by name: `layer.n_in`.  Fields are int64 ("i8") or float64 ("f8").
+A record begins with the header of its family (layers, losses, optimizers): the same names at the same places.  Then
+follow the fields of its own kind, any number of them.  Compiled code gets the record's address.  The driver reads the
+header alone; a kernel reads all fields of its own kind, by name: `layer.n_in`.  Fields are int64 ("i8") or float64
+("f8").
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from fastbp.compiler.lazy import numba
 
 
 class Record(np.ndarray):
-    """An array of one record, which keeps alive the arrays of which the record holds addresses."""
+    """An array of one record; it keeps the arrays alive to which the record holds addresses."""
 
     kept: tuple = ()
 

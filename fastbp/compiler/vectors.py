@@ -94,6 +94,22 @@ def _flags_of(vector):
     return ir.VectorType(ir.IntType(1), vector.count)
 
 
+def calls_emitted(name, emit):
+    """Return the code of an intrinsic that calls a function of all its arguments, which is emitted once in a module.
+
+    The first argument is a pointer; its type becomes a part of the function's name.  `emit(function, shape)` writes the
+    function's body, which returns nothing.
+    """
+
+    def codegen(context, builder, signature, args):
+        shape = Shape(context, signature.args[0].dtype)
+        whole_name = f"fastbp_{name}_{args[0].type.pointee}"
+        builder.call(emitted_once(builder.module, whole_name, args, lambda function: emit(function, shape)), args)
+        return context.get_dummy_value()
+
+    return codegen
+
+
 def emitted_once(module, name, args, emit, returns=None):
     """Return the function of that name in `module`, for arguments as `args`; `emit(function)` writes its body.
 

@@ -1,4 +1,4 @@
-"""Phases: how the threads of one compiled call share out the pieces of its work.
+"""The barrier at the end of each phase, where threads wait; and how they share out a phase's pieces before it.
 
 A phase is over when all its pieces are done.  It does not matter whether all threads have come by.  So a thread that
 the machine does not run holds nobody up unless it has a piece in hand; when it runs again, it passes through the phases

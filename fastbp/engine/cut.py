@@ -27,12 +27,12 @@ class Cut(NamedTuple):
     sliced: bool
     slice_rows: int
     chunk_rows: int
-    tables: tuple[str, ...]  # whose gradients are made row by row
+    tables: tuple[str, ...]  # those that get their gradient row by row
     room_rows: int  # rows that the workspace has room for
 
 
 class Cutter:
-    """What decides how a network's batches are cut.
+    """Decides how a network's batches are cut.
 
     Parameters
     ----------
@@ -45,8 +45,7 @@ class Cutter:
     placed : dict
         The layers that have a record in the table, by their numbers.
     row_multiply_adds : int
-        Multiply-adds for one batch row, in all passes (3 in training): those of the products, and one for each entry of
-        each layer's output.
+        Multiply-adds for one batch row, in all passes (3 in training). An entry of a layer's output counts as one more.
     """
 
     def __init__(self, network, dtype, purpose):
@@ -76,31 +75,46 @@ class Cutter:
 
     def _slices(self, rows, is_tall, has_tables):
         """Return whether threads take slices through all of a step, and the rows of slices and chunks."""
-        training, size, n_params = self._purpose.training, self._itemsize, self._network.n_params
-        few = max(min(limits.FEW_SLICES, limits.MAX_SLICES), int(rows * self.row_multiply_adds / limits.LONGEST_SLICE))
-        limit = limits.PARTIAL_BYTES * max(rows * self._row_entries * size / limits.ACTIVATION_BYTES, 1)
-        # Many slices keep many threads busy.  If their partial gradients are too large, few slices are tried.
-        for most in (max(few, min(rows // limits.SLICE_ROWS, limits.MAX_SLICES)), few):
-            slice_rows = self._slice_rows(rows, most)
-            partial_bytes = n_params * -(-rows // slice_rows) * size
-            if small := partial_bytes <= limit:
-                break
-        # What one slice makes is the gradient itself: there is nothing to add up.
-        small &= slice_rows >= rows or partial_bytes <= limits.PARTIAL_SHARE * rows * self._row_entries * size
+        training, few = self._purpose.training, self._few_slices(rows)
+        slice_rows, partials_pay = self._slices_with_partials(rows, few)
         whole = self._purpose.keep_batch or self.n_segments > 1 or has_tables
-        if (not training or is_tall or small) and not whole:
+        if (not training or is_tall or partials_pay) and not whole:
             chunk_bytes = limits.CHUNK_BYTES if training else limits.PREDICTION_BYTES
-            chunk_rows = min(max(chunk_bytes // (size * self._row_entries) // 32 * 32, 32), slice_rows)
+            chunk_rows = min(max(chunk_bytes // (self._itemsize * self._row_entries) // 32 * 32, 32), slice_rows)
             # Without gradients to add up, a slice is one chunk.
             return True, slice_rows if training else chunk_rows, chunk_rows
-        # A slice reads all weights of a wide layer once, so slices of 64 rows need half the readings of slices of 32.
-        # Fewer than 128 rows have slices of 32 if a second thread pays: of 64 there would be one, or two unequal ones.
-        two_slices = rows < 128 and threads_share(rows * self.row_multiply_adds)
-        chunk_rows = slice_rows = 32 if two_slices else 64
+        chunk_rows = slice_rows = self._rows_read_together(rows)
         if self.n_segments > 1:
             # Every slice reads the sums of all slices, so there are at most `few` of them.
             slice_rows *= -(-rows // (few * slice_rows))
         return False, slice_rows, chunk_rows
+
+    def _few_slices(self, rows):
+        """Return the number of slices that large gradients allow."""
+        longest = int(rows * self.row_multiply_adds / limits.LONGEST_SLICE)
+        return max(min(limits.FEW_SLICES, limits.MAX_SLICES), longest)
+
+    def _slices_with_partials(self, rows, few):
+        """Return the rows of slices that make a partial gradient each; do they pay, or are the gradients too large?"""
+        row_bytes, params_bytes = self._row_entries * self._itemsize, self._network.n_params * self._itemsize
+        limit = limits.PARTIAL_BYTES * max(rows * row_bytes / limits.ACTIVATION_BYTES, 1)
+        # Many slices keep many threads busy.  If their partial gradients are too large, few slices are tried.
+        for most in (max(few, min(rows // limits.SLICE_ROWS, limits.MAX_SLICES)), few):
+            slice_rows = self._slice_rows(rows, most)
+            partial_bytes = params_bytes * -(-rows // slice_rows)
+            if partial_bytes <= limit:
+                # The partial gradient of a single slice is the gradient itself: there is nothing to add up.
+                return slice_rows, slice_rows >= rows or partial_bytes <= limits.PARTIAL_SHARE * rows * row_bytes
+        return slice_rows, False
+
+    def _rows_read_together(self, rows):
+        """Return the rows of a slice for which a layer reads its weights once.
+
+        Slices of 64 rows read them half as often as slices of 32.  But fewer than 128 rows would be one slice of 64, or
+        two unequal ones.  So these batches have slices of 32 if a second thread pays.
+        """
+        two_slices = rows < 128 and threads_share(rows * self.row_multiply_adds)
+        return 32 if two_slices else 64
 
     def _slice_rows(self, rows, most):
         """Return the rows of each of at most so many slices."""

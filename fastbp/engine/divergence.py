@@ -17,14 +17,14 @@ class TrainingDiverged(ArithmeticError):
     epoch, step : int
         Where it happened, both counted from 1 (the step within the epoch).
     layer : str or None
-        The layer whose output or gradient first went bad; the last one where only the loss did.
+        The layer with the output or gradient that first went bad; the last layer if only the loss did.
 
     Attributes
     ----------
     epoch, step : int
         Where it happened, both counted from 1 (the step within the epoch).
     layer : str
-        The layer whose output or gradient first went bad; the last one where only the loss did.
+        The layer with the output or gradient that first went bad; the last layer if only the loss did.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def divergence_error(engine, before, data, steps, update):
     rows, n_targets = int(steps["rows"].max()), data.y.shape[1]
     purpose = engine.training_purpose()
     replay = Runner(engine.network, rows, engine.dtype, purpose, engine.loss, n_targets, buffers)
-    # What training can change: of a table of a million rows few.
+    # Only what training can change: few rows of a table of a million.
     reach = before[0]
     for step in range(len(steps)):
         one, previous = slice(step, step + 1), reach.take(params)

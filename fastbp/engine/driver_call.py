@@ -70,7 +70,7 @@ class Job:
     partials : array (slices, P) or None
         None: the gradient is made in `grads`.
     ids : int64 array
-        Room of lookup_update.py.
+        Room in which lookup_update.py sorts.
     demands : Demands
     """
 
@@ -161,7 +161,7 @@ class Job:
             return
         numbers, n_items = self._numbers, len(self._plan.items)
         penalties, squares = n_slices, n_slices + self._has_penalties * n_items
-        # The room is used again by calls of one step only; `losses` drops that of longer calls.
+        # Calls of one step use the room again.  After a longer call `losses` drops it.
         self._n_sums = (n_steps, n_slices) if n_steps == 1 else None
         self._sums = np.zeros((n_steps, squares + self._has_squares * n_items))
         self._summed = self._sums[:, :squares]

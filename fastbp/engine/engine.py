@@ -27,7 +27,7 @@ PREDICT_ROWS = 4096
 # Calls of up to so many rows have a plan that packs no weights (PREDICTION_READERS): one row of 784-512-512-10 takes
 # 69 us in place of 107, 16 rows 154 in place of 165.
 FEW_PREDICT_ROWS = 16
-# Rows whose outputs are finished (the mean of an ensemble's members) at a time.
+# So many rows of outputs are finished at a time (the mean of an ensemble's members).
 FINISH_ROWS = 65536
 
 
@@ -97,7 +97,7 @@ class Engine:
         self.n_outputs = int(np.prod(network.raw_shape))
 
     def is_as_drawn(self):
-        """Are parameters and buffers still those of the seed?"""
+        """Do parameters and buffers still have the values that the seed gave them?"""
         return all(map(np.array_equal, self._drawn(self.network), (self.params, self.buffers)))
 
     def _drawn(self, network):
@@ -137,9 +137,9 @@ class Engine:
         return Purpose(training=True, fused_output=self.fused_output)
 
     def one_step(self, runner, n, training, rows=None):
-        """Return the one step of a batch that is all of `n` rows; `rows` are those of a loss."""
+        """Return the one step of a batch that is all of `n` rows; `rows` are the `WeightedRows` of a loss."""
         divisor = n
-        if rows is not None:  # without weights told apart, for NumPy takes 3 us
+        if rows is not None:  # apart from weighted rows, because NumPy takes 3 us
             divisor = n * rows.entries if rows.weight is None else rows.divisors([0], [n])[0]
         return runner.one_step(self.seed, self.step, n, training, divisor)
 

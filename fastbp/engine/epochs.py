@@ -232,7 +232,7 @@ class Epochs:
         return True
 
     def _next_steps(self):
-        """Return the STEP rows of the next epoch; the orders of the passes that it touches are drawn."""
+        """Return the STEP records of the next epoch; the orders of the passes that it touches are drawn."""
         engine, first = self.engine, 0
         n_steps = self.n_steps or self.n_batches
         if self.n_steps is None:

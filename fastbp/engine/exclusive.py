@@ -1,7 +1,7 @@
 """Who may use a model at the same time: many threads that predict with it, or one that changes it.
 
-A thread that comes in the way of another is refused: to mix two trainings, or to predict with half an update, is what
-nobody wants.  The thread that trains may do what it likes, in callbacks.
+Nobody wants two trainings mixed, or predictions with half an update.  So a call raises if it comes in the way of
+another thread's.  The thread that trains may do what it likes, in callbacks.
 """
 
 import os
@@ -13,10 +13,9 @@ from typing import TypeVar
 # Decorators return what they take, for type checkers.
 Method = TypeVar("Method", bound=Callable)
 
-# By id: an object is there as long as one of its methods runs.  Object: the `_Claim` of who changes it; thread: the
-# object that it predicts with.
-_changing: dict[int, "_Claim"] = {}
-_reading: dict[int, int] = {}
+# Objects are named by their ids, which stay theirs: an object lives as long as one of its methods runs.
+_changing: dict[int, "_Claim"] = {}  # object: the claim of the thread that changes it
+_reading: dict[int, int] = {}  # thread: the object that it predicts with
 
 
 class _Claim:
@@ -39,7 +38,7 @@ def changes(method: Method) -> Method:
                 raise _refusal(self, "trains it, or computes gradients with it" if owner is not claim else "predicts")
             return method(self, *arguments, **more)
         finally:
-            # Without a call, so that nothing is raised before the claim is gone (threads.py).
+            # Here is no call, so no signal's handler can raise before the claim is gone (threads.py).
             if key in _changing and _changing[key] is claim:
                 del _changing[key]
 

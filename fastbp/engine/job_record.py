@@ -11,9 +11,9 @@ ARRAYS = [
     ("weight", "i8"),  # without it every row weighs 1
     ("order", "i8"),  # int64 row numbers; without it rows come in order
     ("outputs", "i8"),  # raw outputs are written here, each to its row
-    ("dx", "i8"),  # so is the gradient with respect to x
+    ("dx", "i8"),  # the gradient with respect to x is written here, each row to its row
 ]
-# What the driver must know of an update; 0: no decay, no limit of the gradient's entries, none of its norm.
+# The settings of an update.  0 means: no decay, no limit of the gradient's entries, no limit of its norm.
 UPDATE_SETTINGS = {
     "n_coefficients": "i8",
     "weight_decay": "f8",
@@ -41,7 +41,7 @@ JOB = record_dtype(
         ("table", "i8"),  # int64: addresses of the layers' records
         ("segments", "i8"),  # int64: their first places in the table, and the table's end
         ("items", "i8"),
-        ("ids", "i8"),  # int64, room of lookup_update.py
+        ("ids", "i8"),  # int64, room in which lookup_update.py sorts
         ("made", "i8"),  # int64: how many steps the model has made
         ("phases", "i8"),  # int64: the phases of a call's first step; later steps skip PREPARE
         # Their sizes.
@@ -71,8 +71,8 @@ JOB = record_dtype(
         ("scale_entries", "i8"),
         ("decay_entries", "i8"),
         ("limit_norms", "i8"),
-        ("visit", "i8"),  # of lookup_update.py, for tables; the second where the gradient's norm is clipped
-        ("revisit", "i8"),
+        ("visit", "i8"),  # for tables (lookup_update.py)
+        ("revisit", "i8"),  # the second pass over tables, if the gradient's norm is clipped
         ("add_gradient", "i8"),  # of accumulation_and_average.py
         ("move_average", "i8"),
         # First columns of `sums`, after the slices' losses.

@@ -22,10 +22,10 @@ LONGEST_SLICE = 5e8
 # images have.  LeNet-5 with batches of 128 rows (2 MB of partial gradients, 10 MB of activations) takes 1.24 times as
 # long without that.
 PARTIAL_BYTES = 512 * 1024
-# Nor is it sliced if they have a larger share of the bytes of the batch's activations and their gradients: a thread
-# that has to write and add up so much is faster if it reads these once more.  30-64-64-3 in batches of 64 to 512 rows
-# (share 0.7) takes 1.06 to 1.10 times as long if sliced, 100-32-32-10 at 64 rows (0.6) 1.06, 4-32-16-4 (0.06) and
-# 20-64-1 (0.15) 0.93 to 0.98 times.
+# A plan is not sliced if its partial gradients have more than this share of the bytes of the batch's activations and
+# their gradients: a thread that has to write and add up so much is faster if it reads the activations once more.
+# 30-64-64-3 in batches of 64 to 512 rows (share 0.7) takes 1.06 to 1.10 times as long if sliced, 100-32-32-10 at 64
+# rows (0.6) 1.06, 4-32-16-4 (0.06) and 20-64-1 (0.15) 0.93 to 0.98 times.
 PARTIAL_SHARE = 0.3
 ACTIVATION_BYTES = 2 * 1024 * 1024
 # A plan that would need a larger workspace is sliced, so that memory stays bounded.  Lazy tables, layers that sum over

@@ -38,16 +38,16 @@ def item_rows(param, rows):
     return -(-param.shape[0] // n_items)
 
 
-def place_rooms(items, param, layer_row, rows, room, first_id):
-    """Write to a table's items where the batch's reads stand, and the offsets of their rooms.
+def place_rooms(items, param, record, rows, room, first_id):
+    """Write to a table's items where the batch's reads stand, and the offsets of their rooms; `record` is the layer's.
 
     `room(entries)` returns the offset of new room in the workspace.  Rooms for whole numbers stand in `ids`, from
     `first_id` on; return where they end.
     """
     count, x, out = param.lookup
     items["reads"], items["lazy"] = count, param.lazy
-    items["x"], items["x_stride"] = layer_row["x"] + x, layer_row["n_in"]
-    items["dout"], items["dout_stride"] = layer_row["dout"] + out, layer_row["n_out"]
+    items["x"], items["x_stride"] = record["x"] + x, record["n_in"]
+    items["dout"], items["dout_stride"] = record["dout"] + out, record["n_out"]
     items["row"] = [room(2 * param.shape[1]) for _ in items]
     items["unread"] = [room(UNREAD_ENTRIES) for _ in items]
     items["keys"], items["swap"] = first_id, first_id + rows * count

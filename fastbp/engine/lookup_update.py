@@ -1,10 +1,10 @@
 """The update of tables (embeddings) row by row: the table rows that a batch reads are sorted, then updated in order.
 
 The dense gradient of a table (`layer.gradient`) has as many rows as the table.  A batch reads few of them, and the
-others are zero.  Here no dense gradient is made.  For each table row that the batch reads, its gradient is added up
-in a room of one row, in batch order; then the optimizer's kernel updates the row at once.  `grads` is neither read
-nor written.  The table rows that the batch does not read have the gradient 0: they are updated from a room of zeros
-(with the same bits as by a dense gradient), and in a lazy table they are not updated.
+others are zero.  Here no dense gradient is made.  For each table row that the batch reads, its gradient is added up in
+a room of one row, in batch order; then the optimizer's kernel updates the row at once.  `grads` is neither read nor
+written.  The table rows that the batch does not read have the gradient 0.  They are updated, too, with the same bits as
+by a dense gradient; in a lazy table they are not.
 
 A *key* stands for one read of the batch: ``table row of the item << KEY_SHIFT | place in dout``.  All items of a table
 share one room for keys, in the order of their table rows.

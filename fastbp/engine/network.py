@@ -119,7 +119,7 @@ class Network:
         return finish(outputs.reshape(len(outputs), *self.raw_shape)) if finish else outputs
 
     def spread(self, dout, outputs_of):
-        """Return the gradient by the outputs (n, *raw_shape) of that by the predictions (n, *output_shape).
+        """Return the gradient by the outputs (n, *raw_shape), made of that by the predictions (n, *output_shape).
 
         outputs_of() returns the outputs, for a layer that asks for them.
         """
@@ -321,7 +321,7 @@ def check_kept(old, new, changes):
 
 
 def warn_of_initializers(old, new):
-    """Warn where an initializer was changed whose parameter is drawn already."""
+    """Warn where an initializer was changed after its parameter was drawn."""
     initializers = {(p.layer, p.param.name): p.param.initializer for p in (*old.params, *old.buffers)}
     late = [
         p.name
@@ -344,7 +344,7 @@ def said(network, changes):
 
 
 def name_of(network, spec):
-    """Return the name of a layer (of one that runs as its twins, their owner's) for messages."""
+    """Return a layer's name for messages; twins have the name of their owner."""
     for layer in network.layers if network is not None else ():
         if spec is layer.spec or any(spec is held for held in layer.spec.held):
             return repr(layer.name)
@@ -360,7 +360,7 @@ def _draw(placed, size, first_stream, seed, dtype):
 
 
 def _rows_named(param, x):
-    """Return the rows of a table, in order, that x (n, ...), the inputs of its layer, name."""
+    """Return, in order, the rows of a table that x (n, ...), the inputs of the table's layer, name."""
     _, first, _ = param.lookup
     named = np.zeros(param.shape[0], bool)
     named[x.reshape(len(x), -1)[:, first : first + param.lookup.count].astype(np.int64)] = True

@@ -26,25 +26,27 @@ ITEM = record_dtype(
         ("start", "i8"),
         ("stop", "i8"),
         ("columns", "i8"),
-        ("head", "i8"),  # the first item of its parameter, and the one after this, or -1
-        ("tail", "i8"),
+        ("head", "i8"),  # the first item of its parameter
+        ("tail", "i8"),  # the next item of its parameter, or -1
         ("learning_rate", "f8"),  # factors
         ("decay", "f8"),
         ("l1", "f8"),
         ("l2", "f8"),
         ("max_norm", "f8"),
-        # Of a table whose gradient is made row by row (lookup_update.py); 0 reads: as any other parameter.
-        ("reads", "i8"),  # table rows that one batch row reads
+        # The rest is for tables that get their gradient row by row (lookup_update.py).
+        ("reads", "i8"),  # table rows that one batch row reads; 0: the gradient is made as any other
         ("lazy", "i8"),
-        ("x", "i8"),  # offset in work of the table-row numbers of the first batch row
-        ("x_stride", "i8"),  # entries from there to those of the next batch row
-        ("dout", "i8"),  # offset in work of the gradient of the first batch row's output
+        # Offsets in work, and strides in entries from one batch row to the next.
+        ("x", "i8"),  # numbers of the table rows that the first batch row reads
+        ("x_stride", "i8"),
+        ("dout", "i8"),  # gradient of the first batch row's output
         ("dout_stride", "i8"),
-        ("row", "i8"),  # offset in work of room for a table row's gradient, and for one partial sum of it
-        ("unread", "i8"),  # offset in work of the gradient of table rows that the batch does not read
-        ("keys", "i8"),  # offsets in `ids` of the sorted keys, of room to sort them, of the digits' counts
-        ("swap", "i8"),
-        ("digits", "i8"),
+        ("row", "i8"),  # room for a table row's gradient, and for one partial sum of it
+        ("unread", "i8"),  # gradient of the table rows that the batch does not read
+        # Offsets in `ids`.
+        ("keys", "i8"),  # the sorted keys
+        ("swap", "i8"),  # room to sort them
+        ("digits", "i8"),  # the digits' counts
     ],
 )
 

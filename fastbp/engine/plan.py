@@ -9,9 +9,9 @@ one parameter.  A step has two phases: slices, then items (driver.py).  There ar
 - `sliced` (small networks, tall batches).  A thread takes a slice through forward, loss, backward and gradient, chunk
   by chunk.  Its workspace holds one chunk, which stays in the cache.  Each slice's gradient has a place of its own in
   `partials`, and phase 2 adds these up in order.
-- Not `sliced` (wide networks).  The workspace holds the whole batch, and a slice is one chunk (of
-  several, if there are segments, see below).  Phase 2 computes the
-  gradient of each parameter block over all rows, just before it updates the block.
+- Not `sliced` (wide networks).  The workspace holds the whole batch.  A slice is one chunk, or several chunks if there
+  are segments (see below).  Phase 2 computes the gradient of each parameter block over all rows, just before it updates
+  the block.
 
 An embedding table that is lazy or large gets its gradient row by row in phase 2 (lookup_update.py).  A plan with such a
 table is not sliced.
@@ -91,7 +91,7 @@ class Plan:
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
 
     def _number_records(self, placed):
-        """Number the records of the layer table; `record_number` is the second of two, where a layer has two."""
+        """Number the records of the layer table; of a layer with two records, `record_number` has the second one."""
         self.names, self.record_number, segments = [], {}, [0]
         for number, layer in placed.items():
             if self.purpose.training and layer.build.whole_batch:
@@ -135,11 +135,11 @@ class Plan:
         self.work_size = self.shared_size = 0
         n_in, n_out = entries_of(network.input_shape), entries_of(network.raw_shape)
         x = self._region(n_in)
-        # If no layer has a record (dropout alone, at prediction), the outputs are x itself: the gradient of the loss is
-        # written to dx, which then needs room.
+        # If no layer has a record (dropout alone, at prediction), the outputs are x itself.  The gradient of the loss
+        # is then written to dx, so that dx needs room.
         dx = self._region(n_in) if self.purpose.input_gradient or not placed else -1
         wanted = _wanted_gradients(network, self.purpose)
-        self.table, self._kept = [None] * len(self.names), []  # records, and what they have addresses of
+        self.table, self._kept = [None] * len(self.names), []  # the records, and the arrays to which they point
         # The offsets of every value and of its gradient; a fork's output has a gradient for each branch.
         places, masks = {Source(): (x, dx)}, {None: -1}
         for number, layer in enumerate(network.layers):
@@ -214,7 +214,7 @@ class Plan:
         return address_of(self.ahead) if self.ahead.size else 0
 
     def _panel_room(self, layer):
-        """Return the offset of the panels that a layer packs for its gradient, or -1 where it packs none."""
+        """Return the offset of the panels that a layer packs for its gradient; -1: it packs none."""
         reads = self.purpose.training and layer.spec.trainable and layer.build.panels * self.region_rows > PLAIN_ENTRIES
         return self._region(layer.build.panels) if reads else -1
 

@@ -157,7 +157,7 @@ def class_weights(class_weight, y, n, dtype, entries=1, soft=False, mask=None):
     Parameters
     ----------
     class_weight : dict {class: weight} or "balanced"
-        A class that is not named weighs 1; of one that is named and that y does not have, a warning tells. "balanced":
+        A class that is not named weighs 1. A warning tells of a class that is named and not in y. "balanced":
         each class weighs n / (classes * entries of the class), of the entries that count, as in scikit-learn.
     y : array (n, ...)
         Class labels, or one-hot rows, of each entry of a row: numbers.

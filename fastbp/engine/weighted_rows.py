@@ -57,5 +57,5 @@ class WeightedRows:
 
 
 def of_entries(array, mask, axes):
-    """Return the entries that count, (m, ...), of an array whose first axes are all entries: mask (n, e)."""
+    """Return the entries that count, (m, ...), of an array with all entries along its first axes; mask (n, e)."""
     return array.reshape(mask.size, *array.shape[axes:])[mask.ravel()]

@@ -3,6 +3,7 @@
 import re
 
 from fastbp.interop.kerasdescribed import check_keras_s, settings_left
+from fastbp.metrics.functions import METRICS
 from fastbp.metrics.scoring import (
     AUC,
     Accuracy,
@@ -40,9 +41,9 @@ OBJECTS = {
     "RootMeanSquaredError": (RootMeanSquaredError, (), {}),
 }
 SHORT = {"mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
-# Names of metrics that mean the same in Keras beside any loss.  The first two heed masks in Keras, too.
-EQUAL = ("mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
-MASKED = ("accuracy", *EQUAL[:2])
+# Names of metrics that mean the same in Keras beside any loss, and of metrics that heed masks in Keras, too.
+EQUAL = tuple(name for name, function in METRICS.items() if function.in_keras)
+MASKED = ("accuracy", *(name for name in EQUAL if METRICS[name].in_keras == "masked"))
 
 
 def metrics_of(value, loss):
@@ -88,10 +89,13 @@ def of_name(name, loss):
 
 def made(kind, config):
     """Return fastbp's metric of Keras's class `kind` with the settings of `config`; defaults are the same."""
+    if kind not in OBJECTS and keras_name(kind) in EQUAL:
+        settings_left(config, (), {"reduction": "sum_over_batch_size", "name": keras_name(kind)}, ("dtype",))
+        return keras_name(kind)
     if kind not in OBJECTS:
-        raise ValueError(
-            f"the metric {kind!r} has no counterpart in fastbp. These have: accuracy, {', '.join(OBJECTS)}."
-        )
+        others = [name for name in EQUAL if name not in map(keras_name, OBJECTS)]
+        known = ", ".join(["accuracy", *OBJECTS, *others])
+        raise ValueError(f"the metric {kind!r} has no counterpart in fastbp. These have: {known}.")
     metric, names, neutral = OBJECTS[kind]
     try:
         found = metric(**settings_left(config, (*names, "name"), neutral, ("dtype",)))

@@ -57,8 +57,8 @@ def forward(formula: Callable) -> Any:
 def backward(formula: Callable) -> Any:
     """Make the backward kernel d[i] = formula(d[i], x[i], out[i], alpha) of a formula.
 
-    A formula multiplies d by a select: of a select that may be d itself LLVM makes a masked store, which
-    took AMD's Zen 3 twice the time.  (And 0 * NaN stays NaN.)
+    A formula should multiply d by a select (0 * NaN stays NaN).  A select that may be d itself becomes a masked store,
+    which takes twice the time on AMD's Zen 3.
 
     Parameters
     ----------

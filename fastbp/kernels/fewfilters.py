@@ -1,15 +1,15 @@
 """Products of windows with few filters: a vector holds windows that lie beside each other, in place of filters.
 
-Tiles of windowtile.py leave the lanes beyond the last filter idle: 10 of 16, of 6 filters.  In an image of one channel,
-windows beside each other begin one entry apart, so a vector of the image holds one tap of as many windows as it has
-lanes.  Its offsets are cut into *pieces*, which rise by one and fit a vector.
+Tiles of windowtile.py leave the lanes beyond the last filter idle: 10 of 16 with 6 filters.  In an image of one
+channel, windows beside each other begin one entry apart, so a vector of the image holds one tap of as many windows as
+it has lanes.  Its offsets are cut into *pieces*, which rise by one and fit a vector.
 
 - `filter_pieces`, where rows of the product are windows: each tap is multiplied by the weight of each filter, and the
-  sums, a vector of windows for each filter, change places before they are stored.  Bits are those of the tiles.
+  sums, a vector of windows for each filter, change places before they are stored.  They have the bits of the tiles.
 - `sum_pieces`, where the inner indices are windows (the gradient of the kernel): lanes add up windows, the gradients
   of each filter stand in vectors of their own (`unzip`), and the lanes' sums are added at last.
 
-Microseconds on one core (Zen 5, AVX-512, float32), of tiles in brackets: 784 x 6 x 25 1.7 (3.4), its gradient
+Microseconds on one core (Zen 5, AVX-512, float32), with tiles in brackets: 784 x 6 x 25 1.7 (3.4), its gradient
 25 x 6 x 784 1.9 (4.7).
 """
 
@@ -84,7 +84,7 @@ def are_beside(pointer, table, count):
 def cut(pointer, starts, counts, firsts, table, first, end, most):
     """Cut offsets from entry `first` to `end` of a table into up to `most` pieces; return how many, and their end.
 
-    Of each piece: its first offset, how many there are, and the number of the first one.
+    A piece is noted as its first offset, how many offsets it has, and the number of the first one.
     """
     lanes, pieces, done = 2 * most_filters(pointer), 0, first
     while done < end and pieces < most - 1:
@@ -166,7 +166,7 @@ def _calls(kind, pointer, emit):
 
 
 def _emit_filters(shape, n, function):
-    """Emit the body of `filter_pieces`: two pieces at a time; of an odd number the last one is computed twice."""
+    """Emit the body of `filter_pieces`: two pieces at a time; if their number is odd, the last is computed twice."""
     pieces, starts, counts, firsts, out, init, image, columns, b, b_stride, depth = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
@@ -289,13 +289,13 @@ def _zipped(builder, vectors):
 
 
 def _unzipped(builder, vectors):
-    """Return the vectors of which `_zipped` made these."""
+    """Undo `_zipped`."""
     n, lanes = len(vectors), vectors[0].type.count
     return [_lanes_of(builder, vectors, [divmod(i * n + j, lanes) for i in range(lanes)]) for j in range(n)]
 
 
 def _lanes_of(builder, vectors, lanes):
-    """Return the vector whose lane i is that lane of vectors[v], where lanes[i] is (v, lane)."""
+    """Return a vector: its lane i is the lane `lane` of vectors[v], for lanes[i] = (v, lane)."""
     made, count = vectors[0], len(lanes)
     for number, vector in enumerate(vectors):
         # Lanes of later vectors are not made yet.

@@ -1,13 +1,13 @@
 """Rows of 2, 3 or 4 entries taken apart into columns, and put together again, a vector of rows at a time.
 
-Such rows fill a few vectors side by side, which shuffles turn into columns: for rows of 2 by two instructions, where
-`transpose` loads each row by itself and exchanges a whole square.
+Shuffles turn a few vectors of such rows into columns: two instructions for rows of 2.  `transpose` would load each row
+by itself, and exchange a whole square.
 """
 
 from fastbp.compiler.jit import inline
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import shift
-from fastbp.compiler.vectors import Shape, emitted_once, load_vector, store_vector
+from fastbp.compiler.vectors import calls_emitted, load_vector, store_vector
 from fastbp.kernels.transpose import block_size, shuffle, transpose
 
 # The numbers of columns that are worth it.
@@ -39,27 +39,18 @@ def columns_to_rows(out, x, x_stride, rows, k):
 @intrinsic
 def split_rows(typingctx, out, out_stride, x, k):
     """Take a vector's number of rows apart; k is one of WIDTHS."""
-    return types.void(out, types.int64, x, types.int64), _calls("split", _emit_split)
+    return types.void(out, types.int64, x, types.int64), calls_emitted("split", _emit_split)
 
 
 @intrinsic
 def join_columns(typingctx, out, x, x_stride, k):
     """Put a vector's number of rows together; k is one of WIDTHS."""
-    return types.void(out, x, types.int64, types.int64), _calls("join", _emit_join)
+    return types.void(out, x, types.int64, types.int64), calls_emitted("join", _emit_join)
 
 
-def _calls(kind, emit):
-    def codegen(context, builder, signature, args):
-        lanes = Shape(context, signature.args[0].dtype).lanes
-        name = f"fastbp_{kind}_{args[0].type.pointee}"
-        builder.call(emitted_once(builder.module, name, args, lambda function: emit(function, lanes)), args)
-        return context.get_dummy_value()
-
-    return codegen
-
-
-def _emit_split(function, lanes):
+def _emit_split(function, shape):
     out, out_stride, x, k = function.args
+    lanes = shape.lanes
     vector = ir.VectorType(out.type.pointee, lanes)
 
     def emit(builder, k):
@@ -72,8 +63,9 @@ def _emit_split(function, lanes):
     _emit_widths(function, k, emit)
 
 
-def _emit_join(function, lanes):
+def _emit_join(function, shape):
     out, x, x_stride, k = function.args
+    lanes = shape.lanes
     vector = ir.VectorType(out.type.pointee, lanes)
 
     def emit(builder, k):
@@ -101,7 +93,10 @@ def _emit_widths(function, k, emit):
 
 
 def _pick(builder, vectors, numbers):
-    """Pick entries by their number in the vectors side by side: of two vectors, then of what came out and the next."""
+    """Return a vector of the entries with these numbers, counted through all vectors.
+
+    They are picked from the first two vectors, then from what came out and the next vector.
+    """
     lanes = len(numbers)
     picked = vectors[0]
     here = [number if number < lanes else None for number in numbers]

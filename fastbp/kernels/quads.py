@@ -2,11 +2,11 @@
 
 A tile of one vector a row leaves its lanes beyond the last column idle: a product of 3 columns reaches a sixth of the
 peak.  Here a vector holds a *quad*, four columns, of as many rows as fit (four of float32 with AVX-512), and a lane
-multiplies its own row's entry of a by its own column's of b.  Entries of a come four at once: of four inner indices
-where rows of a are contiguous (a forward pass), of four rows where its columns are (x^T of a gradient).  Every entry
-of out adds its products in the order of the other tiles, so bits are theirs.
+multiplies its own row's entry of a by its own column's of b.  Four entries of a are loaded at once.  If rows of a are
+contiguous (a forward pass), they belong to four inner indices; if columns are (x^T of a gradient), to four rows.  Every
+entry of out adds its products in the same order as in other tiles, so it has the same bits.
 
-Microseconds on one core (Zen 5, AVX-512, float32), of tiles of whole vectors in brackets: 256 x 7 x 256 5.8 (9.9) and
+Microseconds on one core (Zen 5, AVX-512, float32), with tiles of whole vectors in brackets: 256 x 7 x 256 5.8 (9.9) and
 its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): up to 64 % of the peak.
 """
 
@@ -31,7 +31,7 @@ def quad_rows(typingctx, pointer, width, a_row, a_col):
     def codegen(context, builder, signature, args):
         _, width_, row, column = args
         lanes = Shape(context, signature.args[0].dtype).lanes
-        # Quads must leave idle fewer lanes than vectors do.
+        # Quads pay if they leave fewer lanes idle than whole vectors do.
         widest = max((lanes - 1) // QUAD * QUAD, 0)
         fits = builder.and_(
             builder.icmp_signed(">", width_, ir.I64(1)), builder.icmp_signed("<=", width_, ir.I64(widest))
@@ -89,7 +89,7 @@ def _table(module, shape, arguments):
 
 
 def _emitter(shape, quads, read):
-    """Return what writes the body of the function of so many quads, whose sums `read` makes."""
+    """Return the function that emits the body of tiles of so many quads; `read` emits their sums."""
     group, most = shape.lanes // QUAD, 2 * VECTORS if quads == 1 and shape.registers > 16 else VECTORS
 
     def emit(function):

@@ -80,7 +80,7 @@ def _add_up(builder, vectors):
 
 
 def _fold_lanes(builder, vector, join):
-    """Return what join(x, y) makes of a vector's lanes: of its halves, then of theirs."""
+    """Return one number of a vector's lanes: join(x, y) of its halves, then of the halves of that, and so on."""
     while (count := vector.type.count) > 1:
         halves = [[ir.I32(lane) for lane in lanes] for lanes in (range(count // 2), range(count // 2, count))]
         low, high = (ir.Constant(ir.VectorType(ir.I32, count // 2), half) for half in halves)

@@ -80,8 +80,8 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
         gate_entries(out, out_stride, gate, m, n)
         return
     panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
-    # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
-    # of rows, where the sums of sections are added up.
+    # There is one call of add_panels, because each takes 0.25 s to compile.  It makes the whole product; or blocks of
+    # it, if the sums of several sections must be added up.
     whole = k <= SECTION
     height, width = (m, n) if whole else (DEPTH, columns)
     # A range of steps that the compiler does not know would begin with a division.
@@ -125,7 +125,7 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 @inline
 def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
-    """As `product`, adding the sums of DEPTH products one to the other; `panel` is room for DEPTH rows of b."""
+    """Compute `product`, DEPTH inner indices after the other; `panel` is room for DEPTH rows of b."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
     # If `init` is `out`, the products are summed from zero, and the sum is added to `out`.
@@ -222,7 +222,7 @@ def run_tiles(
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
         masked = builder.zext(builder.icmp_signed("<", edge, lanes), ir.I64)
-        # The functions stand by vectors, then height, then whether the last vector is masked.
+        # The table is in the order of the number of vectors, then of the height, then of masked or not.
         index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
         index = builder.add(builder.mul(index, ir.I64(2)), masked)
         function = builder.load(builder.gep(table, [ir.I64(0), index]))

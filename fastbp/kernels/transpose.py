@@ -3,7 +3,7 @@
 from fastbp.compiler.jit import inline
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import shift
-from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
+from fastbp.compiler.vectors import Shape, calls_emitted, edge_mask, load_vector, store_vector
 
 
 @inline
@@ -33,32 +33,21 @@ def block_size(typingctx, pointer):
 def transpose_block(typingctx, out, out_stride, x, x_stride):
     """Transpose one block."""
     size = types.int64
-    return types.void(out, size, x, size), _calls("block", _emit_block)
+    return types.void(out, size, x, size), calls_emitted("transpose_block", _emit_block)
 
 
 @intrinsic
 def transpose_edge(typingctx, out, out_stride, x, x_stride, rows, columns):
     """Transpose a block of fewer rows or columns: 1 or more of both."""
     size = types.int64
-    return types.void(out, size, x, size, size, size), _calls("edge", _emit_edge)
+    return types.void(out, size, x, size, size, size), calls_emitted("transpose_edge", _emit_edge)
 
 
-def _calls(kind, emit):
-    """Return the code of an intrinsic that calls a function of all its arguments, which is emitted once a module."""
-
-    def codegen(context, builder, signature, args):
-        lanes = Shape(context, signature.args[0].dtype).lanes
-        name = f"fastbp_transpose_{kind}_{args[0].type.pointee}"
-        builder.call(emitted_once(builder.module, name, args, lambda function: emit(function, lanes)), args)
-        return context.get_dummy_value()
-
-    return codegen
-
-
-def _emit_block(function, lanes):
+def _emit_block(function, shape):
     """Emit the body of `transpose_block`."""
     out, out_stride, x, x_stride = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
+    lanes = shape.lanes
     vector = ir.VectorType(out.type.pointee, lanes)
     rows = [load_vector(builder, _row(builder, x, x_stride, i), vector) for i in range(lanes)]
     for i, row in enumerate(_exchange(builder, rows)):
@@ -66,10 +55,11 @@ def _emit_block(function, lanes):
     builder.ret_void()
 
 
-def _emit_edge(function, lanes):
+def _emit_edge(function, shape):
     """Emit the body of `transpose_edge`."""
     out, out_stride, x, x_stride, rows, columns = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
+    lanes = shape.lanes
     vector = ir.VectorType(out.type.pointee, lanes)
     filled, stored = edge_mask(builder, columns, vector), edge_mask(builder, rows, vector)
     last = builder.sub(rows, ir.I64(1))

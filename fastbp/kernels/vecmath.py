@@ -134,7 +134,8 @@ _PI_HIGH, _PI_LOW = constant(3.1415927410125732, math.pi), constant(-8.742278000
 
 @inline
 def _reduce(x, round_):
-    # x = k log 2 + r, |r| <= log(2) / 2; returns k + round_ and r
+    # x = k log 2 + r, |r| <= log(2) / 2; returns k + round_ and r.  `round_` is ROUND or near it: so large a number
+    # that a sum with it has no digits behind the point.
     shifted = fma(x, _LOG2E(x), round_)
     k = shifted - round_
     return shifted, fma(-k, _LN2_LOW(x), fma(-k, _LN2_HIGH(x), x))
@@ -142,7 +143,7 @@ def _reduce(x, round_):
 
 @inline
 def _exp_scaled(x, round_):
-    # exp(x) times 2^(round_ - ROUND)
+    # exp(x) * 2^(round_ - ROUND)
     shifted, r = _reduce(x, round_)
     scale = power(shifted)
     return fma(fma(r * r, _exp_tail(r), r), scale, scale)

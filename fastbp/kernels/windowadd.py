@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, store_vector
+from fastbp.compiler.vectors import calls_emitted, edge_mask, load_vector, store_vector
 
 # Room for entries of windows before they are added up: 32 KiB of float32, the size of a first-level cache.
 SCRATCH = 8192
@@ -18,17 +18,8 @@ def add_rows(typingctx, image, windows, stride, positions, rows, m, step, length
     Pointers to the first entries.  Window i of row r, `length` entries of windows (rows * m, stride), belongs to the
     image's entries from ``positions[r * m] + i * step`` on: the address of int32 offsets.
     """
-
-    def codegen(context, builder, signature, args):
-        def emit(function):
-            _emit_rows(function, Shape(context, signature.args[0].dtype))
-
-        name = f"fastbp_add_rows_{args[0].type.pointee}"
-        builder.call(emitted_once(builder.module, name, args, emit), args)
-        return context.get_dummy_value()
-
     pointer, whole = image, types.int64
-    return types.void(pointer, pointer, whole, whole, whole, whole, whole, whole), codegen
+    return types.void(pointer, pointer, *[whole] * 6), calls_emitted("add_rows", _emit_rows)
 
 
 @intrinsic
@@ -38,17 +29,8 @@ def add_lanes(typingctx, image, size, x, positions, m, taps, k, b, n):
     x (m, n) and b (k, n): pointers to the first entries; they belong to the image's entries from
     ``positions[i] + taps[l]`` on: addresses of int32 offsets.
     """
-
-    def codegen(context, builder, signature, args):
-        def emit(function):
-            _emit_lanes(function, Shape(context, signature.args[0].dtype))
-
-        name = f"fastbp_add_lanes_{args[0].type.pointee}"
-        builder.call(emitted_once(builder.module, name, args, emit), args)
-        return context.get_dummy_value()
-
     pointer, whole = image, types.int64
-    return types.void(pointer, whole, pointer, whole, whole, whole, whole, pointer, whole), codegen
+    return types.void(pointer, whole, pointer, *[whole] * 4, pointer, whole), calls_emitted("add_lanes", _emit_lanes)
 
 
 @intrinsic

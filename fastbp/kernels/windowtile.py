@@ -3,9 +3,10 @@
 Entry (i, l) of `a` is the image's entry number ``rows[i] + columns[l]``.  If `rows` are the first entries of windows,
 and `columns` the offsets of the entries within a window, `a` is the matrix that im2col would copy, for any stride,
 dilation and padding.  With the two tables exchanged it is the transpose, which the kernel's gradient needs.  Nothing is
-copied.  The copy alone would take 14 us an image beside the product's 5 (28 x 28 windows of 25 taps, 6 filters), 2
-beside 5 (10 x 10 of 150, 16 filters) and 54 beside 810 (32 x 32 of 576, 64 filters).  Reading through the tables costs
-a tenth on AVX-512 where rows lie in pairs, a third where not: 100 x 16 x 150 takes 2.4 and 2.95 us, of a matrix 2.2.
+copied.  The copy alone would take 14 us an image where the product takes 5 (28 x 28 windows of 25 taps, 6 filters), 2
+where it takes 5 (10 x 10 of 150, 16 filters), and 54 where it takes 810 (32 x 32 of 576, 64 filters).  Reading through
+the tables costs a tenth on AVX-512 if rows lie in pairs, else a third: 100 x 16 x 150 takes 2.4 and 2.95 us; a product
+of two matrices takes 2.2.
 
 The tiles are those of tile.py, except that they read `a` through the tables.  There are two kinds:
 
@@ -63,7 +64,7 @@ def _tile_runner(by_lanes):
             before = vectors_before_last(builder, shape, width_)
             edge = builder.sub(width_, builder.mul(before, lanes))
             masked = builder.zext(builder.icmp_signed("<", edge, lanes), ir.I64)
-            # The functions stand by vectors, then height, then whether the last vector is masked.
+            # The table is in the order of the number of vectors, then of the height, then of masked or not.
             index = builder.add(builder.mul(before, ir.I64(HEIGHTS)), kind_)
             index = builder.add(builder.mul(index, ir.I64(2)), masked)
             function = builder.load(builder.gep(table, [ir.I64(0), index]))

@@ -26,7 +26,7 @@ from fastbp.settings.naming import canonical, nearest
 METRICS: dict = {}
 
 
-def metric(*, greater_is_better, compares=None, of_probabilities=False):
+def metric(*, greater_is_better, compares=None, of_probabilities=False, in_keras=None):
     """Return a decorator that puts a function of (y_true, y_pred) among `METRICS`, under its name.
 
     Parameters
@@ -37,11 +37,13 @@ def metric(*, greater_is_better, compares=None, of_probabilities=False):
         mark what is chosen.
     of_probabilities : bool, default False
         Must the outputs be probabilities?
+    in_keras : {None, "masked", "unmasked"}
+        Keras's metric of this name means the same beside any loss, and heeds masks or not; None: it does not.
     """
 
     def add(function):
         function.greater_is_better, function.compares = greater_is_better, compares
-        function.of_probabilities = of_probabilities
+        function.of_probabilities, function.in_keras = of_probabilities, in_keras
         METRICS[function.__name__] = function
         return function
 
@@ -125,20 +127,20 @@ def sign_accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike
     return _mean((y_pred > 0) == (y_true > 0), sample_weight)
 
 
-@metric(greater_is_better=False, compares="entries")
+@metric(greater_is_better=False, compares="entries", in_keras="masked")
 def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean of ``(y_pred - y_true)**2``."""
     y_true, y_pred = _columns(y_true, y_pred)
     return _mean((y_pred - y_true) ** 2, sample_weight)
 
 
-@metric(greater_is_better=False, compares="entries")
+@metric(greater_is_better=False, compares="entries", in_keras="unmasked")
 def root_mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Square root of the mean squared error."""
     return float(np.sqrt(mean_squared_error(y_true, y_pred, sample_weight)))
 
 
-@metric(greater_is_better=False, compares="entries")
+@metric(greater_is_better=False, compares="entries", in_keras="masked")
 def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Mean of ``|y_pred - y_true|``."""
     y_true, y_pred = _columns(y_true, y_pred)

@@ -7,12 +7,13 @@ from fastbp.engine.threads import get_num_threads
 def summary_text(engine) -> str:
     """Return a table of the layers, then the totals of parameters, arithmetic and memory.
 
-    "params" are a layer's parameters and what it keeps beside them (moving statistics, states), which is not trainable.
-    "multiply-adds a row" are those of its products of inputs and weights, forward, for one row of a batch: of a dense
-    layer d * k, of a convolution as many for every place of its window, of a recurrent layer for every time step. (Of a
-    periodic embedding every wave counts as ten.) What is done once an entry (activations, normalisation, pooling,
-    masks, copies) is not counted. Training takes about three times as many: those of the gradients by the inputs (of
-    the first layer not needed) and by the weights. Where the number of threads was measured, it says what was chosen.
+    "params" counts a layer's parameters, and the values that it keeps beside them and does not train (moving
+    statistics, states). "multiply-adds a row" counts the products of inputs and weights in a forward pass of one batch
+    row: d * k in a dense layer, as many for each place of the window in a convolution, and for each time step in a
+    recurrent layer. A wave of a periodic embedding counts as ten. Work that is done once an entry (activations,
+    normalisation, pooling, masks, copies) is not counted. Training takes about three times as many, because the
+    gradients with respect to the weights and to the inputs cost as much each; the first layer needs no gradient of its
+    inputs. The last line says how many threads were chosen, if that was measured.
     """
     rows = [("layer", "kind", "output shape", "params", "multiply-adds a row")]
     for layer in engine.network.layers:

@@ -48,7 +48,8 @@ def read_times(name, column, zone):
         For messages.
     column : narwhals Series or vector
     zone : str or None
-        The time zone in training.  Times of other zones are converted; with a zone and without do not mix.
+        The time zone in training.  Times of other zones are converted.  Times with a zone and times without one do not
+        mix.
     """
     if all_missing(column):
         return np.full((2, len(column)), np.nan)

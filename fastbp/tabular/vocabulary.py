@@ -38,9 +38,9 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, texts, counts, fewest_rows, most=MOST_CATEGORIES):
-        """Return the vocabulary of the `most` most frequent texts, if they stand in `fewest_rows` or more.
+        """Return the vocabulary of the most frequent texts: at most `most`, each in at least `fewest_rows` rows.
 
-        counts (k,) are the rows of each of texts.
+        counts (k,): in how many rows each of the texts stands.
         """
         enough = np.flatnonzero(counts >= fewest_rows).tolist()
         ranked = sorted(enough, key=lambda i: (-counts[i], texts[i]))[:most]

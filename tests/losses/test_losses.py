@@ -93,7 +93,7 @@ def problems(loss, dtype="float64"):
 
 @every_name
 def test_has_its_oracles(name):
-    assert name in REFERENCE
+    assert callable(REFERENCE[name])
     assert name in autodiff.LOSSES
 
 

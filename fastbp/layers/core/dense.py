@@ -22,7 +22,7 @@ DENSE = layer_dtype(
     ("bias", "param"),
     ("product", "i8"),  # address
     ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
-    ("gates_dx", "i8"),  # 1: and that of dx the derivative of the activation before this layer, which made x
+    ("gates_dx", "i8"),  # 1: the product that makes dx applies the derivative of the activation that made x
     ("ahead", "i8"),  # address of the queue of rows that products fetch for the next step (kernels/ahead.py), or 0
     *ACTIVATION_FIELDS,
 )

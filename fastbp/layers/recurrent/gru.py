@@ -1,7 +1,7 @@
 """GRU (Cho et al., 2014): an update gate z and a reset gate r, and two conventions of where r acts.
 
-With ``reset_after=True`` (Keras's default, and cuDNN's) r multiplies what the recurrent kernel makes of the state,
-with False (the paper) the state itself before that product.
+With ``reset_after=True`` (Keras's default, and cuDNN's) r multiplies the product of the state and the recurrent kernel.
+With False (the paper) r multiplies the state before that product.
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def gru_backward(layer, step, params, shared, work, start, stop, row0):
         steps = enter_backward(layer, params, work, pack, first, rows)
         for p in range(steps - 1, -1, -1):
             begin, m = step_of(layer, work, pack, p)
-            # The state before the first step is no output of a step: its gradient is dropped.
+            # No step gives out the state before the first step, so its gradient is dropped.
             previous = -PACK if p == 0 else step_of(layer, work, pack, p - 1)[0]
             gru_step_backward(layer, step, work, pack, begin, m, previous)
         leave_backward(layer, step, work, pack, first, rows)

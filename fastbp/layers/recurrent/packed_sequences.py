@@ -47,20 +47,19 @@ RECURRENT = layer_dtype(
     ("outs", "i8"),  # (gates, capacity, u) after the activation
     ("z", "i8"),  # (gates, capacity, u) before it; shares the room of dz if no derivative reads it
     ("dz", "i8"),  # (gates or one more, capacity, u)
-    ("h", "i8"),  # (PACK + capacity, u), the offset of packed row 0: the states before stand in front
+    ("h", "i8"),  # (PACK + capacity, u); the offset of packed row 0, in front of which are the states before
     ("dh", "i8"),
-    ("before", "i8"),  # (capacity, u): h of the row's previous step, which the recurrent kernel multiplies
+    ("before", "i8"),  # (capacity, u): h of the row's previous step, the factor of the recurrent kernel
     ("biases", "i8"),  # (gates, u), added to the projections of x
     ("weights", "i8"),  # (gates, u, u) and (gates, u, d): the kernels, one gate after the other
     ("cell", "i8"),  # LSTM: (PACK + capacity, u)
     ("cell_out", "i8"),  # (capacity, u)
-    ("reset", "i8"),  # GRU: (capacity, u), r * state, or with reset_after the state's product that r multiplies
+    ("reset", "i8"),  # GRU: (capacity, u), r * state; with reset_after the state's product, before r multiplies it
     ("dstep", "i8"),  # (PACK, u): the gradient of LSTM's cell, or of GRU's reset, at the current step
     ("masks", "i8"),  # of dropout (recurrentdropout.py)
-    ("reset_after", "i8"),  # GRU: the state has a bias of its own, and the reset product a gradient of its own
-    # Offsets of the last gate: the array that its recurrent product reads, and the gradient of that product.
-    ("last_before", "i8"),
-    ("last_dz", "i8"),
+    ("reset_after", "i8"),  # GRU: the state's product has a bias of its own, and a gradient of its own
+    ("last_before", "i8"),  # the factor of the recurrent kernel in the last gate: `before` or `reset`
+    ("last_dz", "i8"),  # the gradient of that product
     ("draw_masks", "i8"),  # address; 0: nothing is dropped
     ("dropout", "f8"),
     ("recurrent_dropout", "f8"),
@@ -73,7 +72,7 @@ MOST_STEPS = 2**24 // PACK - 1
 
 @inline
 def whole(work, index):
-    """Return a whole number that stands in `work`; float32 is exact up to 2**24, which no place of a pack passes."""
+    """Return a whole number that stands in `work`: no place of a pack passes 2**24, and float32 is exact up to that."""
     return int(work[index])
 
 
@@ -94,9 +93,9 @@ def step_of(layer, work, pack, p):
 def lay_out(layer, work, pack, first, rows):
     """mask (n, t) -> the pack's lengths, ranks, begins and places; return the number of steps.
 
-    places[i, k] belongs to the k-th step of row i.  For an unmasked step the entry is the step's packed row r >= 0.
-    For a masked one it is -1 - PACK - r, where r is the packed row of the last unmasked step before it (or of the
-    state before the first step).
+    places[i, k] belongs to the k-th step of row i.  For an unmasked step it is the step's packed row r >= 0.  For a
+    masked step it is -1 - PACK - r, and r is the packed row of the last unmasked step before it (or of the state before
+    the first step).
     """
     t = layer.t
     lengths, ranks = span(work, pack + LENGTHS, rows), span(work, pack + RANKS, rows)
@@ -139,22 +138,22 @@ def source_step(layer, k):
 
 @inline
 def last_place(layer, work, pack, i, k):
-    """Return the packed row of row i's k-th step; for a masked step, that of the last unmasked step before it."""
+    """Return the packed row of row i's k-th step; a masked step has that of the last unmasked step before it."""
     r = whole(work, pack + layer.places + i * layer.t + k)
     return r if r >= 0 else -1 - PACK - r
 
 
 @inline
 def is_zero(layer, work, pack, i, k):
-    """Is row i's k-th output zero whatever the state?"""
+    """Is row i's k-th output zero, because the step is masked?"""
     return layer.zero_masked and work[pack + layer.places + i * layer.t + k] < 0
 
 
 @inline
 def load_states(layer, step, work, pack, states, number, row, rows):
-    """Set the states before the first step: to those after the last batch, of batch rows from `row` on, or to 0.
+    """Set the states before the first step: to 0, or in a stateful layer to the states that the last batch left.
 
-    `states` is the pack's array of h (number 0) or of the cell (1).
+    `states` is the pack's array of h (number 0) or of the cell (1); its batch rows begin at `row`.
     """
     u = layer.units
     zero(span(work, pack + states - PACK * u, PACK * u))

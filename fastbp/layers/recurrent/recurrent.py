@@ -1,4 +1,4 @@
-"""What kernels of recurrent layers share: the work around the loop over a pack's steps (packed_sequences.py).
+"""The work around the loop over a pack's steps (packed_sequences.py), which the kernels of recurrent layers share.
 
 The input projections of all steps are one product for each gate.  The gradients of the kernels are one product for
 each gate, too.  Between these, the layer's own kernel loops over the pack's steps.
@@ -63,7 +63,7 @@ def enter(layer, step, params, work, pack, first, rows, row0):
 
 @inline
 def copy_before(layer, step, work, pack, p, source):
-    """before (m, u) of step p = h of m packed rows from `source` on, times the dropout mask."""
+    """Write before (m, u) of step p: h of the m packed rows from `source` on, times the dropout mask."""
     begin, m = step_of(layer, work, pack, p)
     before, size = pack + layer.before + begin * layer.units, m * layer.units
     copy_entries(at(work, before), at(work, pack + layer.h + source * layer.units), size)
@@ -74,8 +74,8 @@ def copy_before(layer, step, work, pack, p, source):
 def add_biases(layer, params, work, pack):
     """biases (g u,) = the bias, or 0.
 
-    A bias of two rows (GRU with reset_after) is added up, but for the last gate: it gets the first row only, because
-    the reset gate multiplies the second one.
+    The bias of a GRU with reset_after has two rows, which are added up for all gates but the last.  The last gate gets
+    the first row only, because the reset gate multiplies the second one.
     """
     u, columns = layer.units, layer.gates * layer.units
     biases = span(work, pack + layer.biases, columns)
@@ -178,7 +178,7 @@ def recurrent_gradient(layer, params, grads, work, start, stop, block, first, en
             add_gradient(layer, grads, work, pack, 0, n, block, first, end, accumulate)
             row += rows
         else:
-            # A row alone (Levenberg and Marquardt's Jacobian): its steps lie apart.
+            # Levenberg-Marquardt's Jacobian asks for a row alone, which has its steps apart from each other.
             add_gradient(layer, grads, work, pack, 0, 0, block, first, end, accumulate)
             for k in range(layer.t):
                 r = whole(work, pack + layer.places + row % PACK * layer.t + k)
@@ -190,7 +190,7 @@ def recurrent_gradient(layer, params, grads, work, start, stop, block, first, en
 
 @inline
 def add_gradient(layer, grads, work, pack, r, n, block, first, end, accumulate):
-    """The part of `n` packed rows from r on: dkernel = x^T @ dz, drecurrent = before^T @ dz, dbias = 1^T @ dz."""
+    """Add what `n` packed rows from r on give: dkernel = x^T @ dz, drecurrent = before^T @ dz, dbias = 1^T @ dz."""
     d, u, g = layer.n_in // layer.t, layer.units, layer.gates
     if block == 2:
         columns = g * u if layer.reset_after else 1
@@ -215,9 +215,9 @@ def add_gradient(layer, grads, work, pack, r, n, block, first, end, accumulate):
 
 @inline
 def dz_of(layer, gate):
-    """Return the place of the gradient of a projection: x's for `gate` below g, h's for g + gate.
+    """Return where the gradient of a projection begins: of x for a `gate` below g, of h for g + gate.
 
-    Only in the last gate can they differ.
+    They are one array, but for the last gate of a GRU with reset_after.
     """
     g = layer.gates
     if gate == 2 * g - 1:
@@ -236,7 +236,7 @@ def activate(address, alpha, work, out, z, size, width):
 
 @inline
 def differentiate(address, alpha, work, d, z, out, size, width):
-    """d (size,), holding dout, is overwritten with dz; offsets in work."""
+    """Overwrite d (size,), which holds dout, with dz; all are offsets in work."""
     if address:
         call(address, (span(work, d, size), span(work, z, size), span(work, out, size), width, alpha))
 

@@ -1,11 +1,11 @@
 """Dropout in recurrent layers (Gal and Ghahramani, 2016): a sequence has one mask for its inputs, one for its states.
 
 A mask holds 0 or 1 / (1 - rate) for each input and each unit, the same at all steps of the sequence.  The states are
-dropped where the recurrent kernel reads them, nowhere else.  All gates read the same masked rows; so do those of
-Keras's LSTM and GRU with `dropout` alone, but with `recurrent_dropout` each of their gates has masks of its own.
+dropped where the recurrent kernel reads them, nowhere else.  All gates read the same masked rows.  The gates of Keras's
+LSTM and GRU do so with `dropout` alone; with `recurrent_dropout` each has masks of its own.
 
-The masks of a pack stand in its array `masks`, rows in the order of ranks, so that a step with m rows has the first m
-masks: (PACK, d) of the inputs, (PACK, u) of the states, and behind them room for gradients (PACK, u).
+The masks of a pack stand in its array `masks`: (PACK, d) of the inputs, (PACK, u) of the states, and then room for
+gradients (PACK, u).  Their rows are in the order of ranks, so that a step with m rows has the first m masks.
 """
 
 from functools import cache
@@ -23,7 +23,10 @@ from fastbp.layers.recurrent.packed_sequences import PACK, RANKS, RECURRENT, who
 
 @kernel
 def draw_masks(layer, step, work, pack, row, rows):
-    """Write the masks of a pack: of `rows` batch rows from `row` on.  A kernel of its own, for layers with dropout."""
+    """Write the masks of a pack, for `rows` batch rows from `row` on.
+
+    It is a kernel of its own, so that layers without dropout do not compile it.
+    """
     d, u = layer.n_in // layer.t, layer.units
     for i in range(rows):
         rank, first = whole(work, pack + RANKS + i), (row + i) * (d + u)
@@ -34,7 +37,7 @@ def draw_masks(layer, step, work, pack, row, rows):
 
 @inline
 def draw_mask(layer, step, mask, first, rate):
-    """mask (k,) = 0 or 1 / (1 - rate), from the layer's random numbers `first` and those after it."""
+    """mask (k,) = 0 or 1 / (1 - rate), by the layer's random numbers from number `first` on."""
     rate = rate_of(rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
     threshold, scale, dropped = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
@@ -73,7 +76,7 @@ def drop_states(layer, step, work, pack, h, size):
 
 @inline
 def set_aside(layer, step, work, pack, dh, size):
-    """Set dh (m, u), an offset in work, aside, so that gradients of dropped states can be written; see `add_aside`."""
+    """Copy dh (m, u), an offset in work, to another place, and set it to zero; `add_aside` adds the copy again."""
     if drops(layer, step):
         aside = pack + layer.masks + PACK * (layer.n_in // layer.t + layer.units)
         copy_entries(at(work, aside), at(work, dh), size)

@@ -1,4 +1,4 @@
-"""What recurrent specs share: checks of settings, parameters, and the offsets of the arrays of a pack."""
+"""Checks of settings, parameters, and offsets of a pack's arrays, which the specs of recurrent layers share."""
 
 from typing import Any
 
@@ -69,8 +69,8 @@ def build_recurrent(spec, input_shape, gates, bias_initializer=None, *, cell=Fal
         _param(spec, "bias", bias_shape, bias_initializer or spec.bias_initializer),
     ]
     arrays = _pack_arrays(spec, t, d, gates, cell, reset)
-    # The last gate of a GRU is an exception.  With reset_after its recurrent product multiplies the state, and has a
-    # gradient of its own.  Without, the product multiplies the state that the reset gate has scaled.
+    # The last gate of a GRU is an exception.  With reset_after, its product with the state has a gradient of its own.
+    # Without reset_after, the product takes the state that the reset gate has scaled.
     last_dz = arrays["dz"] + (gates - 1 + reset_after) * PACK * t * u
     last_before = arrays["reset" if reset and not reset_after else "before"]
     fields = {"t": t, "units": u, "gates": gates}
@@ -141,7 +141,7 @@ def _needs_z(spec):
 
 
 def fill_recurrent(record, spec, float_type):
-    """Set the fields of a recurrent layer's row that `build_recurrent` does not."""
+    """Set the fields of a recurrent layer's record that `build_recurrent` does not set."""
     record["product"] = product_address(float_type)
     if spec.draws:
         record["draw_masks"] = draw_masks_address(float_type)
