@@ -94,7 +94,8 @@ def _section(title, text, names):
     rows = "\n".join(f"   * - :doc:`{name} <{name}>`\n     - {_summary(name)}" for name in names)
     pages = "\n".join(f"   {name}" for name in names)
     table = f".. list-table::\n   :widths: 30 70\n\n{rows}\n"
-    return f"{title}\n{'-' * len(title)}\n\n{text}\n\n{table}\n.. toctree::\n   :hidden:\n\n{pages}\n"
+    tree = f".. toctree::\n   :hidden:\n   :caption: {title}\n\n{pages}\n"
+    return f"{title}\n{'-' * len(title)}\n\n{text}\n\n{table}\n{tree}"
 
 
 def _summary(name):

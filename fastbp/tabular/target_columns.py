@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -10,14 +11,14 @@ from sklearn.utils import _safe_indexing
 from fastbp.tabular.columns import as_frame
 from fastbp.tabular.sparsetable import is_sparse
 
-# Of so many rows a column of two values agrees with a target of two by chance once in 2**19 times.
-FEWEST_ROWS = 20
+# Tables of fewer rows are toys: there a column may agree by chance, or because somebody tries things out.
+FEWEST_ROWS = 50
 # So many rows are compared before a whole column is.
 COMPARED = 64
 
 
 def target_columns(X, y, kept, used, is_classes):
-    """Return a line for each column of X that is a target, or has the name of one.
+    """Return a line for each column of X that is a target, or tells one.
 
     Parameters
     ----------
@@ -32,28 +33,29 @@ def target_columns(X, y, kept, used, is_classes):
         Are labels compared by which rows have the same one?  So 0 and 1 beside "no" and "yes" are found.
     """
     targets = [(name, list(compress(values, kept))) for name, values in _targets(y)]
-    names = as_frame(X).columns if hasattr(X, "columns") else [f"x{i}" for i in range(_width(X))]
-    called = {str(name) for name, _ in targets if hasattr(X, "columns") and isinstance(name, str)}
-    same = set()
-    n = len(targets[0][1]) if targets else 0
-    if n >= FEWEST_ROWS:
-        agree = _one_to_one if is_classes and len(targets) == 1 else _equal
-        same = _agreeing(X, names, [values for _, values in targets], used, agree)
-    return [_line(name, name in same, name in called) for name in names if name in used and name in same | called]
-
-
-def _agreeing(X, names, targets, used, agree):
-    """Return the names of the used columns that agree with a target in all rows."""
-    rows = np.unique(np.linspace(0, len(targets[0]) - 1, COMPARED).astype(np.intp))
-    some, few = _columns(_safe_indexing(X, rows)), [[values[row] for row in rows] for values in targets]
-    found = set()
+    if not targets or len(targets[0][1]) < FEWEST_ROWS:
+        return []
+    if not (hasattr(X, "columns") or is_sparse(X)):
+        X = np.array(X, dtype=object) if isinstance(X, list) else np.asarray(X)
+    names = as_frame(X).columns if hasattr(X, "columns") else [f"x{i}" for i in range(X.shape[1])]
+    rows = np.unique(np.linspace(0, len(targets[0][1]) - 1, COMPARED).astype(np.intp))
+    some, whole = _columns(_safe_indexing(X, rows)), _columns(X)
+    lines = {}
     for place, name in enumerate(names):
-        if name not in used:
-            continue
-        near = [values for values, own in zip(targets, few, strict=True) if agree(some(place), own)]
-        if near and any(agree(column, values) for column in [_columns(X)(place)] for values in near):
-            found.add(name)
-    return found
+        for target, values in targets if name in used else ():
+            agree = _agreement(name == target, is_classes and len(targets) == 1)
+            if agree(some(place), [values[row] for row in rows]) and agree(whole(place), values):
+                lines.setdefault(name, _line(name, name == target))
+    return list(lines.values())
+
+
+def _agreement(same_name, is_classes):
+    return _one_to_one if is_classes else _same_order if same_name else _equal
+
+
+def _line(name, same_name):
+    what = "is the target" if same_name else "tells the target of every row"
+    return f"column {name!r} {what}: scores say nothing. Leave it out, unless it is known when you predict."
 
 
 def _targets(y):
@@ -78,31 +80,35 @@ def _columns(X):
         return lambda place: frame[frame.columns[place]].to_list()
     if is_sparse(X):
         return lambda place: X[:, [place]].toarray().ravel().tolist()
-    array = X if isinstance(X, np.ndarray) else np.array(X, dtype=object)
-    return lambda place: array[:, place].tolist()
-
-
-def _width(X):
-    return X.shape[1] if hasattr(X, "shape") else len(X[0])
+    return lambda place: X[:, place].tolist()
 
 
 def _equal(one, other):
     """Are two lists the same, entry by entry, or missing in the same places?"""
-    return all(a == b or (_is_missing(a) and _is_missing(b)) for a, b in zip(one, other, strict=True))
+    for a, b in zip(one, other, strict=True):
+        gone = _is_missing(a)
+        if gone != _is_missing(b) or not (gone or a == b):
+            return False
+    return True
 
 
 def _is_missing(value):
-    return value is None or value != value
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def _same_order(one, other):
+    """Are two lists of numbers the same, or is one a rising or falling function of the other, such as its log?"""
+    if _equal(one, other):
+        return True
+    if not all(isinstance(value, Real) and value == value for value in [*one, *other]):
+        return False
+    if not _one_to_one(one, other):
+        return False
+    along = np.asarray(other, float)[np.argsort(np.asarray(one, float), kind="stable")]
+    return bool((np.diff(along) >= 0).all() or (np.diff(along) <= 0).all())
 
 
 def _one_to_one(one, other):
     """Does each value of a list stand beside one value of the other, and the other way round?"""
     pairs = set(zip(one, other, strict=True))
     return len(pairs) == len(set(one)) == len(set(other))
-
-
-def _line(name, same, called):
-    if same:
-        what = "is the target" if called else "tells the target of every row"
-        return f"column {name!r} {what}: scores say nothing. Leave it out, unless it is known when you predict."
-    return f"column {name!r} has the name of y: if it is the target in other words, leave it out."

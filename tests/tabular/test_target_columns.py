@@ -12,7 +12,7 @@ import fastbp
 from fastbp.tabular.columns import as_frame
 from fastbp.tabular.target_columns import target_columns
 
-N = 40
+N = 60
 RNG = np.random.default_rng(0)
 TABLE = pd.DataFrame({"age": RNG.normal(size=N), "city": RNG.choice(["Rome", "Oslo"], N)})
 PRICE = pd.Series(RNG.normal(size=N), name="price")
@@ -47,8 +47,13 @@ def test_labels_in_other_words():
 
 def test_the_same_name_with_other_values():
     """The logarithm of a price keeps the price's name, and the price is still there."""
-    (line,) = told(TABLE.assign(price=PRICE), PRICE.abs().rename("price"))
-    assert line.startswith("column 'price' has the name of y")
+    cost = PRICE.abs()
+    (line,) = told(TABLE.assign(price=cost), np.log(cost))
+    assert line.startswith("column 'price' is the target")
+    assert len(told(TABLE.assign(price=cost), -cost)) == 1
+    assert told(TABLE.assign(price=cost), cost + RNG.normal(size=N)) == []
+    assert told(TABLE.assign(price=cost), cost.round(1)) == []
+    assert told(TABLE.assign(cost=cost), np.log(cost)) == []  # a column that rises with the target is a good one
 
 
 @pytest.mark.parametrize("of", [np.asarray, csr_array, lambda array: array.tolist()])
@@ -73,11 +78,19 @@ def test_several_targets_and_missing_ones():
     assert len(told(TABLE.assign(cost=y["price"]), {"price": y["price"].tolist()})) == 1
 
 
-def test_few_rows_agree_by_chance():
-    """Three rows that agree are no sign; a name is."""
-    few = pd.DataFrame({"a": [0, 1, 0], "b": [3.0, 4.0, 5.0]})
-    assert told(few, np.array([0, 1, 0]), is_classes=True, kept=np.ones(3, bool)) == []
-    assert len(told(few, few["a"], is_classes=True, kept=np.ones(3, bool))) == 1
+def test_toys_are_left_in_peace():
+    """scikit-learn's checks of estimators take 20 rows and a column of X for y."""
+    few = TABLE[:20].assign(price=PRICE[:20])
+    assert told(few, PRICE[:20], kept=np.ones(20, bool)) == []
+
+
+def test_missing_values_of_all_kinds_are_the_same():
+    whole = pd.Series(RNG.integers(0, 9, N), name="n").astype("Int64")
+    whole[3] = pd.NA
+    y = pd.DataFrame({"n": whole.astype(float)})
+    assert len(told(TABLE.assign(m=whole), y)) == 1
+    whole[4] = pd.NA
+    assert told(TABLE.assign(m=whole), y) == []
 
 
 def test_columns_that_are_not_read_are_not_told_of():
