@@ -1,4 +1,4 @@
-"""Registries: a name, a settings dataclass and its kernels in one row; JSON descriptions for saving."""
+"""Registries: a name, a settings dataclass and its kernels in one entry; JSON descriptions for saving."""
 
 import dataclasses
 from collections.abc import Mapping

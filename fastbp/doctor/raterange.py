@@ -185,14 +185,14 @@ def _trained(engine, rows, rates, batch_size):
     size = engine.network.batch_size or batch_size
     batches, losses = _batches(len(rows.x), size), []
     places = np.arange(engine.network.batch_size) if engine.network.batch_size else _spread(len(rows.x))
-    measured = rows.part(places)
+    measured = rows.subset(places)
     for rate in rates:
         losses.append(_loss_of(engine, measured))
         if not losses[-1] <= DIVERGED * abs(losses[0]):
             break
         engine.optimizer.learning_rate = float(rate)
         try:
-            engine.train_on(rows.part(next(batches)))
+            engine.train_on(rows.subset(next(batches)))
         except ArithmeticError:  # not finite
             break
     kept = np.isfinite(losses)

@@ -257,7 +257,7 @@ class Epochs:
             return engine.metric_values(self.train, self.outputs)
         seen = np.arange(steps["first"][0], steps["first"][-1] + steps["rows"][-1])
         seen = np.unique(seen if self.order is None else self.order[seen])
-        return engine.metric_values(self.train.part(seen), self.outputs[seen])
+        return engine.metric_values(self.train.subset(seen), self.outputs[seen])
 
     def _make_whole(self, before, steps, update, done):
         """Put the buffers right after a loss has raised in a call of several steps.

@@ -60,10 +60,10 @@ class Runner:
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights, roomy)
         self._network, self._batch_size = network, network.batch_size
         self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
-        self.loss_row = np.zeros(1, LOSS)
+        self.loss_record = np.zeros(1, LOSS)
         if loss is not None:
             n_out = int(plan.layout["n_out"][0])
-            self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
+            self.loss_record = _loss_record(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
         self.shared = aligned(np.zeros, (plan.shared_size,), plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
         self.choices = Choices(plan)
@@ -167,7 +167,7 @@ class Runner:
         if job is None:
             if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
                 self._jobs.clear()
-            job = self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+            job = self._jobs[demands] = Job(self.plan, self.loss_record, self.shared, self.partials, self.ids, demands)
             self._bind(job)
         return job
 
@@ -256,7 +256,7 @@ def _entry(kernel, words, float_type):
     return kernel.entry(_takes(words, float_type))
 
 
-def _loss_row(loss, n_out, n_targets, dtype):
+def _loss_record(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
     return loss.record(n_out, n_targets, kernel_address, float_type)

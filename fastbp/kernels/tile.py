@@ -138,42 +138,20 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
             if narrow > 0 and m >= narrow:
                 i = m // narrow * narrow
                 run_quads(
-                    m // narrow,
-                    width,
-                    shift(out, j),
-                    out_stride,
-                    shift(init, j),
-                    init_stride,
-                    shift(a, first * a_col),
-                    a_row,
-                    a_col,
-                    b_panel,
-                    b_panel_stride,
-                    depth,
-                    np.int64(fold),
-                    gate_from(gate, j, is_last),
-                )
+                    m // narrow, width, shift(out, j), out_stride, shift(init, j), init_stride,
+                    shift(a, first * a_col), a_row, a_col, b_panel, b_panel_stride,
+                    depth, np.int64(fold), gate_from(gate, j, is_last),
+                )  # fmt: skip
             for kind in range(HEIGHTS):
                 height = tile_height(out, width, kind)
                 tiles = (m - i) // height
                 if tiles > 0:
                     run_tiles(
-                        tiles,
-                        kind,
-                        width,
-                        shift(out, i * out_stride + j),
-                        out_stride,
-                        shift(init, i * init_stride + j),
-                        init_stride,
-                        shift(a, i * a_row + first * a_col),
-                        a_row,
-                        a_col,
-                        b_panel,
-                        b_panel_stride,
-                        depth,
-                        np.int64(fold),
-                        gate_from(gate, i * out_stride + j, is_last),
-                    )
+                        tiles, kind, width, shift(out, i * out_stride + j), out_stride,
+                        shift(init, i * init_stride + j), init_stride, shift(a, i * a_row + first * a_col),
+                        a_row, a_col, b_panel, b_panel_stride,
+                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last),
+                    )  # fmt: skip
                 i += tiles * height
         first += depth
         if first >= k:

@@ -60,10 +60,10 @@ def network_rows(place, draw, model, fitted, networks, X, y, weight):
     X, y, weight = _with_weight(X, y, weight)
     _, _, drawn = draw.rows(len(X), place, networks)
 
-    def part(rows):
+    def part_of(rows):
         return _part(*fitted, model, _rows(X, rows), _rows(y, rows), _weights(weight, rows)) if len(rows) else None
 
-    return [part(rows) for rows in drawn]
+    return [part_of(rows) for rows in drawn]
 
 
 def _part(encoder, target, model, X, y, weight):
