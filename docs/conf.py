@@ -60,6 +60,8 @@ toc_object_entries_show_parents = "hide"
 html_sidebars = {
     name: [] for name in ("index", "get_started", "how_it_works", "benchmarks", "whats_new", "contributing", "citing")
 }
+# `Sequential` in single backticks is a link where there is such a name, else in italics.
+default_role = "autolink"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!fastbp\.[A-Z]).*")]
 myst_heading_anchors = 3

@@ -53,3 +53,13 @@ def test_files_and_names_that_it_mentions_are_there():
         assert (ROOT / "fastbp" / path).exists(), path
     for command in re.findall(r"python ((?:tools|asv_benchmarks)/\w+\.py)", TEXT):
         assert (ROOT / command).exists(), command
+
+
+def test_the_version_is_the_same_everywhere():
+    """The changelog begins with what is not published yet: the version, or "Unreleased" above the last one."""
+    assert f"\nversion: {fastbp.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    headings = re.findall(r"^## (.+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    versions = [heading for heading in headings if heading != "Unreleased"]
+    assert versions[0].split(" - ")[0] == fastbp.__version__
+    assert headings.count("Unreleased") <= (headings[0] == "Unreleased")
+    assert not any("unreleased" in version for version in versions[1:])

@@ -1,17 +1,27 @@
-"""The check of the built site finds what is dead and what comes from a network."""
+"""The check of the built site finds what is dead and what comes from a network; each public name has a page."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "_scripts" / "check_site.py"
+import fastbp
+from tests.public_names import is_ours, public_values
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "docs" / "_scripts"
+SCRIPT = SCRIPTS / "check_site.py"
 GOOD = '<body id="a"><a href="other.html#b">x</a><a href="https://python.org">out</a><img src="p.svg"></body>'
+
+
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def checked(folder, **pages):
     """Write pages of these names and return the faults."""
-    spec = importlib.util.spec_from_file_location("check_site", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script(SCRIPT)
     (folder / "p.svg").write_text("<svg/>")
     (folder / "other.html").write_text('<h1 id="b">b</h1>')
     for name, text in pages.items():
@@ -43,3 +53,11 @@ def test_a_site_without_pages_is_a_fault(tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.check(tmp_path)
+
+
+def test_each_public_name_is_on_a_page_of_the_reference():
+    pages = script(SCRIPTS / "api_pages.py")
+    modules = [importlib.import_module(name) for name in pages.MODULES]
+    listed = [getattr(module, name) for module in (*modules, fastbp) for name in module.__all__]
+    shown = {value for value in listed if is_ours(value)}
+    assert set(public_values().values()) <= shown

@@ -26,8 +26,11 @@ GROUPS = [
     ("Files", "", ["io"]),
     ("Errors, warnings, threads, kernels", "", ["engine", "settings", "compiler", "kernels"]),
 ]
-# Modules of many small public functions: one page each.
-MODULES = ["fastbp.metrics", "fastbp.custom", "fastbp.explain", "fastbp.distributed"]
+# Modules whose names are no attributes of fastbp: one page each.
+MODULES = [
+    *("fastbp.metrics", "fastbp.custom", "fastbp.explain", "fastbp.doctor", "fastbp.distributed"),
+    *("fastbp.interop.dask", "fastbp.interop.optuna"),
+]
 
 CLASS = """{name}
 {line}
@@ -82,11 +85,14 @@ def index():
     groups = {title: [] for title, _, _ in GROUPS}
     for name in fastbp.__all__:
         groups[_group_of(fastbp._HOME_OF[name])].append(name)
-    parts = ["API reference\n=============\n\nEvery public name is an attribute of ``fastbp``.\n"]
+    parts = [
+        "API reference\n=============\n\nNames are attributes of ``fastbp``; at the end stand those of its modules.\n"
+    ]
     for title, text, _ in GROUPS:
         if groups[title]:
             parts.append(_section(title, text, groups[title]))
-    parts.append(_section("Modules", "Metrics, how formulas of one's own are made, and explanations.", MODULES))
+    text = "Names that are written with their module before them, such as ``fastbp.explain.SmoothGrad``."
+    parts.append(_section("Modules", text, MODULES))
     return "\n".join(parts)
 
 
@@ -94,7 +100,8 @@ def _section(title, text, names):
     rows = "\n".join(f"   * - :doc:`{name} <{name}>`\n     - {_summary(name)}" for name in names)
     pages = "\n".join(f"   {name}" for name in names)
     table = f".. list-table::\n   :widths: 30 70\n\n{rows}\n"
-    return f"{title}\n{'-' * len(title)}\n\n{text}\n\n{table}\n.. toctree::\n   :hidden:\n\n{pages}\n"
+    tree = f".. toctree::\n   :hidden:\n   :caption: {title}\n\n{pages}\n"
+    return f"{title}\n{'-' * len(title)}\n\n{text}\n\n{table}\n{tree}"
 
 
 def _summary(name):

@@ -1,4 +1,4 @@
-"""Pictures of the gallery: what an example draws, else the losses of the networks that it trained."""
+"""Pictures of the gallery: what an example draws, else the losses of the networks that it trained, of tables too."""
 
 from contextlib import suppress
 from itertools import pairwise
@@ -9,20 +9,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from fastbp.callbacks.history import History
+from fastbp.tabular.estimator import BaseTabular
 
 MOST_CURVES = 8
-trained = []
+trained, of_tables = [], []
 
 
 def listen():
-    """Have every `History` of this process noted when its training begins."""
+    """Have every `History` of this process noted when its training begins, and estimators for tables when it ends."""
     begin = History.on_train_begin
 
     def noted(self, logs=None):
         trained.append(self)
         return begin(self, logs)
 
-    History.on_train_begin = noted
+    def noted_of_tables(self, *parts, **named):
+        of_tables.append(self)
+        return hold(self, *parts, **named)
+
+    hold = BaseTabular._hold
+    History.on_train_begin, BaseTabular._hold = noted, noted_of_tables
 
 
 def scrape(block, block_vars, gallery_conf):
@@ -35,10 +41,12 @@ def scrape(block, block_vars, gallery_conf):
         paths.append(next(block_vars["image_path_iterator"]))
         picture.replace(paths[-1])
     curves = [history for history in trained if len(history.history.get("loss", ())) > 1][:MOST_CURVES]
+    tables = of_tables[:1]
     trained.clear()
-    if curves and not paths and not shown:
+    of_tables.clear()
+    if (curves or tables) and not paths and not shown:
         paths.append(next(block_vars["image_path_iterator"]))
-        _draw_losses(curves, paths[-1])
+        _draw_losses(curves, paths[-1]) if curves else _draw_scores(*tables, paths[-1])
     return shown + (figure_rst(paths, gallery_conf["src_dir"]) if paths else "")
 
 
@@ -52,6 +60,15 @@ def _draw_losses(histories, path):
     if all(line.get_ydata().min() > 0 for line in axis.get_lines()):
         axis.set_yscale("log")
     axis.set(xlabel="epoch", ylabel="loss", title="Losses of the networks (dashed: of validation)")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _draw_scores(estimator, path):
+    figure, axis = plt.subplots(figsize=(5, 3))
+    for network in estimator.history_[:MOST_CURVES]:
+        axis.plot(network["epochs"], network["scores"], linewidth=1.2)
+    axis.set(xlabel="epoch", ylabel="score", title="Each network, on the rows that it left out")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
 

@@ -131,7 +131,7 @@ def learning_rate_range(
     ----------
     model : Sequential
         Compiled, and new or trained; it stays as it was, to the bit.
-    x : array-like (n, *input_shape)
+    x : array-like (n, ...)
     y : array-like
         As `Sequential.fit` takes them.
     sample_weight : array-like (n,), optional

@@ -4,6 +4,8 @@ import math
 
 from fastbp.callbacks.base import Callback
 
+__all__ = ["PruningCallback"]
+
 
 class PruningCallback(Callback):
     """Report a figure of each epoch to an optuna trial, and end training where optuna prunes the trial.
