@@ -4,7 +4,7 @@ import numpy as np
 
 import fastbp
 
-from ..shared.workloads import WORKLOADS, read_table
+from ..shared.workloads import WORKLOADS, Workload, read_table
 
 
 class Epoch:
@@ -34,6 +34,29 @@ class Epoch:
         model = self.workload.model()
         history = model.fit(self.x, self.y, epochs=10, batch_size=self.workload.batch, verbose=0)
         return history.history["loss"][-1]
+
+
+class ShortEpochs:
+    """A hundred epochs of one step of some 2 us: what an epoch costs beside its compiled steps."""
+
+    params = ["number", "schedule"]
+    param_names = ("learning rate",)
+    timeout = 60
+
+    def setup(self, learning_rate):
+        fastbp.set_num_threads(1)
+        workload = Workload((10, 32, 1), batch=32, rows=32)
+        self.x, self.y = workload.data()
+        self.model = workload.model()
+        rate = fastbp.CosineDecay(1e-3, 10_000) if learning_rate == "schedule" else 1e-3
+        self.model.compile(fastbp.Adam(rate), "mean_squared_error")
+        self.time_hundred_epochs(learning_rate)
+
+    def teardown(self, learning_rate):
+        fastbp.set_num_threads(None)
+
+    def time_hundred_epochs(self, learning_rate):
+        self.model.fit(self.x, self.y, epochs=100, batch_size=32, verbose=0)
 
 
 class Digits:
