@@ -1,6 +1,7 @@
 """Helpers that poll for their next share: what they are handed is made once, or not at all, and never after its end."""
 
 import ctypes
+import sys
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 import fastbp
 from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
+from fastbp.engine.barrier import sleep
 from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
 from tests.engine.test_threads import refuse_big
@@ -21,6 +23,12 @@ def count(made, number):
     if number < 0:
         raise ValueError("less than nothing")
     made[0] += number
+
+
+@kernel
+def doze(microseconds):
+    """Have no core for a while."""
+    sleep(microseconds)
 
 
 class Counting:
@@ -142,6 +150,25 @@ def test_a_helper_that_had_not_begun_rests(monkeypatch):
     box.leave()
     box.linger()  # returns at once
     assert state(box) == AWAY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="reads the time that a thread has had a core")
+def test_a_helper_that_had_no_core_in_its_call_rests(monkeypatch):
+    """Its caller waits for it then, 3 ms on Linux, each time that it has used up its share of the core."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    # A rest of no length, so that the helper goes on.
+    monkeypatch.setattr(handover, "_REST", 0)
+    box, handed = Box(), ctypes.c_int64()
+    helper = threading.Thread(target=box.linger)
+    helper.start()
+    until(lambda: state(box) == OPEN)
+    before = time.monotonic_ns()
+    box.hand_over(doze.entry(handover.signature("i8")).bind(20_000), handed)
+    until(lambda: state(box) == OPEN)
+    box.hand_over(None, handed)
+    helper.join(30)
+    assert handed.value == 1
+    assert box._numbers[RESTS_UNTIL] >= before + 20e6
 
 
 def test_who_does_not_poll_yet_is_called_to_its_lock():
