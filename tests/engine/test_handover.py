@@ -1,9 +1,11 @@
 """Helpers that poll for their next share: what they are handed is made once, or not at all, and never after its end."""
 
 import ctypes
+import gc
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -94,6 +96,22 @@ def test_a_share_is_waited_for_once_whatever_is_raised(polling):
     threads._take_idle().help(share)
     share.wait()
     share.wait()
+    assert threads._idle == [helper]
+
+
+def test_a_helper_keeps_what_it_was_handed_until_it_is_waited_for(polling):
+    """Where a handler raises before the caller waits, the helper may still read the slots of its call."""
+    polling()
+    share = threads.Share(Counting(), 1, 2)
+    alive = weakref.ref(share.call._slots)
+    helper = threads._take_idle()
+    helper.help(share)
+    del share
+    assert alive() is not None
+    until(lambda: state(helper.box) == OPEN)
+    helper.given.wait()
+    gc.collect()
+    assert alive() is None
     assert threads._idle == [helper]
 
 
