@@ -23,6 +23,7 @@ from contextlib import contextmanager
 
 from fastbp.engine.cores import available_cores
 from fastbp.engine.handover import Box
+from fastbp.settings.numpy_numbers import plain
 
 _limit = None
 _of_thread = threading.local()
@@ -58,6 +59,7 @@ def set_num_threads(n: int | None) -> None:
     >>> fastbp.set_num_threads(None)
     """
     global _limit
+    n = plain(n)
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise ValueError(f"set_num_threads({n!r}): the number of threads is a whole number of at least 1, or None.")
     _limit = n
@@ -92,8 +94,17 @@ def get_num_threads() -> int:
     own = getattr(_of_thread, "limits", ())
     if _limit is not None:
         return min(_limit, available_cores(), *own)
-    limits = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
-    return min([available_cores(), *own, *(int(given) for given in limits if given.isdigit() and int(given) > 0)])
+    return min([available_cores(), *own, *limits_of_environment()])
+
+
+def limits_of_environment() -> list[int]:
+    """Return the numbers of threads that environment variables ask for.
+
+    ``OMP_NUM_THREADS=4,2`` is a number for each level of nested threads, as OpenMP reads it.  fastbp has one level.
+    """
+    given = [os.environ.get(name, "") for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")]
+    first = [words.partition(",")[0].strip() for words in given]
+    return [int(number) for number in first if number.isdecimal() and int(number) > 0]
 
 
 @contextmanager
