@@ -122,7 +122,10 @@ class Box:
         self._numbers[STATE] = AWAY
 
     def hand_over(self, call, handed):
-        """Hand a call over where the helper polls: `handed` becomes 1.  Else the helper looks at its lock soon."""
+        """Hand a call over where the helper polls: `handed` becomes 1.  Else the helper looks at its lock soon.
+
+        The caller keeps both until `take_back` has returned.
+        """
         numbers = self._numbers
         numbers[FUNCTION], numbers[SLOTS] = (0, 0) if call is None else call.place
         numbers[STATUS], numbers[HANDED] = 0, ctypes.addressof(handed)

@@ -1,8 +1,11 @@
 """Helpers that poll for their next share: what they are handed is made once, or not at all, and never after its end."""
 
 import ctypes
+import gc
+import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import fastbp
 from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
+from fastbp.engine.barrier import sleep
 from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
 from tests.engine.test_threads import refuse_big
@@ -21,6 +25,12 @@ def count(made, number):
     if number < 0:
         raise ValueError("less than nothing")
     made[0] += number
+
+
+@kernel
+def doze(microseconds):
+    """Have no core for a while."""
+    sleep(microseconds)
 
 
 class Counting:
@@ -89,6 +99,22 @@ def test_a_share_is_waited_for_once_whatever_is_raised(polling):
     assert threads._idle == [helper]
 
 
+def test_a_helper_keeps_what_it_was_handed_until_it_is_waited_for(polling):
+    """Where a handler raises before the caller waits, the helper may still read the slots of its call."""
+    polling()
+    share = threads.Share(Counting(), 1, 2)
+    alive = weakref.ref(share.call._slots)
+    helper = threads._take_idle()
+    helper.help(share)
+    del share
+    assert alive() is not None
+    until(lambda: state(helper.box) == OPEN)
+    helper.given.wait()
+    gc.collect()
+    assert alive() is None
+    assert threads._idle == [helper]
+
+
 def test_calls_by_turns_are_handed_over_and_woken_for(polling):
     """Those without a compiled call of their own call the helper to its lock, though it would poll for a minute."""
     helper, work, woken = polling(), Counting(), []
@@ -142,6 +168,25 @@ def test_a_helper_that_had_not_begun_rests(monkeypatch):
     box.leave()
     box.linger()  # returns at once
     assert state(box) == AWAY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="reads the time that a thread has had a core")
+def test_a_helper_that_had_no_core_in_its_call_rests(monkeypatch):
+    """Its caller waits for it then, 3 ms on Linux, each time that it has used up its share of the core."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    # A rest of no length, so that the helper goes on.
+    monkeypatch.setattr(handover, "_REST", 0)
+    box, handed = Box(), ctypes.c_int64()
+    helper = threading.Thread(target=box.linger)
+    helper.start()
+    until(lambda: state(box) == OPEN)
+    call, before = doze.entry(handover.signature("i8")).bind(20_000), time.monotonic_ns()
+    box.hand_over(call, handed)
+    until(lambda: state(box) == OPEN)
+    box.hand_over(None, handed)
+    helper.join(30)
+    assert handed.value == 1
+    assert box._numbers[RESTS_UNTIL] >= before + 20e6
 
 
 def test_who_does_not_poll_yet_is_called_to_its_lock():
