@@ -20,7 +20,7 @@ from fastbp.engine.runner_pool import Runners
 from fastbp.engine.snapshot import Reach
 from fastbp.engine.user_arrays import all_finite
 from fastbp.kernels.repeatable import dot
-from fastbp.losses import VectorJacobian
+from fastbp.losses.pointwise import VectorJacobian
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
