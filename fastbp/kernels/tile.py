@@ -144,7 +144,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                 b_panel, b_panel_stride = panel, columns
             add_rows(
                 shift(out, j), out_stride, shift(init, j), init_stride, shift(a, first * a_col), a_row, a_col,
-                b_panel, b_panel_stride, m, width, depth, np.int64(fold), gate_from(gate, j, is_last), ahead,
+                b_panel, b_panel_stride, m, width, depth, fold, gate_from(gate, j, is_last), ahead,
             )  # fmt: skip
         first += depth
         if first >= k:
@@ -163,7 +163,7 @@ def add_rows(
         tiles = m // narrow
         i = tiles * narrow
         run_quads(
-            tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
+            tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, np.int64(fold), gate
         )  # fmt: skip
     for number in range(HEIGHTS):
         kind, i = next_tiles(out, width, number, i, m, fold)
@@ -172,7 +172,7 @@ def add_rows(
         if tiles > 0:
             run_tiles(
                 tiles, kind, width, shift(out, i * out_stride), out_stride, shift(init, i * init_stride), init_stride,
-                shift(a, i * a_row), a_row, a_col, b, b_stride, depth, fold,
+                shift(a, i * a_row), a_row, a_col, b, b_stride, depth, np.int64(fold),
                 gate_from(gate, i * out_stride, True), ahead,
             )  # fmt: skip
         i += tiles << log
