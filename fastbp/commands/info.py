@@ -111,6 +111,8 @@ def _library():
         made_by = ", ".join(f"{name} {version}" for name, version in index.versions.items())
         stale = f", {len(index.kernels) - fresh} of other sources" if fresh < len(index.kernels) else ""
         told.insert(0, f"{index.level}, {fresh} kernels{stale} (made by {made_by})")
+        if damaged := served.file.damaged():
+            told.append(f"{served.file.path}: machine code of {damaged} kernels is damaged: they are compiled")
     return "; ".join(told)
 
 

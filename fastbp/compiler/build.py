@@ -119,7 +119,7 @@ def _kept(path, level, kernels):
         same = {module for module in old.index.behind if is_up_to_date(old.index, module)}
         known = {key: entry for key, entry in old.index.kernels.items() if key in kernels}
         return {key: (old.code(entry), entry.returns) for key, entry in known.items() if kernels[key][0].module in same}
-    except (OSError, LibraryError, ValueError, KeyError, TypeError):
+    except (OSError, LibraryError):
         return {}
 
 

@@ -33,7 +33,10 @@ _NO_CODE = (
     *("NUMBA_DEVELOPER_MODE", "NUMBA_FULL_TRACEBACKS", "NUMBA_SHOW_HELP", "NUMBA_COLOR_SCHEME", "NUMBA_DISABLE_"),
     *("NUMBA_DEBUG_CACHE", "NUMBA_FUNCTION_CACHE_SIZE"),
 )
-_lock = threading.Lock()
+# Of the linker.  A process that forks waits for it: its child would find it locked by a thread that it has not.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Served(NamedTuple):
@@ -86,7 +89,7 @@ def library():
             return Served(_open(FOLDER / (name + ENDING), name), tuple(refused))
         except (FileNotFoundError, NotADirectoryError):  # the second: the package stands in an archive
             continue
-        except (LibraryError, OSError, ValueError, KeyError, TypeError) as error:
+        except (LibraryError, OSError) as error:
             refused.append(f"{FOLDER / (name + ENDING)} is not used: {error}")
             _warn_of(FOLDER / (name + ENDING), str(error))
     return Served(None, tuple(refused))

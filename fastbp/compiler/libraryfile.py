@@ -109,6 +109,16 @@ class LibraryFile:
         if found != sum(entry.size for entry in self.index.kernels.values()):
             raise LibraryError("it is cut short, or longer than it was")
 
+    def damaged(self):
+        """Return how many kernels have machine code that is not what was written."""
+        return sum(not self._is_whole(entry) for entry in self.index.kernels.values())
+
+    def _is_whole(self, entry):
+        try:
+            return bool(self.code(entry))
+        except (LibraryError, OSError):
+            return False
+
     def code(self, entry):
         """Return a kernel's object file; raise LibraryError where it is damaged."""
         with open(self.path, "rb") as file:
@@ -128,9 +138,17 @@ def _read_index(file):
     content = file.read(min(length, 2**30))
     if hashlib.sha256(content).digest() != digest:
         raise LibraryError("its index is damaged")
-    told = json.loads(content)
-    names = [name for name, _, _ in told["sources"]]
-    sources = {name: (digest, size) for name, digest, size in told["sources"]}
-    behind = {name: [names[number] for number in numbers] for name, numbers in told["behind"].items()}
-    kernels = {key: Entry(*place) for key, place in told["kernels"].items()}
-    return Index(told["level"], told["versions"], sources, behind, kernels), _HEADER_SIZE + length
+    return _index_of(content), _HEADER_SIZE + length
+
+
+def _index_of(content):
+    """Return the index that JSON tells; whoever wrote it, no content of it ends in another error than LibraryError."""
+    try:
+        told = json.loads(content)
+        names = [name for name, _, _ in told["sources"]]
+        sources = {name: (digest, size) for name, digest, size in told["sources"]}
+        behind = {name: [names[number] for number in numbers] for name, numbers in told["behind"].items()}
+        kernels = {key: Entry(int(start), int(size), *rest) for key, (start, size, *rest) in told["kernels"].items()}
+        return Index(told["level"], dict(told["versions"]), sources, behind, kernels)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise LibraryError(f"its index is none of this version ({type(error).__name__}: {error})") from error

@@ -1,10 +1,13 @@
 """The kernel library: what is taken from it, what is not, and that nothing of it is trusted unread."""
 
 import compileall
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -20,7 +23,7 @@ import fastbp
 from fastbp.commands.main import main
 from fastbp.compiler import build, jit, library
 from fastbp.compiler.levels import LEVELS, LevelError, machine_levels, runnable_levels
-from fastbp.compiler.libraryfile import LibraryFile, key_of, library_content
+from fastbp.compiler.libraryfile import MAGIC, LibraryFile, key_of, library_content
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.sources import file_digest, file_size, modules_behind
 
@@ -186,10 +189,63 @@ def test_a_file_that_does_not_fit_is_warned_of_once(folder, content, damage, rea
         assert [find(), find()] == [None, None]
     assert len(caught) == 1
     assert "python -m fastbp.compiler.build" in str(caught[0].message)
-    if "machine code" not in reason:
-        library.library.cache_clear()
-        assert main(["info"]) == 0
-        assert reason.strip("\\") in capsys.readouterr().out.replace("0.0.1", r"0\.0\.1")
+    library.library.cache_clear()
+    assert main(["info"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("kernel library"))
+    assert re.search(reason.replace("machine code is", "machine code of 1 kernels is"), line)
+
+
+@on_a_level
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"{",
+        b"[1]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"sources": [], "behind": {"a": [9]}, "kernels": {}}',
+        b'{"sources": [], "behind": [1], "kernels": {}}',
+        b'{"sources": [], "behind": {}, "kernels": {"a": [0]}}',
+        b'{"sources": [], "behind": {}, "kernels": {"a": [0, "x", "", "", ""]}}',
+        b'{"sources": [], "behind": {}, "kernels": {}, "level": "", "versions": ["x"]}',
+    ],
+    ids=lambda index: index[:60].decode(errors="replace"),
+)
+def test_an_index_of_another_shape_is_refused(folder, index, capsys):
+    """Its digest fits: another program, or another version, wrote it."""
+    head = MAGIC + hashlib.sha256(index).digest() + struct.pack("<Q", len(index))
+    (folder / f"{machine_levels()[0]}.kernels").write_bytes(head + index)
+    with pytest.warns(RuntimeWarning, match="its index is none of this version"):
+        assert [find(), find()] == [None, None]
+    assert main(["info"]) == 0
+    assert "its index is none of this version" in capsys.readouterr().out
+
+
+WHILE_ANOTHER_THREAD_LINKS = """
+import os, threading, time
+from fastbp.compiler import library
+
+held = threading.Event()
+
+def link():
+    with library._lock:
+        held.set()
+        time.sleep(0.1)
+
+thread = threading.Thread(target=link)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if library._lock.acquire(timeout=20) else 1)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), library._lock.acquire(timeout=0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_was_forked_while_a_thread_linked_can_link():
+    assert run_python(WHILE_ANOTHER_THREAD_LINKS) == ["0", "True"]
 
 
 def test_a_build_takes_over_machine_code_of_the_same_level_alone(tmp_path):
