@@ -13,7 +13,7 @@ Sections:
 - recurrent: microseconds a training step of an LSTM and a GRU, each peer's multiple of it, and the losses.
 - predict: microseconds of `predict`, one row and 10,000.
 - startup: seconds of fresh processes that have a read-only installation and no cache; imports; memory of a large fit.
-- library: steps and predictions by kernels of the library, beside the same ones compiled for this very CPU.
+- library: steps, predictions and memory by kernels of the library, beside the same ones compiled for this very CPU.
 - scaling: what a step costs as width, depth, batch and rows double, and whether there is a cliff.
 
 Whoever is compared runs in a process of its own that may use as many cores as it has threads.  They take turns, and

@@ -22,6 +22,9 @@ os.environ.setdefault(
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "fastbp-tests-keras"))
 
+# Each of some hundred processes that tests start would parse fastbp's sources anew, 0.12 s of CPU time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -42,7 +45,26 @@ def pytest_collection_finish():
     """Collect garbage from here on, of what the tests make."""
     gc.collect()
     gc.freeze()
+    # What JAX and Numba keep grows all the time, and is looked through a tenth as often as by default.
+    gc.set_threshold(700, 10, 100)
     gc.enable()
+
+
+# Tests of many seconds, which use several processes and wait: with nothing left to take over, a worker would idle.
+LONG = (
+    "tests/tabular/test_joblib_tasks.py",
+    "tests/tabular/test_checkpoint.py",
+    "tests/compiler/",
+    "tests/interop/test_dask.py",
+    "tests/test_examples.py",
+    "tests/test_wheel.py",
+    "tests/callbacks/test_progress.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long tests first, each file's in its order: workers take over what is short at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture

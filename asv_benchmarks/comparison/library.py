@@ -1,7 +1,9 @@
 """Microseconds a step and a prediction by kernels of the library, and by the same kernels compiled for this very CPU.
 
 Both are fastbp, in processes that take turns.  "x": how many times as long the compiled ones take, the median of the
-ratios within a turn and the ratio of the fastest turns, which a busy machine disturbs less.
+ratios within a turn and the ratio of the fastest turns, which a busy machine disturbs less.  "MB": the largest resident
+set of each process after its turns, data and imports included.  Compiling needs Numba, which the library's process does
+not load; the kernels of the other one come from the user's cache where they are there, so run it twice.
 """
 
 from benchmarks.layers.recurrent import RECURRENT
@@ -19,6 +21,7 @@ TURN_SECONDS = 0.1
 def run(report, options, peers):
     """Print a table for each number of threads."""
     columns = {"network": "", "library": ".1f", COMPILED: ".1f", "x": ".3f", "x fastest": ".3f", "same loss": ""}
+    columns |= {"MB": ".0f", f"MB {COMPILED}": ".0f"}
     for threads in options.threads:
         title = f"{threads_text(threads)}, microseconds a step or a call (median of {options.repeats} turns)"
         row = report.table(title, columns)
@@ -42,7 +45,9 @@ def _compare(case, threads, repeats):
     times = [seconds / count * 1e6 for seconds in medians(turns, "seconds", NAMES)]
     fastest = [min(turn[name]["seconds"] for turn in turns) for name in NAMES]
     losses = {turn[name].get("loss") for turn in turns[-1:] for name in NAMES}
-    return [*times, *ratios(turns, "seconds", NAMES), fastest[1] / fastest[0], "yes" if len(losses) == 1 else "no"]
+    same = "yes" if len(losses) == 1 else "no"
+    memory = [turns[-1][name]["memory"] / 1e6 for name in NAMES]
+    return [*times, *ratios(turns, "seconds", NAMES), fastest[1] / fastest[0], same, *memory]
 
 
 def make(name, case, threads):

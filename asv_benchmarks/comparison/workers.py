@@ -1,7 +1,7 @@
 """Processes that measure on request: each has its library, its threads and its cores to itself.
 
 A worker is made by `<section>.make(name, case, threads)`: an object with `about`, a dict that is sent at the start,
-and `answer(**request)`, which returns a dict.
+and `answer(**request)`, which returns a dict; "memory", the process's largest resident set so far in bytes, is added.
 """
 
 import json
@@ -89,10 +89,13 @@ def serve(section, name, case, threads):
     """Be a worker: on as many cores as threads, answer requests until there are no more."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    from benchmarks.shared.memory import peak_memory
+
     measured = import_module(f"comparison.{section}").make(name, case, threads)
     print(json.dumps(measured.about), flush=True)
     for line in sys.stdin:
-        print(json.dumps(measured.answer(**json.loads(line))), flush=True)
+        answer = measured.answer(**json.loads(line))
+        print(json.dumps(answer | {"memory": peak_memory()}), flush=True)
 
 
 def medians(turns, key, names):

@@ -14,6 +14,7 @@ import warnings
 
 import fastbp
 from fastbp.commands import demo, evaluate, explain, export, info, predict, reportpage, train, warmup
+from fastbp.commands.garbage import collect_seldom
 from fastbp.commands.lazy_imports import import_later
 from fastbp.commands.options import mute_output
 from fastbp.tabular.errors import TableError
@@ -78,6 +79,7 @@ def main(argv=None):
             stream.reconfigure(errors="backslashreplace")
     if argv is None:  # this process is the command's
         import_later("scipy.stats")
+        collect_seldom()
     try:
         arguments = build_parser().parse_args(argv)
         with warnings.catch_warnings():

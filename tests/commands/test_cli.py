@@ -325,6 +325,20 @@ def test_a_module_that_loads_later_is_the_real_one_when_it_is_used():
     assert run.stdout == "module\n", run.stderr
 
 
+@pytest.mark.parametrize(("argument", "told"), [("", "True True 100000"), ("['info']", "False True 700")])
+def test_a_command_s_own_process_collects_garbage_seldom_and_not_at_its_end(argument, told):
+    """A process that calls `main(["info"])` is left as it is."""
+    code = f"""import atexit, gc, sys
+gc.set_threshold(700, 10, 10)
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000, gc.isenabled(), gc.get_threshold()[0]))
+sys.argv = ["fastbp", "info"]
+from fastbp.commands.main import main
+assert main({argument}) == 0
+assert gc.get_freeze_count() == 0"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == told
+
+
 def test_ten_rows_are_predicted_without_numba(folder, tmp_path):
     """Where the kernel library has the sources' kernels: pandas and what reads the model are enough."""
     if not library.is_up_to_date(library.library().file.index, "fastbp.layers.tables.periodic"):
