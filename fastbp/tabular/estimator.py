@@ -36,6 +36,7 @@ from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeated_rows import use_repeats
 from fastbp.tabular.storage import Stored
 from fastbp.tabular.tablewarning import tell
+from fastbp.tabular.target_columns import target_columns
 from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
 # A time limit may be missed by so many seconds, or by this share of it, without a warning.
@@ -172,6 +173,7 @@ class BaseTabular(Insightful, Stored, ABC):
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         notices += self._absent(target, part.targets, recipe.folds, apart)
+        notices += target_columns(X, y, kept, set(encoder.columns))
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         checkpoint.begin(seed, lambda: made_of(part, valid, recipe, objective, apart))
         if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
