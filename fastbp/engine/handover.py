@@ -9,11 +9,12 @@ import ctypes
 
 import numpy as np
 
+from fastbp.compiler.atomics import atomic_load, compare_exchange, give_way, now, pause
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import array_at
 from fastbp.compiler.signatures import signature
-from fastbp.engine.barrier import SPINS, atomic_load, compare_exchange, give_way, now, pause
+from fastbp.engine.barrier import SPINS
 
 # How long a helper polls after a share.  Between two epochs of one step, 50 to 150 us pass.
 LINGER_SECONDS = 200e-6
