@@ -121,17 +121,31 @@ def now(typingctx):
     """Return the nanoseconds of a clock that only goes forward."""
 
     def codegen(context, builder, signature, args):
-        long, word = ir.IntType(64), ir.IntType(32)
-        if os.name == "nt":
-            ticks = cgutils.get_or_insert_function(builder.module, ir.FunctionType(long, []), "GetTickCount64")
-            return builder.mul(builder.call(ticks, []), long(1_000_000))
-        time = cgutils.alloca_once(builder, ir.ArrayType(long, 2))
-        first = cgutils.gep_inbounds(builder, time, 0, 0)
-        function_type = ir.FunctionType(word, [word, long.as_pointer()])
-        clock = cgutils.get_or_insert_function(builder.module, function_type, "clock_gettime")
-        # CLOCK_MONOTONIC
-        builder.call(clock, [word(6 if sys.platform == "darwin" else 1), first])
-        seconds, rest = builder.load(first), builder.load(cgutils.gep_inbounds(builder, time, 0, 1))
-        return builder.add(builder.mul(seconds, long(1_000_000_000)), rest)
+        return _read_clock(builder, 6 if sys.platform == "darwin" else 1)  # CLOCK_MONOTONIC
 
     return types.int64(), codegen
+
+
+@intrinsic
+def thread_time(typingctx):
+    """Return the nanoseconds for which this thread has had a core; on Windows those of `now`."""
+
+    def codegen(context, builder, signature, args):
+        return _read_clock(builder, 16 if sys.platform == "darwin" else 3)  # CLOCK_THREAD_CPUTIME_ID
+
+    return types.int64(), codegen
+
+
+def _read_clock(builder, number):
+    """Emit the call that reads a clock of POSIX, or the one that Windows has."""
+    long, word = ir.IntType(64), ir.IntType(32)
+    if os.name == "nt":
+        ticks = cgutils.get_or_insert_function(builder.module, ir.FunctionType(long, []), "GetTickCount64")
+        return builder.mul(builder.call(ticks, []), long(1_000_000))
+    time = cgutils.alloca_once(builder, ir.ArrayType(long, 2))
+    first = cgutils.gep_inbounds(builder, time, 0, 0)
+    function_type = ir.FunctionType(word, [word, long.as_pointer()])
+    clock = cgutils.get_or_insert_function(builder.module, function_type, "clock_gettime")
+    builder.call(clock, [word(number), first])
+    seconds, rest = builder.load(first), builder.load(cgutils.gep_inbounds(builder, time, 0, 1))
+    return builder.add(builder.mul(seconds, long(1_000_000_000)), rest)

@@ -2,27 +2,34 @@
 
 A parked thread takes 20 to 100 us to wake and to get Python's lock, and its end keeps the caller waiting for 10 to
 30 us more: a prediction of 10,000 rows of 30-64-64-3 takes 300 us in two threads.  A helper that polls has its share
-after less than a microsecond.  It polls for `LINGER_SECONDS`, and offers its core to other threads as it does so.
+after less than a microsecond.  It polls for `LINGER_SECONDS`, and then it is parked.  It does not offer its core to
+other threads: a process of the least priority would have that for 3 ms at once.
+
+Where another process wants the core, a helper that polls uses up its share of it, and then has none for its work.  So
+it polls no more for `REST_SECONDS` when it notices that it was driven off: a look came late, it had no core for a part
+of its call, or had not begun when its caller had ended.
 """
 
 import ctypes
 
 import numpy as np
 
-from fastbp.compiler.atomics import atomic_load, compare_exchange, give_way, now, pause
+from fastbp.compiler.atomics import atomic_load, compare_exchange, give_way, now, pause, thread_time
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import array_at
 from fastbp.compiler.signatures import signature
 from fastbp.engine.barrier import SPINS
 
-# How long a helper polls after a share.  Between two epochs of one step, 50 to 150 us pass.
-LINGER_SECONDS = 200e-6
-# It looks so many times (1 to 2 us) before it offers its core and reads the clock.
-LOOKS = 32
-# Entries of a box: its state, a call (what `Call.place` returns), the status that it returned, and the address of the
-# number that becomes 1 when the call is handed over.
-STATE, FUNCTION, SLOTS, STATUS, HANDED = range(5)
+# How long a helper polls after a share.  Between two epochs of one step 60 us pass, between two predictions 15.
+LINGER_SECONDS = 100e-6
+# It looks so many times (1 to 2 us) before it reads the clock.  Where these take longer than LATE_SECONDS, another
+# thread had the core.
+LOOKS, LATE_SECONDS, REST_SECONDS = 32, 100e-6, 1.0
+_LINGER, _LATE, _REST = (int(1e9 * seconds) for seconds in (LINGER_SECONDS, LATE_SECONDS, REST_SECONDS))
+# Entries of a box: its state, a call (what `Call.place` returns), the status that it returned, the address of the
+# number that becomes 1 when the call is handed over, the nanoseconds of a rest, and the time until which one lasts.
+STATE, FUNCTION, SLOTS, STATUS, HANDED, REST, RESTS_UNTIL = range(7)
 # The helper polls only an OPEN box.  The caller makes it FULL, the helper makes it BUSY during the call.  An AWAY one
 # becomes CALLED where the helper is to look for a share at its lock instead.
 AWAY, OPEN, FULL, BUSY, CALLED = range(5)
@@ -44,22 +51,29 @@ def call_entry(typingctx, function, slots):
 @kernel
 def linger(box, nanoseconds):
     """Make the calls that are handed over, until there has been none for so long or the helper is called away."""
-    if compare_exchange(box, STATE, AWAY, OPEN) != AWAY:
+    looked, looks = now(), 0
+    if looked < box[RESTS_UNTIL] or compare_exchange(box, STATE, AWAY, OPEN) != AWAY:
         return
-    until, looks = now() + nanoseconds, 0
+    until = looked + nanoseconds
     while True:
         state = atomic_load(box, STATE)
         if state == FULL:
             if compare_exchange(box, STATE, FULL, BUSY) == FULL:
+                looked, ran = now(), thread_time()
                 box[STATUS] = call_entry(box[FUNCTION], box[SLOTS])
+                before, looked, ran = looked, now(), thread_time() - ran
+                until = looked + nanoseconds
+                if looked > before + ran + _LATE:
+                    box[RESTS_UNTIL] = looked + box[REST]
                 compare_exchange(box, STATE, BUSY, OPEN)
-                until = now() + nanoseconds
         elif state == OPEN:
             pause()
             looks += 1
             if looks % LOOKS == 0:
-                give_way()
-                if now() > until and compare_exchange(box, STATE, OPEN, AWAY) == OPEN:
+                before, looked = looked, now()
+                if looked > before + _LATE:
+                    box[RESTS_UNTIL] = looked + box[REST]
+                if (looked > until or looked < box[RESTS_UNTIL]) and compare_exchange(box, STATE, OPEN, AWAY) == OPEN:
                     return
         else:
             return
@@ -79,6 +93,7 @@ def hand_over(box):
 def take_back(box):
     """Take back a call that was handed over, or wait until the helper has made it."""
     if compare_exchange(box, STATE, FULL, OPEN) == FULL:
+        box[RESTS_UNTIL] = now() + box[REST]
         return
     looks = 0
     while atomic_load(box, STATE) == BUSY:
@@ -94,8 +109,9 @@ class Box:
 
     def __init__(self):
         self._numbers = np.zeros(8, np.int64)
+        self._numbers[REST] = _REST
         alone = signature("i8[:]")
-        self._linger = linger.entry(signature("i8[:] i8")).bind(self._numbers, int(1e9 * LINGER_SECONDS))
+        self._linger = linger.entry(signature("i8[:] i8")).bind(self._numbers, _LINGER)
         self._hand_over, self._take_back = (one.entry(alone).bind(self._numbers) for one in (hand_over, take_back))
 
     def linger(self):
@@ -107,7 +123,10 @@ class Box:
         self._numbers[STATE] = AWAY
 
     def hand_over(self, call, handed):
-        """Hand a call over where the helper polls: `handed` becomes 1.  Else the helper looks at its lock soon."""
+        """Hand a call over where the helper polls: `handed` becomes 1.  Else the helper looks at its lock soon.
+
+        The caller keeps both until `take_back` has returned.
+        """
         numbers = self._numbers
         numbers[FUNCTION], numbers[SLOTS] = (0, 0) if call is None else call.place
         numbers[STATUS], numbers[HANDED] = 0, ctypes.addressof(handed)

@@ -209,7 +209,7 @@ class Share:
         if self.handed.value:
             status = self.helper.box.take_back()
             # No call stands between these lines: the helper is given back once.
-            self.handed.value = 0
+            self.handed.value, self.helper.given = 0, None
             self.helper.home.append(self.helper)
             self.call.check(status)
         if self._claimed.setdefault("by", "caller") == "helper":
@@ -251,14 +251,18 @@ class Helper(threading.Thread):
     def __init__(self):
         super().__init__(name="fastbp-helper", daemon=True)
         self._wake, self._share, self.home, self.box = threading.Lock(), None, _idle, Box()
+        self.given = None
         self._wake.acquire()
 
     def help(self, share):
         """Hand the share over, or wake the thread to run it."""
         share.helper = self
+        # The helper reads the call's slots even if a signal's handler has raised before the caller waits for it.
+        self.given = share
         self.box.hand_over(share.call, share.handed)
         if share.handed.value:
             return
+        self.given = None
         self._share = share
         self._wake.release()
 

@@ -1,18 +1,22 @@
 """Helpers that poll for their next share: what they are handed is made once, or not at all, and never after its end."""
 
 import ctypes
+import gc
+import sys
 import threading
 import time
+import weakref
 
-import numba
 import numpy as np
 import pytest
 
 import fastbp
+from fastbp.compiler.atomics import sleep
 from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
-from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, STATE, Box
+from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
+from tests.engine.test_threads import refuse_big
 
 
 @kernel
@@ -21,6 +25,12 @@ def count(made, number):
     if number < 0:
         raise ValueError("less than nothing")
     made[0] += number
+
+
+@kernel
+def doze(microseconds):
+    """Have no core for a while."""
+    sleep(microseconds)
 
 
 class Counting:
@@ -39,8 +49,9 @@ class Counting:
 
 @pytest.fixture
 def polling(monkeypatch):
-    """Return a function that has one helper poll for as long as the test wants; it ends with the test."""
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 60.0)
+    """Return a function that has one helper poll for as long as the test wants, also on a busy machine."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    monkeypatch.setattr(handover, "_REST", 0)
     monkeypatch.setattr(threads, "available_cores", lambda: 2)
     monkeypatch.setattr(threads, "_idle", [])
 
@@ -88,6 +99,22 @@ def test_a_share_is_waited_for_once_whatever_is_raised(polling):
     assert threads._idle == [helper]
 
 
+def test_a_helper_keeps_what_it_was_handed_until_it_is_waited_for(polling):
+    """Where a handler raises before the caller waits, the helper may still read the slots of its call."""
+    polling()
+    share = threads.Share(Counting(), 1, 2)
+    alive = weakref.ref(share.call._slots)
+    helper = threads._take_idle()
+    helper.help(share)
+    del share
+    assert alive() is not None
+    until(lambda: state(helper.box) == OPEN)
+    helper.given.wait()
+    gc.collect()
+    assert alive() is None
+    assert threads._idle == [helper]
+
+
 def test_calls_by_turns_are_handed_over_and_woken_for(polling):
     """Those without a compiled call of their own call the helper to its lock, though it would poll for a minute."""
     helper, work, woken = polling(), Counting(), []
@@ -128,6 +155,40 @@ def test_a_call_that_is_taken_back_is_not_made():
     assert (state(box), work.made[0]) == (OPEN, 0)
 
 
+def test_a_helper_that_had_not_begun_rests(monkeypatch):
+    """Another process has its core: it does not poll, which would use up its share of that, until some time is over."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    box = Box()
+    box._numbers[STATE] = OPEN
+    box.hand_over(Counting().call(1, 2), ctypes.c_int64())
+    before = time.monotonic_ns()
+    box.take_back()
+    assert box._numbers[RESTS_UNTIL] >= before + handover.REST_SECONDS * 1e9
+    box._numbers[RESTS_UNTIL] += 60 * 10**9
+    box.leave()
+    box.linger()  # returns at once
+    assert state(box) == AWAY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="reads the time that a thread has had a core")
+def test_a_helper_that_had_no_core_in_its_call_rests(monkeypatch):
+    """Its caller waits for it then, 3 ms on Linux, each time that it has used up its share of the core."""
+    monkeypatch.setattr(handover, "_LINGER", 60 * 10**9)
+    # A rest of no length, so that the helper goes on.
+    monkeypatch.setattr(handover, "_REST", 0)
+    box, handed = Box(), ctypes.c_int64()
+    helper = threading.Thread(target=box.linger)
+    helper.start()
+    until(lambda: state(box) == OPEN)
+    call, before = doze.entry(handover.signature("i8")).bind(20_000), time.monotonic_ns()
+    box.hand_over(call, handed)
+    until(lambda: state(box) == OPEN)
+    box.hand_over(None, handed)
+    helper.join(30)
+    assert handed.value == 1
+    assert box._numbers[RESTS_UNTIL] >= before + 20e6
+
+
 def test_who_does_not_poll_yet_is_called_to_its_lock():
     box, handed = Box(), ctypes.c_int64()
     box.hand_over(Counting().call(1, 2), handed)
@@ -139,23 +200,15 @@ def test_who_does_not_poll_yet_is_called_to_its_lock():
 
 
 def test_polling_ends_after_a_while(monkeypatch):
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 1e-6)
+    monkeypatch.setattr(handover, "_LINGER", 1000)
     box = Box()
     box.linger()
     assert state(box) == AWAY
 
 
-@numba.njit
-def refuse_big(y_true, y_pred, dout):
-    if y_true[0] > 100:
-        raise ValueError("too big")
-    dout[0] = 2 * (y_pred[0] - y_true[0])
-    return (y_pred[0] - y_true[0]) ** 2
-
-
 def test_a_loss_that_raises_in_a_helper_that_polls(small_work, run_threads, monkeypatch):
     """Each row in turn: the caller has some of them, the helper the others."""
-    monkeypatch.setattr(handover, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(handover, "_LINGER", 5 * 10**7)
     run_threads(2)
     x, y = np.linspace(-1, 1, 1000)[:, None], np.zeros(1000)
     model = fastbp.Sequential([fastbp.Dense(4), fastbp.Dense(1)], input_shape=(1,), seed=0)
