@@ -92,9 +92,10 @@ accept its own results. A layer with parameters should have the field ``trainabl
 frozen.
 
 **Files for other programs** have the layer if its class says how: ``emit_onnx(graph, site, x)`` and ``emit_c(program,
-site, x)`` return the output (fastbp/layers/core/softmax.py has both), and ``c_functions`` holds C functions of its own,
-written for float. An activation has ``c_expression``, such as ``"v / (1.0f + expf(-v))"``, and ``emit_onnx(graph, x,
-alpha)``.
+site, x)`` return the output (fastbp/layers/core/softmax.py has both), or a tuple of the output and the mask that the
+layer writes. ``graph.activate(activation, x)`` and ``program.activate(activation, x, width)`` write an activation.
+``c_functions`` holds C functions of its own, written for float. An activation has ``emit_onnx(graph, x, alpha)``, and
+``c_expression``, such as ``"v / (1.0f + expf(-v))"``.
 
 Kernels compile at the first use, for one float type each: no strings, no exceptions, no allocation (``np.zeros``,
 ``a + b`` of arrays, ``a[:] = b``: Numba then says "NRT required" and shows the line). A whole number and a float32 make

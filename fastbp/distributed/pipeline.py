@@ -165,9 +165,9 @@ class PipelineModel:
         loss, optimizer = LOSSES.resolve(loss), OPTIMIZERS.resolve(optimizer)
         with ranks_of(self._comm, self._timeout) as ranks:
             check_same(ranks, {"the loss": told_loss(loss), "the optimizer": describe(optimizer)})
-            last = ranks.rank == ranks.size - 1
+            is_last = ranks.rank == ranks.size - 1
             # The other segments are handed a gradient.
-            ranks.together(self._model.compile, optimizer, loss if last else VectorJacobian())
+            ranks.together(self._model.compile, optimizer, loss if is_last else VectorJacobian())
 
     def fit(
         self,

@@ -83,10 +83,10 @@ class PipelineEpochs(RankEpochs):
         self.n_micro, self.batch_size = n_micro, batch_size
         self.batch_rows = np.minimum(batch_size, n - np.arange(0, n, batch_size))
         self.reach, self.order = Reach(engine.network), np.arange(n)
-        last = ranks.rank == ranks.size - 1
-        n_targets = train.targets.shape[1] if last else engine.n_outputs
+        is_last = ranks.rank == ranks.size - 1
+        n_targets = train.targets.shape[1] if is_last else engine.n_outputs
         largest = -(-batch_size // n_micro)
-        self.stage = Stage(engine, largest, n_targets, model.segment.first_layer, ranks.rank > 0, not last)
+        self.stage = Stage(engine, largest, n_targets, model.segment.first_layer, ranks.rank > 0, not is_last)
 
     def __enter__(self):
         return self

@@ -14,11 +14,12 @@ import ctypes
 
 import numpy as np
 
+from fastbp.compiler.atomics import atomic_load, compare_exchange, give_way, now, pause, thread_time
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.lazy import intrinsic, ir, types
 from fastbp.compiler.pointers import array_at
 from fastbp.compiler.signatures import signature
-from fastbp.engine.barrier import SPINS, atomic_load, compare_exchange, give_way, now, pause, thread_time
+from fastbp.engine.barrier import SPINS
 
 # How long a helper polls after a share.  Between two epochs of one step 60 us pass, between two predictions 15.
 LINGER_SECONDS = 100e-6

@@ -12,9 +12,10 @@ clock says.  Phases that change parameters do not pause: a step is made whole, o
 
 import numpy as np
 
+from fastbp.compiler.atomics import atomic_add, atomic_load, give_way, now
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, types
-from fastbp.engine.barrier import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way, now
+from fastbp.engine.barrier import ALL_PIECES, SPINS, TAIL
 
 # Places in the counters, counted from their end: the helpers inside, whether a thread raised, whether the call pauses,
 # the time at which it pauses, the nanoseconds until then (0: it never pauses), and whether all is done.

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastbp
+from fastbp.compiler.atomics import sleep
 from fastbp.compiler.jit import kernel
 from fastbp.engine import handover, threads
-from fastbp.engine.barrier import sleep
 from fastbp.engine.handover import AWAY, CALLED, FULL, OPEN, RESTS_UNTIL, STATE, Box
 from fastbp.engine.threads import run_together
 from tests.engine.test_threads import refuse_big
