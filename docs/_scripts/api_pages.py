@@ -86,7 +86,7 @@ def index():
     for name in fastbp.__all__:
         groups[_group_of(fastbp._HOME_OF[name])].append(name)
     parts = [
-        "API reference\n=============\n\nNames are attributes of ``fastbp``; at the end stand those of its modules.\n"
+        "API reference\n=============\n\nNames of ``fastbp``; at the end those of its modules.\n"
     ]
     for title, text, _ in GROUPS:
         if groups[title]:
