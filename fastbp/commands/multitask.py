@@ -35,7 +35,7 @@ def train(table, arguments, say):
     for name, (task, reason) in tasks.items():
         say(f"task: {task} of {name!r} ({reason})")
     one.fit(model, given, y, arguments)
-    told = one.told_of(model, given, y, table)
+    told = one.told_of(model, table)
     for line in told:
         say(line)
     epochs = [network["best_epoch"] for network in model.history_]

@@ -159,9 +159,8 @@ def _train(table, arguments, say):
         say(told_dropped(dropped, arguments.target))
     show_columns(rows, say)
     say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
-    target = pd.Series(y, name=arguments.target)
-    fit(model, given, target, arguments)
-    told = told_of(model, given, target, table)
+    fit(model, given, pd.Series(y, name=arguments.target), arguments)
+    told = told_of(model, table)
     for line in told:
         say(line)
     scores = _report(model, y, say)

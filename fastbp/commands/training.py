@@ -48,17 +48,11 @@ def fit(model, given, y, arguments):
         set_num_threads(None)
 
 
-def told_of(model, given, y, table):
+def told_of(model, table):
     """Return what a fitted model says of the table, and reading it did not say."""
-    import numpy as np
-    from sklearn.base import is_classifier
-
-    from fastbp.tabular.target_columns import target_columns
-
     encoder = model.encoder_
     encoder.adopt_forms(table.forms)
     lines = [*getattr(model._target, "notices", ()), *encoder.notices, *encoder.doubts]
-    lines += target_columns(given.features, y, np.ones(len(y), bool), set(encoder.columns), is_classifier(model))
     return [line for line in lines if line not in table.notes]
 
 

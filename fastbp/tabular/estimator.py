@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -174,7 +173,7 @@ class BaseTabular(Insightful, Stored, ABC):
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         notices += self._absent(target, part.targets, recipe.folds, apart)
-        notices += target_columns(X, y, kept, set(encoder.columns), is_classifier(self))
+        notices += target_columns(X, y, kept, set(encoder.columns))
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         checkpoint.begin(seed, lambda: made_of(part, valid, recipe, objective, apart))
         if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):

@@ -5,7 +5,6 @@ reference to them for all tasks (joblib a memory map, Dask scattered data, Ray a
 state either: its result depends on its arguments alone.  So if its worker is lost, it runs again on any other one.
 """
 
-import os
 import time
 import warnings
 from concurrent.futures import BrokenExecutor, CancelledError
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.compiler.compiling import working_time
-from fastbp.engine.threads import get_num_threads, limit_threads
+from fastbp.engine.threads import get_num_threads, limit_threads, limits_of_environment
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.backends import register_backends
 from fastbp.tabular.joblib_spark import PlainCalls, SparkCalls, is_spark
@@ -102,8 +101,7 @@ def worker_threads():
 
     A worker of Dask has a task for each of its threads.
     """
-    said = any(os.environ.get(name, "").isdigit() for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"))
-    return get_num_threads() if said else 1
+    return get_num_threads() if limits_of_environment() else 1
 
 
 def sides(n, rows, valid_rows):

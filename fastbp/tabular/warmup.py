@@ -25,9 +25,9 @@ def warmup(
     what: Any = "default",
     *,
     input_shape: tuple[int, ...] | None = None,
-    optimizer: Any = "adam",
+    optimizer: Any = None,
     loss: Any = None,
-    dtype: str = "float32",
+    dtype: Any = None,
 ) -> None:
     """Load or compile all machine code that something will need.
 
@@ -39,7 +39,7 @@ def warmup(
     what : str, Sequential, or list of layers, default "default"
         A preset of the tabular estimators, a model (which is not changed), or layers.
     input_shape : tuple of int, optional
-        Of a row, for layers; by default a shape that they take is looked for.
+        Of a row, for layers and for a model that is not built; by default a shape that they take is looked for.
     optimizer, loss : str or object, default "adam" and "mean_squared_error"
         For layers, and for a model that is not compiled.
     dtype : "float32" or "float64", default "float32"
@@ -48,7 +48,8 @@ def warmup(
     Raises
     ------
     ValueError
-        For an unknown preset, or layers that take none of the shapes that were tried.
+        For an unknown preset, layers that take none of the shapes that were tried, or a setting that `what` has
+        already.
     TypeError
         For anything else.
 
@@ -57,16 +58,25 @@ def warmup(
     >>> import fastbp
     >>> fastbp.warmup([fastbp.Dense(16, activation="relu"), fastbp.Dense(1)])
     """
+    given = {"input_shape": input_shape, "optimizer": optimizer, "loss": loss, "dtype": dtype}
+    given = {name: value for name, value in given.items() if value is not None}
     if isinstance(what, str):
         if what not in PRESETS:
             raise ValueError(f"warmup({what!r}): a preset is one of {', '.join(PRESETS)}.")
+        _refuse(given, f"the preset {what!r} has its own")
         _warm_tables(what)
     elif isinstance(what, Sequential):
-        _warm_model(what, input_shape, optimizer, loss)
+        _warm_model(what, given)
     elif isinstance(what, list | tuple):
-        _warm_layers(list(what), input_shape, optimizer, loss, dtype)
+        _warm_layers(list(what), **given)
     else:
         raise TypeError(f"warmup takes a preset, a model or a list of layers, not {type(what).__name__}.")
+
+
+def _refuse(given, reason):
+    """Raise ValueError for the first of the settings that were given."""
+    for name in given:
+        raise ValueError(f"warmup({name}=): {reason}. Leave it out.")
 
 
 def _warm_tables(preset):
@@ -87,23 +97,27 @@ def _warm_tables(preset):
             kind(preset, random_state=0, time_limit=TABLE_SECONDS).fit(frame, y).predict(frame)
 
 
-def _warm_model(model, input_shape, optimizer, loss):
-    shape = model.engine.network.input_shape if model.engine is not None else input_shape
+def _warm_model(model, given):
+    own: dict[str, Any] = {"dtype": model.dtype.name}
+    if model.engine is not None:
+        own["input_shape"] = model.engine.network.input_shape
     if model._compiled is not None:
-        optimizer, loss = model.optimizer, model.loss
-    _warm_layers(model.layers, shape, optimizer, loss, model.dtype.name)
+        own |= {"optimizer": model.optimizer, "loss": model.loss}
+    _refuse([name for name in given if name in own], "the model has its own")
+    _warm_layers(model.layers, **given, **own)
 
 
-def _warm_layers(layers, input_shape, optimizer, loss, dtype):
+def _warm_layers(layers, input_shape=None, optimizer="adam", loss="mean_squared_error", dtype="float32"):
     layers = checked_layers(layers)
     shapes, errors = SHAPES if input_shape is None else (input_shape,), []
     for shape in shapes:
+        model = Sequential(copies(layers), seed=0, dtype=dtype)
         try:
-            model = Sequential(copies(layers), input_shape=shape, seed=0, dtype=dtype)
+            model.build(shape)
         except (ValueError, TypeError) as error:
             errors.append(error)
             continue
-        model.compile(optimizer, loss or "mean_squared_error")
+        model.compile(optimizer, loss)
         return _train(model, shape)
     raise ValueError(f"warmup: give input_shape=. These were tried: {shapes}; {errors[-1]}") from errors[-1]
 

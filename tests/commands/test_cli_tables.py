@@ -447,16 +447,3 @@ def test_odd_text_of_parquet_is_told_as_that_of_a_csv(run, tmp_path):
     outs = [run("predict", tmp_path / "m", tmp_path / name) for name in ("t.parquet", "t.csv")]
     assert outs[0] == outs[1]
     assert (outs[0][0], outs[0][2]) == (0, ["note: column 'price': 'soon' in row 40 is no number, taken as missing."])
-
-
-def test_a_column_that_is_the_target_is_told(run, tmp_path):
-    rng = np.random.default_rng(0)
-    won = rng.choice(["yes", "no"], 60)
-    table = pd.DataFrame({"age": rng.normal(size=60), "won": won, "result": (won == "yes").astype(int)})
-    table.to_csv(tmp_path / "t.csv", index=False)
-    code, out, _ = run("train", tmp_path / "t.csv", "--target", "won", "--out", tmp_path / "m", *QUICK)
-    assert code == 0
-    assert "column 'result' tells the target of every row: scores say nothing." in out
-    code, out, _ = run("train", tmp_path / "t.csv", "--target", "won,age", "--out", tmp_path / "m2", *QUICK)
-    assert code == 0
-    assert "tells the target" not in out  # of several targets the same values are looked for

@@ -65,3 +65,21 @@ def test_what_it_cannot_take():
         fastbp.warmup([fastbp.OneHot((3, 3, 3))], input_shape=(2,))
     with pytest.raises(TypeError, match="takes a preset, a model or a list of layers, not int"):
         fastbp.warmup(3)
+
+
+def test_a_setting_that_would_be_ignored_is_named():
+    model = fastbp.Sequential(LAYERS, input_shape=(5,), seed=0)
+    with pytest.raises(ValueError, match=r"warmup\(input_shape=\): the preset 'fast' has its own"):
+        fastbp.warmup("fast", input_shape=(3,))
+    with pytest.raises(ValueError, match=r"warmup\(input_shape=\): the model has its own"):
+        fastbp.warmup(model, input_shape=(3,))
+    with pytest.raises(ValueError, match=r"warmup\(dtype=\): the model has its own"):
+        fastbp.warmup(model, dtype="float64")
+    model.compile("sgd", "categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"warmup\(loss=\): the model has its own"):
+        fastbp.warmup(model, loss="mse")
+
+
+def test_a_wrong_type_of_numbers_is_no_matter_of_shapes():
+    with pytest.raises(ValueError, match=r"^dtype='float16'"):
+        fastbp.warmup(LAYERS, dtype="float16")

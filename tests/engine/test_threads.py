@@ -232,6 +232,35 @@ def test_set_num_threads_checks():
             fastbp.set_num_threads(n)
 
 
+def test_numbers_of_numpy_are_numbers_of_threads():
+    try:
+        fastbp.set_num_threads(np.int64(1))
+        assert fastbp.get_num_threads() == 1
+    finally:
+        fastbp.set_num_threads(None)
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("4,2", 4),
+        (" 3 ", 3),
+        ("3 , 1", 3),
+        ("", 8),
+        ("0", 8),
+        ("-1", 8),
+        ("1.0", 8),
+        ("\N{SUPERSCRIPT TWO}", 8),
+        (",2", 8),
+    ],
+)
+def test_the_environment_is_read_as_openmp_reads_it(monkeypatch, said, number):
+    monkeypatch.setattr(threads, "available_cores", lambda: 8)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert fastbp.get_num_threads() == number
+
+
 def test_number_of_threads(monkeypatch):
     monkeypatch.setattr(threads, "available_cores", lambda: 8)
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -136,7 +136,7 @@ class DaskTraining:
         targets = target.encode(y)
         weight = None if found[0][2] is None else np.concatenate([weight for *_, weight in found])
         x = encoder.transform(X, [])
-        self.notices = target_columns(X, self._named(y), np.ones(len(y), bool), set(encoder.columns), self.is_classes)
+        self.notices = target_columns(X, self._named(y), np.ones(len(y), bool), set(encoder.columns))
         return encoder, gathered([Part(x, targets, target.weigh(targets, weight))])
 
     def _named(self, y):
