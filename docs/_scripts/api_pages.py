@@ -85,9 +85,7 @@ def index():
     groups = {title: [] for title, _, _ in GROUPS}
     for name in fastbp.__all__:
         groups[_group_of(fastbp._HOME_OF[name])].append(name)
-    parts = [
-        "API reference\n=============\n\nNames are attributes of ``fastbp``; at the end stand those of its modules.\n"
-    ]
+    parts = ["API reference\n=============\n\nNames of ``fastbp``; at the end those of its modules.\n"]
     for title, text, _ in GROUPS:
         if groups[title]:
             parts.append(_section(title, text, groups[title]))
