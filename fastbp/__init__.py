@@ -197,4 +197,4 @@ def _nearest(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME_OF, *_MODULES})
+    return sorted({*_HOME_OF, *_MODULES, *(name for name in globals() if name.startswith("__"))})

@@ -32,6 +32,11 @@ __all__ = [
     "LeakyReLU",
 ]
 
+
+def __dir__():
+    return __all__
+
+
 ACTIVATIONS = Registry("activation", lambda cls: check_activation(cls, Activation))
 
 

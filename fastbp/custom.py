@@ -159,6 +159,11 @@ __all__ = [
     "sum_over_outputs",
 ]
 
+
+def __dir__():
+    return __all__
+
+
 _ROWS = ("layer", "step", "params", "shared", "work", "start", "stop", "row0")
 _ARGUMENTS = dict.fromkeys(("forward", "backward", "sum_forward", "finish_backward"), _ROWS) | {
     "gradient": ("layer", "params", "grads", "work", "start", "stop", "block", "first", "end", "accumulate"),

@@ -1,4 +1,4 @@
-"""Registries: a name, a settings dataclass and its kernels in one row; JSON descriptions for saving."""
+"""Registries: a name, a settings dataclass and its kernels in one entry; JSON descriptions for saving."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -97,8 +97,9 @@ class Registry(Mapping):
         if isinstance(value, str):
             name = canonical(value, self, self.kind)
             if name is None:
-                known = ", ".join(sorted(self))
-                raise ValueError(f"unknown {self.kind} {value!r}.{nearest(value, self, self.kind)} Known: {known}.")
+                known = self._for_users()
+                near = nearest(value, known, self.kind)
+                raise ValueError(f"unknown {self.kind} {value!r}.{near} Known: {', '.join(known)}.")
             return self[name]()
         # An object's class is loaded: those that are not need not be.
         classes = (*self._classes.values(), *self.nameless)
@@ -111,6 +112,10 @@ class Registry(Mapping):
         if callable(value) and not unknown and self._check is not None:  # a family of fastbp.custom
             hint = f" fastbp.custom says how to write {_one(self.kind)} of your own."
         raise TypeError(f"{_one(self.kind)} is a name or an object, not {value!r}.{hint}")
+
+    def _for_users(self):
+        """Return the names that a message lists, sorted: those of classes that say ``listed = False`` are left out."""
+        return sorted(name for name in self if getattr(self._classes.get(name), "listed", True))
 
     def _is_of_replaced_class(self, value):
         """Is it of a class that was registered, before another one of its name took its place?"""

@@ -14,6 +14,11 @@ __all__ = [
     "MaxNorm",
 ]
 
+
+def __dir__():
+    return __all__
+
+
 REGULARIZERS = Registry("regularizer")
 CONSTRAINTS = Registry("constraint")
 

@@ -27,6 +27,11 @@ __all__ = [
     "PiecewiseConstantDecay",
 ]
 
+
+def __dir__():
+    return __all__
+
+
 SCHEDULES = Registry("schedule")
 
 

@@ -112,6 +112,15 @@ def test_files_that_folders_and_files_tell_of_are_there():
             assert found or (PACKAGE.parent / f"{told}.py").exists(), f"{name} tells of {told}.py"
 
 
+@pytest.mark.parametrize("name", ["", *fastbp._MODULES])
+def test_dir_shows_what_users_need_and_nothing_else(name):
+    """Completion in a notebook shows public names: no imports and no files of the package."""
+    module = getattr(fastbp, name) if name else fastbp
+    shown = {one for one in dir(module) if not one.startswith("__")}
+    modules = {"": set(fastbp._MODULES), "interop": {"dask", "optuna"}}
+    assert shown == set(module.__all__) | modules.get(name, set())
+
+
 def test_no_file_is_longer_than_400_lines():
     lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}

@@ -113,8 +113,8 @@ def modules():
 
 
 def gathered_text(family):
-    """Return the imports and __all__ of a family's __init__: all that its files register, and what its base offers."""
-    parts = {module_of(path): registered(path, lambda node: True) for path in files_of(family)}
+    """Return the imports and __all__ of a family's __init__: what its files register, and what its base offers."""
+    parts = {module_of(path): registered(path) for path in files_of(family)}
     base = ast.parse((PACKAGE / family / "base.py").read_text()).body
     parts[f"{family}.base"] = ast.literal_eval(assigned(base, "__all__"))
     parts = {module: names for module, names in parts.items() if names}

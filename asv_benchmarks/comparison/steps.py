@@ -9,7 +9,7 @@ from comparison.workers import best, medians, ratios, threads_text, workers
 
 PEERS = ["jax", "torch", "torch-compile", "sklearn"]
 # Seconds of one turn of fastbp, and of the slowest peer at most; all do the same epochs.  A turn after a rest begins
-# with 12 ms in which fastbp measures anew how many threads pay (engine/thread_choice.py).
+# with some milliseconds in which fastbp measures anew how many threads pay (engine/thread_choice.py).
 TURN_SECONDS = 0.4
 SLOWEST_SECONDS = 4
 

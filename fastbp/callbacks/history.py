@@ -56,6 +56,16 @@ class History(Callback):
             Without matplotlib.
         ValueError
             Where there is no epoch, or another number of axes.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], seed=0)
+        >>> model.compile("sgd", "mean_squared_error", metrics=["mean_absolute_error"])
+        >>> history = model.fit(np.eye(4), np.ones(4), epochs=3, verbose=0)
+        >>> axes = history.plot()
+        >>> [ax.get_ylabel() or ax.get_title() for ax in axes]  # axes[0].figure.savefig("curves.png") keeps them
+        ['loss', 'mean_absolute_error']
         """
         from fastbp.callbacks.curves import plot_history
 

@@ -35,9 +35,7 @@ def train(table, arguments, say):
     for name, (task, reason) in tasks.items():
         say(f"task: {task} of {name!r} ({reason})")
     one.fit(model, given, y, arguments)
-    model.encoder_.adopt_forms(table.forms)
-    told = [*model._target.notices, *model.encoder_.notices, *model.encoder_.doubts]
-    told = [line for line in told if line not in table.notes]
+    told = one.told_of(model, table)
     for line in told:
         say(line)
     epochs = [network["best_epoch"] for network in model.history_]

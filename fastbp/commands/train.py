@@ -18,7 +18,7 @@ from fastbp.commands.options import (
     tell,
     told_dropped,
 )
-from fastbp.commands.training import asked_task, columns_of, fit, remembered, show_columns, target_values
+from fastbp.commands.training import asked_task, columns_of, fit, remembered, show_columns, target_values, told_of
 from fastbp.tabular.reading import STANDARD_INPUT
 from fastbp.tabular.recipe import PRESETS
 
@@ -160,8 +160,7 @@ def _train(table, arguments, say):
     show_columns(rows, say)
     say(f"task: {task} of {arguments.target!r}, {what} ({reason})")
     fit(model, given, pd.Series(y, name=arguments.target), arguments)
-    model.encoder_.adopt_forms(table.forms)
-    told = [line for line in [*model.encoder_.notices, *model.encoder_.doubts] if line not in table.notes]
+    told = told_of(model, table)
     for line in told:
         say(line)
     scores = _report(model, y, say)

@@ -48,6 +48,14 @@ def fit(model, given, y, arguments):
         set_num_threads(None)
 
 
+def told_of(model, table):
+    """Return what a fitted model says of the table, and reading it did not say."""
+    encoder = model.encoder_
+    encoder.adopt_forms(table.forms)
+    lines = [*getattr(model._target, "notices", ()), *encoder.notices, *encoder.doubts]
+    return [line for line in lines if line not in table.notes]
+
+
 def columns_of(table, given, target_forms):
     """Return what is told of a table's columns, for targets {name: form or None}."""
     from fastbp.commands.columns import column_types, describe_columns

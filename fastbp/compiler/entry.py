@@ -63,6 +63,16 @@ class Call:
         slots[-len(numbers) :] = numbers
         return Call(self._function, slots, self._returns, self._arguments)
 
+    @property
+    def place(self):
+        """The addresses of the entry and of the slots, by which compiled code makes the call."""
+        return ctypes.cast(self._function, ctypes.c_void_p).value, self._pointer
+
+    def check(self, status):
+        """Raise what the call raised, if its status tells of anything."""
+        if status:
+            _raise(status, self._slots[1])
+
     def __call__(self):
         status = self._function(self._pointer)
         if status:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbp.compiler.compiling import compiling
+from fastbp.compiler.entry import Entry, kinds_of
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
 from fastbp.compiler.library import find, llvm_lock
 from fastbp.compiler.signatures import Code, Signature
@@ -138,8 +139,6 @@ class Kernel(_Compiled):
         """Return the `Entry` by which Python calls the machine code for a signature."""
         found = self._entries.get(of)
         if found is None:
-            from fastbp.compiler.entry import Entry
-
             if not self.kept:
                 raise TypeError(f"{self.__name__} is not kept and has no entry: compiled functions call it alone.")
             found = self._entries[of] = Entry(self.__name__, of, self.code(of))
@@ -147,8 +146,6 @@ class Kernel(_Compiled):
 
     def __call__(self, *arguments):
         """Call it from Python: with numbers, arrays, and rows of arrays of records."""
-        from fastbp.compiler.entry import kinds_of
-
         return self.entry(Signature(kinds_of(self.__name__, arguments), None))(*arguments)
 
 

@@ -18,7 +18,7 @@ class Shape:
         features = context.codegen().magic_tuple()[2].split(",")
         self.fma = "+fma" in features or "+neon" in features
         bits = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
-        self.lanes = bits // dtype.bitwidth
+        self.lanes, self.registers = bits // dtype.bitwidth, 32 if bits == 512 or "+neon" in features else 16
         # Heights of tiles of 1, 2 ... vectors.
         self.heights = ((16, 4, 1), (8, 4, 1)) if bits == 512 else ((8, 4, 1), (4, 2, 1), (4, 2, 1))
         self.vectors = len(self.heights)

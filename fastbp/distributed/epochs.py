@@ -224,7 +224,7 @@ class RankEpochs:
         everything = self.ranks.gather(np.concatenate(outputs))
 
         def values():
-            return engine.metric_values(self._all[id(table)].part(seen), everything)
+            return engine.metric_values(self._all[id(table)].subset(seen), everything)
 
         value = self.ranks.together(lambda: values() if everything is not None else None)
         return self.ranks.from_first(value)

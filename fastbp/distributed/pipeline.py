@@ -12,6 +12,7 @@ from fastbp.callbacks.checkpoint import ModelCheckpoint
 from fastbp.callbacks.history import History
 from fastbp.distributed.agreement import check_same, told_layers, told_loss
 from fastbp.distributed.ranks import ranks_of
+from fastbp.distributed.refusals import refuse_settings
 from fastbp.distributed.segments import balanced_starts, checked_starts, segment
 from fastbp.distributed.stages import PipelineCompany
 from fastbp.engine.cores import available_cores
@@ -32,16 +33,6 @@ if TYPE_CHECKING:
 
 # Rows that go through the segments at a time, to predict.
 PREDICT_ROWS = 4096
-# What `Sequential` has, and why a pipeline has it not.
-NOT_HERE = {
-    "metrics": "figures beside the loss are computed of predict's outputs",
-    "weighted_metrics": "figures beside the loss are computed of predict's outputs",
-    "validation_split": "give validation_data, rows that you set apart",
-    "sample_weight": "rows count the same",
-    "class_weight": "rows count the same",
-    "initial_epoch": "a training is begun by one call of fit, and goes on by the next",
-    "steps_per_epoch": "an epoch goes over all rows",
-}
 
 
 class Whole(NamedTuple):
@@ -154,8 +145,21 @@ class PipelineModel:
         loss : str or loss object
         **settings : Any
             None: `metrics` are refused by name.
+
+        Raises
+        ------
+        TypeError
+            For a setting that a pipeline has not.
+        ValueError
+            Without a loss, for unknown names, and where ranks give different ones.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> pipeline = fastbp.distributed.PipelineModel([fastbp.Dense(8, "relu"), fastbp.Dense(1)], (4,), seed=0)
+        >>> pipeline.compile("adam", "mean_squared_error")
         """
-        _refuse("compile", settings)
+        refuse_settings("compile", settings)
         if loss is None:
             raise ValueError('compile needs a loss, for example loss="mean_squared_error".')
         loss, optimizer = LOSSES.resolve(loss), OPTIMIZERS.resolve(optimizer)
@@ -207,9 +211,25 @@ class PipelineModel:
         -------
         History
             The same in all ranks.
+
+        Raises
+        ------
+        TypeError
+            For a setting that a pipeline has not.
+        ValueError
+            For data and counts as in `Sequential.fit`, callbacks that need all weights, and ranks that differ.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> pipeline = fastbp.distributed.PipelineModel([fastbp.Dense(8, "relu"), fastbp.Dense(1)], (4,), seed=0)
+        >>> pipeline.compile("adam", "mean_squared_error")
+        >>> history = pipeline.fit(np.eye(4), np.ones(4), epochs=2, batch_size=4, verbose=0)
+        >>> history.epoch
+        [0, 1]
         """
         with ranks_of(self._comm, self._timeout) as ranks:
-            ranks.together(_refuse, "fit", settings)
+            ranks.together(refuse_settings, "fit", settings)
             given = epochs, batch_size, micro_batches, shuffle, callbacks, verbose
             course, n_micro, callbacks = ranks.together(self._course, *given)
             rows = ranks.together(self._whole, x, y)
@@ -290,6 +310,17 @@ class PipelineModel:
         Returns
         -------
         array (n, k)
+
+        Raises
+        ------
+        RuntimeError
+            Within a callback, which runs in rank 0 alone.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> fastbp.distributed.PipelineModel([fastbp.Dense(1)], (4,), seed=0).predict(np.eye(4)).shape
+        (4, 1)
         """
         self._check_idle("predict")
         with ranks_of(self._comm, self._timeout) as ranks:
@@ -321,6 +352,17 @@ class PipelineModel:
         Returns
         -------
         list of array
+
+        Raises
+        ------
+        RuntimeError
+            Within a callback.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> [w.shape for w in fastbp.distributed.PipelineModel([fastbp.Dense(1)], (4,), seed=0).get_weights()]
+        [(4, 1), (1,)]
         """
         self._check_idle("get_weights")
         with ranks_of(self._comm, self._timeout) as ranks:
@@ -343,14 +385,3 @@ class PipelineModel:
     def _check_idle(self, what):
         if self._training:
             raise RuntimeError(f"{what} is called by all ranks together, not by a callback, which rank 0 alone runs.")
-
-
-def _refuse(method, settings):
-    """Raise TypeError for settings that `Sequential` has and a pipeline has not, by name."""
-    for name, value in settings.items():
-        if name not in NOT_HERE:
-            raise TypeError(f"PipelineModel.{method} got an unexpected keyword argument {name!r}")
-        if value is not None:
-            raise TypeError(
-                f"PipelineModel.{method} has no {name}=, which fastbp.distributed.fit has: {NOT_HERE[name]}."
-            )

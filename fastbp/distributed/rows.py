@@ -49,7 +49,7 @@ def ready_rows(model, ranks, x, y, sample_weight):
             check_same_length(0, sample_weight=sample_weight)
     # An array of no rows has nothing to tell its shape by: one row of another rank does.
     rows = ranks.together(_own_rows, model, x, y, sample_weight)
-    samples = ranks.exchange(rows and rows.part(slice(0, 1)))
+    samples = ranks.exchange(rows and rows.subset(slice(0, 1)))
     known = next((sample for sample in samples if sample is not None), None)
     if known is None:
         raise ValueError("x is empty in every rank.")
@@ -73,7 +73,7 @@ def _own_rows(model, x, y, sample_weight):
 def _no_rows(model, sample):
     if model.engine is None:
         model.build(sample.x.shape[1:])
-    return sample.part(slice(0, 0))
+    return sample.subset(slice(0, 0))
 
 
 def validation_rows(model, ranks, validation_data):
@@ -95,7 +95,7 @@ def sliced(ranks, rows, k):
     sizes = ranks.exchange(len(rows.x))
     total, before = sum(sizes), sum(sizes[: ranks.rank])
     ends = bounds(len(rows.x), k, before, total, k * ranks.size)
-    return tabled(ranks, [rows.part(slice(start, stop)) for start, stop in pairwise(ends)])
+    return tabled(ranks, [rows.subset(slice(start, stop)) for start, stop in pairwise(ends)])
 
 
 def tabled(ranks, slices):
@@ -139,8 +139,8 @@ def split(ranks, table, share):
     if isinstance(share, bool) or not is_number(share) or not 0 < share < 1:
         raise ValueError(f"validation_split={share!r}: it is a share above 0 and below 1.")
     kept = [int(len(part.x) * (1 - share)) for part in table.slices]
-    train = [part.part(slice(0, n)) for part, n in zip(table.slices, kept, strict=True)]
-    validation = [part.part(slice(n, None)) for part, n in zip(table.slices, kept, strict=True)]
+    train = [part.subset(slice(0, n)) for part, n in zip(table.slices, kept, strict=True)]
+    validation = [part.subset(slice(n, None)) for part, n in zip(table.slices, kept, strict=True)]
     return tabled(ranks, train), tabled(ranks, validation)
 
 

@@ -24,12 +24,12 @@ class Segment(NamedTuple):
 def segment(layers, input_shape, starts, number):
     """Return one segment of a network, whose segments begin at the layers `starts`, or raise ValueError."""
     whole = Network(layers, input_shape)
-    first, last = starts[number], [*starts, len(layers)][number + 1]
-    before = Network(layers[:first], input_shape) if first else None
+    start, stop = starts[number], [*starts, len(layers)][number + 1]
+    before = Network(layers[:start], input_shape) if start else None
     here = len(before.layers) if before else 0
     _check_masks(whole, [len(Network(layers[:start], input_shape).layers) for start in starts if start])
     return Segment(
-        layers[first:last],
+        layers[start:stop],
         before.output_shape if before else whole.input_shape,
         here,
         sum(p.layer < here for p in whole.params),

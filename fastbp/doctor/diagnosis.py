@@ -65,6 +65,17 @@ class Diagnosis(Sequence):
         Returns
         -------
         DataFrame
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> x = np.random.default_rng(0).standard_normal((200, 4))
+        >>> silent = fastbp.Dense(8, "relu", bias_initializer=fastbp.Constant(-99))
+        >>> model = fastbp.Sequential([silent, fastbp.Dense(1)], seed=0)
+        >>> model.compile("adam", "mse")
+        >>> found = fastbp.diagnose(model, x, x[:, 0]).to_frame()
+        >>> found.loc[0, ["severity", "layer"]].tolist()
+        ['serious', 'dense']
         """
         import pandas as pd
 

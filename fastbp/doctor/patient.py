@@ -48,7 +48,7 @@ class Patient:
         """Some of the rows, evenly spread: `WeightedRows`."""
         biggest = max(int(np.prod(placed.output_shape)) for placed in self.network.layers)
         most = min(MOST_ROWS, max(64, MOST_BYTES // (biggest * self.engine.dtype.itemsize)))
-        return self.rows.part(self._places(most))
+        return self.rows.subset(self._places(most))
 
     def _places(self, most):
         """Return the numbers of at most so many rows; of stateful layers whole batches, the first ones."""
@@ -90,7 +90,7 @@ class Patient:
         firsts = range(0, max(n - size, 0) + 1, size)[:BATCHES]
         buffers, made = self.engine.buffers.copy(), []
         for first in firsts:
-            self.engine.gradient(self.sample.part(order[first : first + size]), training=True)
+            self.engine.gradient(self.sample.subset(order[first : first + size]), training=True)
             made.append(self.engine.grads.copy())
         self.engine.buffers[:] = buffers
         return np.array(made)

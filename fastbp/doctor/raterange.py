@@ -76,6 +76,16 @@ class LearningRateRange:
         ------
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> x = np.random.default_rng(0).standard_normal((200, 4))
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], seed=0)
+        >>> model.compile("sgd", "mse")
+        >>> ax = fastbp.doctor.learning_rate_range(model, x, x[:, 0]).plot()
+        >>> ax.get_xlabel()
+        'learning rate'
         """
         if ax is None:
             ax = _new_axes()
@@ -175,14 +185,14 @@ def _trained(engine, rows, rates, batch_size):
     size = engine.network.batch_size or batch_size
     batches, losses = _batches(len(rows.x), size), []
     places = np.arange(engine.network.batch_size) if engine.network.batch_size else _spread(len(rows.x))
-    measured = rows.part(places)
+    measured = rows.subset(places)
     for rate in rates:
         losses.append(_loss_of(engine, measured))
         if not losses[-1] <= DIVERGED * abs(losses[0]):
             break
         engine.optimizer.learning_rate = float(rate)
         try:
-            engine.train_on(rows.part(next(batches)))
+            engine.train_on(rows.subset(next(batches)))
         except ArithmeticError:  # not finite
             break
     kept = np.isfinite(losses)

@@ -51,7 +51,7 @@ class Cutter:
 
     def __init__(self, network, dtype, purpose):
         self._network, self._itemsize, self._purpose = network, np.dtype(dtype).itemsize, purpose
-        placed = self.placed = {number: p for number, p in enumerate(network.layers) if has_row(p.spec, purpose)}
+        placed = self.placed = {number: p for number, p in enumerate(network.layers) if has_record(p.spec, purpose)}
         self.n_segments = 1 + purpose.training * sum(bool(p.build.whole_batch) for p in placed.values())
         passes = 3 if purpose.training else 1
         self.row_multiply_adds = passes * sum(
@@ -133,7 +133,7 @@ def entries_of(shape):
     return int(np.prod(shape, dtype=np.int64))
 
 
-def has_row(spec, purpose):
+def has_record(spec, purpose):
     """Is there anything to compute, for this purpose?"""
     if purpose.training:
         return not spec.alias or spec.backward is not None

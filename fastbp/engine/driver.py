@@ -21,10 +21,10 @@ import numpy as np
 
 from fastbp.compiler.jit import call, call_float, inline, kernel
 from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, records_at, span
+from fastbp.engine.barrier import atomic_load, atomic_max, finish, take, wait
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
-from fastbp.engine.phases import atomic_load, atomic_max, finish, take, wait
 from fastbp.engine.plan import LAYOUT
 from fastbp.layers.base import LAYER, STEP
 from fastbp.losses.base import LOSS

@@ -65,7 +65,7 @@ class Job:
     Parameters
     ----------
     plan : Plan
-    loss_row : record
+    loss_record : record
     shared : array
     partials : array (slices, P) or None
         None: the gradient is made in `grads`.
@@ -74,15 +74,15 @@ class Job:
     demands : Demands
     """
 
-    def __init__(self, plan, loss_row, shared, partials, ids, demands):
+    def __init__(self, plan, loss_record, shared, partials, ids, demands):
         self._plan, self._partials, self._items = plan, partials, _items_for(plan, demands)
         self.record = np.zeros(1, JOB)
         # A call sets ten entries.  Through ctypes each takes half the time of an entry of a NumPy array.
         self._numbers = (ctypes.c_int64 * (JOB.itemsize // 8)).from_buffer(self.record)
         self._places = None, None, None
-        self._row = self._state = self._n_sums = None
+        self._optimizer_record = self._state = self._n_sums = None
         arrays = {"layout": plan.layout, "table": plan.addresses, "segments": plan.segments, "items": self._items}
-        arrays |= {"loss": loss_row, "shared": shared, "ids": ids}
+        arrays |= {"loss": loss_record, "shared": shared, "ids": ids}
         for name, array in arrays.items():
             self.record[name] = address_of(array)
         self.record["n_layers"], self.record["n_items"] = len(plan.table), len(plan.items)
@@ -150,8 +150,8 @@ class Job:
         """Say where the optimizer's record, state, coefficients and the count of the steps of a call are."""
         numbers = self._numbers
         numbers[_COEFFICIENTS], numbers[_MADE] = address_of(coefficients), address_of(made)
-        if record is not self._row or state is not self._state:
-            self._row, self._state = record, state
+        if record is not self._optimizer_record or state is not self._state:
+            self._optimizer_record, self._state = record, state
             numbers[_OPTIMIZER], numbers[_STATE], numbers[_N_STATE] = address_of(record), address_of(state), state.size
 
     def clear_sums(self, n_steps, n_slices):

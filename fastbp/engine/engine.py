@@ -17,9 +17,10 @@ from fastbp.engine.metric_values import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.optimizer_steps import Coefficients
 from fastbp.engine.runner_pool import Runners
-from fastbp.engine.snapshot import Reach, is_finite
+from fastbp.engine.snapshot import Reach
+from fastbp.engine.user_arrays import all_finite
 from fastbp.kernels.repeatable import dot
-from fastbp.losses import VectorJacobian
+from fastbp.losses.pointwise import VectorJacobian
 
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
@@ -331,7 +332,7 @@ class Engine:
 
     def is_finite(self, reach):
         """Are the parameters and the optimizer's state within a `Reach`, and the buffers, free of NaN and infinity?"""
-        return reach.is_finite(self.params) and reach.is_finite(self.state) and is_finite(self.buffers)
+        return reach.is_finite(self.params) and reach.is_finite(self.state) and all_finite(self.buffers)
 
     def chosen_threads(self):
         """Return the number of threads that measurement chose last for training, or None: there was no choice."""

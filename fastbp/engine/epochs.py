@@ -13,6 +13,7 @@ from fastbp.engine.driver_call import Data, make_steps
 from fastbp.engine.interruptible_steps import Stretches
 from fastbp.engine.interrupts import InterruptGuard
 from fastbp.engine.snapshot import Reach
+from fastbp.engine.user_arrays import all_finite
 from fastbp.kernels.repeatable import dot
 from fastbp.kernels.rng import shuffle
 
@@ -190,7 +191,7 @@ class Epochs:
             if by_batches:
                 watchers.tell_batch("on_train_batch_begin", 0, {})
             for done, part in self.stretches.run(steps, update):
-                if not np.isfinite(part).all():
+                if not all_finite(part):
                     raise divergence_error(engine, before, self.data, steps, update)
                 losses[done - len(part) : done] = part
                 watchers.tell("on_stretch_end", done, {})
@@ -257,7 +258,7 @@ class Epochs:
             return engine.metric_values(self.train, self.outputs)
         seen = np.arange(steps["first"][0], steps["first"][-1] + steps["rows"][-1])
         seen = np.unique(seen if self.order is None else self.order[seen])
-        return engine.metric_values(self.train.part(seen), self.outputs[seen])
+        return engine.metric_values(self.train.subset(seen), self.outputs[seen])
 
     def _make_whole(self, before, steps, update, done):
         """Put the buffers right after a loss has raised in a call of several steps.

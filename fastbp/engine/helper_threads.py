@@ -10,14 +10,11 @@ calls again with the same counters; finished pieces stay finished.  So the resul
 clock says.  Phases that change parameters do not pause: a step is made whole, or not at all.
 """
 
-import os
-import sys
-
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
-from fastbp.engine.phases import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way
+from fastbp.compiler.lazy import cgutils, intrinsic, types
+from fastbp.engine.barrier import ALL_PIECES, SPINS, TAIL, atomic_add, atomic_load, give_way, now
 
 # Places in the counters, counted from their end: the helpers inside, whether a thread raised, whether the call pauses,
 # the time at which it pauses, the nanoseconds until then (0: it never pauses), and whether all is done.
@@ -41,27 +38,6 @@ def paused_counters(counters):
     again = counters.copy()
     again[-DOOR], again[-PAUSED] = NOT_OPEN, 0
     return again
-
-
-@intrinsic
-def now(typingctx):
-    """Return the nanoseconds of a clock that only goes forward."""
-
-    def codegen(context, builder, signature, args):
-        long, word = ir.IntType(64), ir.IntType(32)
-        if os.name == "nt":
-            ticks = cgutils.get_or_insert_function(builder.module, ir.FunctionType(long, []), "GetTickCount64")
-            return builder.mul(builder.call(ticks, []), long(1_000_000))
-        time = cgutils.alloca_once(builder, ir.ArrayType(long, 2))
-        first = cgutils.gep_inbounds(builder, time, 0, 0)
-        function_type = ir.FunctionType(word, [word, long.as_pointer()])
-        clock = cgutils.get_or_insert_function(builder.module, function_type, "clock_gettime")
-        # CLOCK_MONOTONIC
-        builder.call(clock, [word(6 if sys.platform == "darwin" else 1), first])
-        seconds, rest = builder.load(first), builder.load(cgutils.gep_inbounds(builder, time, 0, 1))
-        return builder.add(builder.mul(seconds, long(1_000_000_000)), rest)
-
-    return types.int64(), codegen
 
 
 @inline
@@ -129,7 +105,7 @@ def is_given_up(counters, n_threads):
 
 @inline
 def take_or_pause(counters, phase, taken, n_threads):
-    """As `phases.take`, but a call that pauses has no more pieces.
+    """As `barrier.take`, but a call that pauses has no more pieces.
 
     A thread makes the call pause if the time is over and it has had a piece of this phase.
     """

@@ -60,10 +60,10 @@ class Runner:
         plan = self.plan = Plan(network, rows, n_targets, dtype, purpose, n_weights, roomy)
         self._network, self._batch_size = network, network.batch_size
         self._row_cost = plan.row_multiply_adds + REGION_MULTIPLY_ADDS * plan.work_size / plan.region_rows
-        self.loss_row = np.zeros(1, LOSS)
+        self.loss_record = np.zeros(1, LOSS)
         if loss is not None:
             n_out = int(plan.layout["n_out"][0])
-            self.loss_row = _loss_row(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
+            self.loss_record = _loss_record(loss, n_out // n_weights, n_targets // n_weights, plan.dtype)
         self.shared = aligned(np.zeros, (plan.shared_size,), plan.dtype)
         self.buffers = network.initial_buffers(0, plan.dtype) if buffers is None else buffers
         self.choices = Choices(plan)
@@ -130,10 +130,10 @@ class Runner:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
             job.point_update(self._rule.record, update.state, coefficients, update.made)
-        self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), long)
+        self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), rows, long)
         return job.losses() if has_losses else None
 
-    def _run_in_threads(self, job, choice, n_steps, long):
+    def _run_in_threads(self, job, choice, n_steps, rows, long):
         """Make the call in as many threads as a choice says, and tell it how long that took if it wants to know."""
         wanted = n_threads = choice.wanted()
         started = perf_counter()
@@ -141,8 +141,8 @@ class Runner:
             run_alone(job.alone)
         else:
             n_threads = self._call(job, n_steps, wanted, long)
-        if choice.is_open:
-            choice.note(n_threads, perf_counter() - started, n_steps)
+        if choice.listens:
+            choice.note(n_threads, perf_counter() - started, n_steps * rows)
 
     def predict(self, params, grads, x, outputs):
         """Write the outputs of x (n, ...), with n up to `few_rows`.
@@ -167,7 +167,7 @@ class Runner:
         if job is None:
             if len(self._jobs) == MOST_JOBS:  # a callback changes an optimizer's setting every epoch
                 self._jobs.clear()
-            job = self._jobs[demands] = Job(self.plan, self.loss_row, self.shared, self.partials, self.ids, demands)
+            job = self._jobs[demands] = Job(self.plan, self.loss_record, self.shared, self.partials, self.ids, demands)
             self._bind(job)
         return job
 
@@ -210,28 +210,32 @@ class Runner:
             counters = paused_counters(counters)
 
     def _call_once(self, job, counters, wanted):
-        errors, call, place, size = [], self._crew_call(job), address_of(counters), counters.size
-        numbers = []
-
-        def share(thread, n_threads):
-            if thread == 0:
-                numbers.append(n_threads)
-            try:
-                # Even one thread alone takes its pieces by the counters, because the call may pause.
-                call.ending_in(place, size, thread, max(n_threads, 2))()
-            except BaseException as error:  # a user's loss that raises
-                errors.append(error)
-
-        run_together(share, wanted)
-        if errors:
-            raise errors[0]
-        return numbers[0]
+        crew = Crew(self._crew_call(job), counters)
+        run_together(crew, wanted)
+        return crew.n_threads
 
     @property
     def nbytes(self):
         """Bytes of the buffers, with the workspaces of as many threads as have run."""
         partials = 0 if self.partials is None else self.partials.nbytes
         return self.work.nbytes + self.shared.nbytes + self.ids.nbytes + partials
+
+
+class Crew:
+    """A call of the driver by several threads: the part of each, for `run_together`."""
+
+    def __init__(self, call, counters):
+        self._call, self._counters, self.n_threads = call, counters, 1
+
+    def call(self, thread, n_threads):
+        """Return the compiled call of a thread's part."""
+        # Even one thread alone takes its pieces by the counters, because the call may pause.
+        return self._call.ending_in(address_of(self._counters), self._counters.size, thread, max(n_threads, 2))
+
+    def __call__(self, thread, n_threads):
+        if thread == 0:
+            self.n_threads = n_threads
+        self.call(thread, n_threads)()
 
 
 def aligned(make, shape, dtype):
@@ -256,7 +260,7 @@ def _entry(kernel, words, float_type):
     return kernel.entry(_takes(words, float_type))
 
 
-def _loss_row(loss, n_out, n_targets, dtype):
+def _loss_record(loss, n_out, n_targets, dtype):
     float_type = float_type_of(dtype)
     kernel_address = loss_address(loss.kernel, loss.dtype, float_type)
     return loss.record(n_out, n_targets, kernel_address, float_type)

@@ -3,7 +3,11 @@
 A second thread halves the work of a step and costs 0.2 us a phase, the transfer of what one core wrote and another
 reads (3 us for the 6,000 parameters of 30-64-64-3), and 20 to 50 us a call to wake it.  On a busy machine it waits
 for a core.  So calls of one kind take turns: with all threads, with a quarter of them and so on, with one.  The least
-number whose median is within 3 % of the best is kept, and looked at again some seconds later.
+number whose median is within 3 % of the best is kept, and looked at again soon, then later and later.
+
+A trial sees some milliseconds.  In a process that has just called a BLAS, whose threads go on looking for work for
+0.1 s, they say that a second thread brings nothing.  So the first look is soon.  And while several threads are
+chosen, all calls are watched: where they take longer than with fewer threads, these are chosen at once.
 """
 
 from time import perf_counter
@@ -14,13 +18,16 @@ from fastbp.engine import threads
 CLEAR_MULTIPLY_ADDS = 1e8
 # Calls of several steps that are measured take about a millisecond, so that waking threads counts little.
 TRIAL_MULTIPLY_ADDS, LEAST_STEPS = 1e8, 4
-# Each number of threads is tried in TRIALS calls, or in at least FEW_TRIALS that together last ENOUGH_SECONDS.  The
-# first call with each number is not counted.
-TRIALS, FEW_TRIALS, ENOUGH_SECONDS = 5, 2, 0.1
-# After AGAIN_SECONDS a choice is measured again: its 12 calls of a millisecond are 0.25 % of that.  Each time that it
-# is confirmed the pause doubles, up to LONGEST_SECONDS: on a busy machine calls with more threads may take ten times
-# as long.
-AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 80.0
+# In a turn each number of threads has CALLS calls in a row, of which the last counts: the others touch new memory,
+# and fetch what the calls with another number left in other caches.  A trial has TURNS turns, or fewer that together
+# last ENOUGH_SECONDS.
+CALLS, TURNS, ENOUGH_SECONDS = 2, 3, 0.1
+# A choice is measured again after AGAIN_SECONDS.  Each time that it is confirmed the pause doubles, up to
+# LONGEST_SECONDS.  A pause is at least PATIENCE times as long as what the trial lost with numbers that are not chosen.
+AGAIN_SECONDS, LONGEST_SECONDS, PATIENCE = 0.05, 5.0, 100.0
+# Calls with the chosen number are judged together once they have taken so long: one that the system interrupts for
+# 4 ms is no reason to change.
+WATCH_SECONDS = 0.02
 # More threads must bring so much.
 GAIN = 1.03
 
@@ -28,7 +35,10 @@ GAIN = 1.03
 class One:
     """The choice of calls that are too small for threads."""
 
+    # Is the next call to be measured?
     is_open = False
+    # Does it want to know how long the next call takes?
+    listens = False
 
     def wanted(self):
         """Return the number of threads of the next call."""
@@ -52,59 +62,91 @@ class Choice(One):
 
     Attributes
     ----------
-    is_open : bool
-        Is the next call to be measured?
     chosen : int or None
         The number that is kept, once it is known.
     """
 
     def __init__(self, clock=perf_counter):
-        self._clock, self._limit, self.chosen, self._pause = clock, None, None, AGAIN_SECONDS
+        self._clock, self.chosen = clock, None
+        # Seconds to the next trial where this one confirms the choice, and where a choice is given up.
+        self._pause = self._setback = AGAIN_SECONDS
         self._begin(1)
 
     def wanted(self):
         """Return the number of threads of the next call."""
-        if self.chosen == 1 and threads.limit() == self._limit and not self.is_open_soon():
-            return 1
+        # `get_num_threads` asks the system: 5 us.
+        if self.chosen and self._is_within(threads.limits()) and not self.is_open_soon():
+            return self.chosen
         most = threads.get_num_threads()
         if most != self._most or (not self.is_open and self.is_open_soon()):
             self._begin(most)
-        return self._candidates[self._calls % len(self._candidates)] if self.is_open else (self.chosen or most)
+        return self._due() if self.is_open else (self.chosen or most)
 
     def is_open_soon(self):
         """Will the next call be measured?"""
         return self.is_open or (self.chosen is not None and self._clock() >= self._again)
 
-    def note(self, n_threads, seconds, n_steps=1):
-        """Note how long a call took that had so many threads, and so many steps."""
-        if n_threads != self._candidates[self._calls % len(self._candidates)]:
+    def note(self, n_threads, seconds, work=1):
+        """Note how long a call took that had so many threads, and so much work."""
+        if n_threads != (self._due() if self.is_open else self.chosen):
             return  # other calls had the cores
-        self._calls += 1
-        if self._calls > len(self._candidates):
-            self._seconds[n_threads].append(seconds / n_steps)
-            self._lasted[n_threads] += seconds
-        if self._calls % len(self._candidates) == 0 and all(map(self._is_enough, self._candidates)):
+        if not self.is_open:
+            self._watch(seconds, work)
+            return
+        self._calls, self._lasted = self._calls + 1, self._lasted + seconds
+        self._spent[n_threads] += work
+        if self._calls % CALLS == 0:
+            self._costs[n_threads].append(seconds / work)
+        turns, rest = divmod(self._calls, CALLS * len(self._candidates))
+        if rest == 0 and (turns == TURNS or self._lasted >= ENOUGH_SECONDS):
             self._choose()
 
-    def _is_enough(self, n_threads):
-        n_trials = len(self._seconds[n_threads])
-        return n_trials >= TRIALS or (n_trials >= FEW_TRIALS and self._lasted[n_threads] >= ENOUGH_SECONDS)
+    def _is_within(self, limits):
+        """Are the limits those of the last trial, or such that one thread is within them, too?"""
+        return limits == self._limits or (self.chosen == 1 and limits[0] == self._limits[0])
+
+    def _due(self):
+        return self._candidates[self._calls // CALLS % len(self._candidates)]
 
     def _begin(self, most):
-        self._most, self._limit, self._calls = most, threads.limit(), 0
+        """Begin a trial, if there is anything to try."""
+        self._most, self._limits, self._calls, self._lasted = most, threads.limits(), 0, 0.0
         self._candidates = _candidates(most)
-        self._seconds, self._lasted = {n: [] for n in self._candidates}, dict.fromkeys(self._candidates, 0.0)
-        self.is_open, self._again = most > 1, 0.0
+        self._costs, self._spent = {n: [] for n in self._candidates}, dict.fromkeys(self._candidates, 0)
+        self.is_open = self.listens = most > 1
+        self._again = 0.0
         if most == 1:
             self.chosen = None
 
     def _choose(self):
-        # The upper median; to import `statistics` takes 8 ms.
-        medians = {n: sorted(seconds)[len(seconds) // 2] for n, seconds in self._seconds.items()}
+        """End a trial."""
+        # To import `statistics` takes 8 ms.
+        medians = {n: sorted(costs)[len(costs) // 2] for n, costs in self._costs.items()}
         least = min(medians.values())
-        chosen = min(n for n, seconds in medians.items() if seconds <= GAIN * least)
-        self._pause = min(2 * self._pause, LONGEST_SECONDS) if chosen == self.chosen else AGAIN_SECONDS
-        self.chosen, self.is_open, self._again = chosen, False, self._clock() + self._pause
+        chosen = min(n for n, cost in medians.items() if cost <= GAIN * least)
+        if chosen == self.chosen:
+            self._pause = min(2 * self._pause, LONGEST_SECONDS)
+            self._setback = AGAIN_SECONDS if chosen > 1 else self._setback
+        else:
+            self._pause = AGAIN_SECONDS
+        lost = sum(work * max(medians[n] - medians[chosen], 0.0) for n, work in self._spent.items())
+        self._medians = medians
+        self._keep(chosen, max(self._pause, PATIENCE * lost))
+
+    def _watch(self, seconds, work):
+        """Give the choice up where calls with fewer threads took less."""
+        self._seconds, self._work = self._seconds + seconds, self._work + work
+        if self._seconds < WATCH_SECONDS:
+            return
+        cost, self._seconds, self._work = self._seconds / self._work, 0.0, 0
+        fewer = min((n for n in self._medians if n < self.chosen), key=self._medians.get)
+        if cost > self._medians[fewer]:
+            self._keep(fewer, self._setback)
+            self._setback = min(2 * self._setback, LONGEST_SECONDS)
+
+    def _keep(self, chosen, pause):
+        self.chosen, self.is_open, self.listens, self._again = chosen, False, chosen > 1, self._clock() + pause
+        self._seconds, self._work = 0.0, 0
 
 
 def _candidates(most):

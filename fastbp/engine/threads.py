@@ -1,17 +1,18 @@
 """Threads: how many a compiled call may have, and the parked Python threads that help with it.
 
-Within a call, threads wait for each other between the phases of a step: phases.py.
+Within a call, threads wait for each other between the phases of a step: barrier.py.
 
 Numba's own threading layers are not used.  A `parallel=True` function loads slowly from a cache.  Its OpenMP layer
 kills forked children.  Its workqueue layer ends a process in which two Python threads run kernels at once.  Starting
 and joining a Python thread takes 0.1 ms; waking a parked one takes 0.02 ms, and no call waits for a thread that has not
-woken yet.
+woken yet.  One that has just worked is not parked yet, and takes its next share without Python: handover.py.
 
 A signal's handler may raise in the main thread.  CPython calls handlers at the beginning of a Python function, after a
 call, at the end of a loop's turn, and while a lock is waited for.  It does not call them between other lines.  So
 nothing can be raised between an assignment and the `try` after it, nor in a `finally` before its first call.
 """
 
+import ctypes
 import os
 import sys
 import threading
@@ -21,6 +22,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 from fastbp.engine.cores import available_cores
+from fastbp.engine.handover import Box
 from fastbp.settings.numpy_numbers import plain
 
 _limit = None
@@ -63,9 +65,9 @@ def set_num_threads(n: int | None) -> None:
     _limit = n
 
 
-def limit():
-    """Return what `set_num_threads` was given last."""
-    return _limit
+def limits():
+    """Return what `set_num_threads` was given last, and the `limit_threads` of this Python thread."""
+    return _limit, getattr(_of_thread, "limits", ())
 
 
 def get_num_threads() -> int:
@@ -178,12 +180,18 @@ def _wait_for(shares):
 
 
 class Share:
-    """A helper's part in one call.  Either the helper claims it first and runs it, or the caller does and drops it."""
+    """A helper's part in one call.  Either the helper claims it first and runs it, or the caller does and drops it.
+
+    If the function has a method `call`, which returns the compiled call of a part, a helper that polls its box gets
+    that call, and does not claim the share.
+    """
 
     def __init__(self, function, thread, n_threads):
         self._function, self._arguments = function, (thread, n_threads)
         self._claimed, self._done = {}, threading.Lock()
         self._done.acquire()
+        self.call = function.call(thread, n_threads) if hasattr(function, "call") else None
+        self.helper, self.handed = None, ctypes.c_int64()
 
     def run(self):
         """Call the function, unless the caller has dropped the share."""
@@ -198,6 +206,12 @@ class Share:
 
         If an exception ends `wait`, it may be called again.
         """
+        if self.handed.value:
+            status = self.helper.box.take_back()
+            # No call stands between these lines: the helper is given back once.
+            self.handed.value = 0
+            self.helper.home.append(self.helper)
+            self.call.check(status)
         if self._claimed.setdefault("by", "caller") == "helper":
             with self._done:
                 pass
@@ -236,11 +250,15 @@ class Helper(threading.Thread):
 
     def __init__(self):
         super().__init__(name="fastbp-helper", daemon=True)
-        self._wake, self._share, self.home = threading.Lock(), None, _idle
+        self._wake, self._share, self.home, self.box = threading.Lock(), None, _idle, Box()
         self._wake.acquire()
 
     def help(self, share):
-        """Wake the thread to run the share."""
+        """Hand the share over, or wake the thread to run it."""
+        share.helper = self
+        self.box.hand_over(share.call, share.handed)
+        if share.handed.value:
+            return
         self._share = share
         self._wake.release()
 
@@ -252,7 +270,9 @@ class Helper(threading.Thread):
             # No local variable holds the share, so that its arrays are freed while the thread sleeps.
             self._share.run()
             self._share = None
+            self.box.leave()
             self.home.append(self)
+            self.box.linger()
         if self in self.home:
             self.home.remove(self)
 

@@ -95,8 +95,9 @@ def _converted(x, dtype, name):
 
 def all_finite(array):
     """Are all entries of an array finite?"""
-    # To count them takes a third of the time of `all()` where they are few (0.2 of 0.7 us).
-    return np.count_nonzero(np.isfinite(array)) == array.size
+    # To count them takes 0.6 us where they are few, `all()` 1.1, a sum that is finite only if they are 2.1; 670,000
+    # entries take 55, 45 and 92 us.
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)
 
 
 def check_rows(x, name="x"):

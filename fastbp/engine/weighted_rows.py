@@ -30,9 +30,9 @@ class WeightedRows:
     mask: np.ndarray | None = None
     entries: int = 1
 
-    def part(self, rows):
+    def subset(self, rows):
         """Return some of the rows (a slice)."""
-        weight, mask = (None if part is None else part[rows] for part in (self.weight, self.mask))
+        weight, mask = (None if array is None else array[rows] for array in (self.weight, self.mask))
         return replace(self, x=self.x[rows], targets=self.targets[rows], weight=weight, y=self.y[rows], mask=mask)
 
     def weighted(self, factors):

@@ -137,6 +137,15 @@ class BaseMLP(BaseEstimator, ABC):
             that differ.
         TrainingDiverged
             If the loss or a parameter becomes NaN or infinite.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0)
+        >>> clf.fit(X, y).score(X, y) > 0.95
+        True
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
@@ -295,6 +304,20 @@ class BaseMLP(BaseEstimator, ABC):
         Returns
         -------
         str
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> print(clf.card(license="CC0-1.0").splitlines()[0])
+        # Model card: MLPClassifier
         """
         from fastbp.models.card import network_card
 
@@ -312,6 +335,25 @@ class BaseMLP(BaseEstimator, ABC):
         ----------
         path : str or path
             The file appears whole or not at all.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        OSError
+            Where the folder is not there, or cannot be written to.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "iris.fastbp")
+        >>> clf.save(path)
+        >>> bool((fastbp.load_model(path).predict(X) == clf.predict(X)).all())
+        True
         """
         save_tensors(path, *self.get_state())
 

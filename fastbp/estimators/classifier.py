@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
-from fastbp.engine.user_arrays import tell_unknown_classes
-from fastbp.estimators.base import PARAMETER_CONSTRAINTS, BaseMLP
+from fastbp.estimators.base import PARAMETER_CONSTRAINTS
 from fastbp.estimators.checked import settings_checked, where_batches_are
+from fastbp.estimators.labelled import LabelledMLP
 from fastbp.estimators.labels import Labels, plain_labels
 from fastbp.estimators.objectives import classification_objective
-from fastbp.io import filechecks
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ClassifierMixin, LabelledMLP):
     """Multi-layer perceptron classifier: scikit-learn's, in compiled steps.
 
     It minimises the log loss. All parameters, attributes and defaults of
@@ -116,6 +114,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
 
+    Raises
+    ------
+    ValueError
+        In `fit`, for a setting out of its range: the message names it. (As in scikit-learn nothing is checked before.)
+
     Notes
     -----
     From the same `random_state`, float64 data give scikit-learn's loss curve to rounding errors. float32 data train
@@ -202,17 +205,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.callbacks = callbacks
         self.n_threads = n_threads
 
-    @property
-    def _labels(self):
-        return Labels(self._label_kind, self.classes_, self._sparse_labels)
-
-    @_labels.setter
-    def _labels(self, labels):
-        self._label_kind, self.classes_, self._sparse_labels = labels.kind, labels.classes, labels.sparse
-
-    def _checked(self, X, y, reset):
-        return super()._checked(X, plain_labels(y), reset)
-
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on given test data and labels.
 
@@ -229,53 +221,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         score : float
             The share of rows whose labels are all predicted.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.score(X, y) > 0.95
+        True
         """
         return super().score(X, plain_labels(y), sample_weight)
-
-    def _learn_targets(self, y, incremental):
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._labels = Labels.of(y)
-        elif self.warm_start and set(classes := unique_labels(y)) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {classes}"
-            )
-        if isinstance(self.class_weight, dict):
-            tell_unknown_classes(self.class_weight, self.classes_.tolist())
-
-    def _targets(self, y):
-        return self._labels.encode(y)
-
-    def _n_outputs(self, targets):
-        return self._labels.n_outputs
 
     def _objective(self):
         return classification_objective(self._label_kind == "multiclass", self.n_outputs_)
 
-    def _network_targets(self, objective, targets, dtype):
-        return np.ascontiguousarray(targets, dtype)
-
-    def _weights(self, X, y, sample_weight):
-        weight = super()._weights(X, y, sample_weight)
-        if self.class_weight is None:
-            return weight
-        factors = compute_sample_weight(self.class_weight, y)
-        weight = factors if weight is None else weight * factors
-        if not weight.any():
-            raise ValueError(f"class_weight={self.class_weight!r} leaves no row a weight.")
-        return weight
-
-    def _check_outputs(self):
-        filechecks.agree("the classes", self._labels.n_outputs, self.n_outputs_)
-        if self._label_kind == "binary" and not 1 <= len(self.classes_) <= 2:
-            raise ValueError(f"a binary classifier has {len(self.classes_)} classes.")
-
     def _stratifies(self):
         return self.n_outputs_ == 1
-
-    def _validation_score(self, rows):
-        hits = self._labels.hits(self.model_.engine.predict(rows.x), rows.y)
-        return float(np.average(hits, weights=rows.weight))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron classifier.
@@ -289,6 +256,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         y : ndarray, shape (n_samples,) or (n_samples, n_classes)
             The predicted classes.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For missing or infinite numbers, and another number of columns than in training.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.predict(X[::50])
+        array([0, 1, 2])
         """
         outputs = self._outputs(X)
         return self._labels.decode(outputs)
@@ -306,6 +289,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y_prob : ndarray of shape (n_samples, n_classes)
             The predicted probability of the sample for each class in the model, where classes are ordered as they
             are in `self.classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For missing or infinite numbers, and another number of columns than in training.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.predict_proba(X[::50]).round(2)
+        array([[1., 0., 0.],
+               [0., 1., 0.],
+               [0., 0., 1.]])
         """
         outputs = self._outputs(X)
         return outputs if outputs.shape[1] > 1 else np.hstack([1 - outputs, outputs])
@@ -322,6 +323,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         log_y_prob : ndarray of shape (n_samples, n_classes)
             ``log(predict_proba(X))``.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.predict_log_proba(X[::50]).argmax(axis=1)
+        array([0, 1, 2])
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
@@ -349,6 +364,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self : object
             Trained MLP model.
+
+        Raises
+        ------
+        AttributeError
+            Where the solver takes all rows at every step ('lbfgs').
+        ValueError
+            Where the first call has no `classes`, y has others, or ``class_weight="balanced"``; else as in `fit`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = fastbp.MLPClassifier((20,), learning_rate_init=0.01, random_state=0)
+        >>> for start in range(5):  # parts of a file, say
+        ...     clf = clf.partial_fit(X[start::5], y[start::5], classes=[0, 1, 2])
+        >>> clf.t_
+        150
         """
         if isinstance(self.class_weight, str):
             raise ValueError(

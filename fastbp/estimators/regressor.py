@@ -115,6 +115,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_
         As in scikit-learn.
 
+    Raises
+    ------
+    ValueError
+        In `fit`, for a setting out of its range: the message names it. (As in scikit-learn nothing is checked before.)
+
     Notes
     -----
     From the same `random_state`, float64 data give scikit-learn's loss curve to rounding errors. float32 data train
@@ -238,9 +243,62 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted values.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For missing or infinite numbers, and another number of columns than in training.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.linspace(-1, 1, 200)[:, None]
+        >>> y = np.sin(3 * X[:, 0])
+        >>> reg = fastbp.MLPRegressor(hidden_layer_sizes=(20,), activation="tanh", solver="lbfgs", random_state=0)
+        >>> reg = reg.fit(X, y)
+        >>> bool(abs(reg.predict([[0.5]]) - np.sin(1.5)).item() < 0.05)
+        True
         """
         outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the coefficient of determination, R^2, on given test data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        score : float
+            1.0 where all predictions are right, 0.0 where they are no better than the mean of `y`; of several outputs
+            the mean.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            For missing or infinite numbers, and another number of columns than in training.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.linspace(-1, 1, 200)[:, None]
+        >>> y = np.sin(3 * X[:, 0])
+        >>> reg = fastbp.MLPRegressor(hidden_layer_sizes=(20,), activation="tanh", solver="lbfgs", random_state=0)
+        >>> reg.fit(X, y).score(X, y) > 0.99
+        True
+        """
+        return super().score(X, y, sample_weight)
 
     @where_batches_are
     @settings_checked
@@ -260,5 +318,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         self : object
             Trained MLP model.
+
+        Raises
+        ------
+        AttributeError
+            Where the solver takes all rows at every step ('lbfgs', 'lm').
+        ValueError
+            For settings and data as in `fit`.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.linspace(-1, 1, 200)[:, None]
+        >>> reg = fastbp.MLPRegressor(hidden_layer_sizes=(20,), random_state=0)
+        >>> for start in range(4):  # parts of a file, say
+        ...     reg = reg.partial_fit(X[start::4], np.sin(3 * X[start::4, 0]))
+        >>> reg.t_
+        200
         """
         return self._fit(X, y, sample_weight, None, incremental=True)

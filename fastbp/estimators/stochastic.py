@@ -99,7 +99,7 @@ def _split(mlp, rows):
     )
     if len(parts[1]) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    return parts[0], rows.part(parts[1])
+    return parts[0], rows.subset(parts[1])
 
 
 def _batch_size(batch_size, n):

@@ -54,6 +54,13 @@ class Attributions:
         ------
         ImportError
             Where shap is not installed.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> model = fastbp.Sequential([fastbp.Dense(1)], input_shape=(2,), seed=0)
+        >>> found = model.explain(np.eye(2), output=0)
+        >>> shap.plots.waterfall(found.to_shap(["age", "income"])[0])  # doctest: +SKIP
         """
         return shap_explanation(self.values, self.base_values, self.data, feature_names, output_names)
 

@@ -59,6 +59,11 @@ class IntegratedGradients:
     baseline : number or array-like (...) or (n, ...), default 0
         Where the way begins: a row that says nothing, such as a black picture or the means of the columns.
 
+    Raises
+    ------
+    ValueError
+        In `Sequential.explain`, where `baseline` has another shape than a row or all rows, or is not finite.
+
     References
     ----------
     Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, 2017 (arXiv:1703.01365).
@@ -127,6 +132,11 @@ class InputGradients:
 
     Of categories, which do not change a little, there is none: such models are refused.
 
+    Raises
+    ------
+    ValueError
+        In `Sequential.explain`, for models that take categories.
+
     Examples
     --------
     >>> import fastbp, numpy as np
@@ -165,6 +175,11 @@ class SmoothGrad:
         Deviation of the normal noise, as a share of the range (largest minus smallest number) of `x`.
     samples : int, default 32
     seed : int, default 0
+
+    Raises
+    ------
+    ValueError
+        Where `noise` or `samples` is out of range; in `Sequential.explain`, for models that take categories.
 
     References
     ----------

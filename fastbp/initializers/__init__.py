@@ -49,3 +49,7 @@ __all__ = [
 from fastbp.initializers.base import fans as fans
 from fastbp.initializers.repeated import EachOnItsOwn as EachOnItsOwn
 from fastbp.initializers.variance import VarianceScaling as VarianceScaling
+
+
+def __dir__():
+    return __all__

@@ -18,6 +18,13 @@ class SameForMembers:
     initializer : str or initializer object, default "random_uniform"
         Draws one member's values.
 
+    Raises
+    ------
+    ValueError
+        Where there is no initializer of that name.
+    TypeError
+        Where `initializer` is neither a name nor an initializer object.
+
     Examples
     --------
     >>> import fastbp, numpy as np

@@ -10,12 +10,8 @@ __all__ = sorted(_HOMES)
 # What users write with the names before it, `fastbp.interop.dask.TabularClassifier`: no names of `import *`, which
 # would need Dask and Optuna.
 _MODULES = ("dask", "optuna")
-_late, _ = late_names(__name__, _HOMES | dict.fromkeys(_MODULES, ""))
+_late, __dir__ = late_names(__name__, _HOMES | dict.fromkeys(_MODULES, ""))
 
 
 def __getattr__(name):
     return import_module(f"fastbp.interop.{name}") if name in _MODULES else _late(name)
-
-
-def __dir__():
-    return sorted({*globals(), *_HOMES, *_MODULES})

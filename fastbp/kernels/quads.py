@@ -15,7 +15,8 @@ from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector,
 from fastbp.kernels.epilogue import gate_arguments, gate_sums
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
-# Columns of a quad, and vectors of rows in a tile: sums enough to hide the latency of an addition.
+# Columns of a quad, and vectors of rows in a tile.  Twice as many where there are registers and tiles of one quad: four
+# sums do not hide the latency of an addition, eight do (64 x 3 x 64 takes 0.28 us in place of 0.31, its gradient 0.25).
 QUAD, VECTORS = 4, 4
 
 
@@ -89,8 +90,7 @@ def _table(module, shape, arguments):
 
 def _emitter(shape, quads, read):
     """Return what writes the body of the function of so many quads, whose sums `read` makes."""
-    group = shape.lanes // QUAD
-    rows = VECTORS * group
+    group, most = shape.lanes // QUAD, 2 * VECTORS if quads == 1 and shape.registers > 16 else VECTORS
 
     def emit(function):
         tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = (
@@ -99,44 +99,57 @@ def _emitter(shape, quads, read):
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         quad, wide = (ir.VectorType(out.type.pointee, lanes) for lanes in (QUAD, shape.lanes))
         mask = edge_mask(builder, edge, quad)
-        parts = {(r, q): builder.alloca(quad) for r in range(rows) for q in range(quads)}
-        sums = {(v, q): builder.alloca(wide) for v in range(VECTORS) for q in range(quads)}
+        places = {(v, g, q): builder.alloca(quad) for v in range(most) for g in range(group) for q in range(quads)}
+        totals = {(v, q): builder.alloca(wide) for v in range(most) for q in range(quads)}
 
         def mask_of(q):
             return mask if q == quads - 1 else None
 
-        def add(b_row, a_vectors, is_last):
-            # The last quad of a row also reads the beginning of the next row; in b's last row it is masked instead.
-            for q in range(quads):
-                place = builder.gep(b_row, [ir.I64(q * QUAD)])
-                entries = load_vector(builder, place, quad, mask_of(q) if is_last else None)
-                repeated = _pick(builder, entries, list(range(QUAD)) * group)
-                for v in range(VECTORS):
-                    total = multiply_add(builder, shape, a_vectors[v], repeated, builder.load(sums[v, q]))
-                    builder.store(total, sums[v, q])
+        def run_tile(number, vectors):
+            rows = vectors * group
+            parts = {(v * group + g, q): place for (v, g, q), place in places.items() if v < vectors}
+            sums = {(v, q): place for (v, q), place in totals.items() if v < vectors}
 
-        with cgutils.for_range(builder, tiles) as loop:
-            out_tile = below(builder, out, out_stride, loop.index, rows)
-            init_tile = below(builder, init, init_stride, loop.index, rows)
+            def add(b_row, a_vectors, is_last):
+                # The last quad of a row also reads the beginning of the next row; in b's last row it is masked instead.
+                for q in range(quads):
+                    place = builder.gep(b_row, [ir.I64(q * QUAD)])
+                    entries = load_vector(builder, place, quad, mask_of(q) if is_last else None)
+                    repeated = _pick(builder, entries, list(range(QUAD)) * group)
+                    for v in range(vectors):
+                        total = multiply_add(builder, shape, a_vectors[v], repeated, builder.load(sums[v, q]))
+                        builder.store(total, sums[v, q])
+
+            out_tile = below(builder, out, out_stride, number, rows)
+            init_tile = below(builder, init, init_stride, number, rows)
             initial_sums(builder, parts, init_tile, init_stride, init, mask_of)
             for (v, q), place in sums.items():
                 joined = _join(builder, [builder.load(parts[v * group + g, q]) for g in range(group)])
                 builder.store(joined, place)
-            a_tile = below(builder, a, a_row, loop.index, rows)
-            read(builder, a_tile, a_row, a_col, b, b_stride, depth, group, add)
+            a_tile = below(builder, a, a_row, number, rows)
+            read(builder, a_tile, a_row, a_col, b, b_stride, depth, group, vectors, add)
             for (r, q), place in parts.items():
                 first = r % group * QUAD
                 total = builder.load(sums[r // group, q])
                 builder.store(_pick(builder, total, range(first, first + QUAD)), place)
             fold_sums(builder, parts, out_tile, out_stride, fold, mask_of)
-            gate_sums(builder, parts, out, out_stride, gate, loop.index, rows, mask_of)
+            gate_sums(builder, parts, out, out_stride, gate, number, rows, mask_of)
             store_tile(builder, parts, out_tile, out_stride, edge, mask_of)
+
+        done = ir.I64(0)
+        if most > VECTORS:
+            pairs = builder.udiv(tiles, ir.I64(2))
+            with cgutils.for_range(builder, pairs) as loop:
+                run_tile(loop.index, most)
+            done = builder.mul(pairs, ir.I64(2))
+        with cgutils.for_range(builder, builder.sub(tiles, done)) as loop:
+            run_tile(builder.add(done, loop.index), VECTORS)
         builder.ret_void()
 
     return emit
 
 
-def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, add):
+def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, n_vectors, add):
     """Add up products of contiguous rows of a: four inner indices of each row at once, one to four at last."""
     quad = ir.VectorType(a.type.pointee, QUAD)
     twice = opaque(builder, builder.mul(a_row, ir.I64(2)))
@@ -146,7 +159,7 @@ def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, add):
 
     def load_rows(first, mask):
         place, vectors = builder.gep(a, [first]), []
-        for v in range(VECTORS):
+        for v in range(n_vectors):
             if v:
                 place = opaque(builder, builder.gep(place, [groups_rows]))
             rows = [load_vector(builder, builder.gep(place, [step]), quad, mask) for step in steps[:group]]
@@ -174,13 +187,13 @@ def _rows_of_quads(builder, a, a_row, a_col, b, b_stride, depth, group, add):
                 add(row_of(first, t), spread(vectors, t), True)
 
 
-def _columns_of_rows(builder, a, a_row, a_col, b, b_stride, depth, group, add):
+def _columns_of_rows(builder, a, a_row, a_col, b, b_stride, depth, group, n_vectors, add):
     """Add up products of contiguous columns of a: the entries of one inner index, each for a quad."""
     some = ir.VectorType(a.type.pointee, group)
 
     def add_index(index, is_last):
         column = builder.gep(a, [builder.mul(index, a_col)])
-        vectors = [load_vector(builder, builder.gep(column, [ir.I64(v * group)]), some) for v in range(VECTORS)]
+        vectors = [load_vector(builder, builder.gep(column, [ir.I64(v * group)]), some) for v in range(n_vectors)]
         spread = [_pick(builder, x, [g for g in range(group) for _ in range(QUAD)]) for x in vectors]
         add(builder.gep(b, [builder.mul(index, b_stride)]), spread, is_last)
 

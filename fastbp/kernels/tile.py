@@ -21,7 +21,7 @@ from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
-from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
+from fastbp.compiler.tileshape import DEPTH, copy_panel, log_height, stack_panel, tile_columns, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
@@ -79,9 +79,12 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
     # add_panels is called at one place, because each call takes 0.25 s to compile: for the whole product, or for blocks
     # of rows, where the sums of sections are added up.
     whole = k <= SECTION
-    height, width = (max(m, 1), max(n, 1)) if whole else (DEPTH, columns)
-    for i in range(0, m, height):
-        for j in range(0, n, width):
+    height, width = (m, n) if whole else (DEPTH, columns)
+    # A range of steps that the compiler does not know would begin with a division.
+    i = 0
+    while i < m:
+        j = 0
+        while j < n:
             rows, cols = min(height, m - i), min(width, n - j)
             to, start, start_stride = shift(out, i * out_stride + j), shift(init, i * init_stride + j), init_stride
             for first in range(0, max(k, 1), SECTION):
@@ -97,6 +100,8 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
                     start, start_stride = to, out_stride
+            j += width
+        i += height
     if not whole:
         gate_entries(out, out_stride, gate, m, n)
 
@@ -138,47 +143,39 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
             if narrow > 0 and m >= narrow:
                 i = m // narrow * narrow
                 run_quads(
-                    m // narrow,
-                    width,
-                    shift(out, j),
-                    out_stride,
-                    shift(init, j),
-                    init_stride,
-                    shift(a, first * a_col),
-                    a_row,
-                    a_col,
-                    b_panel,
-                    b_panel_stride,
-                    depth,
-                    np.int64(fold),
-                    gate_from(gate, j, is_last),
-                )
-            for kind in range(HEIGHTS):
-                height = tile_height(out, width, kind)
-                tiles = (m - i) // height
+                    m // narrow, width, shift(out, j), out_stride, shift(init, j), init_stride,
+                    shift(a, first * a_col), a_row, a_col, b_panel, b_panel_stride,
+                    depth, np.int64(fold), gate_from(gate, j, is_last),
+                )  # fmt: skip
+            for number in range(HEIGHTS):
+                kind, i = next_tiles(out, width, number, i, m, fold)
+                log = log_height(out, width, kind)
+                tiles = (m - i) >> log
                 if tiles > 0:
                     run_tiles(
-                        tiles,
-                        kind,
-                        width,
-                        shift(out, i * out_stride + j),
-                        out_stride,
-                        shift(init, i * init_stride + j),
-                        init_stride,
-                        shift(a, i * a_row + first * a_col),
-                        a_row,
-                        a_col,
-                        b_panel,
-                        b_panel_stride,
-                        depth,
-                        np.int64(fold),
-                        gate_from(gate, i * out_stride + j, is_last),
-                    )
-                i += tiles * height
+                        tiles, kind, width, shift(out, i * out_stride + j), out_stride,
+                        shift(init, i * init_stride + j), init_stride, shift(a, i * a_row + first * a_col),
+                        a_row, a_col, b_panel, b_panel_stride,
+                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last),
+                    )  # fmt: skip
+                i += tiles << log
         first += depth
         if first >= k:
             break
         init, fold = null_like(out), True
+
+
+@inline
+def next_tiles(out, width, number, i, m, fold):
+    """Return the kind of the tiles that come as number `number`, 0 the tallest, and their first row.
+
+    Rows that would take three lower tiles or more take one of the tallest, together with rows above them, which get the
+    same bits again: 15 x 64 x 64 takes 0.53 us in place of 0.66.
+    """
+    tallest = 1 << log_height(out, width, 0)
+    if number == 1 and m - i > 5 and m >= tallest and not fold:
+        return 0, m - tallest
+    return number, i
 
 
 @cache

@@ -24,7 +24,7 @@ from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.pointers import null_like, same_place, shift
 from fastbp.compiler.signatures import signature
-from fastbp.compiler.tileshape import DEPTH, copy_panel, stack_panel, tile_columns, tile_height, vectors_before_last
+from fastbp.compiler.tileshape import DEPTH, copy_panel, log_height, stack_panel, tile_columns, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
 from fastbp.kernels.fewfilters import are_beside, few_columns_beside, few_rows_beside, most_filters
 from fastbp.kernels.tilesums import fold_sums, initial_sums, opaque, store_tile
@@ -101,15 +101,15 @@ def _windows(by_lanes):
                 start = shift(image, j if by_lanes else 0)
                 i = 0
                 for kind in range(HEIGHTS):
-                    height = tile_height(out, width, kind)
-                    tiles = (m - i) // height
+                    log = log_height(out, width, kind)
+                    tiles = (m - i) >> log
                     if tiles > 0:
                         out_tile, init_tile = shift(out, i * out_stride + j), shift(init, i * init_stride + j)
                         run_tiles(
                             tiles, kind, width, out_tile, out_stride, init_tile, init_stride,
                             start, rows + 4 * i, columns + 4 * first, b_panel, b_panel_stride, depth, np.int64(fold),
                         )  # fmt: skip
-                    i += tiles * height
+                    i += tiles << log
             first += depth
             if first >= k:
                 break

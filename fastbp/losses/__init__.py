@@ -10,15 +10,7 @@ from fastbp.losses.base import LOSSES, Loss
 from fastbp.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from fastbp.losses.joint import JointLoss
 from fastbp.losses.member import MemberLoss
-from fastbp.losses.pointwise import (
-    CustomLoss,
-    Hinge,
-    Huber,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    Poisson,
-    VectorJacobian,
-)
+from fastbp.losses.pointwise import CustomLoss, Hinge, Huber, MeanAbsoluteError, MeanSquaredError, Poisson
 from fastbp.losses.quantile import QuantileLoss
 
 __all__ = [
@@ -36,7 +28,10 @@ __all__ = [
     "Poisson",
     "QuantileLoss",
     "SparseCategoricalCrossentropy",
-    "VectorJacobian",
 ]
 
 # To here.
+
+
+def __dir__():
+    return __all__

@@ -123,6 +123,11 @@ class Poisson(Loss):
 
     End the model in ``"softplus"`` or another activation with positive outputs.
 
+    Raises
+    ------
+    ValueError
+        In training, where a target is below 0.
+
     Examples
     --------
     >>> import fastbp
@@ -145,6 +150,11 @@ class Poisson(Loss):
 @dataclass(frozen=True)
 class Hinge(Loss):
     """Mean over outputs of ``max(1 - y_true * y_pred, 0)`` for targets -1 and 1 (0 and 1 are converted).
+
+    Raises
+    ------
+    ValueError
+        In training, where a target is none of -1, 0 and 1, or where -1 and 0 stand beside each other.
 
     Examples
     --------

@@ -3,3 +3,7 @@
 from fastbp.metrics.functions import METRIC_NAMES, METRICS, check_metric, resolve
 
 __all__ = ["METRICS", "METRIC_NAMES", "check_metric", "resolve"]
+
+
+def __dir__():
+    return __all__

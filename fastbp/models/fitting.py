@@ -136,7 +136,7 @@ def _split(model, rows, validation_split, validation_data):
     if not validation_split and not isinstance(validation_split, bool):
         return rows, None
     kept = rows_kept(validation_split, len(rows.x))
-    return rows.part(slice(0, kept)), rows.part(slice(kept, None))
+    return rows.subset(slice(0, kept)), rows.subset(slice(kept, None))
 
 
 def _check_run(model, train, validation, course):

@@ -10,3 +10,7 @@ from fastbp.optimizers.sgd import SGD
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Nadam", "Optimizer", "RMSprop"]
 
 # To here.
+
+
+def __dir__():
+    return __all__

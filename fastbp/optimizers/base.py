@@ -187,7 +187,7 @@ class Optimizer(Settings):
     def record(self, kernel_address: int) -> np.ndarray:
         """Return the settings: a `Record` of `dtype`."""
         settings = [(name, getattr(self, name)) for name in self.dtype.names or () if name != "kernel"]
-        return _row(self.dtype, kernel_address, *settings)
+        return _cached_record(self.dtype, kernel_address, *settings)
 
 
 def _check_count(optimizer, name, least):
@@ -202,7 +202,7 @@ def _check_count(optimizer, name, least):
 
 # Kept, because it takes 5 us, and made anew when a callback has changed a setting.
 @lru_cache(maxsize=64)
-def _row(dtype, kernel_address, *settings):
+def _cached_record(dtype, kernel_address, *settings):
     return make_record(dtype, kernel=kernel_address, **dict(settings))
 
 

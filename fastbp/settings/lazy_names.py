@@ -22,7 +22,8 @@ def late_names(package, homes):
         held[name] = value = getattr(import_module(homes[name]), name)
         return value
 
-    return get, lambda: sorted({*held, *homes})
+    # What the module imported, and files of the package that are loaded, are not the user's.
+    return get, lambda: sorted({*homes, *(name for name in held if name.startswith("__"))})
 
 
 def _nearest(name, homes):

@@ -2,11 +2,11 @@
 
 The files, in the order in which data pass through them:
 
-- a file becomes a DataFrame: `reading`, `sniffing`, `csvfile`, `csv_types`, `parquetfile`
+- a file becomes a DataFrame: `reading`, `sniffing`, `csv_to_dataframe`, `csv_types`, `parquet_to_dataframe`
 - what is to be learnt: `task`, `target`, `multicolumn_targets`, `mixed_targets`
 - a DataFrame becomes a matrix: `columns` (any library's tables), `recognition` (text that is numbers or dates),
   `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and `categories` (the coders of a column),
-  `coders` (which column gets which coder), `encoding` (all columns), `encoded_matrix` (the matrix is written)
+  `coders` (which column gets which coder), `encoding` (all columns), `rows_to_float32` (the matrix is written)
 - networks are trained: `recipe`, `networks`, `folds`, `network_training`, `bagging`, `time_limit`, `checkpoint`,
   `joblib_tasks`
 - outputs become predictions: `ensemble`, `objectives`, `calibration`, `quantiles`, `repeated_rows`

@@ -87,6 +87,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     n_features_in_, feature_names_in_
         As in scikit-learn; all names of a DataFrame's columns as text.
 
+    Raises
+    ------
+    ValueError
+        In `fit`, for a setting out of its range: the message names it. (As in scikit-learn nothing is checked before.)
+
     Notes
     -----
     A DataFrame's columns are found by name, in any order, when predicting; others are ignored, unseen categories are
@@ -181,6 +186,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> clf = fastbp.TabularClassifier("fast", random_state=0).fit(X[::2], y[::2])
+        >>> clf.predict(X[1::50])
+        array([0, 1, 2])
         """
         return self._decided(self._outputs(X))
 
@@ -202,6 +216,17 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> clf = fastbp.TabularClassifier("fast", random_state=0).fit(X[::2], y[::2])
+        >>> clf.predict_proba(X[1::50]).round(1)
+        array([[1., 0., 0.],
+               [0., 1., 0.],
+               [0., 0., 1.]])
         """
         return self._shares(self._outputs(X))
 
@@ -225,6 +250,15 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> clf = fastbp.TabularClassifier("fast", random_state=0).fit(X[::2], y[::2])
+        >>> clf.score(X[1::2], y[1::2]) > 0.9  # rows that it has not seen
+        True
         """
         if not is_several(y):
             return super().score(X, plain_labels(y), sample_weight)

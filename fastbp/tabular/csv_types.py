@@ -70,7 +70,7 @@ def settle(frame, file, expected, marks, target=None):
     ----------
     frame : pandas.DataFrame
         As a parser read it, text where a column is not all numbers.
-    file : fastbp.tabular.csvfile.CSVFile
+    file : fastbp.tabular.csv_to_dataframe.CSVFile
         From which columns can be read again as text.
     expected : Expected
     marks : dict

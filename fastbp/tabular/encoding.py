@@ -24,10 +24,10 @@ from fastbp.io import filechecks
 from fastbp.tabular.categories import CategoryCoder
 from fastbp.tabular.coders import CODERS, chosen_categories, fit_coder
 from fastbp.tabular.columns import Useless, as_table, nearest_name
-from fastbp.tabular.encoded_matrix import widths_of, write
 from fastbp.tabular.encoder_repr import html_of, line_of
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.numeric import DateCoder, NumberCoder
+from fastbp.tabular.rows_to_float32 import widths_of, write
 from fastbp.tabular.sparsetable import SparseTable
 from fastbp.tabular.tablewarning import tell
 

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -21,12 +20,9 @@ from fastbp.engine.exclusive import changes, check_free
 from fastbp.engine.threads import limit_threads
 from fastbp.engine.user_arrays import refuse_masked
 from fastbp.estimators.checked import settings_checked
-from fastbp.estimators.files import packed, with_parameters
-from fastbp.io import filechecks
-from fastbp.io.saving import save_tensors
 from fastbp.kernels.repeatable import power
 from fastbp.settings.user_warnings import warn
-from fastbp.tabular.bagging import Ensemble, Unseen, train_ensemble
+from fastbp.tabular.bagging import Unseen, train_ensemble
 from fastbp.tabular.checkpoint import checkpoint_at, made_of
 from fastbp.tabular.columns import has_names, with_rows
 from fastbp.tabular.encoding import TableEncoder
@@ -38,10 +34,11 @@ from fastbp.tabular.network_training import Part
 from fastbp.tabular.observers import Observers, checked_observers
 from fastbp.tabular.recipe import PRESETS
 from fastbp.tabular.repeated_rows import use_repeats
+from fastbp.tabular.storage import Stored
 from fastbp.tabular.tablewarning import tell
+from fastbp.tabular.target_columns import target_columns
 from fastbp.tabular.training_rows import checked_weight, part_of, set_apart
 
-KIND = "tabular"
 # A time limit may be missed by so many seconds, or by this share of it, without a warning.
 TOLERANCE, LIMIT_SHARE = 1.0, 0.1
 PARAMETER_CONSTRAINTS: dict[str, list] = {
@@ -56,10 +53,8 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
 }
 
 
-class BaseTabular(Insightful, BaseEstimator, ABC):
+class BaseTabular(Insightful, Stored, ABC):
     """Base of the tabular estimators; the public classes say what is classified or regressed."""
-
-    _target_kind: Any  # class of the target, which learns it and reads it from a file
 
     @abstractmethod
     def _checked_target(self, y):
@@ -150,6 +145,16 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             For data that cannot be used, before anything is changed: `X` without rows or usable columns, a missing
             or infinite target, lengths that differ, `groups` or `time` with a missing value or one value only, or
             beside `eval_set`; a `checkpoint` of another fit, which stays as it is.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> table = pd.DataFrame({"patient": np.repeat(np.arange(30), 4), "age": rng.uniform(20, 80, 120)})
+        >>> weight = 50 + table["age"] / 4
+        >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(table, weight, groups="patient")
+        >>> reg.feature_names_in_.tolist()  # the column of the groups is no feature
+        ['age']
         """
         started = working_time()
         deadline = None if self.time_limit is None else started + self.time_limit
@@ -168,6 +173,7 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
             valid, surprises = (None, []) if eval_set is None else self._valid_part(encoder, target, eval_set)
         recipe, apart = PRESETS[self.preset].suited(len(part.x), encoder.n_numeric), apart.rows(kept)
         notices += self._absent(target, part.targets, recipe.folds, apart)
+        notices += target_columns(X, y, kept, set(encoder.columns))
         tell([*notices, *encoder.notices, *encoder.doubts, *surprises])
         checkpoint.begin(seed, lambda: made_of(part, valid, recipe, objective, apart))
         if self.verbose and (n_kept := checkpoint.kept(recipe.networks)):
@@ -309,77 +315,6 @@ class BaseTabular(Insightful, BaseEstimator, ABC):
     def _thread_limit(self):
         """Return the context of compiled calls."""
         return nullcontext() if self.n_threads is None else limit_threads(self.n_threads)
-
-    def card(self, *, license: str | None = None, date: str | None = None) -> str:
-        """Return a model card: what it predicts from which columns, its scores, versions and limits, as Markdown.
-
-        Parameters
-        ----------
-        license, date : str, optional
-            Of the model: files keep neither, so that the same training gives the same bytes.
-
-        Returns
-        -------
-        str
-        """
-        check_is_fitted(self)
-        from fastbp.tabular.card import tabular_card
-
-        return tabular_card(self, license=license, date=date)
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted estimator to one safetensors file, which `fastbp.load_model` reads.
-
-        Out-of-fold predictions are left out. Where repeated rows help (``ensemble_.repeats``), the file holds a hash
-        number of each training row and the sums of their targets.
-
-        Parameters
-        ----------
-        path : str or path
-            The file appears whole or not at all.
-        """
-        save_tensors(path, *self.get_state())
-
-    def get_state(self) -> tuple[dict[str, np.ndarray], dict]:
-        """Return what a file needs: tensors by name, and a JSON-ready description."""
-        check_is_fitted(self)
-        tensors: dict[str, np.ndarray] = {}
-        description: dict[str, Any] = {"kind": KIND, "class": type(self).__name__}
-        for name, part in (("encoder", self.encoder_), ("ensemble", self.ensemble_)):
-            own, description[name] = part.get_state()
-            tensors |= {f"{name}/{key}": array for key, array in own.items()}
-        description["parameters"] = {key: packed(value) for key, value in self._kept_params().items()}
-        description["named"] = hasattr(self, "feature_names_in_")
-        description["target"], description["reading"] = self._target.get_state(), self.reading_
-        description["target_name"], description["best_score"] = self.target_name_, self.best_score_
-        description["importances"] = self._described_importances()
-        return tensors, description
-
-    def _kept_params(self):
-        """Return the parameters that a file holds: callbacks are left out."""
-        return self.get_params(deep=False) | {"callbacks": None}
-
-    @classmethod
-    def from_state(cls, tensors: dict[str, np.ndarray], description: dict) -> Self:
-        """Return the estimator that `get_state` described."""
-        estimator = with_parameters(cls, description["parameters"], {})
-        parts = {"target": cls._target_kind.from_state(description["target"])}
-        for name, kind in (("encoder", TableEncoder), ("ensemble", Ensemble)):
-            prefix = f"{name}/"
-            own = {key[len(prefix) :]: array for key, array in tensors.items() if key.startswith(prefix)}
-            parts[name] = kind.from_state(own, description[name])
-        parts["ensemble"].check_against(parts["encoder"], estimator._objective(parts["target"]).n_outputs)
-        if description["target_name"] is not None:
-            filechecks.text(description["target_name"], "target_name")
-        named = filechecks.flag(description["named"], "named")
-        estimator._hold(**parts, target_name=description["target_name"], named=named)
-        estimator.best_score_ = filechecks.number_or_none(description["best_score"], "best_score")
-        estimator.reading_ = description.get("reading", {})
-        if not isinstance(estimator.reading_, dict):
-            raise ValueError(f"what was read is no dict but {estimator.reading_!r}.")
-        estimator._hold_oof(None)
-        estimator._take_importances(description.get("importances"))
-        return estimator
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

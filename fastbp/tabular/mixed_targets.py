@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.layers.core.softmaxblocks import slices_of
+from fastbp.settings.validation import is_number
 from fastbp.tabular.columns import as_frame, column_kind, is_missing, nearest_name, with_rows
 from fastbp.tabular.errors import TableError
 from fastbp.tabular.sparsetable import is_sparse
@@ -224,3 +225,31 @@ def _told_missing(name, missing):
     rows, verb = ("rows", "have") if n_missing > 1 else ("row", "has")
     tail = "teach" if n_missing > 1 else "teaches"
     return [f"target {name!r}: {n_missing} {rows} of {len(missing)} {verb} no value in it and {tail} the others only."]
+
+
+def target_weights(weights, names):
+    """Return the weights of targets as users give them, one for each."""
+    if weights is None:
+        return [1.0] * len(names)
+    if not hasattr(weights, "items"):
+        weights = list(weights)
+        if len(weights) != len(names):
+            raise ValueError(f"target_weights has {len(weights)} entries, y {len(names)} targets.")
+        weights = dict(zip(names, weights, strict=True))
+    weights = dict.fromkeys(names, 1.0) | by_target(weights, names, "target_weights")
+    for name, weight in weights.items():
+        if not is_number(weight) or not 0 <= weight < np.inf:
+            raise ValueError(f"target_weights: {weight!r} of {name!r} is no finite number of at least 0.")
+    if not any(weights.values()):
+        raise ValueError("target_weights: all of them are 0.")
+    return [float(weight) for weight in weights.values()]
+
+
+def side_by_side(columns):
+    """Return columns (n,) as an array (n, t): of their type where they have one, else of objects."""
+    if len({column.dtype for column in columns}) == 1:
+        return np.stack(columns, axis=1)
+    table = np.empty((len(columns[0]), len(columns)), object)
+    for place, column in enumerate(columns):
+        table[:, place] = column
+    return table

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastbp.io import filechecks
-from fastbp.settings.validation import is_number
 from fastbp.tabular.calibration import fit_temperature, tempered
 from fastbp.tabular.estimator import PARAMETER_CONSTRAINTS, BaseTabular
 from fastbp.tabular.folds import absent_before
 from fastbp.tabular.joint_objective import joint_objective
-from fastbp.tabular.mixed_targets import Mixture, by_target, target_table
+from fastbp.tabular.mixed_targets import Mixture, side_by_side, target_table, target_weights
 
 
 class TabularMultiTask(BaseTabular):
@@ -160,7 +159,7 @@ class TabularMultiTask(BaseTabular):
         unseen = self._unseen("oof_predictions_")
         if unseen is None:
             return None
-        values = _table(self._target.decode(unseen.outputs))
+        values = side_by_side(self._target.decode(unseen.outputs))
         return unseen.spread(values if values.dtype.kind == "f" else values.astype(object))
 
     @property
@@ -187,8 +186,18 @@ class TabularMultiTask(BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> frame = load_iris(as_frame=True).frame
+        >>> X, y = frame.iloc[:, :3], frame[["petal width (cm)", "target"]]
+        >>> model = fastbp.TabularMultiTask("fast", tasks={"target": "classification"}, random_state=0).fit(X, y)
+        >>> model.target_names_, model.predict(X[1::50]).shape
+        (['petal width (cm)', 'target'], (3, 2))
         """
-        return _table(self._target.decode(self._outputs(X)))
+        return side_by_side(self._target.decode(self._outputs(X)))
 
     def predict_proba(self, X: Any) -> list[np.ndarray]:
         """Predict the probability of each class of the targets that are classes.
@@ -206,6 +215,17 @@ class TabularMultiTask(BaseTabular):
         ------
         ValueError
             Where no target is classes.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> frame = load_iris(as_frame=True).frame
+        >>> X, y = frame.iloc[:, :3], frame[["petal width (cm)", "target"]]
+        >>> model = fastbp.TabularMultiTask("fast", tasks={"target": "classification"}, random_state=0).fit(X, y)
+        >>> (classes,) = model.predict_proba(X[1::50])  # one target is classes
+        >>> classes.argmax(axis=1)
+        array([0, 1, 2])
         """
         outputs = self._outputs(X)
         if not self._class_blocks():
@@ -233,6 +253,16 @@ class TabularMultiTask(BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> frame = load_iris(as_frame=True).frame
+        >>> X, y = frame.iloc[:, :3], frame[["petal width (cm)", "target"]]
+        >>> model = fastbp.TabularMultiTask("fast", tasks={"target": "classification"}, random_state=0).fit(X, y)
+        >>> model.score(X, y) > 0.85
+        True
         """
         return float(np.mean(list(self.scores(X, y, sample_weight).values())))
 
@@ -250,6 +280,23 @@ class TabularMultiTask(BaseTabular):
         -------
         dict
             {name: accuracy of classes, R^2 of quantities}.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where a column of training or a target is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_iris
+        >>> frame = load_iris(as_frame=True).frame
+        >>> X, y = frame.iloc[:, :3], frame[["petal width (cm)", "target"]]
+        >>> model = fastbp.TabularMultiTask("fast", tasks={"target": "classification"}, random_state=0).fit(X, y)
+        >>> {name: score > 0.85 for name, score in model.scores(X, y).items()}
+        {'petal width (cm)': True, 'target': True}
         """
         from sklearn.metrics import accuracy_score, r2_score  # 0.5 s, which predictions do not need
 
@@ -307,7 +354,7 @@ class TabularMultiTask(BaseTabular):
         return Mixture.of(y, self.tasks, weight)
 
     def _objective(self, target):
-        return joint_objective(target.sizes, _weights(self.target_weights, target.names), target.complete)
+        return joint_objective(target.sizes, target_weights(self.target_weights, target.names), target.complete)
 
     def _absent(self, target, targets, n_folds, apart):
         notices = list(target.notices)
@@ -351,31 +398,3 @@ class TabularMultiTask(BaseTabular):
         tags.target_tags.multi_output, tags.target_tags.required = True, True
         tags.target_tags.single_output = False
         return tags
-
-
-def _weights(weights, names):
-    """Return the weights of targets as users give them, one for each."""
-    if weights is None:
-        return [1.0] * len(names)
-    if not hasattr(weights, "items"):
-        weights = list(weights)
-        if len(weights) != len(names):
-            raise ValueError(f"target_weights has {len(weights)} entries, y {len(names)} targets.")
-        weights = dict(zip(names, weights, strict=True))
-    weights = dict.fromkeys(names, 1.0) | by_target(weights, names, "target_weights")
-    for name, weight in weights.items():
-        if not is_number(weight) or not 0 <= weight < np.inf:
-            raise ValueError(f"target_weights: {weight!r} of {name!r} is no finite number of at least 0.")
-    if not any(weights.values()):
-        raise ValueError("target_weights: all of them are 0.")
-    return [float(weight) for weight in weights.values()]
-
-
-def _table(columns):
-    """Return columns (n,) as an array (n, t): of their type where they have one, else of objects."""
-    if len({column.dtype for column in columns}) == 1:
-        return np.stack(columns, axis=1)
-    table = np.empty((len(columns[0]), len(columns)), object)
-    for place, column in enumerate(columns):
-        table[:, place] = column
-    return table

@@ -1,7 +1,7 @@
 """Coders of numbers and dates.
 
 A coder turns one column of a table into columns of the encoded matrix. `read` reads the column, `fit` learns from what
-was read (or raises `Useless`), and `surprises` says what training had not seen. `fastbp.tabular.encoded_matrix` writes
+was read (or raises `Useless`), and `surprises` says what training had not seen. `fastbp.tabular.rows_to_float32` writes
 the columns: for numbers and dates many at once, by their `scales`, for other coders by `encode`.
 """
 

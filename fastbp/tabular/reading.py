@@ -54,7 +54,7 @@ class Table(NamedTuple):
         Of a target that is text still, though it can be read as numbers or dates; of several targets a dict.
     how : HowToRead
         What was detected, too.
-    file : fastbp.tabular.csvfile.CSVFile or None
+    file : fastbp.tabular.csv_to_dataframe.CSVFile or None
         From which columns can be read again as the text that they are.
     """
 
@@ -169,8 +169,8 @@ def _is_parquet(content):
 
 
 def _read_csv(content, name, how, expected, target, usual_decimal):
+    from fastbp.tabular.csv_to_dataframe import CSVFile
     from fastbp.tabular.csv_types import settle
-    from fastbp.tabular.csvfile import CSVFile
     from fastbp.tabular.sniffing import as_utf8, find_decimal, find_delimiter, split_separator_line
 
     content, notes = as_utf8(content, name, how.encoding)
@@ -194,7 +194,7 @@ def _read_parquet(content, name):
     except ImportError:
         message = f'{name} is a Parquet file; to read it: pip install "fastbp[parquet]"'
         raise TableError(message) from None
-    from fastbp.tabular.parquetfile import read_parquet
+    from fastbp.tabular.parquet_to_dataframe import read_parquet
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of overflows in float16

@@ -81,6 +81,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     n_features_in_, feature_names_in_
         As in scikit-learn; all names of a DataFrame's columns as text.
 
+    Raises
+    ------
+    ValueError
+        In `fit`, for a setting out of its range: the message names it. (As in scikit-learn nothing is checked before.)
+
     Notes
     -----
     Of several targets, y (n_samples, n_targets), each is standardised, and the networks lower the mean of their losses.
@@ -167,6 +172,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(X[::2], y[::2])
+        >>> reg.predict(X[1:4]).shape
+        (3,)
         """
         return self._decided(self._outputs(X))
 
@@ -190,6 +204,15 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             Before `fit`.
         ValueError
             Where a column of training is missing, or `X` has another number of columns.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> reg = fastbp.TabularRegressor("fast", random_state=0).fit(X[::2], y[::2])
+        >>> reg.score(X[1::2], y[1::2]) > 0.4  # rows that it has not seen
+        True
         """
         if self.quantiles is None:
             return super().score(X, y, sample_weight)

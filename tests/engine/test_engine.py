@@ -8,7 +8,7 @@ from fastbp import Dense
 from fastbp.engine import cut as cut_module
 from fastbp.engine import runner_pool
 from fastbp.engine.runner_pool import MOST_RUNNERS
-from fastbp.engine.snapshot import is_finite
+from fastbp.engine.user_arrays import all_finite
 
 MOST = np.finfo(np.float32).max
 
@@ -30,17 +30,17 @@ MOST = np.finfo(np.float32).max
         ([MOST, MOST, -np.inf], False),
     ],
 )
-def test_is_finite(entries, finite, shape):
+def test_all_finite(entries, finite, shape):
     array = np.zeros(shape, np.float32)
     entries = entries[: array.size]
     array.ravel()[-len(entries) :] = entries
     if array.size < 3:
         finite = bool(np.isfinite(array).all())
-    assert is_finite(array) is finite
+    assert all_finite(array) is finite
 
 
 def test_nothing_is_finite():
-    assert is_finite(np.zeros(0, np.float32))
+    assert all_finite(np.zeros(0, np.float32))
 
 
 def test_batches_of_ever_new_sizes_do_not_pile_up_workspaces(monkeypatch):

@@ -53,58 +53,125 @@ def settle(made, seconds):
 
 @pytest.mark.parametrize(("two", "chosen"), [(0.6e-3, 2), (1.4e-3, 1), (0.98e-3, 1)], ids=["gains", "loses", "same"])
 def test_the_faster_number_is_kept(cores, two, chosen):
-    """By turns, the largest first; threads that bring less than 3 % are left alone."""
+    """By turns, the largest first, two calls each; threads that bring less than 3 % are left alone."""
     made = Choice(Clock())
-    assert settle(made, {1: 1e-3, 2: two}) == [2, 1] * 6
+    assert settle(made, {1: 1e-3, 2: two}) == [2, 2, 1, 1] * 3
     assert made.chosen == chosen
     assert [made.wanted() for _ in range(3)] == [chosen] * 3
 
 
-def test_the_first_call_and_outliers_do_not_decide(cores):
-    """The first one compiles and wakes; of the others the median counts."""
-    two = iter([1.0, 5e-4, 0.3, 5e-4, 0.3, 5e-4])
+def test_calls_that_warm_up_and_outliers_do_not_decide(cores):
+    """The first call of each turn compiles, wakes, touches new memory; of the others the median counts."""
+    two = iter([1.0, 5e-4, 0.01, 0.1, 0.01, 5e-4])
+    one = iter([0.01, 1e-3, 1e-4, 2e-4, 1e-4, 1e-3])
     made = Choice(Clock())
-    settle(made, {1: 1e-3, 2: two})
+    settle(made, {1: one, 2: two})
     assert made.chosen == 2
 
 
 def test_long_calls_are_measured_less_often(cores):
     made = Choice(Clock())
-    assert settle(made, {1: 0.09, 2: 0.05}) == [2, 1] * 3
+    assert settle(made, {1: 0.09, 2: 0.05}) == [2, 2, 1, 1]
     assert made.chosen == 2
 
 
 def test_many_cores_are_tried_by_quarters(cores):
     cores(64)
     made = Choice(Clock())
-    assert settle(made, {64: 9e-4, 16: 4e-4, 4: 5e-4, 1: 1e-3})[:4] == [64, 16, 4, 1]
+    assert settle(made, {64: 9e-4, 16: 4e-4, 4: 5e-4, 1: 1e-3})[:8] == [64, 64, 16, 16, 4, 4, 1, 1]
     assert made.chosen == 16
 
 
-def test_it_is_looked_at_again_after_a_while(cores):
-    """Other processes come and go."""
-    clock = Clock()
-    made = Choice(clock)
-    settle(made, {1: 1e-3, 2: 5e-4})
-    clock.now += thread_choice.AGAIN_SECONDS - 0.1
-    assert not made.is_open_soon()
-    assert made.wanted() == 2
-    clock.now += 0.2
-    assert made.is_open_soon()
-    assert settle(made, {1: 1e-3, 2: 2e-3}) == [2, 1] * 6
-    assert made.chosen == 1
+def test_calls_of_other_sizes_count_by_their_work(cores):
+    made = Choice(Clock())
+    for i in range(12):
+        n, work = made.wanted(), 1 + i % 3
+        made.note(n, work * {1: 1e-3, 2: 9e-4}[n], work)
+    assert made.chosen == 2
+
+
+class Machine:
+    """Makes calls one after the other, on a clock that goes on by what each takes.
+
+    `cost(now, n)` are the seconds of a call with n threads that begins at `now`.
+    """
+
+    def __init__(self, cost):
+        self.clock, self.calls = Clock(), []
+        self.clock.now, self._cost, self.choice = 0.0, cost, Choice(self.clock)
+
+    def run(self, until):
+        """Make calls until that time."""
+        while self.clock.now < until:
+            n, start = self.choice.wanted(), self.clock.now
+            self.clock.now += self._cost(start, n)
+            if self.choice.listens:
+                self.choice.note(n, self.clock.now - start)
+            self.calls.append((start, n, self.clock.now - start))
+
+    def lost(self, start, end, best):
+        """Return the share of the time from `start` to `end` that calls took longer than `best`."""
+        return sum(seconds - best for at, _, seconds in self.calls if start <= at < end) / (end - start)
+
+    def share(self, start, end, n):
+        """Return the share of the time from `start` to `end` that calls with n threads took."""
+        return sum(seconds for at, of, seconds in self.calls if start <= at < end and of == n) / (end - start)
+
+
+def test_a_fit_of_a_second_has_the_right_number(cores):
+    """In the first 0.1 s the threads of a BLAS have the other core, and a second thread brings nothing."""
+    machine = Machine(lambda now, n: 1e-3 if n == 1 or now < 0.1 else 6e-4)
+    machine.run(0.02)
+    assert machine.choice.chosen == 1
+    machine.run(1.0)
+    assert machine.choice.chosen == 2
+    assert machine.lost(0.2, 1.0, 6e-4) < 0.01
+
+
+@pytest.mark.parametrize("two", [3e-4, 6e-4, 2e-3, 6e-3], ids=["gains much", "gains", "loses", "loses much"])
+def test_trials_take_a_hundredth_of_the_time(cores, two):
+    machine = Machine(lambda now, n: {1: 1e-3, 2: two}[n])
+    machine.run(10.0)
+    assert 0 < machine.lost(0.1, 10.0, min(1e-3, two)) < 0.01
+
+
+def test_a_busy_machine_gets_one_thread_soon_and_two_again_afterwards(cores):
+    """Another process takes a core for 10 s: every third call with two threads waits for 4 ms."""
+    calls = itertools.count()
+
+    def cost(now, n):
+        waits = n == 2 and 1.0 <= now < 11.0 and next(calls) % 3 == 0
+        return (1e-3 if n == 1 else 5e-4) + 4e-3 * waits
+
+    machine = Machine(cost)
+    machine.run(18.0)
+    assert machine.share(0.1, 1.0, 2) > 0.98
+    assert machine.share(1.0, 1.1, 1) > 0.5
+    assert machine.share(2.0, 11.0, 2) < 0.05
+    assert machine.share(11.0 + thread_choice.LONGEST_SECONDS + 0.1, 18.0, 2) > 0.98
+
+
+def test_one_interruption_changes_nothing(cores):
+    machine = Machine(lambda now, n: 1e-3 if n == 1 else 5e-4)
+    machine.run(1.5)
+    machine.choice.note(2, 4e-3)
+    assert machine.choice.chosen == 2
+    for _ in range(40):
+        machine.choice.note(2, 5e-4)
+    assert machine.choice.chosen == 2
 
 
 def test_a_choice_that_stays_is_looked_at_less_often(cores):
+    """Other processes come and go.  A pause is at least a hundred times as long as what the trial lost."""
     clock = Clock()
     made, pauses = Choice(clock), []
-    for two in (2e-3,) * 7 + (5e-4,):
+    for two in (1.02e-3,) * 9 + (5e-4,):
         settle(made, {1: 1e-3, 2: two})
         start = clock.now
         while not made.is_open_soon():
-            clock.now += 1.0
-        pauses.append(clock.now - start)
-    assert pauses == [5, 10, 20, 40, 80, 80, 80, 5]
+            clock.now += 0.01
+        pauses.append(round(clock.now - start, 1))
+    assert pauses == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.3]
 
 
 def test_a_limit_holds_at_once(cores):
@@ -177,8 +244,9 @@ def test_a_fit_measures_and_tells(cores, monkeypatch, capsys):
     started = []
     run = threads._run_in_threads
     monkeypatch.setattr(threads, "_run_in_threads", lambda function, n: started.append(n) or run(function, n))
+    monkeypatch.setattr(thread_choice, "AGAIN_SECONDS", 1e9)
     note = Choice.note
-    monkeypatch.setattr(Choice, "note", lambda self, n, seconds, steps: note(self, n, 1e-3 * n, steps))
+    monkeypatch.setattr(Choice, "note", lambda self, n, seconds, work: note(self, n, 1e-6 * n * work, work))
     x, y = np.ones((2560, 30), np.float32), np.zeros(2560)
     model = fastbp.Sequential(LAYERS, input_shape=(30,), seed=0)
     model.compile("adam", "sparse_categorical_crossentropy")

@@ -363,6 +363,28 @@ class TestErrors:
         with pytest.raises(TypeError, match="y is a ndarray"):
             fitted(y=Y)
 
+    @pytest.mark.parametrize("by_name", [True, False])
+    def test_a_partition_without_a_column_is_named(self, by_name):
+        """With the target's name Dask itself takes the columns out, before a task of fastbp sees the partition."""
+        parts = [dask.delayed(FRAME[:50]), dask.delayed(FRAME[50:100].drop(columns="b"))]
+        table = dd.from_delayed(parts, meta=FRAME[:0], verify_meta=False)
+        given = (table, "kind") if by_name else (table, table["kind"])
+        with pytest.raises(
+            ValueError, match="^partition 1 lacks column 'b': it has 'a', 'c', 'd'.*, or read the files"
+        ):
+            TabularClassifier("fast").fit(*given)
+
+    def test_a_partition_with_one_more_column_is_named(self):
+        parts = [dask.delayed(FRAME.drop(columns="b")), dask.delayed(FRAME)]
+        table = dd.from_delayed(parts, meta=FRAME[:0].drop(columns="b"), verify_meta=False)
+        with pytest.raises(ValueError, match="^partition 1 has a column 'b' that the table has not"):
+            TabularClassifier("fast").fit(table, table["kind"])
+
+    def test_a_target_that_is_still_a_column_is_told(self):
+        table = dd.from_pandas(pd.concat([FRAME[["a", "kind"]]] * 2), npartitions=2)  # 30 of the rows are compared
+        with pytest.warns(fastbp.TableWarning, match="column 'kind' is the target: scores say nothing"):
+            TabularClassifier("fast", time_limit=0.1, random_state=0).fit(table, table["kind"])
+
     def test_partitions_that_differ(self):
         with pytest.raises(ValueError, match="X has 3 partitions and y 2"):
             fitted(table().drop(columns=["kind"]), y=table(2)["kind"])

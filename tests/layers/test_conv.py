@@ -124,9 +124,9 @@ def test_blocks_of_windows_and_segments(monkeypatch, kernel):
     x, dout = normal(4, *shape), normal(4, 9, 8, 5, seed=2)
     expected = alone(layer, shape).vjp(x, dout)
     for scratch, segment in ((40 * 7, 2048), (64, 2048), (64, 4), (256, 3)):
-        monkeypatch.setattr("fastbp.layers.convolution.conv.SCRATCH", scratch)
-        monkeypatch.setattr("fastbp.layers.convolution.conv.MOST_SEGMENT", segment)
-        monkeypatch.setattr("fastbp.layers.convolution.conv.BLOCK_WINDOWS", 4)
+        monkeypatch.setattr("fastbp.layers.convolution.inputgradient.SCRATCH", scratch)
+        monkeypatch.setattr("fastbp.layers.convolution.inputgradient.MOST_SEGMENT", segment)
+        monkeypatch.setattr("fastbp.layers.convolution.inputgradient.BLOCK_WINDOWS", 4)
         assert_near(alone(layer, shape).vjp(x, dout), expected, 1e-14)
 
 

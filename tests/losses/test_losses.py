@@ -473,3 +473,10 @@ def test_a_subclass_of_loss_is_a_loss():
             return 2 * super().prepare_targets(y, n_out, dtype)
 
     assert isinstance(LOSSES.resolve(Doubled()), Loss)
+
+
+def test_unknown_losses_are_told_what_users_can_write():
+    """`Sequential.vjp` goes back from a loss of its own, which is no name for users."""
+    with pytest.raises(ValueError, match=r"unknown loss 'vector'\. Known: binary_crossentropy, ") as error:
+        LOSSES.resolve("vector")
+    assert "vector_jacobian" not in str(error.value)

@@ -62,8 +62,6 @@ def function_of(program, activation, width):
 
 def definition(program, activation, name, c_name, width):
     """Return the C definition of an activation."""
-    from fastbp.interop.c.program import as_double
-
     if name == "softmax":
         text = SOFTMAX.format(name=c_name, width=width)
     elif name == "linear":
@@ -72,7 +70,7 @@ def definition(program, activation, name, c_name, width):
         expression = type(activation).c_expression or EXPRESSIONS[name]
         expression = expression.replace("ALPHA", program.number(float(activation.alpha)))
         text = LOOP.format(name=c_name, expression=expression)
-    return as_double(text) if program.real == "double" else text
+    return program.in_real(text)
 
 
 def activate(program, activation, value, width):

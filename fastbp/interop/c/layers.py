@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.activations import ACTIVATIONS
 from fastbp.interop.c import recurrent, windows
-from fastbp.interop.c.activations import activate, function_of
+from fastbp.interop.c.activations import function_of
 from fastbp.interop.emitters import emitter_of, weights_of
 from fastbp.layers.core.branches import Fork
 
@@ -43,7 +43,7 @@ def dense(program, site, x):
     out = program.value(site.size)
     kernel, bias = site.array(program, "kernel"), site.array(program, "bias")
     program.call("dense", x, kernel, bias, out, site.size // k, d, k)
-    activate(program, site.spec.activation, out, k)
+    program.activate(site.spec.activation, out, k)
     return out
 
 
@@ -51,7 +51,7 @@ def activation(program, site, x):
     """f(x), computed in a copy of x."""
     out = program.value(site.size)
     program.call("copy", x, out, site.size)
-    activate(program, site.spec.activation, out, site.output_shape[-1])
+    program.activate(site.spec.activation, out, site.output_shape[-1])
     return out
 
 
@@ -197,7 +197,7 @@ def member_dense(program, site, x):
     for i in range(m):
         own = f"{bias} + {i * k}" if bias else 0
         program.line(f"dense({{}} + {i * d}, {kernel} + {i * d * k}, {own}, {{}} + {i * k}, 1, {d}, {k});", x, out)
-    activate(program, site.spec.activation, out, k)
+    program.activate(site.spec.activation, out, k)
     return out
 
 

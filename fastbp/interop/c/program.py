@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.interop.c.activations import activate
 from fastbp.interop.c.functions import FUNCTIONS
 from fastbp.layers import LAYERS
 
@@ -82,6 +83,13 @@ class Program:
         self.need(function)
         self.lines.append((f"{function}({{}});", arguments))
 
+    def activate(self, activation: Any, value: Any, width: int) -> None:
+        """Append a call: activation(value), in place, row by row of `width` entries.
+
+        ValueError is raised for an activation object that has no C.
+        """
+        activate(self, activation, value, width)
+
     def line(self, text, *values):
         """Append a statement, in which {} stand for values."""
         self.lines.append((text, values))
@@ -157,7 +165,11 @@ class Program:
     def helpers(self):
         """Return the definitions of the functions that are called, in the order in which they became known."""
         found = [text for name, text in self.known.items() if name in self.needed]
-        return [as_double(text) if self.dtype == np.float64 else text for text in found] + self.own
+        return [*map(self.in_real, found), *self.own]
+
+    def in_real(self, text):
+        """Return a C function that is written for float, for the model's numbers."""
+        return as_double(text) if self.real == "double" else text
 
 
 def commented(text):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fastbp.interop.c.activations import activate
 from fastbp.layers.convolution.windows import axis
 
 
@@ -46,7 +45,7 @@ def convolved(program, site, x, function, settings):
     oh, ow, k = image(site.output_shape)
     arrays = site.array(program, "kernel"), site.array(program, "bias")
     program.call(function, x, *arrays, out, *image(site.input_shapes[0]), *settings, oh, ow)
-    activate(program, site.spec.activation, out, k)
+    program.activate(site.spec.activation, out, k)
     return out
 
 

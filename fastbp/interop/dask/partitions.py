@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.engine.threads import limit_threads
 from fastbp.interop.dask.summary import Summary, summary_of
+from fastbp.interop.dask.table import other_columns
 from fastbp.tabular.checkpoint import digest
 from fastbp.tabular.joblib_tasks import worker_threads
 from fastbp.tabular.network_training import Part
@@ -14,8 +15,10 @@ from fastbp.tabular.time_limit import pace_of_a_worker
 from fastbp.tabular.training_rows import checked_weight
 
 
-def summarised(place, model, is_classes, X, y, weight):
+def summarised(place, model, is_classes, columns, X, y, weight):
     """Return the `Summary` of a partition's target; an error names the partition."""
+    if columns is not None and (told := other_columns(place, list(X.columns), columns)) is not None:
+        raise ValueError(told)
     for name, column in (("y", y), ("sample_weight", weight)):
         if column is not None and len(X) != len(column):
             raise ValueError(f"partition {place}: X has {len(X)} rows and {name} {len(column)}.")
@@ -57,10 +60,10 @@ def network_rows(place, draw, model, fitted, networks, X, y, weight):
     X, y, weight = _with_weight(X, y, weight)
     _, _, drawn = draw.rows(len(X), place, networks)
 
-    def part(rows):
+    def part_of(rows):
         return _part(*fitted, model, _rows(X, rows), _rows(y, rows), _weights(weight, rows)) if len(rows) else None
 
-    return [part(rows) for rows in drawn]
+    return [part_of(rows) for rows in drawn]
 
 
 def _part(encoder, target, model, X, y, weight):

@@ -13,7 +13,8 @@ MEMORY_SHARE = 0.25
 class DaskTable(NamedTuple):
     """Partitions of X, y and the rows' weights (or Nones), as `dask.delayed` objects.
 
-    named: have columns names?  target_name: the target's name, or of several the list of them, or None.
+    named: have columns names?  target_name: the target's name, or of several the list of them, or None.  columns: the
+    names that all partitions of X have, or None of an array.  given: the user's X.
     """
 
     X: list
@@ -21,6 +22,8 @@ class DaskTable(NamedTuple):
     weight: list
     named: bool
     target_name: str | list | None
+    columns: list | None
+    given: object
 
 
 def import_dask():
@@ -45,6 +48,7 @@ def dask_table(X, y, sample_weight=None):
             f"X is a {type(X).__name__}, no DataFrame or array of Dask: fit fastbp's own estimator to it, or write "
             "dask.dataframe.from_pandas(X, npartitions=8)."
         )
+    given = X
     X, y, sample_weight = taken_by_name(X, y, sample_weight)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if not is_collection(value) and not (name == "sample_weight" and value is None):
@@ -58,7 +62,34 @@ def dask_table(X, y, sample_weight=None):
             raise ValueError(
                 f"X has {len(parts['X'])} partitions and {name} {len(several)}: repartition {name} as X is."
             )
-    return DaskTable(*parts.values(), hasattr(X, "columns"), _name_of(y))
+    columns = list(X.columns) if hasattr(X, "columns") else None
+    return DaskTable(*parts.values(), columns is not None, _name_of(y), columns, given)
+
+
+def lacking(given):
+    """Return what the error of a partition means which has not all columns of a table, or None where each has them."""
+    dask = import_dask()
+    found = dask.compute(*[dask.delayed(_columns_of)(part) for part in _partitions(given)])
+    for place, columns in enumerate(found):
+        if (told := other_columns(place, columns, list(given.columns))) is not None:
+            return told
+    return None
+
+
+def _columns_of(part):
+    return list(part.columns)
+
+
+def other_columns(place, columns, wanted):
+    """Return how the columns of a partition differ from those of the table, or None."""
+    lost, extra = [name for name in wanted if name not in columns], [name for name in columns if name not in wanted]
+    if not lost and not extra:
+        return None
+    what = f"lacks column {lost[0]!r}" if lost else f"has a column {extra[0]!r} that the table has not"
+    return (
+        f"partition {place} {what}: it has {', '.join(map(repr, columns))}. All partitions have the columns of the "
+        "table; add it (with missing values), or read the files with the same columns."
+    )
 
 
 def taken_by_name(X, y, sample_weight):

@@ -12,7 +12,7 @@ from fastbp.interop.dask.checkpoint_facts import facts_of
 from fastbp.interop.dask.partitions import digested, gathered, network_rows, raw_rows, summarised, trained
 from fastbp.interop.dask.sampling import draw
 from fastbp.interop.dask.summary import Summary, merged, target_of
-from fastbp.interop.dask.table import MEMORY_SHARE, active_client, finished, import_dask, memory_of_a_task
+from fastbp.interop.dask.table import MEMORY_SHARE, active_client, finished, import_dask, lacking, memory_of_a_task
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.bagging import ENOUGH_EPOCHS, Ensemble
 from fastbp.tabular.checkpoint import NoCheckpoint
@@ -20,6 +20,7 @@ from fastbp.tabular.encoding import TableEncoder
 from fastbp.tabular.network_training import Learner, Part, epochs_between_validations, whole_plan
 from fastbp.tabular.onenetwork import Given, Widths, new_network
 from fastbp.tabular.recipe import PRESETS
+from fastbp.tabular.target_columns import target_columns
 from fastbp.tabular.time_limit import Costs, planned
 
 # At most so many rows teach medians, quartiles, categories and the kinds of columns.
@@ -94,12 +95,22 @@ class DaskTraining:
     def _compute(self, tasks):
         return import_dask().compute(*tasks)
 
+    def _first_pass(self, tasks):
+        """Compute tasks over all partitions; where Dask itself misses a column, say in which partition."""
+        try:
+            return self._compute(tasks)
+        except KeyError as error:  # "['b'] not in index"
+            told = lacking(self.table.given) if self.table.columns is not None else None
+            if told is None:
+                raise
+            raise ValueError(told) from error
+
     def _target(self):
         """Return the target by all rows, the partitions' sizes, and their digests for a checkpoint."""
         places = range(len(self.table.X))
-        tasks = self._over_partitions(summarised, places, self.model, self.is_classes)
+        tasks = self._over_partitions(summarised, places, self.model, self.is_classes, self.table.columns)
         digests = self._over_partitions(digested, places) if self.checkpoint.wanted else []
-        found = self._compute([*tasks, *digests])
+        found = self._first_pass([*tasks, *digests])
         summaries, digests = found[: len(tasks)], found[len(tasks) :]
         whole = reduce(merged, summaries, Summary(0))
         if whole.n < 2:
@@ -121,10 +132,19 @@ class DaskTraining:
             valid, self.notices = self.local._valid_part(encoder, target, self.eval_set)
             return encoder, valid
         found = [(X, y, weight) for X, y, weight, _ in found if y is not None]
-        targets = target.encode(np.concatenate([y for _, y, _ in found]))
+        X, y = _together([X for X, _, _ in found]), np.concatenate([y for _, y, _ in found])
+        targets = target.encode(y)
         weight = None if found[0][2] is None else np.concatenate([weight for *_, weight in found])
-        x = encoder.transform(_together([X for X, _, _ in found]), [])
+        x = encoder.transform(X, [])
+        self.notices = target_columns(X, self._named(y), np.ones(len(y), bool), set(encoder.columns))
         return encoder, gathered([Part(x, targets, target.weigh(targets, weight))])
+
+    def _named(self, y):
+        """Return targets (n,) or (n, t) with the name or names that the user's have."""
+        import pandas as pd
+
+        name = self.table.target_name
+        return pd.DataFrame(y, columns=name) if y.ndim == 2 else pd.Series(y, name=name)
 
     def _affordable(self, encoder):
         """Return how many rows of a network a worker's memory allows."""

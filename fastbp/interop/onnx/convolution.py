@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fastbp.interop.onnx.activations import activate
 from fastbp.layers.convolution.windows import axis
 
 
@@ -31,7 +30,7 @@ def convolved(graph, site, x, kernel, size, groups):
         "pads": pads(site, size, spec.strides, spec.dilation_rate),
     }
     out = graph.add("Conv", turned(graph, x, site), *inputs[: 1 + spec.use_bias], group=groups, **places)
-    return activate(graph, spec.activation, turned_back(graph, out, site))
+    return graph.activate(spec.activation, turned_back(graph, out, site))
 
 
 def pooling(op, **attributes):

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from fastbp.interop.onnx.activations import activate
-
 
 def identity(graph, site, x):
     """Layers that do something in training alone."""
@@ -15,12 +13,12 @@ def dense(graph, site, x):
     out = graph.add("MatMul", x, site.weights["kernel"])
     if "bias" in site.weights:
         out = graph.add("Add", out, site.weights["bias"])
-    return activate(graph, site.spec.activation, out)
+    return graph.activate(site.spec.activation, out)
 
 
 def activation(graph, site, x):
     """f(x)."""
-    return activate(graph, site.spec.activation, x)
+    return graph.activate(site.spec.activation, x)
 
 
 def prelu(graph, site, x):

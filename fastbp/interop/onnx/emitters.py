@@ -6,7 +6,7 @@ from fastbp.interop.emitters import emitter_of, weights_of
 from fastbp.interop.onnx import convolution, core, normalization, recurrent, tables
 from fastbp.layers.core.branches import Fork
 
-# Name of the layer: function of (graph, site, *inputs).
+# Name of the layer: function of (graph, site, *inputs) -> output, or (output, mask).
 EMITTERS = core.EMITTERS | normalization.EMITTERS | convolution.EMITTERS | recurrent.EMITTERS | tables.EMITTERS
 # Name of the layer: why it has none.
 REFUSED: dict = {}
@@ -49,14 +49,13 @@ def emit_network(graph, model, x):
             weights_of(placed, views),
             None if masking is None else masks[masking],
         )
-        values[number] = emit(graph, placed.name, site, inputs)
-        if placed.build.mask:
-            masks[number] = recurrent.MASKS[placed.spec.registered[1]](graph, site, *inputs)
+        found = emit(graph, placed.name, site, inputs)
+        values[number], masks[number] = found if isinstance(found, tuple) else (found, None)
     return values[network.output.layer]
 
 
 def emit(graph, name, site, inputs):
-    """Append a layer's nodes; return the name of its output."""
+    """Append a layer's nodes; return the name of its output, or (output, mask): which steps (n, t) count."""
     if isinstance(site.spec, Fork):
         return inputs[0]
     try:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.interop.onnx.activations import activate
+
 # onnxruntime has had these versions since 2022; nothing here needs a later one.
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 8
 ML = "ai.onnx.ml"
@@ -122,6 +124,10 @@ class Graph:
         """Return x with the order of an axis turned round."""
         starts, ends, axes, steps = (np.array([number], np.int64) for number in (-1, -(2**62), axis, -1))
         return self.add("Slice", x, starts, ends, axes, steps)
+
+    def activate(self, activation: Any, x: str) -> str:
+        """Return activation(x); raise ValueError for an activation object that ONNX does not have."""
+        return activate(self, activation, x)
 
     def rename(self, x, hint):
         """Return a new name for x, near the hint: an output of the graph."""

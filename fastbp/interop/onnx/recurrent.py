@@ -6,7 +6,6 @@ step in its middle can be left out.
 
 import numpy as np
 
-from fastbp.interop.onnx.activations import activate
 from fastbp.interop.onnx.graph import value_info
 
 # {fastbp's name of an activation: ONNX's name}.
@@ -125,7 +124,7 @@ def split(graph, z, gates, u):
 def rnn_step(graph, site, z, states, bias):
     """h = activation(z + h before @ recurrent kernel)."""
     total = graph.add("Add", z, graph.add("MatMul", states[0], site.weights["recurrent_kernel"]))
-    return [activate(graph, site.spec.activation, total)]
+    return [graph.activate(site.spec.activation, total)]
 
 
 def lstm_step(graph, site, z, states, bias):
@@ -133,10 +132,10 @@ def lstm_step(graph, site, z, states, bias):
     spec, (h, cell) = site.spec, states
     z = graph.add("Add", z, graph.add("MatMul", h, site.weights["recurrent_kernel"]))
     i, f, g, o = split(graph, z, 4, spec.units)
-    i, f, o = (activate(graph, spec.recurrent_activation, gate) for gate in (i, f, o))
-    new = graph.add("Mul", i, activate(graph, spec.activation, g))
+    i, f, o = (graph.activate(spec.recurrent_activation, gate) for gate in (i, f, o))
+    new = graph.add("Mul", i, graph.activate(spec.activation, g))
     cell = graph.add("Add", graph.add("Mul", f, cell), new)
-    return [graph.add("Mul", o, activate(graph, spec.activation, cell)), cell]
+    return [graph.add("Mul", o, graph.activate(spec.activation, cell)), cell]
 
 
 def gru_step(graph, site, z, states, bias):
@@ -147,15 +146,15 @@ def gru_step(graph, site, z, states, bias):
     gates = graph.add("MatMul", h, np.ascontiguousarray(recurrent_kernel[:, : 2 * u]))
     gates = graph.add("Add", gates, np.ascontiguousarray(bias[: 2 * u]))
     more_update, more_reset = split(graph, gates, 2, u)
-    update = activate(graph, spec.recurrent_activation, graph.add("Add", z_update, more_update))
-    reset = activate(graph, spec.recurrent_activation, graph.add("Add", z_reset, more_reset))
+    update = graph.activate(spec.recurrent_activation, graph.add("Add", z_update, more_update))
+    reset = graph.activate(spec.recurrent_activation, graph.add("Add", z_reset, more_reset))
     kernel = np.ascontiguousarray(recurrent_kernel[:, 2 * u :])
     if spec.reset_after:
         passed = graph.add("Add", graph.add("MatMul", h, kernel), np.ascontiguousarray(bias[2 * u :]))
         passed = graph.add("Mul", reset, passed)
     else:
         passed = graph.add("MatMul", graph.add("Mul", reset, h), kernel)
-    state = activate(graph, spec.activation, graph.add("Add", z_state, passed))
+    state = graph.activate(spec.activation, graph.add("Add", z_state, passed))
     kept = graph.add("Mul", update, h)
     return [graph.add("Add", kept, graph.add("Mul", graph.add("Sub", 1.0, update), state))]
 
@@ -175,22 +174,12 @@ def bidirectional(graph, site, there, back):
 
 
 def masking(graph, site, x):
-    """Skipped steps become zero."""
-    mask = graph.add("Unsqueeze", masking_mask(graph, site, x), np.array([2]))
-    return graph.add("Where", mask, x, 0.0)
-
-
-def masking_mask(graph, site, x):
-    """Return which steps (n, t) of x (n, t, d) count: those that hold something beside the mask's value."""
+    """Skipped steps of x (n, t, d) become zero; a step counts if it holds something beside the mask's value."""
     equal = graph.cast(graph.add("Equal", x, float(site.spec.mask_value)))
     # 1 where all entries are equal.
     all_equal = graph.reduce("Min", equal, [2])
-    return graph.add("Less", all_equal, 0.5)
-
-
-def embedding_mask(graph, site, x):
-    """Return which steps (n, t) count: those whose category is not 0."""
-    return graph.add("Not", graph.add("Equal", x, 0.0))
+    mask = graph.add("Less", all_equal, 0.5)
+    return graph.add("Where", graph.add("Unsqueeze", mask, np.array([2])), x, 0.0), mask
 
 
 EMITTERS = {
@@ -198,5 +187,3 @@ EMITTERS = {
     "Bidirectional": bidirectional,
     "Masking": masking,
 }
-# Layers that write a mask for the layers after them.
-MASKS = {"Masking": masking_mask, "Embedding": embedding_mask}

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from fastbp.interop.onnx.activations import activate
-
 
 def columns(graph, site, x):
     """Some columns of a table."""
@@ -19,13 +17,14 @@ def scaling(graph, site, x):
 
 def parametric_activation(graph, site, x):
     """x + alpha * (f(x) - x)."""
-    change = graph.add("Sub", activate(graph, site.spec.activation, x), x)
+    change = graph.add("Sub", graph.activate(site.spec.activation, x), x)
     return graph.add("Add", x, graph.add("Mul", change, site.weights["alpha"]))
 
 
 def embedding(graph, site, x):
-    """Rows of a table."""
-    return graph.add("Gather", site.weights["embeddings"], graph.cast(x, np.int64), axis=0)
+    """Rows of a table; 0 is a step to skip where the layer masks."""
+    out = graph.add("Gather", site.weights["embeddings"], graph.cast(x, np.int64), axis=0)
+    return (out, graph.add("Not", graph.add("Equal", x, 0.0))) if site.spec.mask_zero else out
 
 
 def category_embedding(graph, site, x):
@@ -86,7 +85,7 @@ def member_dense(graph, site, x):
     out = by_feature(graph, x, site.weights["kernel"])
     if "bias" in site.weights:
         out = graph.add("Add", out, site.weights["bias"])
-    return activate(graph, site.spec.activation, out)
+    return graph.activate(site.spec.activation, out)
 
 
 def member_mean(graph, site, x):

@@ -4,7 +4,7 @@ Each pass is a product on the register tiles, and the windows are read where the
 
     out     = windows @ kernel + bias         (windows, kh kw c) @ (kh kw c, k)
     dkernel = windows^T @ dz                  (kh kw c, windows) @ (windows, k)
-    dwindows = dz @ kernel^T, and dx adds up dwindows where windows overlap (windowadd.py)
+    dwindows = dz @ kernel^T, and dx adds up dwindows where windows overlap (inputgradient.py)
 
 A sequence (n, t, c) is an image of height 1.
 """
@@ -20,10 +20,10 @@ from fastbp.compiler.pointers import at, null, shift, span, unit
 from fastbp.compiler.tileshape import stack_panel, tile_columns
 from fastbp.kernels.tile import product_address
 from fastbp.kernels.transpose import transpose
-from fastbp.kernels.windowadd import SCRATCH, add_rows, offset_at, stack_scratch
 from fastbp.kernels.windowtile import window_address, window_product
 from fastbp.layers.base import LAYERS, Layer, layer_dtype, resolve_settings, whole_number
 from fastbp.layers.build import Build, Param
+from fastbp.layers.convolution.inputgradient import DWINDOWS_FIELDS, add_dwindows, dwindows_blocks, transposed_row
 from fastbp.layers.convolution.windows import (
     WINDOWS_FIELDS,
     Windows,
@@ -49,22 +49,8 @@ CONV = layer_dtype(
     ("unit", "i8"),  # taps for each index of the kernel's first axis
     ("product", "i8"),  # addresses
     ("window_product", "i8"),
-    ("transposed_row", "i8"),  # entries of a row of kernel^T
-    ("segments", "i8"),  # a window is so many runs of so many contiguous entries,
-    ("segment_length", "i8"),
-    ("segment_offsets", "i8"),  # at these places (address of an int32 table)
-    ("beside", "i8"),  # windows beside each other, and the entries from one to the next
-    ("window_step", "i8"),
-    ("block_rows", "i8"),  # dwindows are made in blocks of so many rows of so many windows, and so many segments
-    ("block_windows", "i8"),
-    ("block_segments", "i8"),
+    *DWINDOWS_FIELDS,
 )
-# A block of dwindows has about so many windows, fewer where SCRATCH has no room: kernel^T is read once for each block.
-BLOCK_WINDOWS = 32
-# Runs of contiguous entries are cut to this length, so that SCRATCH holds several.
-MOST_SEGMENT = 2048
-# Lanes of the widest vectors, of float32 with AVX-512.
-LANES = 16
 
 
 @inline
@@ -121,36 +107,6 @@ def conv_backward(layer, step, params, shared, work, start, stop, row0):
                 add_dwindows(layer, shared, work, first, images, group)
     if layer.dx >= 0 and layer.padded:
         unpad_dimages(layer, work, start, stop)
-
-
-@inline
-def add_dwindows(layer, shared, work, first, images, group):
-    """Add dwindows (windows, taps) = dz (windows, k) @ kernel^T (k, taps) of one group to the images' gradients."""
-    filters, scratch = layer.k // layer.groups, stack_scratch(null(work))
-    dimage = at(work, dimage_start(layer, first) + group * layer.group_channels)
-    dz = at(work, layer.dout + first * layer.n_out + group * filters)
-    transposed = at(shared, layer.shared + group * filters * layer.transposed_row)
-    rows = images * (layer.positions // layer.beside)
-    for s in range(0, layer.segments, layer.block_segments):
-        segments = min(layer.block_segments, layer.segments - s)
-        # Whole vectors, so that no store needs a mask.  The columns beyond the last one are never read.
-        columns = (segments * layer.segment_length + LANES - 1) // LANES * LANES
-        weights = shift(transposed, s * layer.segment_length)
-        for i in range(0, rows, layer.block_rows):
-            for j in range(0, layer.beside, layer.block_windows):
-                m, n = min(layer.block_rows, rows - i), min(layer.block_windows, layer.beside - j)
-                window = i * layer.beside + j
-                arguments = (
-                    scratch, columns, null(work), 0, shift(dz, window * layer.k), layer.k, 1, weights,
-                    layer.transposed_row, m * n, columns, filters,
-                )  # fmt: skip
-                call(layer.product, arguments)
-                for t in range(segments):
-                    to = shift(dimage, offset_at(layer.segment_offsets, s + t))
-                    add_rows(
-                        to, shift(scratch, t * layer.segment_length), columns, layer.position_offsets + 4 * window,
-                        m, n, layer.window_step, layer.segment_length,
-                    )  # fmt: skip
 
 
 @kernel
@@ -260,7 +216,7 @@ class Convolution:
             fields=fields,
             arrays=arrays,
             extra=windows.extra(self._kept(windows)),
-            shared=self.filters * _transposed_row(taps),
+            shared=self.filters * transposed_row(taps),
             multiply_adds=windows.positions * taps * self.filters,
         )
 
@@ -271,30 +227,16 @@ class Convolution:
 
     def _record(self, windows):
         """Return the fields of the layer's record, and its arrays."""
-        kept, taps = self._kept(windows), windows.taps
-        group_channels = windows.channels // self.groups
+        kept, group_channels = self._kept(windows), windows.channels // self.groups
         # Without groups, and with dilation 1 along a row, each row of a window is one run of contiguous entries.
         contiguous = self.groups == 1 and self.dilation_rate[-1] == 1
-        length = group_channels * (self.kernel_size[-1] if contiguous else 1)
-        length = max(size for size in range(1, min(length, MOST_SEGMENT) + 1) if length % size == 0)
-        segments = taps[::length].astype(np.int32)
-        most = max(min(SCRATCH // BLOCK_WINDOWS // length, segments.size), 1)
-        block_segments = min(range(1, most + 1), key=lambda block: _block_vectors(segments.size, length, block))
-        beside, columns = windows.columns.count, LANES * _vectors(block_segments * length)
+        blocks, segments = dwindows_blocks(windows, group_channels * (self.kernel_size[-1] if contiguous else 1))
         fields = {
             "k": self.filters,
             "group_channels": group_channels,
-            "unit": taps.size // self.kernel_size[0],
-            "transposed_row": _transposed_row(taps.size),
-            "segments": segments.size,
-            "segment_length": length,
-            "beside": beside,
-            "window_step": windows.step,
-            "block_rows": max(SCRATCH // columns // beside, 1),
-            "block_windows": min(SCRATCH // columns, beside),
-            "block_segments": block_segments,
+            "unit": windows.taps.size // self.kernel_size[0],
         }
-        return windows.fields(kept) | fields, windows.arrays(kept) | {"segment_offsets": segments}
+        return windows.fields(kept) | fields | blocks, windows.arrays(kept) | {"segment_offsets": segments}
 
     def _windows(self, shape):
         one_row = (1,) * (2 - self.axes)
@@ -311,21 +253,6 @@ class Convolution:
     @property
     def output_activation(self) -> Any:
         return self.activation
-
-
-def _transposed_row(taps):
-    """Return the entries of a row of kernel^T: blocks of whole vectors may begin at any segment."""
-    return LANES * _vectors(taps + LANES - 1)
-
-
-def _vectors(entries):
-    return -(-entries // LANES)
-
-
-def _block_vectors(segments, length, block):
-    """Return how many vectors a window's segments take, in blocks of so many."""
-    whole, left = divmod(segments, block)
-    return whole * _vectors(block * length) + _vectors(left * length)
 
 
 @LAYERS.register("Conv2D")

@@ -33,6 +33,11 @@ class GlobalAveragePooling2D(GlobalPooling, Layer):
     name : str, optional
         Default ``"globalaveragepooling2d"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where `keepdims` is neither True nor False; at building, where inputs are no images.
+
     Notes
     -----
     Inputs ``(n, h, w, c)``, outputs ``(n, c)``.
@@ -61,6 +66,11 @@ class GlobalAveragePooling1D(GlobalPooling, Layer):
     keepdims : bool, default False
         Keep the other axis, with the size 1.
     name : str, optional
+
+    Raises
+    ------
+    ValueError
+        Where `keepdims` is neither True nor False; at building, where inputs are no sequences.
 
     Notes
     -----
@@ -93,6 +103,11 @@ class GlobalMaxPooling2D(GlobalPooling, Layer):
     name : str, optional
         Default ``"globalmaxpooling2d"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where `keepdims` is neither True nor False; at building, where inputs are no images.
+
     Notes
     -----
     Inputs ``(n, h, w, c)``, outputs ``(n, c)``.
@@ -121,6 +136,11 @@ class GlobalMaxPooling1D(GlobalPooling, Layer):
     keepdims : bool, default False
         Keep the other axis, with the size 1.
     name : str, optional
+
+    Raises
+    ------
+    ValueError
+        Where `keepdims` is neither True nor False; at building, where inputs are no sequences.
 
     Notes
     -----

@@ -233,6 +233,11 @@ class MaxPooling1D(SlidingPooling, Layer):
     padding : {"valid", "same"}, default "valid"
     name : str, optional
 
+    Raises
+    ------
+    ValueError
+        Where a setting is out of range; at building, where inputs are no sequences, or the window does not fit them.
+
     Notes
     -----
     Inputs ``(n, t, c)``, outputs ``(n, t', c)``; for the rest see `MaxPooling2D`.
@@ -268,6 +273,11 @@ class AveragePooling2D(SlidingPooling, Layer):
     name : str, optional
         Default ``"averagepooling2d"``, ``"averagepooling2d_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where a setting is out of range; at building, where inputs are no images, or the window does not fit into them.
+
     Notes
     -----
     Inputs ``(n, h, w, c)``, outputs ``(n, h', w', c)``; for the rest see `MaxPooling2D`.
@@ -300,6 +310,11 @@ class AveragePooling1D(SlidingPooling, Layer):
         Default: `pool_size`.
     padding : {"valid", "same"}, default "valid"
     name : str, optional
+
+    Raises
+    ------
+    ValueError
+        Where a setting is out of range; at building, where inputs are no sequences, or the window does not fit them.
 
     Notes
     -----

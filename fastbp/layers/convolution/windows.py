@@ -134,14 +134,14 @@ class Windows:
         return self.extra(before) if self.padded else self._height * self._row
 
     @property
-    def step(self):
+    def window_step(self):
         """Entries from a window to the one beside it."""
         return self._strides[1] * self.channels
 
     def _starts(self):
         """Return where the windows of an image begin."""
         rows = np.arange(self.rows.count) * (self._strides[0] * self._padded_row)
-        columns = np.arange(self.columns.count) * self.step
+        columns = np.arange(self.columns.count) * self.window_step
         return (rows[:, None] + columns).ravel()
 
     @cached_property

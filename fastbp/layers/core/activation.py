@@ -88,6 +88,13 @@ class Activation(Layer):
     name : str, optional
         Default ``"activation"``, ``"activation_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where there is no activation of that name.
+    TypeError
+        Where `activation` is neither a name nor an activation object.
+
     Examples
     --------
     >>> import fastbp

@@ -70,6 +70,13 @@ class PReLU(Layer):
     name : str, optional
         Default ``"prelu"``, ``"prelu_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where a name is unknown, or `trainable` is neither True nor False.
+    TypeError
+        Where another setting is neither a name nor an object of its kind.
+
     Notes
     -----
     Inputs and outputs ``(n, k)``, alpha ``(k,)``; of inputs with more axes, alpha has the shape of one row.

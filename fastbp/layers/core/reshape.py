@@ -20,6 +20,11 @@ class Flatten(Layer):
     name : str, optional
         Default ``"flatten"``, ``"flatten_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where `name` is no text.
+
     Examples
     --------
     >>> import fastbp

@@ -88,6 +88,13 @@ class Scaling(Layer):
     name : str, optional
         Default ``"scaling"``, ``"scaling_1"`` and so on.
 
+    Raises
+    ------
+    ValueError
+        Where a name is unknown, or a factor is not a finite number of at least 0.
+    TypeError
+        Where another setting is neither a name nor an object of its kind.
+
     Notes
     -----
     Inputs and outputs ``(n, ...)``, scale and bias ``(...)``.

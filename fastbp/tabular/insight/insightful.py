@@ -208,6 +208,13 @@ class Insightful:
             Indexed by the values, with a column for each output: the probability of ``classes_[1]`` of two classes, of
             each class of more; the quantity, or each quantile or target.
 
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            Where there is no such column, `grid_resolution` is out of range, or X has no row.
+
         References
         ----------
         Friedman, Greedy function approximation: a gradient boosting machine, 2001.

@@ -1,6 +1,6 @@
 """A CSV in memory, parsed by pandas; rows and columns that do not fit the header are told.
 
-`encoding.py` makes numbers of its columns, and `encoded_matrix.py` writes them as float32.
+`encoding.py` makes numbers of its columns, and `rows_to_float32.py` writes them as float32.
 """
 
 import csv

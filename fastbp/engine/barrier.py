@@ -11,6 +11,7 @@ one, or the time that a container's CPU quota leaves them both.
 
 import os
 import platform
+import sys
 
 from fastbp.compiler.jit import inline
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
@@ -100,6 +101,17 @@ def atomic_max(typingctx, array, index, value):
 
 
 @intrinsic
+def compare_exchange(typingctx, array, index, expected, value):
+    """Write `value` to an int64 entry that holds `expected`; return what it held before."""
+
+    def codegen(context, builder, signature, args):
+        place = _entry(context, builder, signature, args)
+        return builder.extract_value(builder.cmpxchg(place, args[2], args[3], "acq_rel", "acquire"), 0)
+
+    return types.int64(array, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
 def give_way(typingctx):
     """Let another thread have the core."""
     symbol = "SwitchToThread" if os.name == "nt" else "sched_yield"
@@ -125,6 +137,27 @@ def sleep(typingctx, microseconds):
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
+
+
+@intrinsic
+def now(typingctx):
+    """Return the nanoseconds of a clock that only goes forward."""
+
+    def codegen(context, builder, signature, args):
+        long, word = ir.IntType(64), ir.IntType(32)
+        if os.name == "nt":
+            ticks = cgutils.get_or_insert_function(builder.module, ir.FunctionType(long, []), "GetTickCount64")
+            return builder.mul(builder.call(ticks, []), long(1_000_000))
+        time = cgutils.alloca_once(builder, ir.ArrayType(long, 2))
+        first = cgutils.gep_inbounds(builder, time, 0, 0)
+        function_type = ir.FunctionType(word, [word, long.as_pointer()])
+        clock = cgutils.get_or_insert_function(builder.module, function_type, "clock_gettime")
+        # CLOCK_MONOTONIC
+        builder.call(clock, [word(6 if sys.platform == "darwin" else 1), first])
+        seconds, rest = builder.load(first), builder.load(cgutils.gep_inbounds(builder, time, 0, 1))
+        return builder.add(builder.mul(seconds, long(1_000_000_000)), rest)
+
+    return types.int64(), codegen
 
 
 @inline

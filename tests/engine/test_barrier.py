@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba import types
 
 from fastbp.compiler.jit import kernel, unkept_kernel
-from fastbp.engine import phases
+from fastbp.engine import barrier
+from fastbp.engine.barrier import finish, take, wait
 from fastbp.engine.helper_threads import open_counters
-from fastbp.engine.phases import finish, take, wait
 from tests.compiler.test_fpmode import assembly
 
 AARCH64 = "aarch64-unknown-linux-gnu"
@@ -48,7 +48,7 @@ def test_a_count_is_added_in_order_on_aarch64(features):
     """Acquire and release: a piece's results are written before it counts as done, read after it was counted."""
 
     def emit(builder, place, result):
-        builder.store(phases.add_in_order(builder, place, I64(1)), result)
+        builder.store(barrier.add_in_order(builder, place, I64(1)), result)
 
     code = assembly(AARCH64, emit, I64.as_pointer(), I64.as_pointer(), features=features)
     instructions = set(re.findall(r"^\s*(ld\w*|st\w*xr|bl)\s", code, re.M)) - {"ldr", "ldp"}
@@ -60,7 +60,7 @@ def test_a_count_is_read_in_order_on_aarch64():
     """Acquire: nothing that stands after the loop is read before the count."""
 
     def emit(builder, place, result):
-        builder.store(phases.load_in_order(builder, place), result)
+        builder.store(barrier.load_in_order(builder, place), result)
 
     code = assembly(AARCH64, emit, I64.as_pointer(), I64.as_pointer())
     assert re.findall(r"^\s*(ld\w*)\s", code, re.M) == ["ldar"]
@@ -80,7 +80,7 @@ def test_phases_use_these_operations():
     [(AARCH64, r"\byield\b|hint\s+#0?x?1\b"), ("x86_64-unknown-linux-gnu", r"\bpause\b"), ("riscv64-linux-gnu", None)],
 )
 def test_who_polls_says_so(triple, instruction):
-    code = assembly(triple, lambda builder: phases.emit_pause(builder, triple))
+    code = assembly(triple, lambda builder: barrier.emit_pause(builder, triple))
     body = code[code.index("entry:") :]
     assert bool(instruction and re.search(instruction, body)) == (instruction is not None)
 
