@@ -14,7 +14,8 @@ from typing import Any
 from fastbp.compiler.compiling import compiling
 from fastbp.compiler.entry import Entry, kinds_of
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
-from fastbp.compiler.library import find, llvm_lock
+from fastbp.compiler.library import find
+from fastbp.compiler.llvm_lock import llvm_lock
 from fastbp.compiler.signatures import Code, Signature
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic

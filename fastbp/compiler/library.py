@@ -13,7 +13,6 @@ import hashlib
 import os
 import struct
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +32,6 @@ _NO_CODE = (
     *("NUMBA_DEVELOPER_MODE", "NUMBA_FULL_TRACEBACKS", "NUMBA_SHOW_HELP", "NUMBA_COLOR_SCHEME", "NUMBA_DISABLE_"),
     *("NUMBA_DEBUG_CACHE", "NUMBA_FUNCTION_CACHE_SIZE"),
 )
-# Held while kernels are linked or compiled, which LLVM does one at a time.  A process that forks waits for it: its
-# child would find LLVM locked by a thread that it has not.
-llvm_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=llvm_lock.acquire, after_in_parent=llvm_lock.release, after_in_child=llvm_lock.release)
 
 
 class Served(NamedTuple):

@@ -222,21 +222,24 @@ def test_an_index_of_another_shape_is_refused(folder, index, capsys):
 
 
 WHILE_ANOTHER_THREAD_COMPILES = """
-import os, threading, time
+import os, signal, threading, time
 import numpy as np
 from fastbp.compiler import jit
-
-compile, begun = jit.Kernel._compiled, threading.Event()
-
-def compiled(kernel, of):
-    begun.set()
-    time.sleep(0.1)  # LLVM is locked the whole time
-    return compile(kernel, of)
+from fastbp.engine import threads
 
 def double(x):
     x[0] *= 2.0
 
+jit.Kernel(double)(np.ones(1))  # Numba is there
+compile, begun = jit.Kernel._compiled, threading.Event()
+
+def compiled(kernel, of):
+    begun.set()
+    time.sleep(0.1)  # the fork begins, and waits
+    return compile(kernel, of)
+
 jit.Kernel._compiled = compiled
+signal.alarm(60)  # ends a process that waits for ever
 thread = threading.Thread(target=jit.Kernel(double), args=(np.ones(1),))
 thread.start()
 begun.wait()
@@ -244,8 +247,7 @@ child = os.fork()
 jit.Kernel._compiled = compile
 x = np.ones(1)
 if child == 0:
-    import signal
-    signal.alarm(60)  # ends a child that waits for ever
+    signal.alarm(30)
     jit.Kernel(double)(x)
     os._exit(int(x[0]))
 thread.join()
