@@ -27,7 +27,7 @@ LISTER = "fastbp.commands.everykernel"
 NO_CODE = frozenset(
     {
         *(f"fastbp.compiler.{name}" for name in ("compiling", "entry", "kernelcache", "kerneldigest", "kernelfolder")),
-        *(f"fastbp.compiler.{name}" for name in ("levels", "library", "libraryfile", "sources")),
+        *(f"fastbp.compiler.{name}" for name in ("levels", "library", "libraryfile", "llvm_lock", "sources")),
         *("fastbp.io", "fastbp.io.files", "fastbp.settings.user_warnings"),
     }
 )

@@ -15,6 +15,7 @@ from fastbp.compiler.compiling import compiling
 from fastbp.compiler.entry import Entry, kinds_of
 from fastbp.compiler.lazy import by_name, cgutils, intrinsic, types
 from fastbp.compiler.library import find
+from fastbp.compiler.llvm_lock import llvm_lock
 from fastbp.compiler.signatures import Code, Signature
 
 # Kernels allocate nothing.  Without Numba's reference counts (`_nrt`) a slice of an array costs no atomic
@@ -110,12 +111,17 @@ class Kernel(_Compiled):
     def code(self, of: Signature) -> Code:
         """Return the machine code for a signature: of the library, of the user's cache, or compiled now."""
         code = self._codes.get(of)
-        if code is None:
-            asked.append((self, of))
-            code = find(self, of) if self.kept else None
+        return self._made_code(of) if code is None else code
+
+    def _made_code(self, of):
+        with llvm_lock:
+            code = self._codes.get(of)  # another thread may have made it meanwhile
             if code is None:
-                code = self._compiled(of)
-            self._codes[of] = code
+                asked.append((self, of))
+                code = find(self, of) if self.kept else None
+                if code is None:
+                    code = self._compiled(of)
+                self._codes[of] = code
         return code
 
     def _compiled(self, of):

@@ -13,7 +13,6 @@ import hashlib
 import os
 import struct
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -33,10 +32,6 @@ _NO_CODE = (
     *("NUMBA_DEVELOPER_MODE", "NUMBA_FULL_TRACEBACKS", "NUMBA_SHOW_HELP", "NUMBA_COLOR_SCHEME", "NUMBA_DISABLE_"),
     *("NUMBA_DEBUG_CACHE", "NUMBA_FUNCTION_CACHE_SIZE"),
 )
-# Of the linker.  A process that forks waits for it: its child would find it locked by a thread that it has not.
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Served(NamedTuple):
@@ -47,7 +42,10 @@ class Served(NamedTuple):
 
 
 def find(kernel, signature):
-    """Return the `Code` of one of fastbp's kernels for a signature, or None where it has to be compiled."""
+    """Return the `Code` of one of fastbp's kernels for a signature, or None where it has to be compiled.
+
+    The caller holds `llvm_lock`.
+    """
     # A formula in a namespace without a name (`exec`) has the module None.
     if not (kernel.kept and str(kernel.module).startswith("fastbp.")) or wants_compiling():
         return None
@@ -58,8 +56,7 @@ def find(kernel, signature):
     if entry is None or not is_up_to_date(served.file.index, kernel.module):
         return None
     try:
-        with _lock:
-            return _linked(served.file, entry)
+        return _linked(served.file, entry)
     except (LibraryError, OSError) as error:
         _warn_of(served.file.path, str(error))
         return None

@@ -14,7 +14,6 @@ nothing can be raised between an assignment and the `try` after it, nor in a `fi
 
 import ctypes
 import os
-import sys
 import threading
 from _thread import start_new_thread
 from collections import deque
@@ -368,25 +367,5 @@ def _forget_other_threads():
     _idle.clear()
 
 
-def _compiler_lock():
-    """Return numba's lock, or None where numba is not there yet."""
-    return getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-
-
-def _hold_compiler():
-    """Before `os.fork`: wait until no thread compiles, perhaps for seconds.  A child could never take the lock."""
-    lock = _compiler_lock()
-    if lock is not None:
-        lock.acquire()
-
-
-def _free_compiler():
-    """After `os.fork`, in parent and child."""
-    lock = _compiler_lock()
-    if lock is not None and lock.is_locked():
-        lock.release()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_compiler, after_in_parent=_free_compiler, after_in_child=_free_compiler)
     os.register_at_fork(after_in_child=_forget_other_threads)
