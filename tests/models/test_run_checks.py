@@ -251,7 +251,7 @@ def test_tabular_batches_without_weights_make_no_update(monkeypatch):
     monkeypatch.setattr(Learner, "_steps", steps)
     weight = np.where(np.arange(300) < 2, 1.0, 1e-60)
     x = RNG.normal(size=(300, 2))
-    model = TabularRegressor("fast", random_state=0, time_limit=0.1).fit(x, 2 * x[:, 0], weight)
+    model = TabularRegressor("fast", random_state=0, time_limit=0.1).fit(x, x[:, 0], weight)
     assert any(seen)
     assert np.isfinite(model.predict(x)).all()
 

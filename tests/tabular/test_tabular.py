@@ -407,7 +407,7 @@ class TestTraining:
             matrix = sparse.coo_array(x).asformat(form)
             model = TabularRegressor(**FAST).fit(matrix, x[:, 0] + x[:, 1])
             np.testing.assert_array_equal(model.predict(matrix), dense.predict(x))
-            TabularRegressor(**FAST, time_limit=1e-3).fit(matrix, 2 * x[:, 0], weight.astype(float))
+            TabularRegressor(**FAST, time_limit=1e-3).fit(matrix, x[:, 0], weight.astype(float))
 
     def test_ctrl_c_keeps_what_there_is(self, monkeypatch, ctrl_c):
         @contextmanager
