@@ -142,40 +142,31 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
             if pack and width == columns:
                 copy_panel(panel, b_panel, b_stride, depth)
                 b_panel, b_panel_stride = panel, columns
-            add_rows(
-                shift(out, j), out_stride, shift(init, j), init_stride, shift(a, first * a_col), a_row, a_col,
-                b_panel, b_panel_stride, m, width, depth, fold, gate_from(gate, j, is_last), ahead,
-            )  # fmt: skip
+            i = 0
+            narrow = quad_rows(out, width, a_row, a_col)
+            if narrow > 0 and m >= narrow:
+                i = m // narrow * narrow
+                run_quads(
+                    m // narrow, width, shift(out, j), out_stride, shift(init, j), init_stride,
+                    shift(a, first * a_col), a_row, a_col, b_panel, b_panel_stride,
+                    depth, np.int64(fold), gate_from(gate, j, is_last),
+                )  # fmt: skip
+            for number in range(HEIGHTS):
+                kind, i = next_tiles(out, width, number, i, m, fold)
+                log = log_height(out, width, kind)
+                tiles = (m - i) >> log
+                if tiles > 0:
+                    run_tiles(
+                        tiles, kind, width, shift(out, i * out_stride + j), out_stride,
+                        shift(init, i * init_stride + j), init_stride, shift(a, i * a_row + first * a_col),
+                        a_row, a_col, b_panel, b_panel_stride,
+                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last), ahead,
+                    )  # fmt: skip
+                i += tiles << log
         first += depth
         if first >= k:
             break
         init, fold = null_like(out), True
-
-
-@inline
-def add_rows(
-    out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, width, depth, fold, gate, ahead
-):  # fmt: skip
-    """As `add_panels`, for one panel: the tiles of `width` columns below each other, the tallest first."""
-    i = 0
-    narrow = quad_rows(out, width, a_row, a_col)
-    if narrow > 0 and m >= narrow:
-        tiles = m // narrow
-        i = tiles * narrow
-        run_quads(
-            tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, np.int64(fold), gate
-        )  # fmt: skip
-    for number in range(HEIGHTS):
-        kind, i = next_tiles(out, width, number, i, m, fold)
-        log = log_height(out, width, kind)
-        tiles = (m - i) >> log
-        if tiles > 0:
-            run_tiles(
-                tiles, kind, width, shift(out, i * out_stride), out_stride, shift(init, i * init_stride), init_stride,
-                shift(a, i * a_row), a_row, a_col, b, b_stride, depth, np.int64(fold),
-                gate_from(gate, i * out_stride, True), ahead,
-            )  # fmt: skip
-        i += tiles << log
 
 
 @inline
@@ -217,7 +208,7 @@ def run_tiles(
         tiles_, kind_, width_, *rest = args[:-2]
         extras = given_arguments(signature, args, 2)
         shape = Shape(context, signature.args[3].dtype)
-        table = _tile_table(builder.module, shape, args[3].type, extras)
+        table = _tile_table(builder.module, shape, args[3].type, [extra.type for extra in extras])
         lanes = ir.I64(shape.lanes)
         before = vectors_before_last(builder, shape, width_)
         edge = builder.sub(width_, builder.mul(before, lanes))
@@ -234,14 +225,14 @@ def run_tiles(
     return types.void(*arguments, gate, ahead), codegen
 
 
-def _tile_table(module, shape, pointer, extras):
+def _tile_table(module, shape, pointer, extra_types):
     """Emit every tile function once in `module`; return the constant table of their addresses."""
     name = f"fastbp_tiles_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
     size = ir.I64
     arguments = [size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size]
-    arguments += [*(extra.type for extra in extras), size]
+    arguments += [*extra_types, size]
     function_type = ir.FunctionType(ir.VoidType(), arguments)
     functions = []
     for vectors, heights in enumerate(shape.heights, start=1):

@@ -208,8 +208,8 @@ def test_shapes():
     assert (wide.lanes, wide.fma, wide.columns, wide.heights) == (16, True, 32, ((16, 4, 1), (8, 4, 1)))
 
 
-def emit(triple, cpu, features, dtype, n_gates):
-    """Return the assembly of all tiles, with so many gates, and the dot products for another machine."""
+def emit(triple, cpu, features, dtype, has_gate):
+    """Return the assembly of all tiles, with a gate or without, and the dot products for another machine."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:
@@ -220,7 +220,8 @@ def emit(triple, cpu, features, dtype, n_gates):
     module = ir.Module()
     shape = shape_of(features, dtype)
     pointer = (ir.FloatType() if dtype == "float32" else ir.DoubleType()).as_pointer()
-    kept = [tile._tile_table(module, shape, pointer, n_gates), dots._function(module, shape, pointer)]
+    extra_types = [pointer, ir.IntType(64)] if has_gate else []
+    kept = [tile._tile_table(module, shape, pointer, extra_types), dots._function(module, shape, pointer)]
     for part in kept:
         part.linkage = ""
     text = str(module).replace('target triple = "unknown-unknown-unknown"', f'target triple = "{triple}"')
@@ -232,11 +233,11 @@ def emit(triple, cpu, features, dtype, n_gates):
     return machine.emit_assembly(parsed), shape
 
 
-@pytest.mark.parametrize("n_gates", [0, 1])
+@pytest.mark.parametrize("has_gate", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_machine_code_of_neon(dtype, n_gates):
+def test_machine_code_of_neon(dtype, has_gate):
     """Compiled for aarch64 and read, **not run**: whole vectors, one fmla for each accumulator, nothing spilled."""
-    assembly, shape = emit("aarch64-unknown-linux-gnu", "generic", NEON, dtype, n_gates)
+    assembly, shape = emit("aarch64-unknown-linux-gnu", "generic", NEON, dtype, has_gate)
     name, arrangement = {"float32": ("float", "4s"), "float64": ("double", "2d")}[dtype]
     for vectors, heights in enumerate(shape.heights, start=1):
         for rows in heights:
