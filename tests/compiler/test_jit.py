@@ -410,7 +410,8 @@ def start(script, *arguments, folder, path=None):
     environment = {**os.environ, "FASTBP_CACHE_DIR": str(folder)}
     if path is not None:
         environment["PYTHONPATH"] = str(path)
-    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    # Collecting garbage takes a tenth of the time of a process that compiles.
+    command = [sys.executable, "-W", "error", "-c", f"import gc; gc.disable()\n{script}", *arguments]
     return subprocess.Popen(command, env=environment, cwd=folder.parent, stdout=subprocess.PIPE, text=True)
 
 
