@@ -190,20 +190,22 @@ class Share:
         self._claimed, self._done = {}, threading.Lock()
         self._done.acquire()
         self.call = function.call(thread, n_threads) if hasattr(function, "call") else None
-        self.helper, self.handed = None, ctypes.c_int64()
+        self.helper, self.handed, self._raised = None, ctypes.c_int64(), None
 
     def run(self):
         """Call the function, unless the caller has dropped the share."""
         if self._claimed.setdefault("by", "helper") == "helper":
             try:
                 self._function(*self._arguments)
+            except BaseException as error:  # a user's loss that raises: the caller's matter, and the helper lives on
+                self._raised = error
             finally:
                 self._done.release()
 
     def wait(self):
-        """Return when the function has returned.  If it was not begun, drop the share and return at once.
+        """Return when the function has returned, or raise what it raised, once.
 
-        If an exception ends `wait`, it may be called again.
+        If it was not begun, drop the share and return at once.  If an exception ends `wait`, it may be called again.
         """
         if self.handed.value:
             status = self.helper.box.take_back()
@@ -213,7 +215,9 @@ class Share:
             self.call.check(status)
         if self._claimed.setdefault("by", "caller") == "helper":
             with self._done:
-                pass
+                error, self._raised = self._raised, None
+            if error is not None:
+                raise error
 
 
 def start_thread(thread, then=None):

@@ -312,6 +312,25 @@ def test_an_exception_gives_the_cores_back():
     assert threads._busy == 0
 
 
+def test_what_a_woken_helper_raises_is_raised_by_the_caller(run_threads):
+    """Once, and the helper lives on."""
+    run_threads(2)
+    for _ in range(5):
+        both = threading.Barrier(2)
+
+        def fail(thread, n_threads, both=both):
+            both.wait(30)
+            if thread == 1:
+                raise ValueError("of the helper")
+
+        with pytest.raises(ValueError, match="of the helper"):
+            run_together(fail, 2)
+    done = []
+    run_together(lambda thread, n_threads: done.append(thread), 2)
+    assert 0 in done
+    assert threads._busy == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="raises a signal")
 def test_interrupt_guards_nest(ctrl_c):
     """The inner guard notes Ctrl-C and hands it on; the handler of before is back afterwards."""
