@@ -152,10 +152,11 @@ def _run_in_threads(function, n_threads):
     shares = []
     try:
         for i in range(1, n_threads):
+            # It is made before its helper is taken: what a signal's handler raises in between would lose the helper.
+            share = Share(function, i, n_threads)
             helper = _idle_helper()
             if helper is None:  # the system allows no more threads: those that there are do all pieces
                 break
-            share = Share(function, i, n_threads)
             shares.append(share)
             helper.help(share)
         function(0, n_threads)
@@ -269,11 +270,18 @@ class Helper(threading.Thread):
         self._share = share
         self._wake.release()
 
+    def begin(self):
+        """Be idle.  If a signal's handler raised while another helper started, there are too many: then end."""
+        if _n_helpers() < available_cores():
+            self.home.append(self)
+        else:
+            self._wake.release()
+
     def run(self):
         """Run shares until there has been none for a while."""
         # A caller may take the helper from the idle ones just before it ends.  Then the helper does nothing, and the
         # caller does all pieces.
-        while self._wake.acquire(timeout=IDLE_SECONDS):
+        while self._wake.acquire(timeout=IDLE_SECONDS) and self._share is not None:
             # No local variable holds the share, so that its arrays are freed while the thread sleeps.
             self._share.run()
             self._share = None
@@ -289,7 +297,7 @@ def _idle_helper():
     helper = _take_idle()
     if helper is None and _n_helpers() < available_cores() - 1:
         new = Helper()
-        start_thread(new, lambda: _idle.append(new))
+        start_thread(new, new.begin)
         helper = _take_idle()
     return helper
 
