@@ -233,8 +233,8 @@ class Crew:
         return self._call.ending_in(address_of(self._counters), self._counters.size, thread, max(n_threads, 2))
 
     def __call__(self, thread, n_threads):
-        if thread == 0:
-            self.n_threads = n_threads
+        # This thread's part.  Helpers make what `call` returns.
+        self.n_threads = n_threads
         self.call(thread, n_threads)()
 
 

@@ -182,8 +182,8 @@ def _wait_for(shares):
 class Share:
     """A helper's part in one call.  Either the helper claims it first and runs it, or the caller does and drops it.
 
-    If the function has a method `call`, which returns the compiled call of a part, a helper that polls its box gets
-    that call, and does not claim the share.
+    If the function has a method `call`, which returns the compiled call of a part, the helper makes that call.  One
+    that polls its box does so without Python, and does not claim the share.
     """
 
     def __init__(self, function, thread, n_threads):
@@ -197,7 +197,10 @@ class Share:
         """Call the function, unless the caller has dropped the share."""
         if self._claimed.setdefault("by", "helper") == "helper":
             try:
-                self._function(*self._arguments)
+                if self.call is None:
+                    self._function(*self._arguments)
+                else:
+                    self.call()
             except BaseException as error:  # a user's loss that raises: the caller's matter, and the helper lives on
                 self._raised = error
             finally:
