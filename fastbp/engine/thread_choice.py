@@ -72,6 +72,11 @@ class Choice(One):
         self._pause = self._setback = AGAIN_SECONDS
         self._begin(1)
 
+    @property
+    def listens(self):
+        """Does it want to know how long the next call takes?  It measures, or watches several threads."""
+        return self.is_open or (self.chosen or 1) > 1
+
     def wanted(self):
         """Return the number of threads of the next call."""
         # `get_num_threads` asks the system: 5 us.
@@ -113,7 +118,7 @@ class Choice(One):
         self._most, self._limits, self._calls, self._lasted = most, threads.limits(), 0, 0.0
         self._candidates = _candidates(most)
         self._costs, self._spent = {n: [] for n in self._candidates}, dict.fromkeys(self._candidates, 0)
-        self.is_open = self.listens = most > 1
+        self.is_open = most > 1
         self._again = 0.0
         if most == 1:
             self.chosen = None
@@ -145,7 +150,7 @@ class Choice(One):
             self._setback = min(2 * self._setback, LONGEST_SECONDS)
 
     def _keep(self, chosen, pause):
-        self.chosen, self.is_open, self.listens, self._again = chosen, False, chosen > 1, self._clock() + pause
+        self.chosen, self.is_open, self._again = chosen, False, self._clock() + pause
         self._seconds, self._work = 0.0, 0
 
 

@@ -104,9 +104,8 @@ class _DaskTabular(BaseEstimator):
                 model, table, is_classes, self.sample_rows, seed, pace, progress, eval_set, kept
             ).run()
         name = table.target_name
-        model._hold(
-            fitted.encoder, fitted.ensemble, fitted.target, name if isinstance(name, str) else None, table.named
-        )
+        one_name, named = name if isinstance(name, str) else None, table.columns is not None
+        model._hold(fitted.encoder, fitted.ensemble, fitted.target, one_name, named)
         model._learn_from_unseen(fitted.objective, None, fitted.valid, None, with_repeats=False)
         self.model_, self.n_rows_, self.sample_rows_ = model, fitted.n_rows, fitted.sample_rows
         self._target_columns = name if isinstance(name, list) else None

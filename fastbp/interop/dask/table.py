@@ -13,14 +13,13 @@ MEMORY_SHARE = 0.25
 class DaskTable(NamedTuple):
     """Partitions of X, y and the rows' weights (or Nones), as `dask.delayed` objects.
 
-    named: have columns names?  target_name: the target's name, or of several the list of them, or None.  columns: the
-    names that all partitions of X have, or None of an array.  given: the user's X.
+    target_name: the target's name, or of several the list of them, or None.  columns: the names that all partitions of
+    X have, or None of an array.  given: the user's X.
     """
 
     X: list
     y: list
     weight: list
-    named: bool
     target_name: str | list | None
     columns: list | None
     given: object
@@ -63,7 +62,7 @@ def dask_table(X, y, sample_weight=None):
                 f"X has {len(parts['X'])} partitions and {name} {len(several)}: repartition {name} as X is."
             )
     columns = list(X.columns) if hasattr(X, "columns") else None
-    return DaskTable(*parts.values(), columns is not None, _name_of(y), columns, given)
+    return DaskTable(*parts.values(), _name_of(y), columns, given)
 
 
 def lacking(given):
