@@ -70,8 +70,7 @@ def atomic_max(typingctx, array, index, value):
     """Raise an int64 entry to `value` where it is less."""
 
     def codegen(context, builder, signature, args):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        builder.atomic_rmw("max", builder.gep(data, [args[1]]), args[2], "acq_rel")
+        builder.atomic_rmw("max", _entry(context, builder, signature, args), args[2], "acq_rel")
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64), codegen

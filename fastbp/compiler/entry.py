@@ -77,7 +77,7 @@ class Call:
     def __call__(self):
         status = self._function(self._pointer)
         if status:
-            _raise(status, self._slots[1])
+            self.check(status)
         return None if self._returns is None else np.frombuffer(self._slots, self._returns, 1)[0].item()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from fastbp.compiler.atomics import atomic_load, compare_exchange, give_way, now, pause, thread_time
 from fastbp.compiler.jit import kernel
 from fastbp.compiler.lazy import intrinsic, ir, types
-from fastbp.compiler.pointers import array_at
+from fastbp.compiler.pointers import int64s_at
 from fastbp.compiler.signatures import signature
 from fastbp.engine.barrier import SPINS
 
@@ -83,7 +83,7 @@ def linger(box, nanoseconds):
 def hand_over(box):
     """Hand the call over if the box is open; else, or without a call, send the helper to its lock."""
     if box[FUNCTION] != 0 and compare_exchange(box, STATE, OPEN, FULL) == OPEN:
-        array_at(box[HANDED], 1, box)[0] = 1
+        int64s_at(box[HANDED], 1)[0] = 1
         return
     compare_exchange(box, STATE, OPEN, CALLED)
     compare_exchange(box, STATE, AWAY, CALLED)
