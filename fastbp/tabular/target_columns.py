@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import compress
 
 import numpy as np
@@ -26,20 +27,23 @@ def target_columns(X, y, kept, used):
     if not hasattr(X, "columns"):
         return []
     frame, lines = as_frame(X), []
-    for name, target in _named_targets(y):
-        if name in used and name in frame.columns and _equal(frame[name].to_list(), compress(target, kept)):
+    for name, values in _named_targets(y):
+        if name in used and name in frame.columns and _equal(frame[name].to_list(), compress(values(), kept)):
             lines.append(f"column {name!r} is the target: scores say nothing. Leave it out of X.")
     return lines
 
 
 def _named_targets(y):
-    """Return the name and the values of each target that has a name."""
+    """Return the name of each target that has one, and a function that lists its values.
+
+    A list of 10,000,000 numbers takes 0.3 GB, and few tables need it.
+    """
     if hasattr(y, "columns"):
         frame = as_frame(y)
-        return [(name, frame[name].to_list()) for name in frame.columns]
+        return [(name, frame[name].to_list) for name in frame.columns]
     if isinstance(y, dict):
-        return list(y.items())
-    return [(y.name, np.asarray(y).tolist())] if isinstance(getattr(y, "name", None), str) else []
+        return [(name, partial(list, values)) for name, values in y.items()]
+    return [(y.name, lambda: np.asarray(y).tolist())] if isinstance(getattr(y, "name", None), str) else []
 
 
 def _equal(one, other):
