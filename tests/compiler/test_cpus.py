@@ -23,6 +23,7 @@ import fastbp
 from fastbp.compiler.vectors import Shape
 from fastbp.kernels import columnsums, dots, quads, tile
 from fastbp.layers.base import float_type_of
+from tests.compiler import NO_GARBAGE
 from tests.engine.test_threads import run_script
 from tests.kernels.test_tile import STARTS, check
 from tests.kernels.test_vecmath import NAMES, compile_loop, evaluate, points
@@ -53,8 +54,8 @@ def compile_for(monkeypatch):
 
 
 def compile_in_a_process(code):
-    """Run code that compiles, and names this file `test_cpus`; collecting garbage took a tenth of 13 s."""
-    return run_script(f"import gc; gc.disable()\nfrom tests.compiler import test_cpus\n{code}")
+    """Run code that compiles, and names this file `test_cpus`."""
+    return run_script(f"{NO_GARBAGE}from tests.compiler import test_cpus\n{code}")
 
 
 def shape_of(features, dtype):

@@ -22,6 +22,7 @@ from fastbp.compiler import kernelcache as _kernelcache
 from fastbp.compiler import kernelfolder as _kernelfolder
 from fastbp.compiler.signatures import signature
 from fastbp.io import files as _files
+from tests.compiler import NO_GARBAGE
 
 
 @pytest.fixture(autouse=True)
@@ -410,8 +411,7 @@ def start(script, *arguments, folder, path=None):
     environment = {**os.environ, "FASTBP_CACHE_DIR": str(folder)}
     if path is not None:
         environment["PYTHONPATH"] = str(path)
-    # Collecting garbage takes a tenth of the time of a process that compiles.
-    command = [sys.executable, "-W", "error", "-c", f"import gc; gc.disable()\n{script}", *arguments]
+    command = [sys.executable, "-W", "error", "-c", NO_GARBAGE + script, *arguments]
     return subprocess.Popen(command, env=environment, cwd=folder.parent, stdout=subprocess.PIPE, text=True)
 
 

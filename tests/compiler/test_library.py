@@ -26,6 +26,7 @@ from fastbp.compiler.levels import LEVELS, LevelError, machine_levels, runnable_
 from fastbp.compiler.libraryfile import MAGIC, LibraryFile, key_of, library_content
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.sources import file_digest, file_size, modules_behind
+from tests.compiler import NO_GARBAGE
 
 on_a_level = pytest.mark.skipif(not machine_levels(), reason="this machine's CPU has no level")
 VECTOR = signature("f8[:]")
@@ -405,9 +406,8 @@ print(hashlib.sha256(b"".join(part.tobytes() for part in held)).hexdigest(), *he
 
 def run_python(code, **settings):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "FASTBP_KERNELS"))}
-    # Collecting garbage takes a tenth of the time of a process that compiles.
-    code = f"import gc; gc.disable()\n{code}"
-    run = subprocess.run([sys.executable, "-c", code], env=clean | settings, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", NO_GARBAGE + code]
+    run = subprocess.run(command, env=clean | settings, capture_output=True, text=True, check=True)
     return run.stdout.split()
 
 
