@@ -27,7 +27,7 @@ from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, 
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.plan import LAYOUT
-from fastbp.kernels.ahead import queue_rows
+from fastbp.kernels.ahead import STATE_BYTES, add, add_rows, clear
 from fastbp.layers.base import LAYER, STEP
 from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
@@ -60,6 +60,8 @@ class Batch(NamedTuple):
     record: Any
     sums: Any  # (n_sums,)
     coefficients: Any  # (n_coefficients,)
+    next_first: Any  # the first row of the next batch, and how many it has: 0 after the last one
+    next_rows: Any
 
 
 @kernel
@@ -94,9 +96,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
     for s in range(steps.size):
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
-        batch = Batch(steps[s], sums, coefficients)
-        if layout.ahead:
-            fetch_ahead(run, steps, s, n_threads)
+        following = steps[min(s + 1, steps.size - 1)]
+        batch = Batch(steps[s], sums, coefficients, following.first, following.rows if s + 1 < steps.size else 0)
         for i in range(job.prepare if s > 0 else 0, phases.size):
             kind = phases[i]
             if kind == ITEMS and job.update:
@@ -113,17 +114,6 @@ def run_steps(jobs, work, counters, thread, n_threads):
             # The largest count holds: a late thread may bring the number of an earlier step.
             atomic_max(array_at(job.made, 1, counters), 0, batch.record.counter + 1)
     finish_all(counters, n_threads)
-
-
-@inline
-def fetch_ahead(run, steps, s, n_threads):
-    """Let the products of step `s` fetch the rows of the next one, or nothing: in order, rows are fetched anyway."""
-    queue = int64s_at(run.layout.ahead, 1)
-    queue[1] = 0
-    # Two threads would take the queue from each other all the time, and fetch rows that the other one gathers.
-    if n_threads == 1 and s + 1 < steps.size and run.job.x and run.job.order:
-        row_bytes = run.layout.n_in * run.params.itemsize
-        queue_rows(queue, run.job.x, run.job.order, steps[s + 1].first, steps[s + 1].rows, row_bytes)
 
 
 @inline
@@ -274,6 +264,8 @@ def make_item(piece, run, batch):
     """Make an item's gradient, sum its squares where a norm is clipped, else update the item."""
     job, item, grads = run.job, run.items[piece], run.grads
     if job.backward and (item.reads == 0 or job.accumulates):
+        if item.ahead:
+            queue_ahead(item, run, batch)
         penalty = item_gradient(item, run, batch.record)
         if job.add_penalty:
             batch.sums[job.penalties + piece] = penalty
@@ -348,6 +340,23 @@ def item_gradient(item, run, step):
     if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
         return call_float(job.add_penalty, (item, step.penalty, params, grads))
     return 0.0
+
+
+@inline
+def queue_ahead(item, run, batch):
+    """Let the item's gradient fetch what its update reads, and its share of the next batch's rows."""
+    job, params, size = run.job, run.params, run.params.itemsize
+    queue, turns = int64s_at(item.ahead, item.ahead_size), batch.record.rows
+    clear(queue)
+    if changes(job) and (params.size + run.state.size) * size > STATE_BYTES:
+        n_bytes = (item.stop - item.start) * size
+        add(queue, job.params + item.start * size, n_bytes, turns)
+        for first in range(item.start, run.state.size, params.size):
+            add(queue, job.state + first * size, n_bytes, turns)
+    # In order, rows are fetched anyway.
+    if job.x and job.order:
+        first, stop = batch.next_first, batch.next_first + min(item.ahead_stop, batch.next_rows)
+        add_rows(queue, job.x, job.order, first + item.ahead_first, stop, run.layout.n_in * size, turns)
 
 
 @inline

@@ -33,6 +33,12 @@ ITEM = record_dtype(
         ("l1", "f8"),
         ("l2", "f8"),
         ("max_norm", "f8"),
+        # What the tiles of its gradient fetch (kernels/ahead.py): the address of its queue, or 0; the queue's entries;
+        # and rows of the next batch, from first to before stop.
+        ("ahead", "i8"),
+        ("ahead_size", "i8"),
+        ("ahead_first", "i8"),
+        ("ahead_stop", "i8"),
         # The rest is for tables that get their gradient row by row (lookup_update.py).
         ("reads", "i8"),  # table rows that one batch row reads; 0: the gradient is made as any other
         ("lazy", "i8"),

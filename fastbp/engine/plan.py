@@ -29,7 +29,7 @@ from fastbp.engine.cut import Cutter, entries_of, round_up, threads_share
 from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
-from fastbp.kernels.ahead import queue_size
+from fastbp.kernels.ahead import fetched_rows, queue_size, state_may_be_fetched
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
 from fastbp.layers.base import fill_record, float_type_of, kernel_address
 
@@ -49,7 +49,6 @@ LAYOUT = record_dtype(
         ("sliced", "i8"),
         ("slice_rows", "i8"),
         ("chunk_rows", "i8"),
-        ("ahead", "i8"),  # address of the queue of the next batch's rows (kernels/ahead.py), or 0
     ],
 )
 
@@ -83,9 +82,6 @@ class Plan:
         self._number_records(placed)
         self.tables = {p.name: p.param for p in network.params if p.name in cut.tables}
         self.region_rows = self.chunk_rows if self.sliced else round_up(self.rows, limits.REGION_ROWS)
-        row_bytes = entries_of(network.input_shape) * self.dtype.itemsize
-        fetches = purpose.training and not self.sliced
-        self.ahead = np.zeros(queue_size(self.rows, row_bytes) if fetches else 0, np.int64)
         self._place_regions(network, placed, n_targets, n_weights)
         self.ids_size = 0
         self.items = self._make_items(network) if purpose.training else np.zeros(0, ITEM)
@@ -170,7 +166,6 @@ class Plan:
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
-        layout |= {"ahead": self._ahead_address()}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
             self.layout[name] = value
@@ -197,8 +192,6 @@ class Plan:
         is_wanted = any(dx >= 0 for _, dx, _ in inputs)
         if not is_wanted and spec.only_dx:
             record["backward"] = 0
-        if "ahead" in record.dtype.names:
-            record["ahead"] = self._ahead_address()
         record["region_rows"], record["panels"] = self.region_rows, self._panel_room(layer)
         self._place_shared(record, layer, is_wanted)
 
@@ -209,9 +202,6 @@ class Plan:
         before = self.table[self.record_number[source.layer]]
         if "rectifies" in before.dtype.names and before["rectifies"]:
             record["gates_dx"], before["differentiate"] = 1, 0
-
-    def _ahead_address(self):
-        return address_of(self.ahead) if self.ahead.size else 0
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient; -1: it packs none."""
@@ -265,7 +255,31 @@ class Plan:
         joined = np.concatenate([np.zeros(0, ITEM), *parts])
         items = joined[np.argsort(joined["start"] - joined["stop"], kind="stable")]
         _chain(items)
+        self._place_queues(items, entries_of(network.input_shape) * self.dtype.itemsize)
         return items
+
+    def _place_queues(self, items, row_bytes):
+        """Give queues to the items whose gradients fetch memory, if that pays, and shares of the next batch's rows."""
+        rows = fetched_rows(self.rows, row_bytes)
+        if self.sliced or not (rows or state_may_be_fetched(self.n_params * self.dtype.itemsize)):
+            return
+        fetches = np.array(["ahead" in record.dtype.names for record in self.table])
+        fetching = fetches[items["layer"]] & (items["block"] == 0)
+        sizes = (items["stop"] - items["start"]) * fetching
+        items["ahead_stop"] = rows * np.cumsum(sizes) // max(sizes.sum(), 1)
+        items["ahead_first"][1:] = items["ahead_stop"][:-1]
+        for number in np.unique(items["layer"][fetching]):
+            places = np.flatnonzero(fetching & (items["layer"] == number))
+            mine, record = items[places], self.table[number]
+            most_rows = (mine["ahead_stop"] - mine["ahead_first"]).max()
+            # A batch has more than half of the rows that there is room for, or fetches less than all.
+            size = queue_size(most_rows, row_bytes, sizes[places].max() * self.dtype.itemsize, self.rows // 2 + 1)
+            queues = np.zeros((len(mine), size), np.int64)
+            self._kept.append(queues)
+            record["ahead"], record["ahead_bytes"] = address_of(queues), queues[0].nbytes
+            record["ahead_rows"] = mine["end"][0] - mine["first"][0]
+            items["ahead"][places] = record["ahead"] + mine["first"] // record["ahead_rows"] * record["ahead_bytes"]
+            items["ahead_size"][places] = size
 
     def _items_of(self, p, layer):
         """Return the items of one parameter."""

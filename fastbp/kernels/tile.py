@@ -23,7 +23,7 @@ from fastbp.compiler.pointers import copy_entries, null_like, same_place, shift
 from fastbp.compiler.signatures import signature
 from fastbp.compiler.tileshape import DEPTH, copy_panel, log_height, stack_panel, tile_columns, vectors_before_last
 from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, multiply_add, splat
-from fastbp.kernels.ahead import fetch_piece
+from fastbp.kernels.ahead import fetch_line, is_piece, take_piece
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
 from fastbp.kernels.epilogue import gate_entries, gate_from, gate_sums, given_arguments
@@ -55,7 +55,7 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
 def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
     """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored.
 
-    Tiles fetch what stands in the queue at the address `ahead`, if that is not 0 (ahead.py).
+    Its tallest and widest tiles fetch what stands in the queue at the address `ahead`, if that is not 0 (ahead.py).
     """
     multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead)
 
@@ -267,29 +267,48 @@ def _emit_tiles(function, shape, rows, vectors, masked):
     half = rows if rows <= 8 else rows // 2
     offsets = [opaque(builder, builder.mul(a_row, ir.I64(r))) for r in range(1, min(half + 1, rows))]
     a_rows = [ir.I64(0), *offsets]
+    # Other tiles are few where it pays to fetch anything.
+    fetches = ahead and not masked and (rows, vectors) == (shape.heights[-1][0], shape.vectors)
 
     with cgutils.for_range(builder, tiles) as loop:
         out_tile = below(builder, out, out_stride, loop.index, rows)
         a_tile = below(builder, a, a_row, loop.index, rows)
         init_tile = below(builder, init, init_stride, loop.index, rows)
         initial_sums(builder, sums, init_tile, init_stride, init, mask_of)
-        with cgutils.for_range(builder, depth) as inner:
-            b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
-            b_vectors = [
-                load_vector(builder, builder.gep(b_row, [ir.I64(v * shape.lanes)]), vector, mask_of(v))
-                for v in range(vectors)
-            ]
-            a_column = builder.gep(a_tile, [builder.mul(inner.index, a_col)])
-            for r in range(rows):
-                if r == half:
-                    a_column = opaque(builder, builder.gep(a_column, [a_rows[half]]))
-                scalar = builder.load(builder.gep(a_column, [a_rows[r % half]]))
-                spread = splat(builder, scalar, shape.lanes)
-                for v in range(vectors):
-                    total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
-                    builder.store(total, sums[r, v])
+        products = builder, shape, sums, a_tile, a_col, a_rows, half, b, b_stride, depth, mask_of
+        if fetches:
+            piece = take_piece(builder, ahead[0])
+            with builder.if_else(is_piece(builder, piece)) as (fetching, plain):
+                with fetching:
+                    _add_products(*products, piece)
+                with plain:
+                    _add_products(*products)
+        else:
+            _add_products(*products)
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
         gate_sums(builder, sums, out, out_stride, gate, loop.index, rows, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
-        fetch_piece(builder, ahead)
     builder.ret_void()
+
+
+def _add_products(builder, shape, sums, a, a_col, a_rows, half, b, b_stride, depth, mask_of, piece=None):
+    """Emit the loop of a tile: sums (rows, vectors) += a (rows, depth) @ b (depth, vectors), and fetch a piece."""
+    rows, vectors = (1 + last for last in max(sums))
+    vector = ir.VectorType(b.type.pointee, shape.lanes)
+    with cgutils.for_range(builder, depth) as inner:
+        if piece is not None:
+            fetch_line(builder, piece, inner.index)
+        b_row = builder.gep(b, [builder.mul(inner.index, b_stride)])
+        b_vectors = [
+            load_vector(builder, builder.gep(b_row, [ir.I64(v * shape.lanes)]), vector, mask_of(v))
+            for v in range(vectors)
+        ]
+        a_column = builder.gep(a, [builder.mul(inner.index, a_col)])
+        for r in range(rows):
+            if r == half:
+                a_column = opaque(builder, builder.gep(a_column, [a_rows[half]]))
+            scalar = builder.load(builder.gep(a_column, [a_rows[r % half]]))
+            spread = splat(builder, scalar, shape.lanes)
+            for v in range(vectors):
+                total = multiply_add(builder, shape, spread, b_vectors[v], builder.load(sums[r, v]))
+                builder.store(total, sums[r, v])

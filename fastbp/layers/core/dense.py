@@ -23,7 +23,11 @@ DENSE = layer_dtype(
     ("product", "i8"),  # address
     ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
     ("gates_dx", "i8"),  # 1: the product that makes dx applies the derivative of the activation that made x
-    ("ahead", "i8"),  # address of the queue of rows that products fetch for the next step (kernels/ahead.py), or 0
+    # What the gradients of the kernel's items fetch (kernels/ahead.py): the address of the first item's queue, or 0;
+    # the bytes of a queue; the rows of an item.
+    ("ahead", "i8"),
+    ("ahead_bytes", "i8"),
+    ("ahead_rows", "i8"),
     *ACTIVATION_FIELDS,
 )
 
@@ -80,7 +84,8 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, end, a
         if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
             dz, stride = at(work, layer.panels), panels(rows)
         none, rows = null(work), stop - start
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, rows, none, layer.ahead))
+        ahead = layer.ahead + first // layer.ahead_rows * layer.ahead_bytes if layer.ahead else 0
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, rows, none, ahead))
         return
     # dbias = ones^T @ dz: the product adds up columns faster than a loop would (kernels/columnsums.py)
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
