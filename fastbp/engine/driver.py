@@ -3,7 +3,8 @@
 Read `run_steps` first.  A step has phases, which the job lists (`phases_of`).  Each phase has a number of pieces, and
 threads take them one by one.  Most steps have two phases:
 
-1. A piece is a slice of the batch: gather, forward, loss, backward (`run_slice`).  Parameters are only read.
+1. A piece is a slice of the batch, or two that a single thread takes together: gather, forward, loss, backward
+   (`run_slice`).  Parameters are only read.
 2. A piece is an item, a part of one parameter: gradient, penalties, update (`make_item`).  A large table gets the
    gradient of those rows alone that the batch reads (lookup_update.py).
 
@@ -44,6 +45,7 @@ class Run(NamedTuple):
     layout: Any
     loss: Any
     optimizer: Any
+    joined: Any  # slices that a thread takes together
     table: Any  # addresses of the layers' records
     items: Any
     params: Any  # (P,)
@@ -82,6 +84,7 @@ def run_steps(jobs, work, counters, thread, n_threads):
         layout,
         loss_at(job.loss),
         optimizer_at(job.optimizer),
+        layout.joined if n_threads == 1 else 1,
         int64s_at(job.table, job.n_layers),
         items_at(job.items, job.n_items),
         array_at(job.params, job.n_params, mine),
@@ -148,7 +151,7 @@ def run_phase(kind, phase, run, batch, counters, n_threads):
 def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
-        return count_slices(run, batch)
+        return (count_slices(run, batch) + run.joined - 1) // run.joined
     return run.table.size if kind == PREPARE else run.items.size
 
 
@@ -176,7 +179,7 @@ def prepare_layer(layer, run):
 
 @inline
 def run_slice(piece, turn, run, batch):
-    """Take one slice of the batch, chunk by chunk, through one segment; write its summed loss in the last."""
+    """Take slices of the batch, chunk by chunk, through one segment; write their summed losses in the last."""
     job, layout, table, items, work, step = run.job, run.layout, run.table, run.items, run.work, batch.record
     params, shared, n_segments = run.params, run.shared, job.n_segments
     # With three segments: turns 0, 1 and 2 go forward through segments 0, 1 and 2; turn 2 goes backward through segment
@@ -184,11 +187,10 @@ def run_slice(piece, turn, run, batch):
     segment = min(turn, 2 * (n_segments - 1) - turn)
     low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
     forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
-    first = piece * layout.slice_rows
-    end = min(first + layout.slice_rows, step.rows)
-    value = 0.0
-    for chunk in range(first, end, layout.chunk_rows):
-        n = min(layout.chunk_rows, end - chunk)
+    first = piece * run.joined * layout.slice_rows
+    end = min(first + run.joined * layout.slice_rows, step.rows)
+    for chunk in range(first, end, run.joined * layout.chunk_rows):
+        n = min(run.joined * layout.chunk_rows, end - chunk)
         # The chunk's first row in the regions: a sliced workspace holds one chunk, another one holds the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
@@ -204,7 +206,7 @@ def run_slice(piece, turn, run, batch):
                 out = layout.out + start * layout.n_out
                 call(job.scatter, (work, out, job.outputs, job.order, row, n, layout.n_out))
             if job.y:
-                value += chunk_loss(run, step, row, start, stop)
+                add_losses(piece, run, batch, row, start, stop)
         for i in range(high - 1, low - 1 if backward else high - 1, -1):
             layer = layer_at(table[np.uint64(i)])
             if layer.backward:
@@ -217,9 +219,20 @@ def run_slice(piece, turn, run, batch):
                 for i in range(items.size):
                     gradient = span(run.partials, piece * job.n_params, job.n_params)
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
-    if job.y and turn == n_segments - 1:
+    if job.y and turn == n_segments - 1 and job.mean and step.divisor != 0:
         # Divided here, so that the sum over all slices is the step's mean loss.
-        batch.sums[piece] = value / step.divisor if job.mean and step.divisor != 0 else value
+        for number in range(piece * run.joined, min((piece + 1) * run.joined, count_slices(run, batch))):
+            batch.sums[number] /= step.divisor
+
+
+@inline
+def add_losses(piece, run, batch, row, start, stop):
+    """Add the chunk's loss to that of its slice.  Of joined slices each has a loss, as if it came alone."""
+    for i in range(run.joined):
+        first = start + i * run.layout.slice_rows
+        if first < stop:
+            last = min(first + run.layout.slice_rows, stop)
+            batch.sums[piece * run.joined + i] += chunk_loss(run, batch.record, row + first - start, first, last)
 
 
 @inline

@@ -9,6 +9,8 @@ CHUNK_BYTES = 256 * 1024
 PREDICTION_BYTES = 1024 * 1024
 # Regions have a multiple of so many rows, and slices and chunks begin at one, because recurrent layers pack 16 rows.
 REGION_ROWS = 16
+# A wide network reads its weights once for so many rows.
+READ_ROWS = 64
 # Several threads work on several slices; a slice of fewer multiply-adds (about 5 us) costs more than it saves.
 SLICE_MULTIPLY_ADDS = 200_000
 # A batch has at most FEW_SLICES slices.  A tall batch may have one for every SLICE_ROWS rows, up to MAX_SLICES, if

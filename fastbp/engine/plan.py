@@ -49,6 +49,7 @@ LAYOUT = record_dtype(
         ("sliced", "i8"),
         ("slice_rows", "i8"),
         ("chunk_rows", "i8"),
+        ("joined", "i8"),  # slices that one thread takes together if it is alone
     ],
 )
 
@@ -166,9 +167,18 @@ class Plan:
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
+        layout |= {"joined": self._joined_slices()}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
             self.layout[name] = value
+
+    def _joined_slices(self):
+        """Return how many slices one thread takes together if it is alone: two small ones, where layers can tell rows.
+
+        64 rows of 30-64-64-3 take 12.1 us in place of 12.9.
+        """
+        is_small = not self.sliced and self.n_segments == 1 and self.slice_rows < limits.READ_ROWS
+        return 2 if is_small and not any(record["slice_stride"] for record in self.table) else 1
 
     def _fill_record(self, record, layer, number, inputs, out, douts):
         """Write a layer's record; `inputs` are (x, dx or -1, entries) of each."""

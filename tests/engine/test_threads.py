@@ -70,6 +70,35 @@ def test_same_bits_at_any_number_of_threads(small_work, run_threads, monkeypatch
     assert results[0] == results[1] == results[2]
 
 
+JOINED = {
+    "dense": [Dense(40, activation="relu"), Dense(5, activation="tanh")],
+    "dropout and noise": [Dropout(0.3), Dense(33, activation="relu"), fastbp.GaussianNoise(0.1)],
+    "other activations": [Dense(20), fastbp.PReLU(), Dense(20, activation="gelu"), fastbp.Softmax()],
+    "normalization": [Dense(24), fastbp.LayerNormalization(), fastbp.GroupNormalization(4)],
+    "recurrent": [fastbp.Reshape((3, 7)), fastbp.LSTM(9, return_sequences=True), fastbp.GRU(7)],
+    "convolution": [fastbp.Reshape((21, 1)), fastbp.Conv1D(5, 3, activation="relu"), fastbp.Flatten()],
+}
+
+
+@pytest.mark.parametrize("rows", [33, 64, 100, 127])
+@pytest.mark.parametrize("layers", JOINED)
+def test_slices_that_one_thread_takes_together_have_the_bits_of_single_ones(
+    small_work, run_threads, monkeypatch, layers, rows
+):
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", 0)
+    x, y = problem(rows=3 * rows)
+    results = []
+    for n in (1, 2, 3):
+        run_threads(n)
+        model = build(layers=[*JOINED[layers], Dense(4, activation="softmax")])
+        losses = model.fit(x, y, epochs=2, batch_size=rows, verbose=0).history["loss"]
+        with model.engine.runner(rows, model.engine.training_purpose(), 1) as runner:
+            layout = runner.plan.layout[0]
+        results.append((model.params.tobytes(), losses, layout["joined"], layout["slice_rows"]))
+    assert results[0] == results[1] == results[2]
+    assert results[0][2:] == (2, 32)
+
+
 def test_more_threads_than_pieces(run_threads, monkeypatch):
     """Most of the threads find no work at all, and nobody waits for ever."""
     monkeypatch.setattr(limits, "SLICE_MULTIPLY_ADDS", 1)
