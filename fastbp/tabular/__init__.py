@@ -8,7 +8,7 @@ The files, in the order in which data pass through them:
   `factorize`, `scaling`, `dates` and `vocabulary` (the rules), `numeric` and `categories` (the coders of a column),
   `coders` (which column gets which coder), `encoding` (all columns), `rows_to_float32` (the matrix is written)
 - networks are trained: `recipe`, `networks`, `folds`, `network_training`, `bagging`, `time_limit`, `checkpoint`,
-  `joblib_tasks`
+  `joblib_tasks`, `joblib_loky`, `joblib_spark`
 - outputs become predictions: `ensemble`, `objectives`, `calibration`, `quantiles`, `repeated_rows`
 - users see: `estimator`, `classifier`, `regressor`, `multitask`, `tablewarning`, `crossvalidation`, `insight`
 """

@@ -17,6 +17,7 @@ from fastbp.compiler.compiling import working_time
 from fastbp.engine.threads import get_num_threads, limit_threads, limits_of_environment
 from fastbp.models.sequential import Sequential
 from fastbp.tabular.backends import register_backends
+from fastbp.tabular.joblib_loky import deaths_noticed
 from fastbp.tabular.joblib_spark import PlainCalls, SparkCalls, is_spark
 from fastbp.tabular.network_training import Part
 from fastbp.tabular.onenetwork import Given, new_network, train_network
@@ -238,6 +239,7 @@ def _run_once(workers, left, arguments_of, take):
     in_rounds = not backend.supports_return_generator
     size, return_as = (workers.at_once, "list") if in_rounds else (len(left), "generator_unordered")
     with (
+        deaths_noticed(backend),
         SparkCalls(backend, MOST_SENT_BYTES) if is_spark(backend) else PlainCalls() as tasks,
         Parallel(
             workers.n_jobs, return_as=return_as, batch_size=1, max_nbytes=MOST_SENT_BYTES, mmap_mode="r"
