@@ -16,6 +16,7 @@ from fastbp.engine.loss_checks import check_loss, check_metrics
 from fastbp.engine.metric_values import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.optimizer_steps import Coefficients
+from fastbp.engine.parameters import Parameters
 from fastbp.engine.runner_pool import Runners
 from fastbp.engine.snapshot import Reach
 from fastbp.engine.user_arrays import all_finite
@@ -51,10 +52,10 @@ class Engine:
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
-        self.params, self.buffers = self._drawn(self.network)
+        params, self.buffers = self._drawn(self.network)
+        self._parameters = Parameters(params, self.network.views(params, self.buffers))
         # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
-        self.grads = np.zeros(self.params.size, self.dtype)
-        self.views = self.network.views(self.params, self.buffers)
+        self.grads = np.zeros(params.size, self.dtype)
         self.n_outputs = int(np.prod(self.network.raw_shape))
         self.made, self.epoch = np.zeros(1, np.int64), 0
         self.loss = self.optimizer = self.state = None
@@ -86,15 +87,29 @@ class Engine:
         """Take a network of the same layers with other settings; parameters and buffers keep their values."""
         kept = check_kept(self.network, network, changed)
         warn_of_initializers(self.network, network)
+        params = self.params
         if not self.network.has_layout_of(network):
             params, buffers = self._drawn(network)
-            views = network.views(params, buffers)
+            views, known = network.views(params, buffers), self.views
             for old, new in kept.items():
-                views[new][...] = self.views[old]
-            self.params, self.buffers, self.grads = params, buffers, np.zeros(params.size, self.dtype)
+                views[new][...] = known[old]
+            self.buffers, self.grads = buffers, np.zeros(params.size, self.dtype)
         self.network, self.layers = network, layers
-        self.views = network.views(self.params, self.buffers)
+        self._parameters = Parameters(params, network.views(params, self.buffers))
         self.n_outputs = int(np.prod(network.raw_shape))
+
+    @property
+    def params(self):
+        """The parameters (P,), to be read or written.
+
+        Ask for them each time: as long as the array is held somewhere, predictions keep nothing (parameters.py).
+        """
+        return self._parameters.hand_out()
+
+    @property
+    def views(self):
+        """A new dict {name: view} of parameters and buffers in their shapes, to be read or written like `params`."""
+        return self._parameters.hand_out_views()
 
     def is_as_drawn(self):
         """Do parameters and buffers still have the values that the seed gave them?"""
@@ -119,13 +134,16 @@ class Engine:
         self.made[0] = number
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        here = ("views", "_free_runners")
-        return {name: value for name, value in self.__dict__.items() if name not in here}
+        """Leave out what belongs to this process: versions, views, and runners, which hold addresses."""
+        here = ("_parameters", "_free_runners")
+        return {name: value for name, value in self.__dict__.items() if name not in here} | {"params": self.params}
 
     def __setstate__(self, state):
-        self.__dict__ |= state
-        self.views = self.network.views(self.params, self.buffers)
+        params = state["params"]
+        if type(params) is np.ndarray and params.flags.writeable:
+            params = np.require(params, requirements="O")  # pickle may have made a view of bytes
+        self.__dict__ |= {name: value for name, value in state.items() if name != "params"}
+        self._parameters = Parameters(params, self.network.views(params, self.buffers))
         self._free_runners = Runners()
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
@@ -155,13 +173,19 @@ class Engine:
             self._average()[:] = self.params
         return Update(self.optimizer, self.state, self._coefficients.of_steps(self.step, n_steps), self.made)
 
-    def run(self, runner, steps, data, **demands):
+    def run(self, runner, steps, data, *, update=None, **demands):
         """Run steps; where none is made, because something is raised, the buffers stay as they were."""
+        if update is not None:
+            # Held while it is written: a signal's handler that predicts in a pause finds no version.
+            params, demands["update"] = self.params, update
+        else:
+            params = self._parameters.flat
+            demands["version"] = self._parameters.version() if runner.keeps else None
         if not self.buffers.size:
-            return runner.run(self.params, self.grads, steps, data, **demands)
+            return runner.run(params, self.grads, steps, data, **demands)
         before, step = self.buffers.copy(), self.step
         try:
-            return runner.run(self.params, self.grads, steps, data, **demands)
+            return runner.run(params, self.grads, steps, data, **demands)
         except BaseException:
             if self.step == step:
                 self.buffers[:] = before
@@ -184,7 +208,7 @@ class Engine:
             rows = FEW_PREDICT_ROWS if len(x) <= FEW_PREDICT_ROWS else PREDICT_ROWS
             with self.runner(self.network.batch_size or rows, PREDICTION) as runner:
                 if len(x) <= runner.few_rows:
-                    runner.predict(self.params, self.grads, x, outputs)
+                    runner.predict(self._parameters, self.grads, x, outputs)
                     return outputs
                 self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
         return outputs
@@ -264,11 +288,11 @@ class Engine:
 
     def penalty(self):
         """Return the sum of the penalties on the trainable parameters."""
-        total = 0.0
+        total, params = 0.0, self._parameters.flat  # a reader: predictions keep what they have
         for placed in self.network.params:
             l1, l2 = placed.param.l1, placed.param.l2
             if (l1 or l2) and self.network.layers[placed.layer].spec.trainable:
-                w = self.params[placed.start : placed.stop].astype(np.float64)
+                w = params[placed.start : placed.stop].astype(np.float64)
                 total += l1 * np.abs(w).sum() + l2 * (w * w).sum()
         return total
 
@@ -347,4 +371,4 @@ class Engine:
         """Bytes of parameters, buffers, gradients, optimizer state and the workspaces made so far."""
         runners = sum(runner.nbytes for runner in self._runners())
         state = 0 if self.state is None else self.state.nbytes
-        return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
+        return self._parameters.flat.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
