@@ -73,8 +73,8 @@ class Runner:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
         self.ids = np.empty(plan.ids_size, np.int64)
         self._jobs, self._rule = {}, None
-        # Does it keep what layers prepare, and of which version of the parameters has it kept that?  Training changes it.
-        self.keeps, self._prepared = not purpose.training and any(map(prepares_forward, plan.table)), None
+        # Does it keep what layers prepare (which training changes), and of which version of the parameters?
+        self.keeps, self.prepared = not purpose.training and any(map(prepares_forward, plan.table)), None
         # Rows that one thread takes through a network without buffers; and the parameters with which it last did.
         has_own_way = purpose != PREDICTION or loss is not None or self.buffers.size or self._batch_size is not None
         self.few_rows, self._predicting = 0 if has_own_way else plan.few_rows(), (None, None)
@@ -109,7 +109,7 @@ class Runner:
         update : Update, optional
             Also let the optimizer update the parameters.
         version : object, optional
-            Of `params`, if this runner `keeps` what its layers prepare of them: it does not do so again for one version.
+            Of `params`, where this runner `keeps` what layers prepare of them: for one version they do so once.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class Runner:
         if self.keeps:
             self._skip_prepared(job, version)
         self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), rows, long)
-        self._prepared = version
+        self.prepared = version
         return job.losses() if has_losses else None
 
     def _run_in_threads(self, job, choice, n_steps, rows, long):
@@ -153,8 +153,8 @@ class Runner:
 
     def _skip_prepared(self, job, version):
         """Let a call skip what is prepared for this version already."""
-        job.prepare_first(version is None or version is not self._prepared)
-        self._prepared = None  # until the call is over
+        job.prepare_first(version is None or version is not self.prepared)
+        self.prepared = None  # until the call is over
 
     def predict(self, parameters, grads, x, outputs):
         """Write the outputs of x (n, ...), with n up to `few_rows`, by `Parameters`.
@@ -173,7 +173,7 @@ class Runner:
         if self.keeps:
             self._skip_prepared(job, version)
         run_alone(job.alone)
-        self._prepared = version
+        self.prepared = version
 
     def _job(self, data, backward, mean, update):
         has_outputs = data.outputs is not None or data.dx is not None
