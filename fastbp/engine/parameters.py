@@ -11,6 +11,7 @@ any more, and the values get a new version.  Else they have none, and the predic
 that he has written.  A reference that the library forgets somewhere costs time, never a wrong result.
 """
 
+import sys
 from functools import cache
 from sys import getrefcount
 
@@ -37,7 +38,9 @@ class Parameters:
         self.flat, self._array, self._views = array[:], array, views
         # Views of views have the array itself as their base, if it owns its memory.
         self._own = [view for view in views.values() if view.base is array]
-        self._is_countable = type(array) is np.ndarray and array.flags.owndata
+        # Without Python's lock the count would not be that of one moment.
+        has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+        self._is_countable = type(array) is np.ndarray and array.flags.owndata and has_lock
         self._version = self._claim = None
 
     def hand_out(self):
