@@ -2,6 +2,7 @@
 
 import ctypes
 from typing import NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class Job:
         record["backward"], record["mean"] = demands.backward, demands.mean
         # `prepare` makes what a layer's backward kernel reads.  The forward kernel reads it as well in layers without a
         # backward kernel, and in layers that pack their parameters.
-        record["prepare"] = demands.backward or any(_prepares_forward(layer) for layer in self._plan.table)
+        self._prepares = demands.backward or any(map(prepares_forward, self._plan.table))
         needed = {"gather": demands.has_rows, "scatter": demands.has_outputs}
         if demands.backward:
             needed["add_partials"] = self._partials is not None
@@ -123,8 +124,18 @@ class Job:
 
     def _set_phases(self, apart):
         self._apart, self.record["apart"] = apart, apart
+        self.record["prepare"] = self._prepares
         self._phases = phases_of(self.record[0], self._has_rows, apart)
         self.record["phases"], self.record["n_phases"] = address_of(self._phases), len(self._phases)
+        self._prepares_first = self._prepares
+
+    def prepare_first(self, wanted):
+        """Say whether a call begins with PREPARE, if its job has that phase."""
+        if wanted != self._prepares_first:
+            self._prepares_first, skipped = wanted, not wanted
+            numbers, phases = self._numbers, self._phases
+            numbers[_PREPARE] = wanted
+            numbers[_PHASES], numbers[_N_PHASES] = address_of(phases[skipped:]), len(phases) - skipped
 
     def point(self, data, steps, params, grads, apart=False):
         """Say where the rows, the steps and the parameters of a call are; `apart`: updates have a phase alone."""
@@ -135,9 +146,9 @@ class Job:
         if apart != self._apart:
             self._set_phases(apart)
         known_steps, known_params, known_grads = self._places
-        if steps is known_steps and params is known_params and grads is known_grads:
+        if steps is known_steps and grads is known_grads and params is known_params():
             return
-        self._places = steps, params, grads
+        self._places = steps, ref(params), grads  # nobody may seem to hold the parameters (parameters.py)
         numbers[_STEPS], numbers[_PARAMS] = address_of(steps), address_of(params)
         numbers[_GRADS] = gradient = address_of(grads)
         numbers[_PARTIALS] = gradient if self._partials is None else address_of(self._partials)
@@ -176,7 +187,7 @@ class Job:
         return losses
 
 
-def _prepares_forward(layer):
+def prepares_forward(layer):
     """Does a layer, a record, prepare what its forward pass reads?"""
     return layer["prepare"] and (layer["backward"] == 0 or layer["packed"] >= 0)
 
@@ -196,8 +207,9 @@ def _items_for(plan, demands):
 
 
 _ACCUMULATES = list(UPDATE_SETTINGS).index("accumulates")
-_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _APART = (
-    JOB.names.index(name) for name in ("steps", "n_steps", "params", "grads", "partials", "apart")
+_STEPS, _N_STEPS, _PARAMS, _GRADS, _PARTIALS, _PREPARE, _PHASES, _N_PHASES = (
+    JOB.names.index(name)
+    for name in ("steps", "n_steps", "params", "grads", "partials", "prepare", "phases", "n_phases")
 )
 _OPTIMIZER, _STATE, _N_STATE, _COEFFICIENTS, _MADE = (
     JOB.names.index(name) for name in ("optimizer", "state", "n_state", "coefficients", "made")

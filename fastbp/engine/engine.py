@@ -16,6 +16,7 @@ from fastbp.engine.loss_checks import check_loss, check_metrics
 from fastbp.engine.metric_values import metric_values
 from fastbp.engine.network import Network, check_kept, warn_of_initializers
 from fastbp.engine.optimizer_steps import Coefficients
+from fastbp.engine.parameters import Parameters
 from fastbp.engine.runner_pool import Runners
 from fastbp.engine.snapshot import Reach
 from fastbp.engine.user_arrays import all_finite
@@ -25,7 +26,7 @@ from fastbp.losses.pointwise import VectorJacobian
 # Rows of the plan for predicting: its chunks fit the cache, and any number of rows may be given.
 PREDICT_ROWS = 4096
 # Calls of up to so many rows have a plan that packs no weights (PREDICTION_READERS): one row of 784-512-512-10 takes
-# 69 us in place of 107, 16 rows 154 in place of 165.
+# 69 us in place of 107, 16 rows 154 in place of 165.  Where the weights are packed already, they take 33 and 97.
 FEW_PREDICT_ROWS = 16
 # So many rows of outputs are finished at a time (the mean of an ensemble's members).
 FINISH_ROWS = 65536
@@ -51,16 +52,16 @@ class Engine:
     def __init__(self, layers, input_shape, seed, dtype):
         self.layers, self.seed, self.dtype = layers, seed, np.dtype(dtype)
         self.network = Network(layers, input_shape)
-        self.params, self.buffers = self._drawn(self.network)
+        params, self.buffers = self._drawn(self.network)
+        self._parameters = Parameters(params, self.network.views(params, self.buffers))
         # Costs no memory until it is written (zeros_like writes it): training writes nothing for large tables.
-        self.grads = np.zeros(self.params.size, self.dtype)
-        self.views = self.network.views(self.params, self.buffers)
+        self.grads = np.zeros(params.size, self.dtype)
         self.n_outputs = int(np.prod(self.network.raw_shape))
         self.made, self.epoch = np.zeros(1, np.int64), 0
         self.loss = self.optimizer = self.state = None
         self.metrics = []
         self.fused_output = False
-        self._free_runners = Runners()
+        self._drop_runners()
 
     @changes
     def compile(self, optimizer, loss, metrics, layers=None):
@@ -80,21 +81,35 @@ class Engine:
         self._coefficients = Coefficients(optimizer)
         self._state_kind = self._coefficients.state_kind()
         self.step = 0
-        self._free_runners = Runners()
+        self._drop_runners()
 
     def _go_on_with(self, network, layers, changed):
         """Take a network of the same layers with other settings; parameters and buffers keep their values."""
         kept = check_kept(self.network, network, changed)
         warn_of_initializers(self.network, network)
+        params = self.params
         if not self.network.has_layout_of(network):
             params, buffers = self._drawn(network)
-            views = network.views(params, buffers)
+            views, known = network.views(params, buffers), self.views
             for old, new in kept.items():
-                views[new][...] = self.views[old]
-            self.params, self.buffers, self.grads = params, buffers, np.zeros(params.size, self.dtype)
+                views[new][...] = known[old]
+            self.buffers, self.grads = buffers, np.zeros(params.size, self.dtype)
         self.network, self.layers = network, layers
-        self.views = network.views(self.params, self.buffers)
+        self._parameters = Parameters(params, network.views(params, self.buffers))
         self.n_outputs = int(np.prod(network.raw_shape))
+
+    @property
+    def params(self):
+        """The parameters (P,), to be read or written.
+
+        Ask for them each time: as long as the array is held somewhere, predictions keep nothing (parameters.py).
+        """
+        return self._parameters.hand_out()
+
+    @property
+    def views(self):
+        """A new dict {name: view} of parameters and buffers in their shapes, to be read or written like `params`."""
+        return self._parameters.hand_out_views()
 
     def is_as_drawn(self):
         """Do parameters and buffers still have the values that the seed gave them?"""
@@ -119,14 +134,21 @@ class Engine:
         self.made[0] = number
 
     def __getstate__(self):
-        """Leave out what belongs to this process: views, and runners, which hold addresses."""
-        here = ("views", "_free_runners")
-        return {name: value for name, value in self.__dict__.items() if name not in here}
+        """Leave out what belongs to this process: versions, views, and runners, which hold addresses."""
+        here = ("_parameters", "_free_runners", "_packing")
+        return {name: value for name, value in self.__dict__.items() if name not in here} | {"params": self.params}
 
     def __setstate__(self, state):
-        self.__dict__ |= state
-        self.views = self.network.views(self.params, self.buffers)
-        self._free_runners = Runners()
+        params = state["params"]
+        if type(params) is np.ndarray and params.flags.writeable:
+            params = np.require(params, requirements="O")  # pickle may have made a view of bytes
+        self.__dict__ |= {name: value for name, value in state.items() if name != "params"}
+        self._parameters = Parameters(params, self.network.views(params, self.buffers))
+        self._drop_runners()
+
+    def _drop_runners(self):
+        # `_packing`: the free ones of a kind that packs weights, once there are some.
+        self._free_runners, self._packing = Runners(), []
 
     def runner(self, rows, purpose, n_targets=0, loss=None):
         """Lend a runner, as a context; two threads that ask at once get two, with buffers of their own."""
@@ -155,13 +177,19 @@ class Engine:
             self._average()[:] = self.params
         return Update(self.optimizer, self.state, self._coefficients.of_steps(self.step, n_steps), self.made)
 
-    def run(self, runner, steps, data, **demands):
+    def run(self, runner, steps, data, *, update=None, **demands):
         """Run steps; where none is made, because something is raised, the buffers stay as they were."""
+        if update is not None:
+            # Held while it is written: a signal's handler that predicts in a pause finds no version.
+            params, demands["update"] = self.params, update
+        else:
+            params = self._parameters.flat
+            demands["version"] = self._parameters.version() if runner.keeps else None
         if not self.buffers.size:
-            return runner.run(self.params, self.grads, steps, data, **demands)
+            return runner.run(params, self.grads, steps, data, **demands)
         before, step = self.buffers.copy(), self.step
         try:
-            return runner.run(self.params, self.grads, steps, data, **demands)
+            return runner.run(params, self.grads, steps, data, **demands)
         except BaseException:
             if self.step == step:
                 self.buffers[:] = before
@@ -179,15 +207,24 @@ class Engine:
         return np.concatenate([self.network.finish(self._outputs(part)) for part in parts])
 
     def _outputs(self, x):
-        outputs = np.empty((len(x), *self.network.raw_shape), self.dtype)
-        if len(x):
-            rows = FEW_PREDICT_ROWS if len(x) <= FEW_PREDICT_ROWS else PREDICT_ROWS
-            with self.runner(self.network.batch_size or rows, PREDICTION) as runner:
-                if len(x) <= runner.few_rows:
-                    runner.predict(self.params, self.grads, x, outputs)
-                    return outputs
-                self.run(runner, self._passes(runner, len(x)), Data(x, outputs=outputs))
+        n = len(x)
+        outputs = np.empty((n, *self.network.raw_shape), self.dtype)
+        if n:
+            are_few = n <= FEW_PREDICT_ROWS and not (self._packing and self._are_packed())
+            loan = self.runner(self.network.batch_size or (FEW_PREDICT_ROWS if are_few else PREDICT_ROWS), PREDICTION)
+            with loan as runner:
+                if n <= runner.few_rows:
+                    runner.predict(self._parameters, self.grads, x, outputs)
+                else:
+                    self.run(runner, self._passes(runner, n), Data(x, outputs=outputs))
+            if n > FEW_PREDICT_ROWS and runner.keeps:
+                self._packing = loan.free
         return outputs
+
+    def _are_packed(self):
+        """Does a free runner hold panels of the parameters as they are?  Few rows read them, but pack none."""
+        version, free = self._parameters.version(), self._packing[-1:]
+        return version is not None and bool(free) and free[0].prepared is version
 
     def _passes(self, runner, n, rows=None):
         """Return the steps that `n` rows without an update take: one, or batches in order for stateful layers."""
@@ -264,11 +301,11 @@ class Engine:
 
     def penalty(self):
         """Return the sum of the penalties on the trainable parameters."""
-        total = 0.0
+        total, params = 0.0, self._parameters.flat  # a reader: predictions keep what they have
         for placed in self.network.params:
             l1, l2 = placed.param.l1, placed.param.l2
             if (l1 or l2) and self.network.layers[placed.layer].spec.trainable:
-                w = self.params[placed.start : placed.stop].astype(np.float64)
+                w = params[placed.start : placed.stop].astype(np.float64)
                 total += l1 * np.abs(w).sum() + l2 * (w * w).sum()
         return total
 
@@ -347,4 +384,4 @@ class Engine:
         """Bytes of parameters, buffers, gradients, optimizer state and the workspaces made so far."""
         runners = sum(runner.nbytes for runner in self._runners())
         state = 0 if self.state is None else self.state.nbytes
-        return self.params.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners
+        return self._parameters.flat.nbytes + self.buffers.nbytes + self.grads.nbytes + state + runners

@@ -10,7 +10,7 @@ from fastbp.compiler.jit import compiled_address
 from fastbp.compiler.signatures import signature
 from fastbp.engine.cut import PREDICTION
 from fastbp.engine.driver import run_steps
-from fastbp.engine.driver_call import Data, Demands, Job, address_of, make_steps
+from fastbp.engine.driver_call import Data, Demands, Job, address_of, make_steps, prepares_forward
 from fastbp.engine.helper_threads import FINISHED, open_counters, paused_counters, run_share
 from fastbp.engine.interrupts import heed_interrupt
 from fastbp.engine.job_record import JOB, UPDATE_PHASES
@@ -73,6 +73,8 @@ class Runner:
             self.partials = np.empty((plan.n_slices, network.n_params), plan.dtype)
         self.ids = np.empty(plan.ids_size, np.int64)
         self._jobs, self._rule = {}, None
+        # Does it keep what layers prepare (which training changes), and of which version of the parameters?
+        self.keeps, self.prepared = not purpose.training and any(map(prepares_forward, plan.table)), None
         # Rows that one thread takes through a network without buffers; and the parameters with which it last did.
         has_own_way = purpose != PREDICTION or loss is not None or self.buffers.size or self._batch_size is not None
         self.few_rows, self._predicting = 0 if has_own_way else plan.few_rows(), (None, None)
@@ -87,7 +89,7 @@ class Runner:
         real[_DIVISOR] = divisor
         return self._step
 
-    def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None):
+    def run(self, params, grads, steps, data, *, backward=False, mean=True, update=None, version=None):
         """Run `steps`; return the loss of each.
 
         With an `update`, a loss that is not finite ends the run before its step's update; the losses after it are
@@ -106,6 +108,8 @@ class Runner:
             Divide each loss and gradient by its step's divisor (the rows of the batch), and add the penalties.
         update : Update, optional
             Also let the optimizer update the parameters.
+        version : object, optional
+            Of `params`, where this runner `keeps` what layers prepare of them: for one version they do so once.
 
         Returns
         -------
@@ -130,7 +134,10 @@ class Runner:
             # Named, so that it lives as long as the call.
             coefficients = np.ascontiguousarray(update.coefficients)
             job.point_update(self._rule.record, update.state, coefficients, update.made)
+        if self.keeps:
+            self._skip_prepared(job, version)
         self._run_in_threads(job, self.choices.of(len(steps), rows, backward, update is None), len(steps), rows, long)
+        self.prepared = version
         return job.losses() if has_losses else None
 
     def _run_in_threads(self, job, choice, n_steps, rows, long):
@@ -144,20 +151,29 @@ class Runner:
         if choice.listens:
             choice.note(n_threads, perf_counter() - started, n_steps * rows)
 
-    def predict(self, params, grads, x, outputs):
-        """Write the outputs of x (n, ...), with n up to `few_rows`.
+    def _skip_prepared(self, job, version):
+        """Let a call skip what is prepared for this version already."""
+        job.prepare_first(version is None or version is not self.prepared)
+        self.prepared = None  # until the call is over
+
+    def predict(self, parameters, grads, x, outputs):
+        """Write the outputs of x (n, ...), with n up to `few_rows`, by `Parameters`.
 
         It is `run` of the one step: of that only n and two addresses are not those of the call before (2 us of 5).
         """
         known, job = self._predicting
-        if known is not params:
+        version = parameters.version() if self.keeps else None
+        if known is not parameters:
             data = Data(x, outputs=outputs)
-            self.run(params, grads, self.one_step(0, 0, len(x), False, len(x)), data)
-            self._predicting = params, self._job(data, False, True, None)
+            self.run(parameters.flat, grads, self.one_step(0, 0, len(x), False, len(x)), data, version=version)
+            self._predicting = parameters, self._job(data, False, True, None)
             return
         job.point_rows(x, outputs)
         self._step_numbers[0][_ROWS] = len(x)
+        if self.keeps:
+            self._skip_prepared(job, version)
         run_alone(job.alone)
+        self.prepared = version
 
     def _job(self, data, backward, mean, update):
         has_outputs = data.outputs is not None or data.dx is not None

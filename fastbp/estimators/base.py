@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from numbers import Integral, Real
-from operator import is_
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +33,7 @@ from fastbp.estimators.names import (
 )
 from fastbp.estimators.network import layers_of, model_with_layers, new_model
 from fastbp.estimators.stochastic import EPOCHS_ATTRIBUTES, fit_stochastic
+from fastbp.estimators.weight_views import VIEWS, WeightViews
 from fastbp.io.saving import save_tensors
 from fastbp.models.arguments import checked_callbacks
 from fastbp.models.sequential import Sequential
@@ -71,7 +71,7 @@ PARAMETER_CONSTRAINTS: dict[str, list] = {
 FULL_BATCH_FITS = {"lbfgs": fit_lbfgs, "lm": fit_lm}
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(WeightViews, BaseEstimator, ABC):
     """Base of the multilayer perceptrons; the public classes say what is classified or regressed."""
 
     _parameter_constraints: dict[str, list] = PARAMETER_CONSTRAINTS
@@ -237,24 +237,11 @@ class BaseMLP(BaseEstimator, ABC):
         """Set the fitted attributes as they are before the first epoch."""
         self._hold(model)
         self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(self.coefs_) + 1
+        self.n_layers_ = len(model.views) // 2 + 1
         self.out_activation_ = objective.out_activation
         # What solvers of batches write begins anew with their first epoch.
         for name in EPOCHS_ATTRIBUTES:
             vars(self).pop(name, None)
-
-    def _hold(self, model):
-        """Make `model` the network beneath: `coefs_` and `intercepts_` are views into its parameters."""
-        views = list(model.views.values())
-        self.model_, self.coefs_, self.intercepts_ = model, views[0::2], views[1::2]
-        self._views = self.coefs_ + self.intercepts_
-
-    def _adopt_weights(self):
-        """Copy arrays that the user put into `coefs_` or `intercepts_` to the flat parameters."""
-        if not all(map(is_, [*self.coefs_, *self.intercepts_], self._views)):
-            pairs = zip(self.coefs_, self.intercepts_, strict=True)
-            self.model_.set_weights([array for pair in pairs for array in pair])
-            self._hold(self.model_)
 
     def _outputs(self, X):
         """Return the network's outputs (n, k) for the user's X."""
@@ -373,7 +360,8 @@ class BaseMLP(BaseEstimator, ABC):
         if "model_" in state:
             self._adopt_weights()
             state["model_"] = self.model_.get_state()
-            del state["coefs_"], state["intercepts_"], state["_views"]
+            for name in VIEWS:
+                state.pop(name, None)
         return state
 
     def __setstate__(self, state):

@@ -111,4 +111,4 @@ def data_loss(engine, objective, rows):
         PREDICT_ROWS, objective.purpose(training=False), rows.targets.shape[1], objective.loss
     ) as runner:
         data = Data(rows.x, rows.targets, rows.weight)
-        return float(runner.run(engine.params, engine.grads, steps, data)[0])
+        return float(engine.run(runner, steps, data)[0])

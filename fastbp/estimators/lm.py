@@ -24,7 +24,7 @@ def fit_lm(mlp, objective, rows):
 
     def iteration_ends(iteration, _):
         mlp.n_iter_ = iteration
-        penalty = 0.5 * mlp.alpha * sum(np.square(coef).sum() for coef in mlp.coefs_) / total
+        penalty = 0.5 * mlp.alpha * sum(np.square(coef).sum() for coef in [*mlp.model_.views.values()][::2]) / total
         mlp.loss_ = data_loss(engine, objective, rows) + float(penalty)
         mlp.loss_curve_.append(mlp.loss_)
         if mlp.verbose:

@@ -54,7 +54,8 @@ class Sequential(Explainable):
         The model's own copy of what `compile` was given: ``model.optimizer.learning_rate = 0.01`` holds from the next
         update on.
     params : array (P,)
-        All parameters, one flat vector, writable.
+        All parameters, one flat vector, writable. As long as you hold it, one of `views` or anything made of them, each
+        `predict` packs large weights anew; else it keeps them packed. So hold it as long as you write.
     grads : array (P,)
         The last gradient, in the same layout.
     views : dict of arrays
@@ -212,7 +213,7 @@ class Sequential(Explainable):
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters, one flat vector (P,), writable in place."""
+        """All parameters, one flat vector (P,), writable in place by whoever holds it; a bare address holds nothing."""
         return self._built("params").params
 
     @property

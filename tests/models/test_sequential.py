@@ -365,7 +365,7 @@ def test_models_that_are_not_built_or_have_a_custom_loss_are_copied_too():
 def test_a_pickle_holds_no_machine_addresses_nor_workspaces():
     model = classifier()
     model.fit(X, LABELS, epochs=1, verbose=0)
-    assert set(model.engine.__dict__) - set(model.engine.__getstate__()) == {"views", "_free_runners"}
+    assert set(model.engine.__dict__) - set(model.engine.__getstate__()) == {"_parameters", "_free_runners", "_packing"}
     fresh = classifier(input_shape=(4,))
     assert abs(len(pickle.dumps(model)) - len(pickle.dumps(fresh))) < 200
 
