@@ -5,7 +5,7 @@ threads take them one by one.  Most steps have two phases:
 
 1. A piece is a slice of the batch, or two that a single thread takes together: gather, forward, loss, backward
    (`run_slice`).  Parameters are only read.
-2. A piece is an item, a part of one parameter: gradient, penalties, update (`make_item`).  A large table gets the
+2. A piece is an item, a part of one parameter: gradient, penalties, update (item_updates.py).  A large table gets the
    gradient of those rows alone that the batch reads (lookup_update.py).
 
 Where layers sum over the whole batch, the plan has several segments, and the first phase becomes one phase for each
@@ -25,17 +25,25 @@ from fastbp.compiler.jit import call, call_float, inline, kernel
 from fastbp.compiler.pointers import array_at, float64s_at, int64_at, int64s_at, record_at, records_at, span
 from fastbp.engine.barrier import finish, take, wait
 from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, take_or_pause
+from fastbp.engine.item_updates import (
+    change_item,
+    changes,
+    layer_at,
+    layer_gradient,
+    limit_item,
+    make_item,
+    norm_scale,
+)
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.plan import LAYOUT
-from fastbp.kernels.ahead import STATE_BYTES, add, add_rows, clear
-from fastbp.layers.base import LAYER, STEP
+from fastbp.layers.base import STEP
 from fastbp.losses.base import LOSS
 from fastbp.optimizers.base import OPTIMIZER
 
 items_at, steps_at, layout_at = records_at(ITEM), records_at(STEP), record_at(LAYOUT)
-# These read a layer, a loss or an optimizer of any kind, but only the header that all of its family share.
-layer_at, loss_at, optimizer_at = record_at(LAYER), record_at(LOSS), record_at(OPTIMIZER)
+# These read a loss or an optimizer of any kind, but only the header that all of its family share.
+loss_at, optimizer_at = record_at(LOSS), record_at(OPTIMIZER)
 
 
 class Run(NamedTuple):
@@ -258,159 +266,3 @@ def loss_scale(job, step):
     if not job.mean:
         return 1.0
     return 1.0 / step.divisor if step.divisor != 0 else 0.0
-
-
-@inline
-def changes(job):
-    """Does the phase of the items' gradients also update them?"""
-    return job.update and not job.sum_squares and not job.apart
-
-
-@inline
-def waits(run, batch):
-    """Is the gradient of the batch only added up, for an update at the end of its round?"""
-    return run.job.accumulates and batch.coefficients[np.uint64(run.job.n_coefficients - 3)] == 0
-
-
-@inline
-def make_item(piece, run, batch):
-    """Make an item's gradient, sum its squares where a norm is clipped, else update the item."""
-    job, item, grads = run.job, run.items[piece], run.grads
-    if job.backward and (item.reads == 0 or job.accumulates):
-        if item.ahead:
-            queue_ahead(item, run, batch)
-        penalty = item_gradient(item, run, batch.record)
-        if job.add_penalty:
-            batch.sums[job.penalties + piece] = penalty
-    if job.accumulates:
-        slot = run.state.size - (1 + job.averages) * run.params.size
-        call(job.add_gradient, (grads, run.state, batch.coefficients, slot, item.start, item.stop))
-    if item.reads:
-        if (job.sum_squares or not job.apart) and not waits(run, batch):
-            squares = call_float(job.visit, (job, item, batch.record, 1.0, batch.coefficients, run.work))
-            if job.sum_squares:
-                batch.sums[job.squares + piece] = squares
-    elif job.sum_squares:
-        batch.sums[job.squares + piece] = call_float(job.sum_squares, (grads, item.start, item.stop))
-    elif changes(job):
-        update_item(item, 1.0, run, batch)
-
-
-@inline
-def change_item(piece, scale, run, batch):
-    """Update an item whose gradient is made, scaled down where its norm is clipped."""
-    job, item = run.job, run.items[piece]
-    if job.clipnorm > 0:
-        scale = parameter_scale(item, run, batch)
-    if item.reads == 0:
-        update_item(item, scale, run, batch)
-    elif not waits(run, batch):
-        update = job.revisit if job.sum_squares else job.visit
-        call_float(update, (job, item, batch.record, scale, batch.coefficients, run.work))
-
-
-@inline
-def limit_item(item, run):
-    """Limit the norms of a parameter that has a limit, and prepare what depends on it."""
-    if item.max_norm > 0:
-        call(run.job.limit_norms, (item, run.params))
-        prepare_item(item, run)
-
-
-@inline
-def norm_scale(run, batch):
-    """Return the factor that brings the whole gradient to the norm `global_clipnorm` at most, as Keras."""
-    limit = run.job.global_clipnorm
-    if limit <= 0:
-        return 1.0
-    squares = 0.0
-    for i in range(run.items.size):
-        squares += batch.sums[run.job.squares + i]
-    # A NaN norm makes every gradient NaN.
-    return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
-
-
-@inline
-def parameter_scale(item, run, batch):
-    """Return the factor that brings the gradient of the item's parameter to the norm `clipnorm` at most, as Keras."""
-    squares, limit = 0.0, run.job.clipnorm
-    piece = item.head
-    while piece >= 0:
-        squares += batch.sums[run.job.squares + piece]
-        piece = run.items[piece].tail
-    return 1.0 if squares <= limit**2 else limit / np.sqrt(squares)
-
-
-@inline
-def item_gradient(item, run, step):
-    """Write the item's gradient, penalties included, to `grads`; return its penalty."""
-    job, layout, params, grads = run.job, run.layout, run.params, run.grads
-    if not layout.sliced:
-        layer_gradient(item, run.table, params, grads, run.work, 0, step.rows, False)
-    elif job.add_partials:
-        n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
-        call(job.add_partials, (run.partials, grads, n_slices, item.start, item.stop))
-    if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
-        return call_float(job.add_penalty, (item, step.penalty, params, grads))
-    return 0.0
-
-
-@inline
-def queue_ahead(item, run, batch):
-    """Let the item's gradient fetch what its update reads, and its share of the next batch's rows."""
-    job, params, size = run.job, run.params, run.params.itemsize
-    queue, turns = int64s_at(item.ahead, item.ahead_size), batch.record.rows
-    clear(queue)
-    if changes(job) and (params.size + run.state.size) * size > STATE_BYTES:
-        n_bytes = (item.stop - item.start) * size
-        add(queue, job.params + item.start * size, n_bytes, turns)
-        for first in range(item.start, run.state.size, params.size):
-            add(queue, job.state + first * size, n_bytes, turns)
-    # In order, rows are fetched anyway.
-    if job.x and job.order:
-        first, stop = batch.next_first, batch.next_first + min(item.ahead_stop, batch.next_rows)
-        add_rows(queue, job.x, job.order, first + item.ahead_first, stop, run.layout.n_in * size, turns)
-
-
-@inline
-def layer_gradient(item, table, params, grads, work, start, stop, accumulate):
-    """Have the item's layer write (or add to) its rows of the gradient."""
-    layer = layer_at(table[item.layer])
-    call(
-        layer.gradient,
-        (layer, params, grads, work, start, stop, item.block, item.first, item.end, accumulate),
-    )
-
-
-@inline
-def update_item(item, scale, run, batch):
-    """Clip the item's gradient, decay its parameters, update them, prepare what depends on them.
-
-    Where the batch `waits` (its gradient is only accumulated), only the moving average changes.
-    """
-    job, optimizer, coefficients = run.job, run.optimizer, batch.coefficients
-    params, grads, state = run.params, run.grads, run.state
-    if not waits(run, batch):
-        if job.clip_values:
-            call(job.clip_values, (grads, job.clipvalue, item.start, item.stop))
-        if scale != 1.0:
-            call(job.scale_entries, (grads, scale, item.start, item.stop))
-        if job.weight_decay > 0:
-            decay = coefficients[0] * item.learning_rate * job.weight_decay * item.decay * batch.record.decay
-            call(job.decay_entries, (params, decay, item.start, item.stop))
-        call(
-            optimizer.kernel,
-            (optimizer, coefficients, item.learning_rate, params, grads, state, item.start, item.stop),
-        )
-    if job.averages:
-        call(job.move_average, (params, state, coefficients, item.start, item.stop))
-    if item.max_norm == 0:
-        prepare_item(item, run)
-
-
-@inline
-def prepare_item(item, run):
-    """Have the layer prepare the item's rows; only a layer's first parameter (block 0) has anything to prepare."""
-    layer = layer_at(run.table[item.layer])
-    if layer.prepare and item.block == 0:
-        call(layer.prepare, (layer, run.params, run.shared, item.first, item.end))

@@ -162,16 +162,19 @@ class Runner:
         It is `run` of the one step: of that only n and two addresses are not those of the call before (2 us of 5).
         """
         known, job = self._predicting
-        version = parameters.version() if self.keeps else None
         if known is not parameters:
+            version = parameters.version() if self.keeps else None
             data = Data(x, outputs=outputs)
             self.run(parameters.flat, grads, self.one_step(0, 0, len(x), False, len(x)), data, version=version)
             self._predicting = parameters, self._job(data, False, True, None)
             return
         job.point_rows(x, outputs)
         self._step_numbers[0][_ROWS] = len(x)
-        if self.keeps:
-            self._skip_prepared(job, version)
+        if not self.keeps:
+            run_alone(job.alone)
+            return
+        version = parameters.version()
+        self._skip_prepared(job, version)
         run_alone(job.alone)
         self.prepared = version
 
