@@ -13,10 +13,10 @@ from fastbp.compiler.jit import call, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, pointer_like, shift, span
 from fastbp.engine.barrier import finish, take, wait
 from fastbp.engine.cut import Purpose, round_up
-from fastbp.engine.item_updates import layer_at, layer_gradient
 from fastbp.engine.driver_call import make_steps
 from fastbp.engine.helper_threads import enter, leave, open_counters
 from fastbp.engine.interrupts import heed_interrupt
+from fastbp.engine.item_updates import layer_at, layer_gradient
 from fastbp.engine.plan import Plan
 from fastbp.engine.threads import get_num_threads, run_together
 from fastbp.kernels.lanes import lane_dot
