@@ -53,7 +53,7 @@ class Run(NamedTuple):
     layout: Any
     loss: Any
     optimizer: Any
-    joined: Any  # slices that a thread takes together
+    joined: Any  # slices that a thread takes together, 1 or 2
     table: Any  # addresses of the layers' records
     items: Any
     params: Any  # (P,)
@@ -159,7 +159,8 @@ def run_phase(kind, phase, run, batch, counters, n_threads):
 def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
-        return (count_slices(run, batch) + run.joined - 1) // run.joined
+        slices = count_slices(run, batch)
+        return slices if run.joined == 1 else (slices + 1) // 2
     return run.table.size if kind == PREPARE else run.items.size
 
 
@@ -229,8 +230,9 @@ def run_slice(piece, turn, run, batch):
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     if job.y and turn == n_segments - 1 and job.mean and step.divisor != 0:
         # Divided here, so that the sum over all slices is the step's mean loss.
-        for number in range(piece * run.joined, min((piece + 1) * run.joined, count_slices(run, batch))):
-            batch.sums[number] /= step.divisor
+        for i in range(run.joined):
+            if first + i * layout.slice_rows < step.rows:
+                batch.sums[piece * run.joined + i] /= step.divisor
 
 
 @inline
