@@ -8,6 +8,9 @@ number whose median is within 3 % of the best is kept, and looked at again soon,
 A trial sees some milliseconds.  In a process that has just called a BLAS, whose threads go on looking for work for
 0.1 s, they say that a second thread brings nothing.  So the first look is soon.  And while several threads are
 chosen, all calls are watched: where they take longer than with fewer threads, these are chosen at once.
+
+A core that has rested works slowly at first: after 0.3 s without a call, two threads take 592 us for 4-32-16-4 in the
+first 0.06 s, then 300, one thread 430.  So a choice that there is already is kept meanwhile.
 """
 
 from time import perf_counter
@@ -25,6 +28,9 @@ CALLS, TURNS, ENOUGH_SECONDS = 2, 3, 0.1
 # A choice is measured again after AGAIN_SECONDS.  Each time that it is confirmed the pause doubles, up to
 # LONGEST_SECONDS.  A pause is at least PATIENCE times as long as what the trial lost with numbers that are not chosen.
 AGAIN_SECONDS, LONGEST_SECONDS, PATIENCE = 0.05, 5.0, 100.0
+# Where REST_SECONDS pass between the beginnings of two calls, cores have rested: a call lasts 0.2 s at most.  They are
+# warm again after WARM_SECONDS of calls.
+REST_SECONDS, WARM_SECONDS = 0.25, 0.1
 # Calls with the chosen number are judged together once they have taken so long: one that the system interrupts for
 # 4 ms is no reason to change.
 WATCH_SECONDS = 0.02
@@ -70,6 +76,8 @@ class Choice(One):
         self._clock, self.chosen = clock, None
         # Seconds to the next trial where this one confirms the choice, and where a choice is given up.
         self._pause = self._setback = AGAIN_SECONDS
+        # When the number of threads was asked for, and when it was asked for the first time after a rest.
+        self._asked = self._woke = clock()
         self._begin(1)
 
     @property
@@ -79,6 +87,10 @@ class Choice(One):
 
     def wanted(self):
         """Return the number of threads of the next call."""
+        now = self._clock()
+        if now - self._asked > REST_SECONDS:
+            self._woke = now
+        self._asked = now
         # `get_num_threads` asks the system: 5 us.
         if self.chosen and self._is_within(threads.limits()) and not self.is_open_soon():
             return self.chosen
@@ -89,7 +101,7 @@ class Choice(One):
 
     def is_open_soon(self):
         """Will the next call be measured?"""
-        return self.is_open or (self.chosen is not None and self._clock() >= self._again)
+        return self.is_open or (self.chosen is not None and self._is_due_again(self._clock()))
 
     def note(self, n_threads, seconds, work=1):
         """Note how long a call took that had so many threads, and so much work."""
@@ -105,6 +117,10 @@ class Choice(One):
         turns, rest = divmod(self._calls, CALLS * len(self._candidates))
         if rest == 0 and (turns == TURNS or self._lasted >= ENOUGH_SECONDS):
             self._choose()
+
+    def _is_due_again(self, now):
+        """Is there to be another trial?  Cores that have rested are left to warm up, but not for ever."""
+        return now >= self._again and (now - self._woke >= WARM_SECONDS or now - self._again >= LONGEST_SECONDS)
 
     def _is_within(self, limits):
         """Are the limits those of the last trial, or such that one thread is within them, too?"""
@@ -140,6 +156,8 @@ class Choice(One):
 
     def _watch(self, seconds, work):
         """Give the choice up where calls with fewer threads took less."""
+        if self._asked - self._woke < WARM_SECONDS:
+            return
         self._seconds, self._work = self._seconds + seconds, self._work + work
         if self._seconds < WATCH_SECONDS:
             return

@@ -97,8 +97,9 @@ class Machine:
     """
 
     def __init__(self, cost):
-        self.clock, self.calls = Clock(), []
-        self.clock.now, self._cost, self.choice = 0.0, cost, Choice(self.clock)
+        self.clock, self.calls, self._cost = Clock(), [], cost
+        self.clock.now = 0.0
+        self.choice = Choice(self.clock)
 
     def run(self, until):
         """Make calls until that time."""
@@ -151,6 +152,27 @@ def test_a_busy_machine_gets_one_thread_soon_and_two_again_afterwards(cores):
     assert machine.share(11.0 + thread_choice.LONGEST_SECONDS + 0.1, 18.0, 2) > 0.98
 
 
+def test_cores_that_have_rested_change_nothing(cores):
+    """Fits of 0.4 s with a second of rest between them: for 0.08 s a second thread loses, as the first trial does."""
+    machine = Machine(lambda now, n: 1e-3 if n == 1 else 1.5e-3 if now % 1.4 < 0.08 else 6e-4)
+    for start in np.arange(0.0, 14.0, 1.4):
+        machine.clock.now = start
+        machine.run(start + 0.4)
+        assert machine.choice.chosen == 2
+        if start:  # the first trial lost 3 ms, so the next one waits for 0.3 s
+            assert [n for at, n, _ in machine.calls if at >= start].count(1) <= 12  # those of two trials
+
+
+def test_single_calls_after_rests_are_measured_now_and_then(cores):
+    machine = Machine(lambda now, n: {1: 1e-3, 2: 6e-4 if now < 30 else 2e-3}[n])
+    for start in np.arange(0.0, 60.0, 0.5):
+        machine.clock.now = start
+        machine.run(start + 1e-4)
+    numbers = [n for at, n, _ in machine.calls if 6 <= at < 30]
+    assert numbers.count(2) > 0.7 * len(numbers)
+    assert machine.choice.chosen == 1
+
+
 def test_one_interruption_changes_nothing(cores):
     machine = Machine(lambda now, n: 1e-3 if n == 1 else 5e-4)
     machine.run(1.5)
@@ -169,6 +191,7 @@ def test_a_choice_that_stays_is_looked_at_less_often(cores):
         settle(made, {1: 1e-3, 2: two})
         start = clock.now
         while not made.is_open_soon():
+            made.wanted()  # calls go on: a rest would put the trial off
             clock.now += 0.01
         pauses.append(round(clock.now - start, 1))
     assert pauses == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.3]
