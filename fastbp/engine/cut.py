@@ -44,6 +44,8 @@ class Cutter:
     ----------
     placed : dict
         The layers that have a record in the table, by their numbers.
+    joins : bool
+        Whether a thread may take two slices together: nothing is kept for each slice.
     row_multiply_adds : int
         Multiply-adds for one batch row, in all passes (3 in training). An entry of a layer's output counts as one more.
     """
@@ -52,6 +54,7 @@ class Cutter:
         self._network, self._itemsize, self._purpose = network, np.dtype(dtype).itemsize, purpose
         placed = self.placed = {number: p for number, p in enumerate(network.layers) if has_record(p.spec, purpose)}
         self.n_segments = 1 + purpose.training * sum(bool(p.build.whole_batch) for p in placed.values())
+        self.joins = self.n_segments == 1 and not any(p.build.slice_work for p in placed.values())
         passes = 3 if purpose.training else 1
         self.row_multiply_adds = passes * sum(
             p.build.multiply_adds + entries_of(p.output_shape) for p in placed.values()
@@ -108,13 +111,17 @@ class Cutter:
         return slice_rows, False
 
     def _rows_read_together(self, rows):
-        """Return the rows of a slice for which a layer reads its weights once.
+        """Return the rows of a slice where a thread reads all weights once a slice.
 
-        Slices of 64 rows read them half as often as slices of 32.  But fewer than 128 rows would be one slice of 64, or
-        two unequal ones.  So these batches have slices of 32 if a second thread pays: 64 rows of 30-64-64-3 take 9.6 us
-        with two threads in place of 12.1.  One thread alone takes two of them together (plan.py).
+        64 rows read them half as often as 32, and 8-256-256-256-1 takes 4 % longer on one core in slices of 32.  But
+        twice as many slices are work for twice as many threads.  So slices of 32 are joined by twos where threads are
+        few (driver.py), if layers allow it.  Else batches of less than 128 rows have slices of 32, because they would
+        be one slice of 64, or two unequal ones.
         """
-        two_slices = rows < 2 * limits.READ_ROWS and rows * self.row_multiply_adds >= limits.THREAD_MULTIPLY_ADDS
+        multiply_adds = rows * self.row_multiply_adds
+        if self.joins:
+            return limits.READ_ROWS // 2 if multiply_adds >= limits.THREAD_MULTIPLY_ADDS else limits.READ_ROWS
+        two_slices = rows < 2 * limits.READ_ROWS and threads_share(multiply_adds)
         return limits.READ_ROWS // 2 if two_slices else limits.READ_ROWS
 
     def _slice_rows(self, rows, most):

@@ -53,7 +53,6 @@ class Run(NamedTuple):
     layout: Any
     loss: Any
     optimizer: Any
-    joined: Any  # slices that a thread takes together, 1 or 2
     table: Any  # addresses of the layers' records
     items: Any
     params: Any  # (P,)
@@ -70,6 +69,7 @@ class Batch(NamedTuple):
     record: Any
     sums: Any  # (n_sums,)
     coefficients: Any  # (n_coefficients,)
+    joined: Any  # slices that a thread takes together, 1 or 2
     next_first: Any  # the first row of the next batch, and how many it has: 0 after the last one
     next_rows: Any
 
@@ -92,7 +92,6 @@ def run_steps(jobs, work, counters, thread, n_threads):
         layout,
         loss_at(job.loss),
         optimizer_at(job.optimizer),
-        layout.joined if n_threads == 1 else 1,
         int64s_at(job.table, job.n_layers),
         items_at(job.items, job.n_items),
         array_at(job.params, job.n_params, mine),
@@ -108,7 +107,8 @@ def run_steps(jobs, work, counters, thread, n_threads):
         sums = float64s_at(job.sums + 8 * s * job.n_sums, job.n_sums)
         coefficients = float64s_at(job.coefficients + 8 * s * job.n_coefficients, job.n_coefficients)
         following = steps[min(s + 1, steps.size - 1)]
-        batch = Batch(steps[s], sums, coefficients, following.first, following.rows if s + 1 < steps.size else 0)
+        next_rows = following.rows if s + 1 < steps.size else 0
+        batch = Batch(steps[s], sums, coefficients, joined_slices(run, steps[s], n_threads), following.first, next_rows)
         for i in range(job.prepare if s > 0 else 0, phases.size):
             kind = phases[i]
             if kind == ITEMS and job.update:
@@ -159,22 +159,32 @@ def run_phase(kind, phase, run, batch, counters, n_threads):
 def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
-        slices = count_slices(run, batch)
-        return slices if run.joined == 1 else (slices + 1) // 2
+        slices = count_slices(run, batch.record)
+        return slices if batch.joined == 1 else (slices + 1) // 2
     return run.table.size if kind == PREPARE else run.items.size
 
 
 @inline
-def count_slices(run, batch):
+def count_slices(run, step):
     """Return how many slices the batch of a step has."""
-    return (batch.record.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
+    return (step.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
+
+
+@inline
+def joined_slices(run, step, n_threads):
+    """Return how many slices a thread takes together: two, if all threads then have some.
+
+    A call that pauses goes on with another number of threads, perhaps, but with the same pieces.
+    """
+    joins = run.layout.joins and not run.job.apart
+    return 2 if joins and (n_threads == 1 or count_slices(run, step) >= 2 * n_threads) else 1
 
 
 @inline
 def is_finite(run, batch):
     """Are the losses of all slices finite?"""
     finite = True
-    for i in range(count_slices(run, batch)):
+    for i in range(count_slices(run, batch.record)):
         finite = finite and np.isfinite(batch.sums[i])
     return finite
 
@@ -196,10 +206,10 @@ def run_slice(piece, turn, run, batch):
     segment = min(turn, 2 * (n_segments - 1) - turn)
     low, high = int64_at(job.segments, segment), int64_at(job.segments, segment + 1)
     forward, backward = turn < n_segments, job.backward and turn >= n_segments - 1
-    first = piece * run.joined * layout.slice_rows
-    end = min(first + run.joined * layout.slice_rows, step.rows)
-    for chunk in range(first, end, run.joined * layout.chunk_rows):
-        n = min(run.joined * layout.chunk_rows, end - chunk)
+    first = piece * batch.joined * layout.slice_rows
+    end = min(first + batch.joined * layout.slice_rows, step.rows)
+    for chunk in range(first, end, batch.joined * layout.chunk_rows):
+        n = min(batch.joined * layout.chunk_rows, end - chunk)
         # The chunk's first row in the regions: a sliced workspace holds one chunk, another one holds the whole batch.
         start = 0 if layout.sliced else chunk
         stop = start + n
@@ -230,19 +240,19 @@ def run_slice(piece, turn, run, batch):
                     layer_gradient(items[i], table, params, gradient, work, start, stop, chunk > first)
     if job.y and turn == n_segments - 1 and job.mean and step.divisor != 0:
         # Divided here, so that the sum over all slices is the step's mean loss.
-        for i in range(run.joined):
+        for i in range(batch.joined):
             if first + i * layout.slice_rows < step.rows:
-                batch.sums[piece * run.joined + i] /= step.divisor
+                batch.sums[piece * batch.joined + i] /= step.divisor
 
 
 @inline
 def add_losses(piece, run, batch, row, start, stop):
     """Add the chunk's loss to that of its slice.  Of joined slices each has a loss, as if it came alone."""
-    for i in range(run.joined):
+    for i in range(batch.joined):
         first = start + i * run.layout.slice_rows
         if first < stop:
             last = min(first + run.layout.slice_rows, stop)
-            batch.sums[piece * run.joined + i] += chunk_loss(run, batch.record, row + first - start, first, last)
+            batch.sums[piece * batch.joined + i] += chunk_loss(run, batch.record, row + first - start, first, last)
 
 
 @inline

@@ -49,7 +49,7 @@ LAYOUT = record_dtype(
         ("sliced", "i8"),
         ("slice_rows", "i8"),
         ("chunk_rows", "i8"),
-        ("joined", "i8"),  # slices that one thread takes together if it is alone
+        ("joins", "i8"),  # 1: a thread may take two slices together
     ],
 )
 
@@ -79,7 +79,7 @@ class Plan:
         self.sliced, self.slice_rows, self.chunk_rows = cut.sliced, cut.slice_rows, cut.chunk_rows
         self.rows, self._like_rows = cut.room_rows if roomy else rows, cut.room_rows
         self.n_slices = self.slices(self.rows)
-        placed, self.row_multiply_adds = cutter.placed, cutter.row_multiply_adds
+        placed, self.row_multiply_adds, self._joins = cutter.placed, cutter.row_multiply_adds, cutter.joins
         self._number_records(placed)
         self.tables = {p.name: p.param for p in network.params if p.name in cut.tables}
         self.region_rows = self.chunk_rows if self.sliced else round_up(self.rows, limits.REGION_ROWS)
@@ -167,18 +167,10 @@ class Plan:
         layout = {"x": x, "n_in": n_in, "dx": dx, "n_out": n_out, "n_targets": n_targets, "out": out, "dout": dout}
         layout |= {"y": self._region(n_targets), "weight": self._region(n_weights), "n_weights": n_weights}
         layout |= {"sliced": self.sliced, "slice_rows": self.slice_rows, "chunk_rows": self.chunk_rows}
-        layout |= {"joined": self._joined_slices()}
+        layout |= {"joins": self._joins and not self.sliced and self.slice_rows < limits.READ_ROWS}
         self.layout = np.zeros(1, LAYOUT)
         for name, value in layout.items():
             self.layout[name] = value
-
-    def _joined_slices(self):
-        """Return how many slices one thread takes together if it is alone: two small ones, where layers can tell rows.
-
-        64 rows of 30-64-64-3 take 12.1 us in place of 12.9.
-        """
-        is_small = not self.sliced and self.n_segments == 1 and self.slice_rows < limits.READ_ROWS
-        return 2 if is_small and not any(record["slice_stride"] for record in self.table) else 1
 
     def _fill_record(self, record, layer, number, inputs, out, douts):
         """Write a layer's record; `inputs` are (x, dx or -1, entries) of each."""

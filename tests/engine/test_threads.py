@@ -94,9 +94,9 @@ def test_slices_that_one_thread_takes_together_have_the_bits_of_single_ones(
         losses = model.fit(x, y, epochs=2, batch_size=rows, verbose=0).history["loss"]
         with model.engine.runner(rows, model.engine.training_purpose(), 1) as runner:
             layout = runner.plan.layout[0]
-        results.append((model.params.tobytes(), losses, layout["joined"], layout["slice_rows"]))
+        results.append((model.params.tobytes(), losses, layout["joins"], layout["slice_rows"]))
     assert results[0] == results[1] == results[2]
-    assert results[0][2:] == (2, 32)
+    assert results[0][2:] == (1, 32)
 
 
 def test_more_threads_than_pieces(run_threads, monkeypatch):
