@@ -30,6 +30,7 @@ from fastbp.engine.lookup_plan import item_rows, place_rooms, updated_entries
 from fastbp.engine.network import Source
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.kernels.ahead import fetched_rows, queue_size, state_may_be_fetched
+from fastbp.kernels.epilogue import DROPPED, RECTIFIED
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, PREDICTION_READERS
 from fastbp.layers.base import fill_record, float_type_of, kernel_address
 
@@ -157,7 +158,7 @@ class Plan:
                     self._end_backward(record, layer)
                 if place in self.segments[1:-1]:
                     self.table[place - 1] = self._first_record(record, layer)[0]
-                self._join_derivative(record, layer.sources[0])
+                self._join_epilogue(record, network, layer.sources[0])
                 if self.purpose.fused_output and number == network.output_layer and "activate" in record.dtype.names:
                     record["activate"] = record["differentiate"] = 0
                 self.table[place] = record[0]
@@ -197,13 +198,22 @@ class Plan:
         record["region_rows"], record["panels"] = self.region_rows, self._panel_room(layer)
         self._place_shared(record, layer, is_wanted)
 
-    def _join_derivative(self, record, source):
-        """Let a layer's product that makes dx also make the derivative of the rectifier before it, if there is one."""
-        if "gates_dx" not in record.dtype.names or record["dx"][0] < 0 or source.layer not in self.record_number:
+    def _join_epilogue(self, record, network, source):
+        """Let a layer's product that makes dx also do what dropout and a rectifier before it would do backward."""
+        if "gates_dx" not in record.dtype.names or record["dx"][0] < 0:
             return
-        before = self.table[self.record_number[source.layer]]
-        if "rectifies" in before.dtype.names and before["rectifies"]:
-            record["gates_dx"], before["differentiate"] = 1, 0
+        before = self._record_of(source)
+        if _has(before, "joins_product"):
+            before["marks_dropped"], before["backward"], before["dout"] = 1, 0, before["dx"]
+            record["gates_dx"], record["drop_rate"], record["dx"] = DROPPED, before["rate"], before["dx"]
+            before = self._record_of(network.layers[source.layer].sources[0])
+        if _has(before, "rectifies"):
+            record["gates_dx"] |= RECTIFIED
+            before["differentiate"] = 0
+
+    def _record_of(self, source):
+        """Return the record of the layer that makes a value, or None."""
+        return self.table[self.record_number[source.layer]] if source.layer in self.record_number else None
 
     def _panel_room(self, layer):
         """Return the offset of the panels that a layer packs for its gradient; -1: it packs none."""
@@ -326,6 +336,11 @@ class Plan:
         # The products of gradients are a third of a step.  If threads pay, each item has a quarter of that at most, so
         # that two threads end at about the same time.
         return min(limits.ITEM_MULTIPLY_ADDS, step // 12) if threads_share(step) else limits.ITEM_MULTIPLY_ADDS
+
+
+def _has(record, field):
+    """Is there a record, with such a field that is not 0?"""
+    return record is not None and field in record.dtype.names and record[field]
 
 
 def _chain(items):

@@ -12,7 +12,7 @@ its gradient x^T 5.4 (10.3), 64 x 3 x 64 0.30 (0.66), 288 x 4 x 16 0.42 (0.83): 
 
 from fastbp.compiler.lazy import cgutils, intrinsic, ir, types
 from fastbp.compiler.vectors import Shape, edge_mask, emitted_once, load_vector, multiply_add
-from fastbp.kernels.epilogue import gate_sums, given_arguments
+from fastbp.kernels.epilogue import drop_tile, gate_sums, given_arguments
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
 
 # Columns of a quad, and vectors of rows in a tile.  Twice as many where there are registers and tiles of one quad: four
@@ -44,27 +44,28 @@ def quad_rows(typingctx, pointer, width, a_row, a_col):
 
 @intrinsic
 def run_quads(
-    typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, gate
-):
+    typingctx, tiles, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold,
+    gate, gate_kind, scale,
+):  # fmt: skip
     """Run `tiles` tiles below each other, each of `quad_rows` rows; for the rest see `tile.run_tiles`."""
 
     def codegen(context, builder, signature, args):
         shape = Shape(context, signature.args[2].dtype)
         if shape.lanes <= QUAD:
             return context.get_dummy_value()
-        tiles_, width_, *rest = args[:-1]
+        tiles_, width_, *rest = args[:-3]
         a_row_ = rest[5]
         before = builder.udiv(builder.sub(width_, ir.I64(1)), ir.I64(QUAD))
         edge = builder.sub(width_, builder.mul(before, ir.I64(QUAD)))
         index = builder.add(builder.mul(before, ir.I64(2)), builder.zext(_is_one(builder, a_row_), ir.I64))
-        arguments = [tiles_, *rest, *given_arguments(signature, args, 1), edge]
+        arguments = [tiles_, *rest, *given_arguments(signature, args, 3), edge]
         function = builder.load(builder.gep(_table(builder.module, shape, arguments), [ir.I64(0), index]))
         builder.call(function, arguments)
         return context.get_dummy_value()
 
     pointer, size = out, types.int64
-    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size, gate)
-    return types.void(*arguments), codegen
+    arguments = (size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
+    return types.void(*arguments, gate, gate_kind, scale), codegen
 
 
 def _is_one(builder, stride):
@@ -93,7 +94,7 @@ def _emitter(shape, quads, read):
     group, most = shape.lanes // QUAD, 2 * VECTORS if quads == 1 and shape.registers > 16 else VECTORS
 
     def emit(function):
-        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *gate, edge = (
+        tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *epilogue, edge = (
             function.args
         )
         builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -133,8 +134,9 @@ def _emitter(shape, quads, read):
                 total = builder.load(sums[r // group, q])
                 builder.store(_pick(builder, total, range(first, first + QUAD)), place)
             fold_sums(builder, parts, out_tile, out_stride, fold, mask_of)
-            gate_sums(builder, parts, out, out_stride, gate, number, rows, mask_of)
+            gate_sums(builder, parts, out, out_stride, epilogue, number, rows, mask_of)
             store_tile(builder, parts, out_tile, out_stride, edge, mask_of)
+            drop_tile(builder, shape, parts, out, out_stride, epilogue, number, edge, mask_of)
 
         done = ir.I64(0)
         if most > VECTORS:

@@ -12,6 +12,8 @@ import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
 
+# lowbias32 is x ^ (x >> shift) times a factor, for each of these pairs, and then x ^ (x >> MIX_SHIFT).
+MIXES, MIX_SHIFT = ((16, 0x21F0AAAD), (15, 0x735A2D97)), 15
 # The stream of shuffles; layers use their own index, from 0 up.
 SHUFFLE_STREAM = -1
 
@@ -35,11 +37,9 @@ def stream_key(seed, step, stream):
 @inline
 def mix32(x):
     """The bijection lowbias32 of 32-bit integers."""
-    x = np.uint32(x ^ (x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x21F0AAAD))
-    x = np.uint32(x ^ (x >> np.uint32(15)))
-    x = np.uint32(x * np.uint32(0x735A2D97))
-    return np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(np.uint32(x ^ (x >> np.uint32(MIXES[0][0]))) * np.uint32(MIXES[0][1]))
+    x = np.uint32(np.uint32(x ^ (x >> np.uint32(MIXES[1][0]))) * np.uint32(MIXES[1][1]))
+    return np.uint32(x ^ (x >> np.uint32(MIX_SHIFT)))
 
 
 @inline

@@ -26,7 +26,7 @@ from fastbp.compiler.vectors import HEIGHTS, Shape, edge_mask, load_vector, mult
 from fastbp.kernels.ahead import fetch_line, is_piece, take_piece
 from fastbp.kernels.columnsums import sum_columns
 from fastbp.kernels.dots import dots
-from fastbp.kernels.epilogue import gate_entries, gate_from, gate_sums, given_arguments
+from fastbp.kernels.epilogue import drop_tile, gate_entries, gate_from, gate_sums, given_arguments
 from fastbp.kernels.panels import PANEL_READERS, PLAIN_ENTRIES, panel_at
 from fastbp.kernels.quads import quad_rows, run_quads
 from fastbp.kernels.tilesums import below, fold_sums, initial_sums, opaque, store_tile
@@ -48,20 +48,22 @@ def product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m,
     `b` may be a matrix's panels, and `b_stride` then theirs (panels.py).
     A null `init` is zero; `init` may be `out`.
     """
-    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None, None)
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, None, None, None, None)
 
 
 @kernel
-def gated_product(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
-    """Compute what `product` does, and then what `gate` says (epilogue.py), before it is stored.
+def gated_product(
+    out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, gate_kind, scale, ahead
+):
+    """Compute what `product` does, and then what `gate`, `gate_kind` and `scale` say (epilogue.py).
 
     Its tallest and widest tiles fetch what stands in the queue at the address `ahead`, if that is not 0 (ahead.py).
     """
-    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead)
+    multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, gate_kind, scale, ahead)
 
 
 @inline
-def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
+def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, gate_kind, scale, ahead):
     """Compute both kinds of product."""
     if b_stride < 0 and n <= tile_columns(out):
         b_stride = n
@@ -73,11 +75,11 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
         for first in range(0, max(k, 1), DOTS):
             dots(out, init, init_stride, shift(a, first), a_row, shift(b, first), m, min(DOTS, k - first))
             init, init_stride = out, 1
-        gate_entries(out, out_stride, gate, m, n)
+        gate_entries(out, out_stride, gate, gate_kind, scale, m, n)
         return
     if m == 1 and a_row == 0 and a_col == 0 and k > FEW_ROWS:
         sum_columns(out, init, a, b, b_stride, n, k)
-        gate_entries(out, out_stride, gate, m, n)
+        gate_entries(out, out_stride, gate, gate_kind, scale, m, n)
         return
     panel, sums, columns = stack_panel(out), stack_panel(out), tile_columns(out)
     # There is one call of add_panels, because each takes 0.25 s to compile.  It makes the whole product; or blocks of
@@ -99,7 +101,7 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
                 depth = min(SECTION, k - first)
                 add_panels(
                     panel, target, target_stride, initial, start_stride, a_part, a_row, a_col, b_part, b_stride,
-                    rows, cols, depth, gate_from(gate, 0, whole), ahead,
+                    rows, cols, depth, gate_from(gate, 0, whole), gate_kind, scale, ahead,
                 )  # fmt: skip
                 if not whole:
                     add_block(to, out_stride, start, start_stride, sums, columns, rows, cols)
@@ -107,7 +109,7 @@ def multiply(out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m
             j += width
         i += height
     if not whole:
-        gate_entries(out, out_stride, gate, m, n)
+        gate_entries(out, out_stride, gate, gate_kind, scale, m, n)
 
 
 @inline
@@ -124,7 +126,9 @@ def add_block(out, out_stride, init, init_stride, sums, sums_stride, m, n):
 
 
 @inline
-def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, ahead):
+def add_panels(
+    panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, gate_kind, scale, ahead
+):
     """Compute `product`, DEPTH inner indices after the other; `panel` is room for DEPTH rows of b."""
     columns = tile_columns(out)
     pack = m >= PANEL_READERS and min(k, DEPTH) * b_stride > PLAIN_ENTRIES
@@ -149,7 +153,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                 run_quads(
                     m // narrow, width, shift(out, j), out_stride, shift(init, j), init_stride,
                     shift(a, first * a_col), a_row, a_col, b_panel, b_panel_stride,
-                    depth, np.int64(fold), gate_from(gate, j, is_last),
+                    depth, np.int64(fold), gate_from(gate, j, is_last), gate_kind, scale,
                 )  # fmt: skip
             for number in range(HEIGHTS):
                 kind, i = next_tiles(out, width, number, i, m, fold)
@@ -160,7 +164,7 @@ def add_panels(panel, out, out_stride, init, init_stride, a, a_row, a_col, b, b_
                         tiles, kind, width, shift(out, i * out_stride + j), out_stride,
                         shift(init, i * init_stride + j), init_stride, shift(a, i * a_row + first * a_col),
                         a_row, a_col, b_panel, b_panel_stride,
-                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last), ahead,
+                        depth, np.int64(fold), gate_from(gate, i * out_stride + j, is_last), gate_kind, scale, ahead,
                     )  # fmt: skip
                 i += tiles << log
         first += depth
@@ -191,22 +195,22 @@ def product_address(float_type):
 @cache
 def gated_product_address(float_type):
     """Return the address of `gated_product` for a float type (NumPy's)."""
-    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f* i8", f=float_type))
+    return compiled_address(gated_product, signature("f* i8 f* i8 f* i8 i8 f* i8 i8 i8 i8 f* i8 f i8", f=float_type))
 
 
 @intrinsic
 def run_tiles(
     typingctx, tiles, kind, width, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold,
-    gate, ahead,
+    gate, gate_kind, scale, ahead,
 ):  # fmt: skip
     """Run `tiles` tiles below each other, of height number `kind` and `width` columns; for the rest see `product`.
 
-    If `fold` is not 0, the sums are added to what `out` holds.  A product has both a gate and `ahead`, or neither.
+    If `fold` is not 0, the sums are added to what `out` holds.  A product has an epilogue and `ahead`, or neither.
     """
 
     def codegen(context, builder, signature, args):
-        tiles_, kind_, width_, *rest = args[:-2]
-        extras = given_arguments(signature, args, 2)
+        tiles_, kind_, width_, *rest = args[:-4]
+        extras = given_arguments(signature, args, 4)
         shape = Shape(context, signature.args[3].dtype)
         table = _tile_table(builder.module, shape, args[3].type, [extra.type for extra in extras])
         lanes = ir.I64(shape.lanes)
@@ -222,7 +226,7 @@ def run_tiles(
 
     pointer, size = out, types.int64
     arguments = (size, size, size, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size)
-    return types.void(*arguments, gate, ahead), codegen
+    return types.void(*arguments, gate, gate_kind, scale, ahead), codegen
 
 
 def _tile_table(module, shape, pointer, extra_types):
@@ -254,7 +258,7 @@ def _tile_table(module, shape, pointer, extra_types):
 def _emit_tiles(function, shape, rows, vectors, masked):
     """Emit a function that runs `tiles` tiles of this size below each other."""
     tiles, out, out_stride, init, init_stride, a, a_row, a_col, b, b_stride, depth, fold, *extras, edge = function.args
-    gate, ahead = extras[:1], extras[1:]
+    epilogue, ahead = extras[:3], extras[3:]
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     vector = ir.VectorType(out.type.pointee, shape.lanes)
     mask = edge_mask(builder, edge, vector) if masked else None
@@ -286,8 +290,9 @@ def _emit_tiles(function, shape, rows, vectors, masked):
         else:
             _add_products(*products)
         fold_sums(builder, sums, out_tile, out_stride, fold, mask_of)
-        gate_sums(builder, sums, out, out_stride, gate, loop.index, rows, mask_of)
+        gate_sums(builder, sums, out, out_stride, epilogue, loop.index, rows, mask_of)
         store_tile(builder, sums, out_tile, out_stride, edge, mask_of)
+        drop_tile(builder, shape, sums, out, out_stride, epilogue, loop.index, edge, mask_of)
     builder.ret_void()
 
 

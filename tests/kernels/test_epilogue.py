@@ -1,4 +1,4 @@
-"""Gates of products: the bits of ReLU's formulas in NumPy, of the product without a gate; nothing else changes."""
+"""Gates of products: the bits of ReLU's and Dropout's formulas in NumPy, of the product without a gate."""
 
 from dataclasses import dataclass
 
@@ -15,28 +15,30 @@ from fastbp.custom import Activation, backward, forward
 from fastbp.engine import limits
 from fastbp.engine.cut import Purpose
 from fastbp.engine.plan import Plan
+from fastbp.kernels.epilogue import DROPPED, RECTIFIED
 from fastbp.kernels.panels import pack
 from fastbp.kernels.tile import DEPTH, SECTION, gated_product_address, product_address
 from fastbp.layers.base import float_type_of
+from tests.reference.rng import dropout_mask
 
-NO_GATE, OUT, MATRIX = 0, 1, 2
-PAD, SENTINEL = 3, -777.0
+NO_GATE, OUT = 0, -1  # other kinds of a gate are those of a matrix
+PAD, SENTINEL, SCALE = 3, -777.0, 1.0 / 0.7
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 @numba.njit
 def run(address, gated, out, stride, init, init_stride, a, a_row, a_col, b, b_stride, m, n, k, gate, kind):
-    """Call one of the products; `kind` of gate: none, `out` itself, or the matrix `gate`."""
+    """Call one of the products; `kind` of gate: none, `out` itself, or what the matrix `gate` does."""
     if kind == OUT:
         by = at(out, 0)
-    elif kind == MATRIX:
-        by = at(gate, 0)
-    else:
+    elif kind == NO_GATE:
         by = null(out)
+    else:
+        by = at(gate, 0)
     start = null(out) if init_stride < 0 else at(init, 0)
     arguments = (at(out, 0), stride, start, init_stride, at(a, 0), a_row, a_col, at(b, 0), b_stride, m, n, k)
     if gated:
-        call(address, (*arguments, by, 0))
+        call(address, (*arguments, by, max(kind, 0), out.dtype.type(SCALE), 0))
     else:
         call(address, arguments)
 
@@ -53,6 +55,14 @@ def relu(sums):
 def slope(sums, gate):
     with np.errstate(invalid="ignore"):
         return sums * np.where(gate <= 0, sums.dtype.type(0), sums.dtype.type(1))
+
+
+def kept(sums, gate, kind):
+    """Return what Dropout and then ReLU do backward: entries that were dropped are 0, whatever they are."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = sums * sums.dtype.type(SCALE)
+    scaled = slope(scaled, gate) if kind & RECTIFIED else scaled
+    return np.where((gate == 0) & np.signbit(gate), sums.dtype.type(0), scaled)
 
 
 class Case:
@@ -96,7 +106,9 @@ class Case:
         n = self.sizes[1]
         assert same_bits(self.product(NO_GATE), self.plain), self.sizes
         assert same_bits(self.product(OUT), relu(self.plain)), self.sizes
-        assert same_bits(self.product(MATRIX), slope(self.plain, self.gate[:, :n])), self.sizes
+        assert same_bits(self.product(RECTIFIED), slope(self.plain, self.gate[:, :n])), self.sizes
+        for kind in (DROPPED, RECTIFIED | DROPPED):
+            assert same_bits(self.product(kind), kept(self.plain, self.gate[:, :n], kind)), (self.sizes, kind)
 
 
 def same_bits(one, two):
@@ -185,9 +197,108 @@ def test_networks_have_the_bits_of_passes_of_their_own(monkeypatch, dtype, parti
     assert all(one == found[0] for one in found)
 
 
+class Apart(fastbp.Dropout):
+    """Dropout whose mask no product applies."""
+
+    def fill(self, record, float_type):
+        pass
+
+
+# Layers between inputs of 11 entries and outputs of 2, where `drop` makes a layer of dropout.
+DROPPING = {
+    "relu": lambda drop: [fastbp.Dense(40, "relu"), drop(0.3), fastbp.Dense(33, "relu"), drop(0.5)],
+    "linear": lambda drop: [fastbp.Dense(40), drop(0.3), fastbp.Dense(70, use_bias=False), drop(0.5)],
+    "others": lambda drop: [fastbp.Dense(9, "tanh"), drop(0.3), fastbp.Dense(17, "gelu"), drop(0.1)],
+    "narrow": lambda drop: [fastbp.Dense(1, bias_initializer="ones"), drop(0.3), fastbp.Dense(4, "relu"), drop(0.2)],
+    "twice": lambda drop: [drop(0.2), fastbp.Dense(20, "relu"), drop(0.3), drop(0.2), fastbp.Dense(5, "relu")],
+    "never": lambda drop: [fastbp.Dense(20, "relu"), drop(0.0)],
+    "normalized": lambda drop: [fastbp.BatchNormalization(), fastbp.Activation("relu"), drop(0.4)],
+    "branches": lambda drop: [
+        fastbp.Dense(9, "relu"),
+        drop(0.2),
+        fastbp.Concatenate([[drop(0.2), fastbp.Dense(5, "relu")], [fastbp.Dense(3), drop(0.2), fastbp.Dense(4)]]),
+    ],
+    "sequences": lambda drop: [
+        fastbp.Reshape((11, 1)),
+        fastbp.Dense(6, "relu"),
+        drop(0.3),
+        fastbp.Dense(5, "relu"),
+        fastbp.Flatten(),
+    ],
+}
+every_dropping = pytest.mark.parametrize("name", DROPPING)
+
+
+def dropping(name, drop, dtype):
+    model = fastbp.Sequential([*DROPPING[name](drop), fastbp.Dense(2)], input_shape=(11,), seed=3, dtype=dtype)
+    model.compile("adam", "mean_squared_error")
+    return model
+
+
+@both_dtypes
+@every_dropping
+@pytest.mark.parametrize("partial_bytes", [limits.PARTIAL_BYTES, 0], ids=["sliced", "whole batch"])
+def test_dropout_has_the_bits_of_passes_of_its_own(monkeypatch, name, dtype, partial_bytes):
+    monkeypatch.setattr(limits, "PARTIAL_BYTES", partial_bytes)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200, 11)), rng.standard_normal((200, 2))
+    found = []
+    for drop, threads in ((fastbp.Dropout, 1), (fastbp.Dropout, 2), (fastbp.Dropout, 3), (Apart, 1)):
+        fastbp.set_num_threads(threads)
+        model = dropping(name, drop, dtype)
+        losses = model.fit(x, y, epochs=2, batch_size=70, verbose=0).history["loss"]
+        gradients = [model.value_and_grad(x, y, training=training)[1].tobytes() for training in (False, True)]
+        found.append((losses, gradients, model.params.tobytes()))
+    fastbp.set_num_threads(None)
+    assert all(one == found[0] for one in found)
+
+
+@every_dropping
+def test_gradients_that_are_not_finite_are_those_of_passes_of_their_own(name):
+    """Some entries of the gradient overflow in the product, some are NaN: what was dropped stays 0."""
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((30, 11)), rng.standard_normal((30, 2)) * 1e19
+    found = []
+    for drop in (fastbp.Dropout, Apart):
+        model = dropping(name, drop, "float32")
+        model.params[-24:] *= np.float32(1e20)
+        found.append(model.value_and_grad(x, y, training=True)[1])
+    assert not np.isfinite(found[0]).all()
+    assert same_bits(*found)
+
+
+@pytest.mark.parametrize("name", ["relu", "linear", "others"])
+def test_gradients_with_dropout_are_finite_differences(name):
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((9, 11)), rng.standard_normal((9, 2))
+    result = fastbp.check_gradients(dropping(name, fastbp.Dropout, "float64"), x, y, training=True)
+    assert result.max_relative_error < 1e-6
+
+
+def test_zeros_that_are_kept_are_not_taken_for_dropped_ones():
+    """The first layer's outputs are zeros of both signs; its gradient is that of entries that were kept."""
+    x, y = np.array([[1.0], [-1.0]] * 50), np.ones((100, 1))
+    found = []
+    for drop in (fastbp.Dropout, Apart):
+        layers = [fastbp.Dense(8), drop(0.5, name="dropout"), fastbp.Dense(1, kernel_initializer="ones")]
+        model = fastbp.Sequential(layers, input_shape=(1,), seed=3)
+        model.compile("sgd", "mean_squared_error")
+        model.views["dense/kernel"][...], model.views["dense/bias"][...] = np.array([0.0, -0.0] * 4), -0.0
+        found.append(model.value_and_grad(x, y, training=True)[1])
+    outputs = model.outputs_of("dense", x)
+    assert not outputs.any()
+    assert 0 < np.signbit(outputs).mean() < 1
+    expected = (dropout_mask(model.seed, 0, 1, (100, 8), 0.5) * x * -2 / 100).sum(0)
+    np.testing.assert_allclose(found[0][:8], expected, atol=1e-6)
+    assert same_bits(*found)
+
+
 def test_which_layers_have_their_derivative_made_by_the_next_one():
     plan = Plan(network("relu", "float32").engine.network, 64, 2, "float32", Purpose(training=True))
     dense = [row for row in plan.table if "gates_dx" in row.dtype.names]
-    assert [bool(row["gates_dx"]) for row in dense] == [False, True, False, False, False, False, True, True]
+    both = RECTIFIED | DROPPED
+    assert [int(row["gates_dx"]) for row in dense] == [0, RECTIFIED, both, 0, 0, 0, RECTIFIED, RECTIFIED]
     apart = [row["rectifies"] and not row["differentiate"] for row in dense]
-    assert [bool(value) for value in apart] == [True, False, False, False, False, True, True, False]
+    assert [bool(value) for value in apart] == [True, True, False, False, False, True, True, False]
+    dropout = plan.table[plan.names.index("dropout")]
+    assert not dropout["backward"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null, span, unit
+from fastbp.kernels.dropping import keep_scale, rate_of
 from fastbp.kernels.panels import PANEL_READERS, pack, pack_transpose, panels, panels_pay
 from fastbp.kernels.tile import gated_product_address
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
@@ -22,7 +23,8 @@ DENSE = layer_dtype(
     ("bias", "param"),
     ("product", "i8"),  # address
     ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
-    ("gates_dx", "i8"),  # 1: the product that makes dx applies the derivative of the activation that made x
+    ("gates_dx", "i8"),  # what the product that makes dx applies of the layers that made x (kernels/epilogue.py), or 0
+    ("drop_rate", "f8"),  # the rate of the dropout that made x, if it applies that
     # What the gradients of the kernel's items fetch (kernels/ahead.py): the address of the first item's queue, or 0;
     # the bytes of a queue; the rows of an item.
     ("ahead", "i8"),
@@ -44,7 +46,8 @@ def dense_forward(layer, step, params, shared, work, start, stop, row0):
     if layer.packed >= 0 and panels_pay(weight, d, k):
         weight, stride = at(shared, layer.packed), panels(d)
     gate = at(work, z + start * k) if layer.rectifies else null(work)
-    call(layer.product, (at(work, z + start * k), k, bias, 0, x, d, 1, weight, stride, stop - start, k, d, gate, 0))
+    to, scale = at(work, z + start * k), work.dtype.type(1)
+    call(layer.product, (to, k, bias, 0, x, d, 1, weight, stride, stop - start, k, d, gate, 0, scale, 0))
     # out = activation(z)
     if layer.activate and not layer.rectifies:
         out = span(work, layer.out + start * k, (stop - start) * k)
@@ -68,7 +71,11 @@ def dense_backward(layer, step, params, shared, work, start, stop, row0):
     if layer.dx >= 0:
         dx, transposed = at(work, layer.dx + start * d), at(shared, layer.shared)
         gate = at(work, layer.x + start * d) if layer.gates_dx else null(work)
-        call(layer.product, (dx, d, null(work), 0, dz_, k, 1, transposed, panels(k), stop - start, d, k, gate, 0))
+        none, n, scale = null(work), stop - start, keep_scale(rate_of(layer.drop_rate, step), work)
+        call(
+            layer.product,
+            (dx, d, none, 0, dz_, k, 1, transposed, panels(k), n, d, k, gate, layer.gates_dx, scale, 0),
+        )
 
 
 @kernel
@@ -83,14 +90,15 @@ def dense_gradient(layer, params, grads, work, start, stop, block, first, end, a
         rows = layer.rows * layer.region_rows
         if layer.panels >= 0 and start == 0 and panels_pay(dz, rows, k):
             dz, stride = at(work, layer.panels), panels(rows)
-        none, rows = null(work), stop - start
+        none, height, rows, scale = null(work), end - first, stop - start, work.dtype.type(1)
         ahead = layer.ahead + first // layer.ahead_rows * layer.ahead_bytes if layer.ahead else 0
-        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, end - first, k, rows, none, ahead))
+        call(layer.product, (dkernel, k, init, k, x, 1, d, dz, stride, height, k, rows, none, 0, scale, ahead))
         return
     # dbias = ones^T @ dz: the product adds up columns faster than a loop would (kernels/columnsums.py)
     dbias, dz = at(grads, layer.bias + first), at(work, layer.dout + start * k + first)
     init = dbias if accumulate else null(grads)
-    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, stop - start, null(work), 0))
+    none, rows, scale = null(work), stop - start, work.dtype.type(1)
+    call(layer.product, (dbias, k, init, k, unit(grads), 0, 0, dz, k, 1, end - first, rows, none, 0, scale, 0))
 
 
 @kernel

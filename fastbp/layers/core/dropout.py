@@ -1,61 +1,49 @@
 """Dropout: out (n, k) = x (n, k) * mask / (1 - rate) in training, x at prediction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastbp.compiler.jit import inline, kernel
-from fastbp.compiler.pointers import span
-from fastbp.kernels.rng import random_bits, stream_key
+from fastbp.compiler.pointers import at
+from fastbp.kernels.dropping import drop_entries, drop_threshold, keep_scale, rate_of
+from fastbp.kernels.rng import stream_key
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
 from fastbp.settings.validation import is_number
 
-DROPOUT = layer_dtype(("rate", "f8"))
+DROPOUT = layer_dtype(
+    ("rate", "f8"),
+    ("joins_product", "i8"),  # 1: a product may apply the mask backward (kernels/epilogue.py)
+    ("marks_dropped", "i8"),  # 1: a product does; so dropped entries are -0.0, and no others are
+)
 
 
 @inline
-def rate_of(rate, step):
-    """Return the share of entries that a layer of this rate drops in this step."""
-    return rate * step.dropout if step.training else 0.0
-
-
-@inline
-def drop_threshold(rate):
-    """Return the number below which 32 random bits drop an entry: rate * 2**32."""
-    return np.uint32(min(rate * 4294967296.0, 4294967295.0))
-
-
-@inline
-def masked_copy(layer, step, work, to, source, start, stop, row0):
-    """Write work[source] * mask / (1 - rate) to work[to], rows start to stop.
+def masked_copy(layer, step, work, to, source, start, stop, row0, dropped):
+    """Write work[source] * mask / (1 - rate) to work[to], rows start to stop; dropped entries become `dropped`.
 
     The mask is drawn from the counter, never stored: forward and backward draw the same one.
     """
-    k = layer.n_out
-    rate = rate_of(layer.rate, step)
-    target = span(work, to + start * k, (stop - start) * k)
-    values = span(work, source + start * k, (stop - start) * k)
+    k, rate = layer.n_out, rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold = drop_threshold(rate)
-    scale = work.dtype.type(1.0 / (1.0 - rate))
-    zero = work.dtype.type(0)
-    first = np.uint32((row0 + start) * k)
-    for i in range(target.size):
-        bits = random_bits(low, high, np.uint32(first + np.uint32(i)))
-        target[i] = values[i] * scale if bits >= threshold else zero
+    target, values, size = at(work, to + start * k), at(work, source + start * k), (stop - start) * k
+    first, scale = np.uint32(np.uint32((row0 + start) * k) + low), keep_scale(rate, work)
+    drop_entries(target, values, size, first, high, drop_threshold(rate), scale, dropped)
 
 
 @kernel
 def dropout_forward(layer, step, params, shared, work, start, stop, row0):
     """x (n, k) -> out (n, k)."""
-    masked_copy(layer, step, work, layer.out, layer.x, start, stop, row0)
+    dropped = work.dtype.type(-0.0 if layer.marks_dropped else 0.0)
+    masked_copy(layer, step, work, layer.out, layer.x, start, stop, row0, dropped)
 
 
 @kernel
 def dropout_backward(layer, step, params, shared, work, start, stop, row0):
     """dout (n, k) -> dx (n, k), with the mask of the forward pass."""
-    masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0)
+    masked_copy(layer, step, work, layer.dx, layer.dout, start, stop, row0, work.dtype.type(0))
 
 
 def check_rate(layer, setting="rate"):
@@ -105,3 +93,8 @@ class Dropout(Layer):
 
     def build(self, input_shape: tuple[int, ...]) -> Build:
         return Build(output_shape=input_shape)
+
+    def fill(self, record: Any, float_type: np.dtype) -> Any:
+        # A class that has other kernels may drop otherwise.
+        if (self.forward, self.backward) == (dropout_forward, dropout_backward):
+            record["joins_product"] = 1

@@ -12,11 +12,12 @@ import numpy as np
 from fastbp.compiler.intrinsics import like
 from fastbp.compiler.jit import inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
+from fastbp.kernels.dropping import drop_threshold, keep_scale, rate_of
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.kernels.vecmath import cospi, log
 from fastbp.layers.base import LAYERS, Layer, layer_dtype
 from fastbp.layers.build import Build
-from fastbp.layers.core.dropout import DROPOUT, check_rate, drop_threshold, rate_of
+from fastbp.layers.core.dropout import check_rate
 from fastbp.settings.validation import is_number
 
 GAUSSIAN_NOISE = layer_dtype(("stddev", "f8"))
@@ -97,6 +98,7 @@ class GaussianNoise(Layer):
         return Build(output_shape=input_shape)
 
 
+ALPHA_DROPOUT = layer_dtype(("rate", "f8"))
 # Dropped entries become this number, the limit of selu for very negative inputs.
 SELU_LOW = -1.7580993408473766
 
@@ -168,7 +170,7 @@ class AlphaDropout(Layer):
     rate: float
     name: str | None = None
 
-    dtype = DROPOUT
+    dtype = ALPHA_DROPOUT
     forward, backward = alpha_dropout_forward, alpha_dropout_backward
     training_only = True
 
@@ -188,7 +190,7 @@ def masked_channels(layer, step, work, to, source, start, stop, row0):
     c = layer.channels
     rate = rate_of(layer.rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold, scale, zero = drop_threshold(rate), work.dtype.type(1.0 / (1.0 - rate)), work.dtype.type(0)
+    threshold, scale, zero = drop_threshold(rate), keep_scale(rate, work), work.dtype.type(0)
     for row in range(start, stop):
         first = np.uint32((row0 + row) * c)
         for place in range(row * layer.n_out, (row + 1) * layer.n_out, c):

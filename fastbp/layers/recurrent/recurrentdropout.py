@@ -15,9 +15,9 @@ import numpy as np
 from fastbp.compiler.jit import compiled_address, inline, kernel
 from fastbp.compiler.pointers import at, copy_entries, span
 from fastbp.compiler.signatures import signature
+from fastbp.kernels.dropping import drop_threshold, keep_scale, rate_of
 from fastbp.kernels.rng import random_bits, stream_key
 from fastbp.layers.base import STEP
-from fastbp.layers.core.dropout import drop_threshold, rate_of
 from fastbp.layers.recurrent.packed_sequences import PACK, RANKS, RECURRENT, whole, zero
 
 
@@ -40,7 +40,7 @@ def draw_mask(layer, step, mask, first, rate):
     """mask (k,) = 0 or 1 / (1 - rate), by the layer's random numbers from number `first` on."""
     rate = rate_of(rate, step)
     low, high = stream_key(step.seed, step.counter, layer.index)
-    threshold, scale, dropped = drop_threshold(rate), mask.dtype.type(1.0 / (1.0 - rate)), mask.dtype.type(0)
+    threshold, scale, dropped = drop_threshold(rate), keep_scale(rate, mask), mask.dtype.type(0)
     for j in range(mask.size):
         bits = random_bits(low, high, np.uint32(first + j))
         mask[j] = scale if bits >= threshold else dropped
