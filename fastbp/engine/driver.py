@@ -3,7 +3,7 @@
 Read `run_steps` first.  A step has phases, which the job lists (`phases_of`).  Each phase has a number of pieces, and
 threads take them one by one.  Most steps have two phases:
 
-1. A piece is a slice of the batch, or two that a single thread takes together: gather, forward, loss, backward
+1. A piece is a slice of the batch, or some that are joined where threads are few: gather, forward, loss, backward
    (`run_slice`).  Parameters are only read.
 2. A piece is an item, a part of one parameter: gradient, penalties, update (item_updates.py).  A large table gets the
    gradient of those rows alone that the batch reads (lookup_update.py).
@@ -35,6 +35,7 @@ from fastbp.engine.item_updates import (
     norm_scale,
 )
 from fastbp.engine.job_record import ITEMS, NORMS, PREPARE, UPDATE
+from fastbp.engine.limits import JOINED_ALONE
 from fastbp.engine.penalties_and_clipping import ITEM
 from fastbp.engine.plan import LAYOUT
 from fastbp.layers.base import STEP
@@ -69,7 +70,7 @@ class Batch(NamedTuple):
     record: Any
     sums: Any  # (n_sums,)
     coefficients: Any  # (n_coefficients,)
-    joined: Any  # slices that a thread takes together, 1 or 2
+    joined: Any  # slices that a thread takes together
     next_first: Any  # the first row of the next batch, and how many it has: 0 after the last one
     next_rows: Any
 
@@ -160,7 +161,7 @@ def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
         slices = count_slices(run, batch.record)
-        return slices if batch.joined == 1 else (slices + 1) // 2
+        return slices if batch.joined == 1 else (slices + batch.joined - 1) // batch.joined
     return run.table.size if kind == PREPARE else run.items.size
 
 
@@ -172,12 +173,15 @@ def count_slices(run, step):
 
 @inline
 def joined_slices(run, step, n_threads):
-    """Return how many slices a thread takes together: two, if all threads then have some.
+    """Return how many slices a thread takes together: many if it is alone, or two if all threads then have some.
 
     A call that pauses goes on with another number of threads, perhaps, but with the same pieces.
     """
-    joins = run.layout.joins and not run.job.apart
-    return 2 if joins and (n_threads == 1 or count_slices(run, step) >= 2 * n_threads) else 1
+    if not run.layout.joins or run.job.apart:
+        return 1
+    if n_threads == 1:
+        return JOINED_ALONE
+    return 2 if count_slices(run, step) >= 2 * n_threads else 1
 
 
 @inline

@@ -80,7 +80,7 @@ JOINED = {
 }
 
 
-@pytest.mark.parametrize("rows", [33, 64, 100, 127])
+@pytest.mark.parametrize("rows", [33, 64, 127, 300])
 @pytest.mark.parametrize("layers", JOINED)
 def test_slices_that_one_thread_takes_together_have_the_bits_of_single_ones(
     small_work, run_threads, monkeypatch, layers, rows
