@@ -111,12 +111,12 @@ class Cutter:
         return slice_rows, False
 
     def _rows_read_together(self, rows):
-        """Return the rows of a slice where a thread reads all weights once a slice.
+        """Return the rows of a slice where a thread reads all weights once for each piece that it takes.
 
-        64 rows read them half as often as 32, and 8-256-256-256-1 takes 4 % longer on one core in slices of 32.  But
-        twice as many slices are work for twice as many threads.  So slices of 32 are joined by twos where threads are
-        few (driver.py), if layers allow it.  Else batches of less than 128 rows have slices of 32, because they would
-        be one slice of 64, or two unequal ones.
+        64 rows read them half as often as 32, and 8-256-256-256-1 takes 4 % longer on one core in pieces of 32.  But
+        slices of 32 are work for twice as many threads.  So slices have 32 rows, and are joined where threads are few
+        (driver.py), if layers allow it.  Else batches of less than 128 rows have slices of 32, because they would be
+        one slice of 64, or two unequal ones.
         """
         multiply_adds = rows * self.row_multiply_adds
         if self.joins:
