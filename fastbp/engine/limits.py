@@ -9,7 +9,7 @@ CHUNK_BYTES = 256 * 1024
 PREDICTION_BYTES = 1024 * 1024
 # Regions have a multiple of so many rows, and slices and chunks begin at one, because recurrent layers pack 16 rows.
 REGION_ROWS = 16
-# So many rows are read together by a thread that reads all weights of a wide network for them, or half as many (cut.py).
+# A thread reads all weights of a wide network once for so many rows, or for a slice of half as many (cut.py).
 READ_ROWS = 64
 # One thread alone takes so many slices of half as many rows together.  Pieces of 128 or 256 rows in place of 64:
 # 54-256-256-7 takes 0.99 times as long, 784-512-512-10 0.98, 784-128-10 0.99, 8-256-256-256-1 0.985.

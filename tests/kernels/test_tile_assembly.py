@@ -1,7 +1,7 @@
 """The loops of a product's tallest tiles, for CPUs with AVX2 and with AVX-512, whatever CPU this is.
 
-A turn of a loop is to make rows x vectors fused multiply-adds and to load each vector of b and each entry of a once.  It
-does nothing else with memory: no sum is spilled.
+A turn of a loop makes rows x vectors fused multiply-adds and loads each vector of b and each entry of a once.  It does
+nothing else with memory: no sum is spilled.
 """
 
 import re
