@@ -45,7 +45,7 @@ class Cutter:
     placed : dict
         The layers that have a record in the table, by their numbers.
     joins : bool
-        Whether a thread may take two slices together: nothing is kept for each slice.
+        Whether a thread may take several slices together: nothing is kept for each slice.
     row_multiply_adds : int
         Multiply-adds for one batch row, in all passes (3 in training). An entry of a layer's output counts as one more.
     """

@@ -50,7 +50,7 @@ LAYOUT = record_dtype(
         ("sliced", "i8"),
         ("slice_rows", "i8"),
         ("chunk_rows", "i8"),
-        ("joins", "i8"),  # 1: a thread may take two slices together
+        ("joins", "i8"),  # 1: a thread may take several slices together
     ],
 )
 
