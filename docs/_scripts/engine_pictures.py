@@ -94,8 +94,8 @@ def table():
 def phases():
     """Draw how two threads share out a step of the wide network."""
     plan = plan_of(WIDE, WIDE_BATCH)
-    assert (plan.n_slices, plan.slice_rows, len(plan.items)) == (4, 64, 12)
-    labels = [f"slice {number}\nrows {64 * number} to {64 * number + 63}" for number in range(4)]
+    assert (plan.n_slices, plan.slice_rows, len(plan.items)) == (8, 32, 12)
+    labels = [f"slices {2 * i}, {2 * i + 1}\nrows {64 * i} to {64 * i + 63}" for i in range(4)]
     sizes = plan.items["stop"] - plan.items["start"]
     items = [f"{plan.names[item['layer']]}\n{('kernel', 'bias')[item['block']]}" for item in plan.items]
     _, axis = plt.subplots(figsize=(8.5, 2.6), num="The two phases of a step, whose pieces two threads take")
