@@ -151,6 +151,16 @@ def test_tiles_of_avx512_are_right(tmp_path, monkeypatch):
 
 def inner_loop(assembly, function):
     """Return the instructions of the loop of one block that has most multiply-adds in `function`."""
+    return max(inner_loops(assembly, function), key=multiply_adds)
+
+
+def multiply_adds(loop):
+    """Return how many multiply-adds a loop has."""
+    return sum("fmadd" in line or "fmla" in line for line in loop)
+
+
+def inner_loops(assembly, function):
+    """Return the instructions of each loop of one block in `function`."""
     body = re.search(rf"^{function}:\n(.*?)^\s*\.size", assembly, re.M | re.S).group(1)
     lines = [re.split(r"\s(?:#|//)\s", line)[0].strip() for line in body.splitlines()]
     loops, block = [], None
@@ -161,7 +171,7 @@ def inner_loop(assembly, function):
             block[1].append(line)
             if re.match(r"(j\w+|b\.\w+|cbn?z)\s", line) and line.endswith(block[0]):
                 loops.append(block[1])
-    return max(loops, key=lambda loop: sum("fmadd" in line or "fmla" in line for line in loop))
+    return loops
 
 
 def assert_in_registers(loop, multiply_add, count, stack):
@@ -221,7 +231,8 @@ def emit(triple, cpu, features, dtype, has_gate):
     module = ir.Module()
     shape = shape_of(features, dtype)
     pointer = (ir.FloatType() if dtype == "float32" else ir.DoubleType()).as_pointer()
-    extra_types = [pointer, ir.IntType(64)] if has_gate else []
+    long = ir.IntType(64)
+    extra_types = [pointer, long, pointer.pointee, long] if has_gate else []
     kept = [tile._tile_table(module, shape, pointer, extra_types), dots._function(module, shape, pointer)]
     for part in kept:
         part.linkage = ""
@@ -245,3 +256,28 @@ def test_machine_code_of_neon(dtype, has_gate):
             loop = inner_loop(assembly, f"fastbp_tiles_{name}_{rows}x{vectors}")
             assert_in_registers(loop, rf"fmla\s+v\d+\.{arrangement},", rows * vectors, r"\[sp")
     assert "bl\tfma" not in assembly
+
+
+@pytest.mark.parametrize("has_gate", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cpu", [X86["avx2"][:2], AVX512], ids=["avx2", "avx512"])
+def test_a_turn_of_a_tile_loads_its_operands_and_nothing_else(cpu, dtype, has_gate):
+    """Compiled for x86-64 and read: one load for each vector of b and each entry of a, no store, nothing spilled."""
+    assembly, shape = emit("x86_64-unknown-linux-gnu", *cpu, dtype, has_gate)
+    name, register = {"float32": "float", "float64": "double"}[dtype], "%zmm" if cpu is AVX512 else "%ymm"
+    for vectors, heights in enumerate(shape.heights, start=1):
+        for rows in heights:
+            loops = filter(multiply_adds, inner_loops(assembly, f"fastbp_tiles_{name}_{rows}x{vectors}"))
+            fetching = []
+            for loop in loops:
+                fetching.append(any(line.startswith("prefetch") for line in loop))
+                memory = [line for line in loop if "(%" in line and not line.startswith(("lea", "prefetch"))]
+                stack = [line for line in memory if "(%rsp" in line]
+                assert multiply_adds(loop) == rows * vectors
+                assert len(memory) - len(stack) == rows + vectors
+                # Where memory is fetched, two offsets of the rows have no register.
+                assert len(stack) <= 2 * fetching[-1]
+                assert not any(register in line for line in stack)
+            # The tallest and widest tiles with a gate have a second loop, which fetches memory.
+            is_largest = rows == heights[0] and vectors == shape.vectors
+            assert sorted(fetching) == ([False, True] if has_gate and is_largest else [False])

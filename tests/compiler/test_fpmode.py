@@ -320,23 +320,18 @@ def test_no_entry_is_forgotten():
 
 def assembly(triple, emit, *argument_types, features=""):
     """Return the optimised assembly, for another machine, of a function whose body is emit(builder, *arguments)."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        target = llvm.Target.from_triple(triple)
+    except RuntimeError as error:
+        pytest.skip(str(error))
     module = ir.Module()
     module.triple = triple
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), "entry")
     builder = ir.IRBuilder(function.append_basic_block())
     emit(builder, *function.args)
     builder.ret_void()
-    return optimised(module, features)
-
-
-def optimised(module, features=""):
-    """Return the optimised assembly of a module for the machine of its triple."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    try:
-        target = llvm.Target.from_triple(module.triple)
-    except RuntimeError as error:
-        pytest.skip(str(error))
     machine = target.create_target_machine(features=features, opt=3)
     parsed = llvm.parse_assembly(str(module))
     passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
