@@ -200,10 +200,11 @@ class Plan:
 
     def _join_epilogue(self, record, network, source):
         """Let a layer's product that makes dx also do what dropout and a rectifier before it would do backward."""
-        if "gates_dx" not in record.dtype.names or record["dx"][0] < 0:
+        if not _has(record, "may_gate_dx") or record["dx"][0] < 0:
             return
         before = self._record_of(source)
         if _has(before, "joins_product"):
+            # The product writes dropout's dx.  Who looks for what is not finite reads it as dropout's dout, too.
             before["marks_dropped"], before["backward"], before["dout"] = 1, 0, before["dx"]
             record["gates_dx"], record["drop_rate"], record["dx"] = DROPPED, before["rate"], before["dx"]
             before = self._record_of(network.layers[source.layer].sources[0])
@@ -284,7 +285,8 @@ class Plan:
             places = np.flatnonzero(fetching & (items["layer"] == number))
             mine, record = items[places], self.table[number]
             most_rows = (mine["ahead_stop"] - mine["ahead_first"]).max()
-            # A batch has more than half of the rows that there is room for, or fetches less than all.
+            # Tiles make a turn for each row of the batch, which has more than half of the rows that there is room for.
+            # A batch of fewer rows has shorter pieces; those that find no room in the queue are not fetched.
             size = queue_size(most_rows, row_bytes, sizes[places].max() * self.dtype.itemsize, self.rows // 2 + 1)
             queues = np.zeros((len(mine), size), np.int64)
             self._kept.append(queues)

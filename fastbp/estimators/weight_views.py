@@ -29,6 +29,10 @@ class WeightViews:
             known.setdefault(one, value)
         return known[name]
 
+    def __dir__(self) -> list[str]:
+        """Return the names of the attributes, also of those that are made when they are asked for."""
+        return [*super().__dir__(), *(VIEWS[:2] if "model_" in self.__dict__ else ())]
+
     def _adopt_weights(self):
         """Copy arrays that the user put into `coefs_` or `intercepts_` to the flat parameters."""
         if self.__dict__.keys().isdisjoint(VIEWS):

@@ -52,7 +52,7 @@ def _emit_drop(function, shape):
     lanes = shape.lanes
     entries, numbers = ir.VectorType(to.type.pointee, lanes), ir.VectorType(ir.I32, lanes)
     high, threshold, scale, dropped = (splat(builder, value, lanes) for value in (high, threshold, scale, dropped))
-    other = builder.fneg(dropped)
+    minus_dropped = builder.fneg(dropped)
 
     def drop(start, vectors, mask):
         """Drop entries of so many vectors, from entry `start` on."""
@@ -63,7 +63,7 @@ def _emit_drop(function, shape):
         for offset, keep in zip(offsets, keeps, strict=True):
             place = builder.add(start, ir.I64(offset))
             x = load_vector(builder, builder.gep(source, [place]), entries, mask)
-            kept = multiply_add(builder, shape, x, scale, other)
+            kept = multiply_add(builder, shape, x, scale, minus_dropped)
             store_vector(builder, builder.select(keep, kept, dropped), builder.gep(to, [place]), mask)
 
     together = ir.I64(VECTORS * lanes)

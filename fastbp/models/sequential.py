@@ -213,7 +213,7 @@ class Sequential(Explainable):
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters, one flat vector (P,), writable in place by whoever holds it; a bare address holds nothing."""
+        """All parameters, one flat vector (P,), writable by whoever holds it, not by an address or a weak reference."""
         return self._built("params").params
 
     @property

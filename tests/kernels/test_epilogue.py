@@ -9,7 +9,7 @@ import pytest
 import fastbp
 from fastbp.activations import ACTIVATIONS
 from fastbp.compiler.intrinsics import like, select
-from fastbp.compiler.jit import call
+from fastbp.compiler.jit import call, kernel
 from fastbp.compiler.pointers import at, null
 from fastbp.custom import Activation, backward, forward
 from fastbp.engine import limits
@@ -302,3 +302,58 @@ def test_which_layers_have_their_derivative_made_by_the_next_one():
     assert [bool(value) for value in apart] == [True, True, False, False, False, True, True, False]
     dropout = plan.table[plan.names.index("dropout")]
     assert not dropout["backward"]
+
+
+@kernel
+def plain_backward(layer, step, params, shared, work, start, stop, row0):
+    """dx = dz @ kernel^T of a linear layer, and nothing of what the layers before it would do."""
+    for i in range(start, stop):
+        for a in range(layer.d):
+            total = work.dtype.type(0)
+            for b in range(layer.k):
+                total += work[layer.dout + i * layer.k + b] * params[layer.params + a * layer.k + b]
+            work[layer.dx + i * layer.d + a] = total
+
+
+class OwnBackward(fastbp.Dense):
+    backward = plain_backward
+
+
+@pytest.mark.parametrize("before", ["relu", "tanh"])
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_a_backward_kernel_of_a_user_s_makes_dx_alone(before, rate):
+    """It knows nothing of gates: the layers before it make their own derivatives."""
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((100, 12)), np.ones((100, 2))
+    found = []
+    for kind in (fastbp.Dense, OwnBackward):
+        between = [fastbp.Dropout(rate)] if rate else []
+        layers = [fastbp.Dense(20, before), *between, kind(2)]
+        model = fastbp.Sequential(layers, input_shape=(12,), seed=1, dtype="float64")
+        model.compile("adam", "mean_squared_error")
+        found.append(model.value_and_grad(x, y, training=True)[1])
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-15)
+
+
+@kernel
+def shifted_forward(layer, step, params, shared, work, start, stop, row0):
+    """out = max(x @ kernel, 0) - 1: of the sign of an output the derivative cannot be read."""
+    for i in range(start, stop):
+        for b in range(layer.k):
+            total = work.dtype.type(0)
+            for a in range(layer.d):
+                total += work[layer.x + i * layer.d + a] * params[layer.params + a * layer.k + b]
+            work[layer.out + i * layer.k + b] = max(total, 0) - 1
+
+
+class OwnForward(fastbp.Dense):
+    forward = shifted_forward
+
+
+def test_a_forward_kernel_of_a_user_s_is_no_rectifier_to_the_next_layer():
+    model = fastbp.Sequential([OwnForward(5, "relu"), fastbp.Dense(2)], input_shape=(4,), seed=1)
+    model.compile("adam", "mean_squared_error")
+    table = Plan(model.engine.network, 64, 2, "float32", Purpose(training=True)).table
+    assert [int(row["rectifies"]) for row in table] == [0, 0]
+    assert table[0]["differentiate"]
+    assert not table[1]["gates_dx"]

@@ -23,6 +23,7 @@ DENSE = layer_dtype(
     ("bias", "param"),
     ("product", "i8"),  # address
     ("rectifies", "i8"),  # 1: the product makes the activation (kernels/epilogue.py)
+    ("may_gate_dx", "i8"),  # 1: it can apply what `gates_dx` says; a class with a backward kernel of its own does not
     ("gates_dx", "i8"),  # what the product that makes dx applies of the layers that made x (kernels/epilogue.py), or 0
     ("drop_rate", "f8"),  # the rate of the dropout that made x, if it applies that
     # What the gradients of the kernel's items fetch (kernels/ahead.py): the address of the first item's queue, or 0;
@@ -201,7 +202,9 @@ class Dense(Layer):
 
     def fill(self, record: Any, float_type: np.dtype) -> Any:
         record["product"] = gated_product_address(float_type)
-        record["rectifies"] = is_rectifier(self.activation)
+        # A class with kernels of its own may compute something else.
+        record["rectifies"] = is_rectifier(self.activation) and self.forward is dense_forward
+        record["may_gate_dx"] = self.backward is dense_backward
         fill_activation(record, self.activation, float_type)
 
     def adapt(self, views: dict[str, np.ndarray], x: np.ndarray, rng: np.random.Generator) -> None:
