@@ -28,6 +28,7 @@ from fastbp.engine.helper_threads import PAUSED, finish_all, is_given_up, tail, 
 from fastbp.engine.item_updates import (
     change_item,
     changes,
+    count_slices,
     layer_at,
     layer_gradient,
     limit_item,
@@ -161,14 +162,9 @@ def count_pieces(kind, run, batch):
     """Return how many pieces a phase has."""
     if kind >= 0:
         slices = count_slices(run, batch.record)
+        # Two divisions take 2 % of a step of 10-32-1.
         return slices if batch.joined == 1 else (slices + batch.joined - 1) // batch.joined
     return run.table.size if kind == PREPARE else run.items.size
-
-
-@inline
-def count_slices(run, step):
-    """Return how many slices the batch of a step has."""
-    return (step.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
 
 
 @inline

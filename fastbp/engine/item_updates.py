@@ -16,6 +16,12 @@ layer_at = record_at(LAYER)
 
 
 @inline
+def count_slices(run, step):
+    """Return how many slices the batch of a step has."""
+    return (step.rows + run.layout.slice_rows - 1) // run.layout.slice_rows
+
+
+@inline
 def changes(job):
     """Does the phase of the items' gradients also update them?"""
     return job.update and not job.sum_squares and not job.apart
@@ -99,12 +105,11 @@ def parameter_scale(item, run, batch):
 @inline
 def item_gradient(item, run, step):
     """Write the item's gradient, penalties included, to `grads`; return its penalty."""
-    job, layout, params, grads = run.job, run.layout, run.params, run.grads
-    if not layout.sliced:
+    job, params, grads = run.job, run.params, run.grads
+    if not run.layout.sliced:
         layer_gradient(item, run.table, params, grads, run.work, 0, step.rows, False)
     elif job.add_partials:
-        n_slices = (step.rows + layout.slice_rows - 1) // layout.slice_rows
-        call(job.add_partials, (run.partials, grads, n_slices, item.start, item.stop))
+        call(job.add_partials, (run.partials, grads, count_slices(run, step), item.start, item.stop))
     if job.add_penalty and (item.l1 > 0 or item.l2 > 0):
         return call_float(job.add_penalty, (item, step.penalty, params, grads))
     return 0.0
