@@ -7,9 +7,9 @@ THREADS = 1
 
 
 class Predict:
-    """`predict` of one row and of 10,000 rows."""
+    """`predict` of one row, of 64, for which packed weights are kept from call to call, and of 10,000."""
 
-    params = (list(PREDICTORS), ["W2 30-64-64-3, batch 64", "W5 784-512-512-10, batch 128"], [1, 10_000])
+    params = (list(PREDICTORS), ["W2 30-64-64-3, batch 64", "W5 784-512-512-10, batch 128"], [1, 64, 10_000])
     param_names = ("library", "network", "rows")
 
     def setup(self, library, network, rows):

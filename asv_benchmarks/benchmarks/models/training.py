@@ -1,5 +1,7 @@
 """Training through the public API, warm."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import fastbp
@@ -13,10 +15,11 @@ class Epoch:
     params = (list(WORKLOADS), [1, 2])
     param_names = ("network", "threads")
     timeout = 300
+    dropout = 0.0
 
     def setup(self, network, threads):
         fastbp.set_num_threads(threads)
-        self.workload = WORKLOADS[network]
+        self.workload = replace(WORKLOADS[network], dropout=self.dropout)
         self.x, self.y = self.workload.data()
         self.model = self.workload.model()
         self._fit(1)
@@ -34,6 +37,13 @@ class Epoch:
         model = self.workload.model()
         history = model.fit(self.x, self.y, epochs=10, batch_size=self.workload.batch, verbose=0)
         return history.history["loss"][-1]
+
+
+class EpochWithDropout(Epoch):
+    """The same with a layer of dropout behind each hidden layer."""
+
+    params = ([network for network in WORKLOADS if network.startswith(("W2", "W3", "W7"))], [1, 2])
+    dropout = 0.2
 
 
 class ShortEpochs:

@@ -21,12 +21,15 @@ class Workload:
     batch : int
     rows : int
     activation : str
+    dropout : float
+        The rate of a layer of dropout behind each hidden layer; 0: there is none.
     """
 
     sizes: tuple[int, ...]
     batch: int
     rows: int = 10_000
     activation: str = "relu"
+    dropout: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -48,7 +51,11 @@ class Workload:
 
     def model(self, dtype="float32"):
         """Return the compiled model: Adam, crossentropy of classes or squared error."""
-        hidden = [fastbp.Dense(units, activation=self.activation) for units in self.sizes[1:-1]]
+        hidden = []
+        for units in self.sizes[1:-1]:
+            hidden.append(fastbp.Dense(units, activation=self.activation))
+            if self.dropout:
+                hidden.append(fastbp.Dropout(self.dropout))
         regression = self.sizes[-1] == 1
         last = fastbp.Dense(self.sizes[-1], activation=None if regression else "softmax")
         model = fastbp.Sequential([*hidden, last], input_shape=self.sizes[:1], seed=0, dtype=dtype)
