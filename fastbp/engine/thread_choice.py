@@ -92,16 +92,16 @@ class Choice(One):
             self._woke = now
         self._asked = now
         # `get_num_threads` asks the system: 5 us.
-        if self.chosen and self._is_within(threads.limits()) and not self.is_open_soon():
+        if self.chosen and self._is_within(threads.limits()) and not self._is_measured(now):
             return self.chosen
         most = threads.get_num_threads()
-        if most != self._most or (not self.is_open and self.is_open_soon()):
+        if most != self._most or (not self.is_open and self._is_measured(now)):
             self._begin(most)
         return self._due() if self.is_open else (self.chosen or most)
 
     def is_open_soon(self):
         """Will the next call be measured?"""
-        return self.is_open or (self.chosen is not None and self._is_due_again(self._clock()))
+        return self._is_measured(self._clock())
 
     def note(self, n_threads, seconds, work=1):
         """Note how long a call took that had so many threads, and so much work."""
@@ -118,8 +118,10 @@ class Choice(One):
         if rest == 0 and (turns == TURNS or self._lasted >= ENOUGH_SECONDS):
             self._choose()
 
-    def _is_due_again(self, now):
-        """Is there to be another trial?  Cores that have rested are left to warm up, but not for ever."""
+    def _is_measured(self, now):
+        """Is a call measured that begins now?  Cores that have rested are left to warm up, but not for ever."""
+        if self.is_open or self.chosen is None:
+            return self.is_open
         return now >= self._again and (now - self._woke >= WARM_SECONDS or now - self._again >= LONGEST_SECONDS)
 
     def _is_within(self, limits):
